@@ -1,0 +1,64 @@
+"""A fake api.mcn.ru: the telephone API behind flash-call logins, for tests and development.
+
+The names below are the public ones. They are imported when they are first used, because pytest imports this package at
+the start of every run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
+    from pytest_mcn_mock.domain.outcomes import Outcome
+    from pytest_mcn_mock.domain.tariffs import Tariff
+    from pytest_mcn_mock.errors import ConfigError, McnMockError, UnknownItem, UsageError, WaitTimeout
+    from pytest_mcn_mock.settings import Settings
+    from pytest_mcn_mock.testing.account import Account
+    from pytest_mcn_mock.testing.server import MCNServer
+    from pytest_mcn_mock.testing.views import Call, Delivery
+
+_MODULES = {
+    "Account": "testing.account",
+    "Assumptions": "domain.assumptions",
+    "Call": "testing.views",
+    "ConfigError": "errors",
+    "Delivery": "testing.views",
+    "MCNServer": "testing.server",
+    "McnMockError": "errors",
+    "NumberFormat": "domain.assumptions",
+    "Outcome": "domain.outcomes",
+    "Settings": "settings",
+    "Tariff": "domain.tariffs",
+    "UnknownItem": "errors",
+    "UsageError": "errors",
+    "WaitTimeout": "errors",
+}
+
+__all__ = [
+    "Account",
+    "Assumptions",
+    "Call",
+    "ConfigError",
+    "Delivery",
+    "MCNServer",
+    "McnMockError",
+    "NumberFormat",
+    "Outcome",
+    "Settings",
+    "Tariff",
+    "UnknownItem",
+    "UsageError",
+    "WaitTimeout",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,17 @@
+"""The command ``mcn-mock``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; status 2 and a hint where the sandbox's extra is not installed."""
+    try:
+        from pytest_mcn_mock.sandbox.commands import mcn_mock
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "granian", "jsonschema"):
+            raise
+        sys.stderr.write(f"mcn-mock: {error.name} is not installed; pip install 'pytest-mcn-mock[sandbox]'\n")
+        raise SystemExit(2) from None
+    mcn_mock(prog_name="mcn-mock")

@@ -1,0 +1,94 @@
+"""An account (ЛС): the unit of isolation, because every path of the real API names one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from pytest_mcn_mock.domain.draws import MAX_SEED
+from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_number
+from pytest_mcn_mock.domain.outcomes import OutcomeRule
+from pytest_mcn_mock.domain.subscriptions import Subscription
+from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.errors import UnknownItem, UsageError
+
+_ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+MAX_NUMBERS = 10_000
+MAX_SUBSCRIPTIONS = 100
+MAX_RULES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account's settings. Its money is in the ledger and its calls are in the store.
+
+    ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
+    ``cdrs_held`` keeps new calls from ending until somebody completes them.
+
+    Raises UsageError for an id, token, seed or number that cannot be.
+    """
+
+    id: str
+    token: str = field(repr=False)
+    seed: int
+    tariff: Tariff = field(default_factory=Tariff)
+    numbers: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    outcome_rules: tuple[OutcomeRule, ...] = ()
+    cdrs_held: bool = False
+
+    def __post_init__(self) -> None:
+        if not is_account_id(self.id):
+            raise UsageError(f"account id {self.id[:40]!r} is not one to fifteen digits, such as '12345678'")
+        if not _TOKEN.fullmatch(self.token):
+            raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
+        if isinstance(self.seed, bool) or not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed {self.seed!r} is not a whole number from 0 to {MAX_SEED}")
+
+
+def is_account_id(text: str) -> bool:
+    """Whether the text can be an account's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def connect_number(account: Account, number: str) -> Account:
+    """The account with a number connected, from which call_for_2fa may ring."""
+    digits = clean_pasted(number) if isinstance(number, str) else ""
+    if not is_number(digits):
+        raise UsageError(f"number {str(number)[:40]!r} cannot be connected; it is {NUMBER_FORM}")
+    if digits in account.numbers:
+        return account
+    if len(account.numbers) >= MAX_NUMBERS:
+        raise UsageError(f"account {account.id} has {MAX_NUMBERS} numbers already")
+    return replace(account, numbers=(*account.numbers, digits))
+
+
+def add_subscription(account: Account, subscription: Subscription) -> Account:
+    """The account with one subscription more, numbered after the last one."""
+    if len(account.subscriptions) >= MAX_SUBSCRIPTIONS:
+        raise UsageError(f"account {account.id} has {MAX_SUBSCRIPTIONS} subscriptions already")
+    number = account.subscriptions[-1].number + 1 if account.subscriptions else 1
+    return replace(account, subscriptions=(*account.subscriptions, replace(subscription, number=number)))
+
+
+def find_subscription(account: Account, number: int) -> Subscription:
+    """The subscription with the number; UnknownItem if there is none."""
+    for subscription in account.subscriptions:
+        if subscription.number == number:
+            return subscription
+    raise UnknownItem(f"account {account.id} has no subscription {number}")
+
+
+def replace_subscription(account: Account, changed: Subscription) -> Account:
+    """The account with the subscription of the same number replaced."""
+    subscriptions = tuple(changed if s.number == changed.number else s for s in account.subscriptions)
+    return replace(account, subscriptions=subscriptions)
+
+
+def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
+    """The account with a rule put first; an older rule for the same pattern is dropped."""
+    rules = (rule, *(r for r in account.outcome_rules if r.login_did != rule.login_did))
+    if len(rules) > MAX_RULES:
+        raise UsageError(f"account {account.id} has {MAX_RULES} outcome rules already")
+    return replace(account, outcome_rules=rules)

@@ -1,0 +1,135 @@
+"""A call, from the order to its end, and the decision that places it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.draws import draw_call
+from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
+from pytest_mcn_mock.domain.outcomes import Ending, ending, first_match
+from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """What a client asks for, its parameters checked already. An optional parameter left out or empty is None."""
+
+    method: Method
+    login_did: str
+    code: str | None = None
+    country_id: str | None = None
+    caller_did: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome."""
+
+    country: str
+    number: str
+    price: str
+    outcome: str
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.country, self.number, self.price, self.outcome)))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One accepted call.
+
+    ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how
+    the call is going to end, at ``ends_at`` or, where that is None, when somebody completes it. ``ending`` and
+    ``ended_at`` are None until it has ended. ``country_id`` is the country of the number that calls, None for a
+    call_for_2fa. ``seq`` numbers the calls of a store in order of arrival, from 1.
+    """
+
+    verification_call_uuid: str
+    account_id: str
+    method: Method
+    login_did: str
+    caller_did: str
+    code: str
+    country_id: int | None
+    price: int
+    explanation: Explanation
+    placed_at: float
+    planned: Ending
+    ends_at: float | None
+    seq: int = 0
+    ending: Ending | None = None
+    ended_at: float | None = None
+
+    @property
+    def state(self) -> str:
+        """``ringing`` until the call has ended, ``completed`` afterwards."""
+        return "ringing" if self.ending is None else "completed"
+
+
+def place(account: Account, balance: int, n: int, order: CallOrder, assumptions: Assumptions, now: float) -> Call:
+    """Decide a call: who calls, for how much, and how it will end. Nothing is changed here.
+
+    ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
+    the epoch.
+
+    Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
+    которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
+    """
+    draw = draw_call(account.seed, n)
+    if order.method is Method.CALL_FOR_2FA:
+        if order.caller_did not in account.numbers:
+            raise Refusal(
+                RefusalCode.FOREIGN_NUMBER, f"number {order.caller_did} is not connected to this account", "caller_did"
+            )
+        country, country_rule = None, ""
+        caller, caller_rule = order.caller_did, "from the connected number of the request"
+    else:
+        choice = choose_country(order.login_did, order.country_id)
+        country, country_rule = choice.country, choice.rule
+        caller = caller_number(country, order.code, draw.number)
+        caller_rule = explain_caller(country, order.code)
+
+    price = account.tariff.price(order.method, country)
+    if price > balance:
+        raise Refusal(
+            RefusalCode.INSUFFICIENT_FUNDS,
+            f"the call costs {format_roubles(price)} roubles and the balance is {format_roubles(balance)}",
+        )
+
+    rule = first_match(account.outcome_rules, order.login_did)
+    if rule is None:
+        planned = ending(assumptions.default_outcome, unavailable_cause=assumptions.unavailable_cause)
+        outcome_rule = f"no outcome rule matches: {planned}"
+    else:
+        planned = rule.ending
+        outcome_rule = f"outcome rule for {rule.login_did}: {planned}"
+    delay_s = assumptions.cdr_delay_s if rule is None or rule.delay_s is None else rule.delay_s
+    return Call(
+        verification_call_uuid=f"{draw.call_id}_{account.id}",
+        account_id=account.id,
+        method=order.method,
+        login_did=order.login_did,
+        caller_did=caller,
+        code=caller[-4:],
+        country_id=country,
+        price=price,
+        explanation=Explanation(country_rule, caller_rule, account.tariff.explain(order.method, country), outcome_rule),
+        placed_at=now,
+        planned=planned,
+        ends_at=None if account.cdrs_held else now + delay_s,
+    )
+
+
+def end(call: Call, how: Ending, now: float) -> Call:
+    """The call after it has ended so."""
+    outcome = call.explanation.outcome if how == call.planned else f"completed by hand: {how}"
+    return replace(call, ending=how, ended_at=now, ends_at=now, explanation=replace(call.explanation, outcome=outcome))
+
+
+def owes_cdr(call: Call, assumptions: Assumptions) -> bool:
+    """Whether the call has a CDR: flash_call always, call_for_2fa by setting."""
+    return call.method is Method.FLASH_CALL or assumptions.call_for_2fa_cdr

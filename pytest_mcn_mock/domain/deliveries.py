@@ -1,0 +1,95 @@
+"""The delivery of one call's CDR to one subscription, with its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from pytest_mcn_mock.domain.cdr import Value
+
+
+class DeliveryState(StrEnum):
+    """``owed`` until the CDR was acknowledged or given up."""
+
+    OWED = "owed"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class CdrRequest:
+    """The request that carries a CDR. ``headers`` may hold the user's secrets, so they are not in the repr."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CdrResponse:
+    """What the endpoint answered; ``body`` is its beginning, at most 64 KiB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why there was no
+    acknowledgement, and is None where there was one.
+    """
+
+    number: int
+    at: float
+    duration_s: float
+    response: CdrResponse | None
+    error: str | None
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the answer, or None where there was none."""
+        return self.response.status if self.response else None
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.error or f'{self.status}, acknowledged'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A CDR owed, delivered or given up.
+
+    ``due_at`` is when it is tried next, in seconds since the epoch: None while the call has not ended, and when nothing
+    is owed any more. ``cdr`` and ``request`` are None until the call has ended. ``id`` numbers the deliveries of a
+    store from 1.
+    """
+
+    id: int
+    verification_call_uuid: str
+    account_id: str
+    subscription: int
+    url: str
+    state: DeliveryState = DeliveryState.OWED
+    due_at: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    cdr: Mapping[str, Value] | None = None
+    request: CdrRequest | None = None
+    note: str = ""
+    """Why it was given up, beyond what the attempts say."""
+
+
+def is_acknowledgement(status: int) -> bool:
+    """Any 2xx acknowledges a CDR."""
+    return 200 <= status <= 299
+
+
+def outcome_of_attempt(delivery: Delivery, attempt: Attempt, retry_in_s: float | None) -> Delivery:
+    """The delivery after an attempt: delivered, due again in ``retry_in_s`` seconds, or given up where that is None."""
+    attempts = (*delivery.attempts, attempt)
+    if attempt.error is None:
+        return replace(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
+    if retry_in_s is None:
+        return replace(delivery, state=DeliveryState.GIVEN_UP, due_at=None, attempts=attempts)
+    return replace(delivery, due_at=attempt.at + attempt.duration_s + retry_in_s, attempts=attempts)

@@ -1,0 +1,58 @@
+"""What is random in an account, drawn from its seed: the n-th draw of a seed is the same on every machine.
+
+A draw depends on the seed and on its number alone, not on the draws before it, so a store that outlives its process
+needs to keep a counter only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+MAX_SEED = 2**63 - 1
+_ID_BITS = 48
+_ID_MASK = (1 << _ID_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallDraw:
+    """What one call draws: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
+
+    call_id: str
+    number: int
+
+
+def draw_call(seed: int, n: int) -> CallDraw:
+    """The draw for the ``n``-th accepted call of an account. No two calls of one account share an id (below 2**48)."""
+    mixed = (_id_offset(seed) + n) & _ID_MASK
+    # Each step is a bijection of 48-bit integers, which is what keeps the ids apart without a look-up.
+    for _ in range(2):
+        mixed ^= mixed >> 25
+        mixed = (mixed * 0x9E3779B97F4B) & _ID_MASK
+    mixed ^= mixed >> 24
+    return CallDraw(f"{mixed:012x}", _integer(f"call/{seed}/{n}"))
+
+
+def draw_account(seed: int, attempt: int = 0) -> tuple[str, str]:
+    """The account's id (eight digits, as in the vendor's examples) and token for a seed.
+
+    ``attempt`` counts up from 0 where an id is taken already.
+    """
+    number = _integer(f"account/{seed}/{attempt}")
+    token = blake2b(f"token/{seed}/{attempt}".encode(), digest_size=16).hexdigest()
+    return str(10_000_000 + number % 90_000_000), f"mcn-{token}"
+
+
+def seed_from_name(name: str) -> int:
+    """A seed that depends on the name alone, so that a test draws the same numbers in every run."""
+    return _integer(f"seed/{name}") % 2**32
+
+
+@lru_cache(maxsize=1024)
+def _id_offset(seed: int) -> int:
+    return _integer(f"calls/{seed}") & _ID_MASK
+
+
+def _integer(text: str) -> int:
+    return int(blake2b(text.encode(), digest_size=8).hexdigest(), 16)

@@ -1,0 +1,74 @@
+"""The ledger: every movement of an account's money is an entry, and the balance is the sum of the entries."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from pytest_mcn_mock.domain.money import format_roubles, to_decimal
+
+
+class EntryKind(StrEnum):
+    """Why money moved."""
+
+    OPENING = "opening"
+    TOP_UP = "top_up"
+    ADJUSTMENT = "adjustment"
+    CHARGE = "charge"
+    BROUGHT_FORWARD = "brought_forward"
+    """The sum of the entries that a bounded ledger no longer lists one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch."""
+
+    kind: EntryKind
+    kopecks: int
+    at: float
+    verification_call_uuid: str | None = None
+
+    @property
+    def amount(self) -> Decimal:
+        """The movement in roubles."""
+        return to_decimal(self.kopecks)
+
+    def __str__(self) -> str:
+        of = f" for {self.verification_call_uuid}" if self.verification_call_uuid else ""
+        return f"{self.kind} {format_roubles(self.kopecks)}{of}"
+
+
+class Ledger:
+    """Entries in order, at most ``limit`` of them: older ones are folded into one that brings their sum forward.
+
+    Not thread-safe by itself: the store that owns it holds its lock.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if limit < 2:
+            raise ValueError("a ledger needs room for the sum brought forward and for one entry")
+        self._limit = limit
+        self._entries: deque[Entry] = deque()
+        self._balance = 0
+
+    @property
+    def balance(self) -> int:
+        """Kopecks: the sum of the entries, kept beside them so that reading it costs nothing."""
+        return self._balance
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def post(self, entry: Entry) -> None:
+        """Add an entry and, past the limit, fold the two oldest into one."""
+        self._entries.append(entry)
+        self._balance += entry.kopecks
+        if len(self._entries) > self._limit:
+            first, second = self._entries.popleft(), self._entries.popleft()
+            self._entries.appendleft(Entry(EntryKind.BROUGHT_FORWARD, first.kopecks + second.kopecks, second.at))

@@ -1,0 +1,110 @@
+"""Who calls whom: E.164 numbers, their countries, and the caller's number that ends in the code.
+
+A number is its digits in international form, without a plus (the article: ``79157777777``; ITU-T E.164, 6.1: at most
+fifteen digits). A number is text throughout: the code ``0042`` has leading zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+
+from pytest_mcn_mock.domain.tariffs import COUNTRY_NAMES, RUSSIA, SLOVAKIA
+
+NUMBER_FORM: Final = "7 to 15 digits in international form without a plus, such as 79157777777"
+_NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
+_PASTED = re.compile(r"\+?[0-9 ().\-\u00a0\u2011]{7,40}", re.ASCII)
+_NOT_DIGITS = re.compile(r"[^0-9]", re.ASCII)
+_CODE = re.compile(r"[0-9]{4}", re.ASCII)
+
+_BLOCKS: Final = {
+    RUSSIA: ("7495", "7499"),
+    SLOVAKIA: ("42122", "42123", "42124", "42125"),
+}
+"""Blocks of geographic numbers, Moscow and Bratislava; with seven digits more each is a subscriber's number."""
+_FREE_DIGITS: Final = 3
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number as the article writes it."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def clean_pasted(text: str) -> str:
+    """The digits of a number as people paste it, ``+7 (915) 777-77-77``; any other text comes back as it was."""
+    return _NOT_DIGITS.sub("", text) if _PASTED.fullmatch(text) else text
+
+
+def is_code(text: str) -> bool:
+    """Whether the text is a code: four ASCII digits ("4 цифры")."""
+    return _CODE.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def region_of(number: str) -> str | None:
+    """The ISO 3166-1 alpha-2 region of a number by the numbering plan, or None for one of no country.
+
+    ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also where no subscriber has the number.
+    """
+    for digits in (1, 2, 3):
+        calling_code = int(number[:digits])
+        if calling_code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            break
+    else:
+        return None
+    national = phonenumbers.PhoneNumber(country_code=calling_code, national_number=int(number[digits:] or 0))
+    region = phonenumbers.region_code_for_number(national)
+    if region is None and calling_code == 7:
+        # Kazakhstan's share of +7 is 6 and 7; a number there that no subscriber has is not Russian for that.
+        region = "KZ" if number[1:2] in ("6", "7") else "RU"
+    return region or phonenumbers.region_code_for_country_code(calling_code)
+
+
+@dataclass(frozen=True, slots=True)
+class CountryChoice:
+    """The country of the number that calls, and the rule of the article that chose it."""
+
+    country: int
+    rule: str
+
+
+def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
+    """The country to call from: 643 or 703.
+
+    "Если поле пустое - мы звоним на российский номер с российского номера и на номер любой другой страны со словацкого
+    номера. Если задано значение 703 - … со словацкого номера, если задано значение 643 - с российского номера. При всех
+    остальных значениях поля … с российского номера." The field is compared as text, so ``0703`` is any other value.
+    """
+    if country_id:
+        if country_id == str(SLOVAKIA):
+            return CountryChoice(SLOVAKIA, "country_id is 703: from a Slovak number")
+        if country_id == str(RUSSIA):
+            return CountryChoice(RUSSIA, "country_id is 643: from a Russian number")
+        return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+    region = region_of(login_did)
+    if region == "RU":
+        return CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+    of = f"of {region}" if region else "of no known country"
+    return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
+
+
+def caller_number(country: int, code: str | None, draw: int) -> str:
+    """A subscriber's number of the country that ends in ``code``, or in any digits where it is None.
+
+    ``draw`` is a random non-negative integer; the same one gives the same number.
+    """
+    blocks = _BLOCKS[country]
+    draw, block = divmod(draw, len(blocks))
+    draw, middle = divmod(draw, 10**_FREE_DIGITS)
+    ending = code if code is not None else f"{draw % 10_000:04d}"
+    return f"{blocks[block]}{middle:0{_FREE_DIGITS}d}{ending}"
+
+
+def explain_caller(country: int, code: str | None) -> str:
+    """A sentence for the call's explanation."""
+    ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
+    return f"{COUNTRY_NAMES[country]} number, {ends}"

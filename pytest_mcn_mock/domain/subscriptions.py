@@ -1,0 +1,125 @@
+"""A subscription to the event "Flash call": a webhook's settings, as the vendor's form has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.errors import UsageError, nearest
+
+MAX_URL_LENGTH = 2048
+MAX_FIELDS = 64
+MAX_FIELD_LENGTH = 4096
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+"""RFC 9110, 5.6.2: what a header's name is made of."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class WebhookMethod(StrEnum):
+    """How a CDR is sent: POST with a JSON body, or GET with the variables in the query string."""
+
+    POST = "POST"
+    GET = "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where an account's CDRs go and what is in them.
+
+    ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
+    переменных"), rendered as one JSON object. ``failed_in_a_row`` counts CDRs that were given up since the last one
+    that was acknowledged.
+
+    Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
+    cannot be sent, and for too many or too long fields.
+    """
+
+    url: str
+    body: tuple[str, ...] = DEFAULT_VARIABLES
+    method: WebhookMethod = WebhookMethod.POST
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str | int | bool] = field(default_factory=dict)
+    retry: bool = True
+    never_disable: bool = False
+    number: int = 0
+    enabled: bool = True
+    failed_in_a_row: int = 0
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        _check_body(self.body)
+        for name, value in _fields("headers", self.headers).items():
+            if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
+                raise UsageError(
+                    f"headers: {name[:40]!r} cannot be sent; a name is a token and a value one line of text"
+                )
+        _fields("query", self.query)
+        _fields("constants", self.constants)
+
+
+def make_subscription(
+    url: str,
+    *,
+    body: Sequence[str] | None = None,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    constants: Mapping[str, str | int | bool] | None = None,
+    retry: bool = True,
+    never_disable: bool = False,
+) -> Subscription:
+    """A checked subscription from what a tester writes; see Subscription for the meaning and the errors."""
+    try:
+        known_method = WebhookMethod(str(method).upper())
+    except ValueError:
+        raise UsageError(f"method {str(method)[:40]!r} is not supported; a webhook is sent by POST or GET") from None
+    return Subscription(
+        url=url,
+        body=DEFAULT_VARIABLES if body is None else tuple(body),
+        method=known_method,
+        headers=dict(headers or {}),
+        query=dict(query or {}),
+        constants=dict(constants or {}),
+        retry=retry,
+        never_disable=never_disable,
+    )
+
+
+def _check_url(url: str) -> None:
+    if not isinstance(url, str):
+        raise UsageError(f"url is {type(url).__name__}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or _CONTROL.search(url) or " " in url:
+        raise UsageError(f"url {url[:80]!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'")
+    if len(url) > MAX_URL_LENGTH:
+        raise UsageError(f"url has {len(url)} characters; at most {MAX_URL_LENGTH}")
+
+
+def _check_body(body: Sequence[str]) -> None:
+    if isinstance(body, str) or len(body) > MAX_FIELDS:
+        raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
+    for variable in body:
+        if variable not in VARIABLES:
+            raise UsageError(
+                f"body: variable {str(variable)[:40]!r} is unknown; {nearest(str(variable), list(VARIABLES))}"
+            )
+
+
+def _fields(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
+    if len(fields) > MAX_FIELDS:
+        raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}")
+    for key, value in fields.items():
+        if not isinstance(key, str) or not isinstance(value, (str, int, bool)):
+            raise UsageError(f"{name}: {str(key)[:40]!r} must be text with a text, number or boolean for its value")
+        if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
+            raise UsageError(f"{name}: {key[:40]!r} is too long; at most {MAX_FIELD_LENGTH} characters")
+    return fields

@@ -1,0 +1,78 @@
+"""The one tree of errors.
+
+McnMockError
+├── Refusal          the API refuses a client's request: one error envelope
+├── UsageError       a tester's call or setting is wrong (also a ValueError)
+├── ConfigError      a configuration file is wrong: every mistake at once
+├── UnknownItem      no such account, call or delivery (also a LookupError)
+├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
+└── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+
+
+class McnMockError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class RefusalCode(StrEnum):
+    """The stable words of the error envelope; how a client tells one refusal from another."""
+
+    MISSING_PARAMETER = "missing_parameter"
+    INVALID_PARAMETER = "invalid_parameter"
+    UNAUTHORIZED = "unauthorized"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    ACCOUNT_NOT_FOUND = "account_not_found"
+    FOREIGN_NUMBER = "foreign_number"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Refusal(McnMockError):
+    """The API refuses a request; nothing was charged and nothing changed.
+
+    ``parameter`` names the request's parameter that was wrong, or is None where no single one was.
+    """
+
+    def __init__(self, code: RefusalCode, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.parameter = parameter
+
+
+class UsageError(McnMockError, ValueError):
+    """A tester's argument or setting is wrong; the message says which and what would be right."""
+
+
+class ConfigError(McnMockError):
+    """A configuration is wrong. ``problems`` holds every mistake, each with its place."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+class UnknownItem(McnMockError, LookupError):
+    """No account, call or delivery has the identifier that was asked for."""
+
+
+class SendError(McnMockError):
+    """A webhook's endpoint gave no answer; the message says why."""
+
+
+class WaitTimeout(McnMockError, AssertionError, TimeoutError):
+    """A wait ended without what it waited for; the message says what is pending instead."""
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """A hint that names the nearest known word, or lists the known ones: for the end of a message."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

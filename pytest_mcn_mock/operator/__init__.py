@@ -1,0 +1,20 @@
+"""The fake operator: one method for each thing that a client or a tester can do. Synchronous, and without sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.operator.accounts import Accounts
+from pytest_mcn_mock.operator.calls import Calls
+from pytest_mcn_mock.operator.deliveries import Deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The three things that an operator does, over one store."""
+
+    accounts: Accounts
+    calls: Calls
+    deliveries: Deliveries
+    assumptions: Assumptions

@@ -1,0 +1,117 @@
+"""What a tester can do with an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from pytest_mcn_mock.domain import accounts as rules
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.draws import draw_account
+from pytest_mcn_mock.domain.ledger import Entry, EntryKind
+from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
+from pytest_mcn_mock.domain.outcomes import OutcomeRule
+from pytest_mcn_mock.domain.subscriptions import Subscription
+from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.operator.ports import AccountStore, Clock
+
+Roubles = str | int | Decimal
+
+
+class Accounts:
+    """Opens, changes and closes accounts. Every method that takes an ``account_id`` raises UnknownItem for none."""
+
+    def __init__(self, store: AccountStore, clock: Clock, default_tariff: Tariff) -> None:
+        self._store = store
+        self._clock = clock
+        self._default_tariff = default_tariff
+
+    def open(
+        self,
+        *,
+        seed: int,
+        balance: Roubles,
+        account_id: str | None = None,
+        token: str | None = None,
+        numbers: Iterable[str] = (),
+        tariff: Tariff | None = None,
+        outcome_rules: Iterable[OutcomeRule] = (),
+        subscriptions: Iterable[Subscription] = (),
+    ) -> Account:
+        """Open an account with its opening balance. The id and the token are drawn from the seed where not given,
+        and the tariff is the server's.
+
+        Raises UsageError for an argument that cannot be, and for an id or a token that is taken.
+        """
+        attempt = 0
+        drawn_id, drawn_token = draw_account(seed)
+        while account_id is None and self._store.is_taken(drawn_id):
+            attempt += 1
+            drawn_id, drawn_token = draw_account(seed, attempt)
+        account = Account(
+            id=drawn_id if account_id is None else account_id,
+            token=drawn_token if token is None else token,
+            seed=seed,
+            tariff=tariff or self._default_tariff,
+            outcome_rules=tuple(outcome_rules),
+        )
+        for number in numbers:
+            account = rules.connect_number(account, number)
+        for subscription in subscriptions:
+            account = rules.add_subscription(account, subscription)
+        self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now())
+        return account
+
+    def close(self, account_id: str) -> None:
+        """Forget an account with all that is its own."""
+        self._store.remove(account_id)
+
+    def get(self, account_id: str) -> Account:
+        """The account's settings."""
+        return self._store.get(account_id)
+
+    def of_token(self, token: str) -> Account | None:
+        """The account that a token names, or None."""
+        return self._store.of_token(token)
+
+    def all(self) -> Sequence[Account]:
+        """Every account, in order of opening."""
+        return self._store.all()
+
+    def balance(self, account_id: str) -> int:
+        """Kopecks."""
+        return self._store.balance(account_id)
+
+    def ledger(self, account_id: str) -> Sequence[Entry]:
+        """The account's entries, oldest first; their sum is the balance."""
+        return self._store.entries(account_id)
+
+    def top_up(self, account_id: str, amount: Roubles) -> int:
+        """Add roubles; return the new balance in kopecks. UsageError unless the amount is positive."""
+        kopecks = parse_roubles(amount)
+        if kopecks <= 0:
+            raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
+        return self._store.post(account_id, EntryKind.TOP_UP, lambda _: kopecks, self._clock.now())
+
+    def set_balance(self, account_id: str, balance: Roubles) -> int:
+        """Make the balance so many roubles by an adjustment in the ledger; return it in kopecks."""
+        target = parse_roubles(balance, name="balance")
+        return self._store.post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now, self._clock.now())
+
+    def connect_number(self, account_id: str, number: str) -> Account:
+        """Connect a number, from which call_for_2fa may ring then."""
+        return self._store.change(account_id, lambda account: rules.connect_number(account, number))
+
+    def subscribe(self, account_id: str, subscription: Subscription) -> Subscription:
+        """Send the CDRs of calls placed from now on to a webhook; return the subscription with its number."""
+        return self._store.change(account_id, lambda a: rules.add_subscription(a, subscription)).subscriptions[-1]
+
+    def prefer_outcome(self, account_id: str, rule: OutcomeRule) -> Account:
+        """Try the rule before the others, for calls placed from now on."""
+        return self._store.change(account_id, lambda account: rules.prefer_rule(account, rule))
+
+    def hold_cdrs(self, account_id: str, *, held: bool = True) -> Account:
+        """Keep calls placed from now on ringing until they are completed by hand, or stop doing so."""
+        return self._store.change(account_id, lambda account: replace(account, cdrs_held=held))

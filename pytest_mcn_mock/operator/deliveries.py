@@ -1,0 +1,142 @@
+"""Delivering CDRs: what is sent, and what an attempt leads to. Sending itself is the courier's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from pytest_mcn_mock.domain import accounts as account_rules
+from pytest_mcn_mock.domain import cdr
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.deliveries import (
+    Attempt,
+    CdrRequest,
+    CdrResponse,
+    Delivery,
+    DeliveryState,
+    is_acknowledgement,
+    outcome_of_attempt,
+)
+from pytest_mcn_mock.domain.retry import next_retry
+from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
+from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Observer
+
+
+class Deliveries:
+    """Prepares each attempt, records it, and decides between delivered, again and given up."""
+
+    def __init__(self, accounts: AccountStore, calls: CallStore, observer: Observer, assumptions: Assumptions) -> None:
+        self._accounts = accounts
+        self._calls = calls
+        self._observer = observer
+        self._assumptions = assumptions
+
+    @property
+    def ack_timeout_s(self) -> float:
+        """How long an endpoint may take to acknowledge, in seconds."""
+        return self._assumptions.ack_timeout_s
+
+    def prepare(self, delivery_id: int) -> CdrRequest | None:
+        """The request to send for an owed delivery whose call has ended; None where nothing is to be sent."""
+        try:
+            delivery = self._calls.delivery(delivery_id)
+            call = self._calls.get(delivery.verification_call_uuid)
+            account = self._accounts.get(delivery.account_id)
+            subscription = account_rules.find_subscription(account, delivery.subscription)
+        except UnknownItem:
+            return None
+        if delivery.state is not DeliveryState.OWED or call.ending is None:
+            return None
+        if delivery.request is not None:
+            return delivery.request
+        record = cdr.render(call, subscription.body, subscription.constants)
+        request = _request(subscription, record)
+        self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
+        return request
+
+    def record(
+        self, delivery_id: int, at: float, duration_s: float, response: CdrResponse | None, error: str | None
+    ) -> Delivery | None:
+        """Record an attempt; return the delivery if it is due again, and None if that was all.
+
+        ``at`` is when the attempt began; ``error`` says why there is no response.
+        """
+        if response is not None and not is_acknowledgement(response.status):
+            error = f"HTTP {response.status}, not acknowledged"
+        try:
+            account = self._accounts.get(self._calls.delivery(delivery_id).account_id)
+
+            def change(delivery: Delivery) -> Delivery:
+                retries = account_rules.find_subscription(account, delivery.subscription).retry
+                attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
+                schedule = self._assumptions.retry_after_s if retries else ()
+                return outcome_of_attempt(delivery, attempt, next_retry(schedule, attempt.number))
+
+            delivery = self._calls.change_delivery(delivery_id, change)
+            self._count_failures(account, delivery)
+        except UnknownItem:  # the account was closed while the attempt was under way
+            return None
+        self._observer.changed(delivery.account_id)
+        return delivery if delivery.state is DeliveryState.OWED else None
+
+    def get(self, delivery_id: int) -> Delivery:
+        """The delivery; UnknownItem if there is none."""
+        return self._calls.delivery(delivery_id)
+
+    def of_call(self, verification_call_uuid: str) -> Sequence[Delivery]:
+        """The deliveries of a call, a subscription each."""
+        return self._calls.deliveries_of(verification_call_uuid)
+
+    def page(self, account_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[Delivery]:
+        """Deliveries of an account, or of all, in order, behind the one whose id is ``after``."""
+        return self._calls.page_of_deliveries(account_id, after, limit)
+
+    def owed(self) -> Sequence[Delivery]:
+        """Every delivery that is still owed."""
+        return self._calls.owed()
+
+    def _count_failures(self, account: Account, delivery: Delivery) -> None:
+        """Count the CDRs given up in a row, and disable the webhook after too many."""
+        if delivery.state is DeliveryState.OWED:
+            return
+        failed = delivery.state is DeliveryState.GIVEN_UP
+        if not failed and not account_rules.find_subscription(account, delivery.subscription).failed_in_a_row:
+            return
+
+        def count(account: Account) -> Account:
+            subscription = account_rules.find_subscription(account, delivery.subscription)
+            in_a_row = subscription.failed_in_a_row + 1 if failed else 0
+            disabled = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
+            changed = replace(subscription, failed_in_a_row=in_a_row, enabled=subscription.enabled and not disabled)
+            return account_rules.replace_subscription(account, changed)
+
+        self._accounts.change(account.id, count)
+
+
+def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+    query = dict(subscription.query)
+    headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
+    if subscription.method is WebhookMethod.GET:
+        query |= {name: _text(value) for name, value in record.items()}
+        body = b""
+    else:
+        headers["Content-Type"] = "application/json"
+        body = json.dumps(record, ensure_ascii=False).encode()
+    overridden = {name.lower() for name in subscription.headers}
+    kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
+    return CdrRequest(subscription.method, _with_query(subscription.url, query), {**kept, **subscription.headers}, body)
+
+
+def _text(value: cdr.Value) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    if not query:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))

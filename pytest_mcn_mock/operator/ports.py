@@ -1,0 +1,131 @@
+"""What the operator needs from outside itself. Times are in seconds since the epoch, money in kopecks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.calls import Call
+from pytest_mcn_mock.domain.deliveries import Delivery
+from pytest_mcn_mock.domain.ledger import Entry, EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What was decided for an order: the call, and whether a CDR of it is owed to the account's webhooks."""
+
+    call: Call
+    owes_cdr: bool
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch; it never goes back."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Accounts and their money."""
+
+    def add(self, account: Account, opening: int, at: float) -> None:
+        """Add an account with its opening balance; UsageError if its id or its token is taken."""
+
+    def remove(self, account_id: str) -> None:
+        """Remove an account with its calls and deliveries; its id is not given out again."""
+
+    def is_taken(self, account_id: str) -> bool:
+        """Whether an account has or had the id."""
+        ...
+
+    def get(self, account_id: str) -> Account:
+        """The account; UnknownItem if there is none."""
+        ...
+
+    def of_token(self, token: str) -> Account | None:
+        """The account that the token names."""
+        ...
+
+    def all(self) -> Sequence[Account]:
+        """Every account, in order of opening."""
+        ...
+
+    def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
+        """Replace the account by what ``change`` makes of it, in one atomic step."""
+        ...
+
+    def balance(self, account_id: str) -> int:
+        """Kopecks."""
+        ...
+
+    def entries(self, account_id: str) -> Sequence[Entry]:
+        """The account's ledger, oldest first; its sum is the balance."""
+        ...
+
+    def post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int], at: float) -> int:
+        """Add the entry whose kopecks ``amount`` makes of the balance, in one atomic step; return the new balance."""
+        ...
+
+
+class CallStore(Protocol):
+    """Calls, and the CDRs they owe. A list is in order of arrival; ``after`` is the last one seen, 0 for none."""
+
+    def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
+        """One atomic step: let ``decide`` see the account, its balance and how many calls it has had accepted, then
+        charge and record the call and what it owes.
+
+        Whatever ``decide`` raises leaves everything as it was.
+        """
+        ...
+
+    def end(self, verification_call_uuid: str, end: Callable[[Call], Call]) -> tuple[Call, Sequence[Delivery]] | None:
+        """One atomic step: the call has ended and its CDRs are due now. None if it had ended before, or is gone."""
+        ...
+
+    def get(self, verification_call_uuid: str) -> Call:
+        """The call; UnknownItem if there is none."""
+        ...
+
+    def page(self, account_id: str | None, after: int, limit: int) -> Sequence[Call]:
+        """Calls of an account, or of all."""
+        ...
+
+    def delivery(self, delivery_id: int) -> Delivery:
+        """The delivery; UnknownItem if there is none."""
+        ...
+
+    def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
+        """The deliveries of a call, a subscription each."""
+        ...
+
+    def page_of_deliveries(self, account_id: str | None, after: int, limit: int) -> Sequence[Delivery]:
+        """Deliveries of an account, or of all."""
+        ...
+
+    def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
+        """Replace the delivery by what ``change`` makes of it, in one atomic step."""
+        ...
+
+    def owed(self) -> Sequence[Delivery]:
+        """Every delivery that is still owed."""
+        ...
+
+
+class Courier(Protocol):
+    """Carries out what is due. Its methods return at once and may be called from any thread."""
+
+    def end_call(self, verification_call_uuid: str, at: float) -> None:
+        """End the call as planned at that time."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Try the delivery when it is due."""
+
+
+class Observer(Protocol):
+    """Hears of every change of a call or a delivery, after it was stored."""
+
+    def changed(self, account_id: str) -> None:
+        """Something of the account changed."""

@@ -1,0 +1,241 @@
+"""``mcn-mock.toml``: checked as a whole before anything starts, every mistake reported at once with its place."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from pytest_mcn_mock import schemas
+from pytest_mcn_mock.domain import accounts
+from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
+from pytest_mcn_mock.domain.money import parse_roubles
+from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
+from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
+from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.settings import Settings
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
+MAX_FILE_SIZE = 64 * 2**20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """An account to open; ``balance`` in roubles."""
+
+    id: str
+    token: str = field(repr=False)
+    seed: int
+    balance: str | int = "0.00"
+    numbers: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    outcome_rules: tuple[OutcomeRule, ...] = ()
+
+    def open(self, operator: Operator) -> None:
+        """Open the account."""
+        operator.accounts.open(
+            seed=self.seed,
+            balance=self.balance,
+            account_id=self.id,
+            token=self.token,
+            numbers=self.numbers,
+            subscriptions=self.subscriptions,
+            outcome_rules=self.outcome_rules,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a sandbox is started with."""
+
+    host: str
+    port: int
+    settings: Settings
+    accounts: tuple[AccountConfig, ...]
+
+
+def built_in() -> Config:
+    """The sandbox without a file: the account of the article's examples, with 100 roubles and its connected number."""
+    account = AccountConfig(
+        id="12345678",
+        token="test-token",  # noqa: S106 - public on purpose: it stands in the documentation
+        seed=secrets.randbits(32),
+        balance="100.00",
+        numbers=("79158888888",),
+    )
+    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(), (account,))
+
+
+def load(path: Path) -> Config:
+    """The configuration of a TOML file; ConfigError, with every mistake and its place, where it is wrong."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    if len(text) > MAX_FILE_SIZE:
+        raise ConfigError(str(path), [f"is larger than {MAX_FILE_SIZE} bytes"])
+    try:
+        content = tomllib.loads(text.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [f"is not UTF-8: {error}"]) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(str(path), [f"is no TOML: {error}"]) from error
+    return read(content, str(path))
+
+
+def read(content: dict[str, Any], source: str) -> Config:
+    """The configuration of a parsed file; ConfigError, with every mistake and its place, where it is wrong."""
+    schema = Draft202012Validator(schemas.load("config"))
+    errors = sorted(schema.iter_errors(content), key=lambda error: [str(step) for step in error.absolute_path])
+    if errors:
+        raise ConfigError(source, [problem for error in errors for problem in _describe(error)])
+    return _Reader(content, source).read()
+
+
+class _Reader:
+    """Builds the values of a file that its schema allows, and collects what the schema cannot say."""
+
+    def __init__(self, content: dict[str, Any], source: str) -> None:
+        self._content = content
+        self._source = source
+        self._problems: list[str] = []
+
+    def read(self) -> Config:
+        server = self._content.get("server", {})
+        tariff = self._tariff(self._content.get("tariff", {}))
+        assumptions = self._assumptions(self._content.get("assumed", {}))
+        tables = self._content.get("account", [])
+        self._check_unique(tables, "id")
+        self._check_unique(tables, "token")
+        cause = (assumptions or Assumptions()).unavailable_cause
+        opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
+        if self._problems or tariff is None or assumptions is None:
+            raise ConfigError(self._source, self._problems)
+        settings = Settings(tariff, assumptions, server.get("journal_size", Settings().journal_size))
+        return Config(
+            server.get("host", DEFAULT_HOST),
+            server.get("port", DEFAULT_PORT),
+            settings,
+            tuple(account for account in opened if account is not None) or built_in().accounts,
+        )
+
+    def _tariff(self, table: dict[str, Any]) -> Tariff | None:
+        default = Tariff()
+
+        def build() -> Tariff:
+            flash_call = {int(country): parse_roubles(price) for country, price in table.get("flash_call", {}).items()}
+            price = table.get("call_for_2fa")
+            return Tariff(
+                default.call_for_2fa if price is None else parse_roubles(price), {**default.flash_call, **flash_call}
+            )
+
+        return self._try("tariff", build)
+
+    def _assumptions(self, table: dict[str, Any]) -> Assumptions | None:
+        def build() -> Assumptions:
+            given = dict(table)
+            if "error_status" in given:
+                given["error_status"] = {RefusalCode(code): status for code, status in given["error_status"].items()}
+            if "number_format" in given:
+                given["number_format"] = NumberFormat(given["number_format"])
+            if "default_outcome" in given:
+                given["default_outcome"] = Outcome(given["default_outcome"])
+            if "retry_after_s" in given:
+                given["retry_after_s"] = tuple(given["retry_after_s"])
+            return Assumptions(**given)
+
+        return self._try("assumed", build)
+
+    def _account(self, place: str, table: dict[str, Any], unavailable_cause: int) -> AccountConfig | None:
+        subscriptions = self._each(f"{place}.webhook", table.get("webhook", []), lambda t: make_subscription(**t))
+
+        def rule(given: dict[str, Any]) -> OutcomeRule:
+            how = ending(given.get("outcome"), given.get("q931_status"), unavailable_cause=unavailable_cause)
+            return OutcomeRule(how, given.get("login_did", "*"), given.get("delay_s"))
+
+        rules = self._each(f"{place}.outcome", table.get("outcome", []), rule)
+
+        def build() -> AccountConfig:
+            account = AccountConfig(
+                str(table["id"]),
+                table["token"],
+                table.get("seed", secrets.randbits(32)),
+                table.get("balance", "0.00"),
+                tuple(table.get("numbers", ())),
+                tuple(subscriptions),
+                tuple(rules),
+            )
+            parse_roubles(account.balance, name="balance")
+            checked = accounts.Account(account.id, account.token, account.seed)
+            for number in account.numbers:
+                checked = accounts.connect_number(checked, number)
+            return account
+
+        return self._try(place, build)
+
+    def _each(self, place: str, tables: Iterable[dict[str, Any]], build: Callable[[dict[str, Any]], _T]) -> list[_T]:
+        built = [self._try(f"{place}[{i}]", partial(build, table)) for i, table in enumerate(tables)]
+        return [value for value in built if value is not None]
+
+    def _try(self, place: str, build: Callable[[], _T]) -> _T | None:
+        try:
+            return build()
+        except UsageError as error:
+            self._problems.append(f"{place}: {error}")
+            return None
+
+    def _check_unique(self, tables: list[dict[str, Any]], key: str) -> None:
+        counts = Counter(table[key] for table in tables)
+        for i, table in enumerate(tables):
+            if counts[table[key]] > 1:
+                shown = f" {table[key]}" if key == "id" else ""
+                self._problems.append(f"account[{i}].{key}: the {key}{shown} is also another account's")
+
+
+def _describe(error: ValidationError) -> Iterable[str]:
+    """One line a mistake: its place, and what would be right."""
+    place = _place(error.absolute_path)
+    instance: Any = error.instance
+    if error.validator == "additionalProperties" and isinstance(error.schema, dict):
+        known = list(error.schema.get("properties", {}))
+        unknown = sorted(key for key in instance if key not in known)
+        prefix = f"{place}." if place else ""
+        return [f"{prefix}{key}: is unknown; {nearest(key, known)}" for key in unknown]
+    if error.validator == "required" and isinstance(error.schema, dict):
+        missing = [key for key in error.schema["required"] if key not in instance]
+        return [f"{place}.{key}: is missing" for key in missing]
+    shown = "it" if place.endswith("token") else f"{instance!r}"[:60]
+    limits = {
+        "type": f"{shown} must be {_words(error.validator_value)}",
+        "enum": f"{shown} is not one of {_words(error.validator_value)}",
+        "minimum": f"{shown} is less than {error.validator_value}",
+        "exclusiveMinimum": f"{shown} must be more than {error.validator_value}",
+        "maximum": f"{shown} is more than {error.validator_value}",
+        "pattern": f"{shown} does not have the form {error.validator_value}",
+        "minLength": f"{shown} is too short",
+        "maxLength": f"{shown} is longer than {error.validator_value} characters",
+        "maxItems": f"has more than {error.validator_value} items",
+    }
+    return [f"{place}: {limits.get(str(error.validator), error.message[:200])}"]
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _place(path: Iterable[str | int]) -> str:
+    """``account[0].webhook[1].url``; items count from 0."""
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return steps.removeprefix(".")

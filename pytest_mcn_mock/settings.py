@@ -1,0 +1,19 @@
+"""The settings of one server, from which ``compose`` wires an operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.tariffs import Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
+    account's ledger entries.
+    """
+
+    tariff: Tariff = field(default_factory=Tariff)
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    journal_size: int = 10_000

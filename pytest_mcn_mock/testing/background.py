@@ -1,0 +1,40 @@
+"""An event loop on a thread of its own, for the CDRs of a synchronous test."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class BackgroundLoop:
+    """Starts with the first function posted to it, so that a test that sends no CDR has no thread for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Run a function on the loop's thread, soon."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
+                self._thread.start()
+            self._loop.call_soon_threadsafe(job)
+
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the coroutine function on the loop, then end the thread. Does nothing where nothing was posted."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(last(), loop).result(timeout=5)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

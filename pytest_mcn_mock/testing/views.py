@@ -1,0 +1,213 @@
+"""A call and a delivery as a test sees them: always as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from pytest_mcn_mock.domain import calls, deliveries
+from pytest_mcn_mock.domain.calls import Explanation
+from pytest_mcn_mock.domain.cdr import Value
+from pytest_mcn_mock.domain.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
+from pytest_mcn_mock.domain.money import format_roubles, to_decimal
+from pytest_mcn_mock.domain.outcomes import Outcome, ending
+from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.errors import UnknownItem
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.operator import Operator
+
+
+class Call:
+    """An accepted call. Two of them are equal if they are the same call."""
+
+    def __init__(self, record: calls.Call, operator: Operator) -> None:
+        self._record = record
+        self._operator = operator
+
+    def __repr__(self) -> str:
+        now = self._now
+        how = str(now.ending) if now.ending else now.state
+        return (
+            f"<Call {now.verification_call_uuid} {now.method} {now.caller_did} -> {now.login_did}, "
+            f"{format_roubles(now.price)} roubles, {how}>"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Call) and other.verification_call_uuid == self.verification_call_uuid
+
+    def __hash__(self) -> int:
+        return hash(self.verification_call_uuid)
+
+    @property
+    def _now(self) -> calls.Call:
+        # Once it left the bounded journal, or its account is closed, it stays as it was last seen.
+        with suppress(UnknownItem):
+            self._record = self._operator.calls.get(self._record.verification_call_uuid)
+        return self._record
+
+    @property
+    def verification_call_uuid(self) -> str:
+        """``<call id>_<account_id>``; ties the CDR to the request."""
+        return self._record.verification_call_uuid
+
+    @property
+    def account_id(self) -> str:
+        """The account that paid."""
+        return self._record.account_id
+
+    @property
+    def method(self) -> Method:
+        """``flash_call`` or ``call_for_2fa``."""
+        return self._record.method
+
+    @property
+    def login_did(self) -> str:
+        """The number that was called."""
+        return self._record.login_did
+
+    @property
+    def caller_did(self) -> str:
+        """The number that called."""
+        return self._record.caller_did
+
+    @property
+    def code(self) -> str:
+        """The last four digits of the number that called."""
+        return self._record.code
+
+    @property
+    def country_id(self) -> int | None:
+        """The country of the number that called, 643 or 703; None for call_for_2fa."""
+        return self._record.country_id
+
+    @property
+    def price(self) -> Decimal:
+        """What was charged, in roubles."""
+        return to_decimal(self._record.price)
+
+    @property
+    def state(self) -> str:
+        """``ringing`` or ``completed``."""
+        return self._now.state
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it rings."""
+        how = self._now.ending
+        return how.outcome if how else None
+
+    @property
+    def q931_status(self) -> int | None:
+        """The Q.850 cause; None while it rings."""
+        how = self._now.ending
+        return how.q931_status if how else None
+
+    @property
+    def final_status(self) -> str | None:
+        """``ANSWERED`` or ``NO ANSWER``; None where none is documented, and while it rings."""
+        how = self._now.ending
+        return how.final_status if how else None
+
+    @property
+    def explanation(self) -> Explanation:
+        """Which rules chose the country, the number, the price and the outcome."""
+        return self._now.explanation
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The deliveries of its CDR, a subscription each."""
+        try:
+            found = self._operator.deliveries.of_call(self.verification_call_uuid)
+        except UnknownItem:
+            return []
+        return [Delivery(delivery, self, self._operator) for delivery in found]
+
+    def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
+        """End a ringing call now, as planned or as said, and send its CDR.
+
+        Returns the delivery (the first, where the account has several subscriptions), or None where no CDR is owed.
+        UsageError for a call that has ended.
+        """
+        how = None
+        if outcome is not None or q931_status is not None:
+            cause = self._operator.assumptions.unavailable_cause
+            how = ending(outcome, q931_status, unavailable_cause=cause)
+        self._operator.calls.complete(self.verification_call_uuid, how)
+        return next(iter(self.deliveries), None)
+
+
+class Delivery:
+    """The delivery of a call's CDR to a subscription. Two of them are equal if they are the same delivery."""
+
+    def __init__(self, record: deliveries.Delivery, call: Call, operator: Operator) -> None:
+        self._record = record
+        self._operator = operator
+        self.call = call
+
+    def __repr__(self) -> str:
+        now = self._now
+        attempts = "; ".join(map(str, now.attempts)) or "not tried yet"
+        return f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}: {attempts}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Delivery) and (other.id, other.call) == (self.id, self.call)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.call))
+
+    @property
+    def _now(self) -> deliveries.Delivery:
+        # As for a call.
+        with suppress(UnknownItem):
+            self._record = self._operator.deliveries.get(self._record.id)
+        return self._record
+
+    @property
+    def id(self) -> int:
+        """Numbers the deliveries of a server."""
+        return self._record.id
+
+    @property
+    def url(self) -> str:
+        """Where the CDR goes."""
+        return self._record.url
+
+    @property
+    def state(self) -> DeliveryState:
+        """``owed``, ``delivered`` or ``given_up``."""
+        return self._now.state
+
+    @property
+    def due_at(self) -> float | None:
+        """When it is tried next, in seconds since the epoch; None while its call is held, and when nothing is owed."""
+        return self._now.due_at
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every try so far."""
+        return self._now.attempts
+
+    @property
+    def cdr(self) -> Mapping[str, Value] | None:
+        """The CDR as it was sent; None while the call rings."""
+        return self._now.cdr
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the last answer; None where there was none."""
+        attempts = self._now.attempts
+        return attempts[-1].status if attempts else None
+
+    @property
+    def request(self) -> CdrRequest | None:
+        """The request that carries the CDR; None while the call rings."""
+        return self._now.request
+
+    @property
+    def response(self) -> CdrResponse | None:
+        """The last answer; None where there was none."""
+        attempts = self._now.attempts
+        return attempts[-1].response if attempts else None

@@ -1,0 +1,73 @@
+"""The application under ASGI: for the sandbox. Every step of a request is on the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from pytest_mcn_mock.web.application import Application
+from pytest_mcn_mock.web.http import MAX_BODY, Request
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+BODY_TIMEOUT_S = 30.0
+"""How long a request's body may take to arrive."""
+
+_log = logging.getLogger("mcn_mock")
+
+
+class AsgiAdapter:
+    """An ASGI 3 application for the ``http`` scope."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = _headers(scope["headers"])
+        try:
+            body = await _read_body(headers, receive)
+        except (TimeoutError, ConnectionError):
+            return
+        request = Request(scope["method"], scope["path"], scope["query_string"], headers, body)
+        response = self._application.handle(request)
+        try:
+            raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
+            raw_headers.append((b"content-length", str(len(response.body)).encode()))
+            await send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
+            await send({"type": "http.response.body", "body": response.body})
+        finally:
+            if response.after is not None:
+                response.after()
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _read_body(headers: dict[str, str], receive: Receive) -> bytes | None:
+    """The body, or None for one that is larger than MAX_BODY, which is not read on.
+
+    Raises TimeoutError for one that does not arrive, and ConnectionError where the client is gone.
+    """
+    length = headers.get("content-length")
+    if length is None and "transfer-encoding" not in headers:
+        return b""
+    if length is not None and length.isdecimal() and (len(length) > 12 or int(length) > MAX_BODY):
+        return None
+    body = bytearray()
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("the client is gone")
+            body += message.get("body", b"")
+            if len(body) > MAX_BODY:
+                return None
+            if not message.get("more_body"):
+                return bytes(body)

@@ -1,0 +1,115 @@
+"""The parameters of a request: from the query string, and from a form or a JSON body where there is one.
+
+"The query wins": a parameter that is in both is taken from the query. One that is there twice in the same place is
+refused, for nobody can say which of the two was meant. Empty means not given ("Если поле не заполнено").
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.web.http import MAX_BODY, Request
+
+MAX_PARAMETERS = 64
+MAX_VALUE_LENGTH = 256
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def read_parameters(request: Request) -> dict[str, str]:
+    """Every parameter that was given and is not empty, as text.
+
+    Raises Refusal ``invalid_parameter`` for text that is not UTF-8, a parameter given twice or longer than 256
+    characters, more than 64 of them, and a body that is not what its Content-Type says; ``payload_too_large`` for a
+    body over 64 KiB.
+    """
+    given = read_query(request.query)
+    if request.body is None:
+        raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
+    if request.body:
+        given = {**_read_body(request.body, request.headers.get("content-type", "")), **given}
+    for name, value in given.items():
+        if len(value) > MAX_VALUE_LENGTH:
+            raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
+    return {name: value for name, value in given.items() if value}
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """The parameters of a query string; the same refusals as for read_parameters."""
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError:
+        raise _invalid("query", "is not UTF-8, percent-encoded") from None
+    except ValueError:
+        raise _invalid("query", f"has more than {MAX_PARAMETERS} parameters") from None
+    return _once(pairs)
+
+
+def _read_body(body: bytes, content_type: str) -> dict[str, str]:
+    mime_type, options = parse_options_header(content_type)
+    if mime_type == "application/json":
+        return _read_json(body)
+    if mime_type in _FORMS:
+        return _read_form(body, mime_type, options)
+    return {}
+
+
+def _read_json(body: bytes) -> dict[str, str]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _once(pairs)
+        return dict(pairs)
+
+    try:
+        content = json.loads(body.decode(), object_pairs_hook=unique)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise _invalid("body", "is no JSON document in UTF-8") from None
+    if not isinstance(content, dict):
+        raise _invalid("body", "is JSON, but no object of parameters")
+    return {name: _text(name, value) for name, value in content.items() if value is not None}
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise _invalid(name[:40], "must be text")
+
+
+def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[str, str]:
+    if mime_type == "application/x-www-form-urlencoded":
+        return read_query(body)
+    parser = FormDataParser(max_form_memory_size=MAX_BODY, max_form_parts=MAX_PARAMETERS, silent=False)
+    try:
+        _, form, files = parser.parse(io.BytesIO(body), mime_type, len(body), dict(options))
+    except (ValueError, RequestEntityTooLarge):
+        raise _invalid("body", "is no complete multipart form") from None
+    if files:
+        raise _invalid(str(next(iter(files)))[:40], "must be text, not a file")
+    pairs = [(name, value) for name, values in form.lists() for value in values]
+    if any("\ufffd" in name + value for name, value in pairs):
+        raise _invalid("body", "is not UTF-8")
+    return _once(pairs)
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given:
+            raise _invalid(name[:40], "is given more than once")
+        given[name] = value
+    return given
+
+
+def _invalid(name: str, what: str) -> Refusal:
+    return Refusal(RefusalCode.INVALID_PARAMETER, f"{name} {what}", name)

@@ -1,0 +1,1 @@
+"""HTTP out: CDRs on their way to the webhooks under test."""
