@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
+    from pytest_mcn_mock.domain.faults import FaultKind
     from pytest_mcn_mock.domain.outcomes import Outcome
+    from pytest_mcn_mock.domain.requests import ApiRequest
     from pytest_mcn_mock.domain.tariffs import Tariff
-    from pytest_mcn_mock.errors import ConfigError, McnMockError, UnknownItem, UsageError, WaitTimeout
+    from pytest_mcn_mock.errors import ConfigError, McnMockError, MistakesError, UnknownItem, UsageError, WaitTimeout
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Account": "testing.account",
+    "ApiRequest": "domain.requests",
     "Assumptions": "domain.assumptions",
     "Call": "testing.views",
     "ConfigError": "errors",
     "Delivery": "testing.views",
+    "FaultKind": "domain.faults",
     "MCNServer": "testing.server",
     "McnMockError": "errors",
+    "MistakesError": "errors",
     "NumberFormat": "domain.assumptions",
     "Outcome": "domain.outcomes",
     "Settings": "settings",
@@ -38,12 +43,15 @@ _MODULES = {
 
 __all__ = [
     "Account",
+    "ApiRequest",
     "Assumptions",
     "Call",
     "ConfigError",
     "Delivery",
+    "FaultKind",
     "MCNServer",
     "McnMockError",
+    "MistakesError",
     "NumberFormat",
     "Outcome",
     "Settings",

@@ -6,6 +6,7 @@ McnMockError
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── UnknownItem      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
+├── MistakesError    a strict test passed although something went wrong (also an AssertionError)
 └── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
 """
 
@@ -66,6 +67,10 @@ class UnknownItem(McnMockError, LookupError):
 
 class SendError(McnMockError):
     """A webhook's endpoint gave no answer; the message says why."""
+
+
+class MistakesError(McnMockError, AssertionError):
+    """A test passed, but something went wrong on its account or server that it did not say it expects."""
 
 
 class WaitTimeout(McnMockError, AssertionError, TimeoutError):

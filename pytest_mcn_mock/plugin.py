@@ -1,9 +1,12 @@
-"""The pytest plugin: its fixtures. Imports nothing but pytest until one of them is used."""
+"""The pytest plugin: its fixtures, its marker and what it adds to a failing test's report.
+
+Imports nothing but pytest until a fixture is used: pytest loads this in every run of everybody who installs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +14,37 @@ if TYPE_CHECKING:
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
+
+_ACCOUNT = pytest.StashKey["Account"]()
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini options."""
+    parser.addini("mcn_strict", "Whether what went wrong on a test's account fails the test", type="bool", default=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        "mcn(strict=…, balance=…, seed=…, outcome=…, tariff=…): settings of the account that the mcn fixture opens",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Add the account's story to the report of a test that failed."""
+    report: pytest.TestReport = yield
+    account = item.stash.get(_ACCOUNT, None)
+    if account is not None and report.failed:
+        item.stash[_FAILED] = True
+        try:
+            story = account.story()
+        except Exception as error:  # an error here would end the whole run
+            story = f"the account's story could not be told: {error!r}"
+        report.sections.append(("mcn-mock", story))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +68,30 @@ def mcn_server(mcn_settings: Settings) -> Iterator[MCNServer]:
 def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Account]:
     """An account of the test's own on ``mcn_server``: 100 roubles, no numbers, no subscriptions.
 
-    Its seed comes from the test's name, so that a test draws the same numbers and uuids in every run. What a handler of
-    the user's raised fails the test here.
+    Its seed comes from the test's name, so that a test draws the same numbers and uuids in every run. What went wrong
+    on the account or on the server, and was not expected, fails the test when it ends; see the marker ``mcn``.
     """
-    from pytest_mcn_mock.domain.draws import seed_from_name
+    from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
-    account = mcn_server.open_account(seed=seed_from_name(request.node.nodeid))
-    yield account
-    account.close()
+    account, strict = open_for_test(mcn_server, request.node, strict=request.config.getini("mcn_strict"))
+    request.node.stash[_ACCOUNT] = account
     try:
-        mcn_server.check()
+        yield account
+        # A test that has failed says why already, and its report shows the account's story.
+        if not request.node.stash.get(_FAILED, False):
+            raise_mistakes(account, mcn_server, strict=strict)
     finally:
         mcn_server.clear()
+        account.close()
+
+
+@pytest.fixture
+def mcn_intercept(mcn_server: MCNServer) -> Iterator[str]:
+    """``https://api.mcn.ru`` and ``https://api.mcntele.com`` reach ``mcn_server`` from this process; the base URL.
+
+    Needs the extra ``intercept``. Name resolution and trust are as before when the test ends.
+    """
+    from pytest_mcn_mock.testing.intercept import intercepted
+
+    with intercepted(mcn_server) as base_url:
+        yield base_url

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from pytest_mcn_mock.domain.draws import MAX_SEED
+from pytest_mcn_mock.domain.faults import Fault, draw_fault
 from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_number
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
 from pytest_mcn_mock.domain.subscriptions import Subscription
@@ -17,6 +18,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 MAX_NUMBERS = 10_000
 MAX_SUBSCRIPTIONS = 100
 MAX_RULES = 1_000
+MAX_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Account:
 
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``cdrs_held`` keeps new calls from ending until somebody completes them.
+
+    ``fault_draws`` counts how often a fault could have struck.
 
     Raises UsageError for an id, token, seed or number that cannot be.
     """
@@ -37,6 +41,8 @@ class Account:
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
     cdrs_held: bool = False
+    faults: tuple[Fault, ...] = ()
+    fault_draws: int = 0
 
     def __post_init__(self) -> None:
         if not is_account_id(self.id):
@@ -92,3 +98,18 @@ def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
     if len(rules) > MAX_RULES:
         raise UsageError(f"account {account.id} has {MAX_RULES} outcome rules already")
     return replace(account, outcome_rules=rules)
+
+
+def add_fault(account: Account, fault: Fault) -> Account:
+    """The account with one fault more, tried after those it has."""
+    if len(account.faults) >= MAX_FAULTS:
+        raise UsageError(f"account {account.id} has {MAX_FAULTS} faults already")
+    return replace(account, faults=(*account.faults, fault))
+
+
+def take_fault(account: Account, *, of_cdr: bool) -> tuple[Fault | None, Account]:
+    """The fault that strikes now, if one does, and the account after it has."""
+    if not account.faults:
+        return None, account
+    fault, left = draw_fault(account.faults, of_cdr=of_cdr, seed=account.seed, n=account.fault_draws)
+    return fault, replace(account, faults=left, fault_draws=account.fault_draws + 1)

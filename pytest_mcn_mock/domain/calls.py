@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.draws import draw_call
+from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
 from pytest_mcn_mock.domain.outcomes import Ending, ending, first_match
@@ -45,7 +46,7 @@ class Call:
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how
     the call is going to end, at ``ends_at`` or, where that is None, when somebody completes it. ``ending`` and
     ``ended_at`` are None until it has ended. ``country_id`` is the country of the number that calls, None for a
-    call_for_2fa. ``seq`` numbers the calls of a store in order of arrival, from 1.
+    call_for_2fa. ``cdr_fault`` is what spoils its CDR. ``seq`` numbers the calls of a store as they arrive, from 1.
     """
 
     verification_call_uuid: str
@@ -63,6 +64,7 @@ class Call:
     seq: int = 0
     ending: Ending | None = None
     ended_at: float | None = None
+    cdr_fault: Fault | None = None
 
     @property
     def state(self) -> str:

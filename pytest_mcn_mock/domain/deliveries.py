@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pytest_mcn_mock.domain.cdr import Value
+from pytest_mcn_mock.domain.outcomes import Ending
 
 
 class DeliveryState(StrEnum):
@@ -77,7 +78,13 @@ class Delivery:
     cdr: Mapping[str, Value] | None = None
     request: CdrRequest | None = None
     note: str = ""
-    """Why it was given up, beyond what the attempts say."""
+    """The fault that a test switched on for it."""
+    waits_for: int | None = None
+    """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
+    says: Ending | None = None
+    """How the CDR says the call ended, where a fault makes it lie."""
+    of_uuid: str | None = None
+    """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
 
 
 def is_acknowledgement(status: int) -> bool:
@@ -85,11 +92,11 @@ def is_acknowledgement(status: int) -> bool:
     return 200 <= status <= 299
 
 
-def outcome_of_attempt(delivery: Delivery, attempt: Attempt, retry_in_s: float | None) -> Delivery:
-    """The delivery after an attempt: delivered, due again in ``retry_in_s`` seconds, or given up where that is None."""
+def outcome_of_attempt(delivery: Delivery, attempt: Attempt, due_at: float | None) -> Delivery:
+    """The delivery after an attempt: delivered, due again at ``due_at``, or given up where that is None."""
     attempts = (*delivery.attempts, attempt)
     if attempt.error is None:
         return replace(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
-    if retry_in_s is None:
+    if due_at is None:
         return replace(delivery, state=DeliveryState.GIVEN_UP, due_at=None, attempts=attempts)
-    return replace(delivery, due_at=attempt.at + attempt.duration_s + retry_in_s, attempts=attempts)
+    return replace(delivery, due_at=due_at, attempts=attempts)

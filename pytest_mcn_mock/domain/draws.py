@@ -44,6 +44,11 @@ def draw_account(seed: int, attempt: int = 0) -> tuple[str, str]:
     return str(10_000_000 + number % 90_000_000), f"mcn-{token}"
 
 
+def draw_chance(seed: int, n: int, index: int) -> float:
+    """A number from 0 up to 1 that decides whether a fault strikes, for its place in the list and the ``n``-th draw."""
+    return _integer(f"chance/{seed}/{n}/{index}") / 2**64
+
+
 def seed_from_name(name: str) -> int:
     """A seed that depends on the name alone, so that a test draws the same numbers in every run."""
     return _integer(f"seed/{name}") % 2**32

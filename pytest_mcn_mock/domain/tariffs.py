@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
-from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
+from pytest_mcn_mock.errors import UsageError, nearest
 
 RUSSIA = 643
 """ISO 3166-1 numeric; the value of ``country_id`` for a Russian number."""
@@ -46,3 +48,29 @@ class Tariff:
         if method is Method.CALL_FOR_2FA or caller_country is None:
             return f"call_for_2fa costs {price}"
         return f"flash_call from a {COUNTRY_NAMES[caller_country]} number costs {price}"
+
+
+def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:
+    """A tariff from prices in roubles: ``{"call_for_2fa": "0.01", "flash_call": {643: "0.15", 703: "0.45"}}``.
+
+    What is left out is as in ``default``. Raises UsageError, naming the key, for an unknown key or country and for a
+    price that cannot be.
+    """
+    default = default or Tariff()
+    for key in prices:
+        if key not in tuple(Method):
+            raise UsageError(f"tariff: {key!r} is unknown; {nearest(str(key), tuple(Method))}")
+    by_country = dict(default.flash_call)
+    for country, price in dict(prices.get("flash_call", {})).items():
+        if str(country) not in map(str, COUNTRY_NAMES):
+            raise UsageError(f"tariff: flash_call has no country {country!r}; known are 643 and 703")
+        by_country[int(country)] = _price(price, f"flash_call from {country}")
+    call_for_2fa = prices.get("call_for_2fa")
+    return Tariff(default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country)
+
+
+def _price(roubles: Any, name: str) -> int:
+    kopecks = parse_roubles(roubles, name=name)
+    if kopecks < 0:
+        raise UsageError(f"{name} is {format_roubles(kopecks)}; a price is not negative")
+    return kopecks

@@ -8,13 +8,15 @@ from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
+from pytest_mcn_mock.operator.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The three things that an operator does, over one store."""
+    """What an operator does, over one store."""
 
     accounts: Accounts
     calls: Calls
     deliveries: Deliveries
+    journal: Journal
     assumptions: Assumptions

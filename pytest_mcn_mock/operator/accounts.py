@@ -9,6 +9,7 @@ from decimal import Decimal
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.draws import draw_account
+from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
@@ -61,7 +62,7 @@ class Accounts:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
             account = rules.add_subscription(account, subscription)
-        self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now())
+        self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now(account.id))
         return account
 
     def close(self, account_id: str) -> None:
@@ -75,6 +76,10 @@ class Accounts:
     def of_token(self, token: str) -> Account | None:
         """The account that a token names, or None."""
         return self._store.of_token(token)
+
+    def is_taken(self, account_id: str) -> bool:
+        """Whether an account has or had the id."""
+        return self._store.is_taken(account_id)
 
     def all(self) -> Sequence[Account]:
         """Every account, in order of opening."""
@@ -93,12 +98,12 @@ class Accounts:
         kopecks = parse_roubles(amount)
         if kopecks <= 0:
             raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
-        return self._store.post(account_id, EntryKind.TOP_UP, lambda _: kopecks, self._clock.now())
+        return self._store.post(account_id, EntryKind.TOP_UP, lambda _: kopecks, self._clock.now(account_id))
 
     def set_balance(self, account_id: str, balance: Roubles) -> int:
         """Make the balance so many roubles by an adjustment in the ledger; return it in kopecks."""
         target = parse_roubles(balance, name="balance")
-        return self._store.post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now, self._clock.now())
+        return self._store.post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now, self._clock.now(account_id))
 
     def connect_number(self, account_id: str, number: str) -> Account:
         """Connect a number, from which call_for_2fa may ring then."""
@@ -115,3 +120,25 @@ class Accounts:
     def hold_cdrs(self, account_id: str, *, held: bool = True) -> Account:
         """Keep calls placed from now on ringing until they are completed by hand, or stop doing so."""
         return self._store.change(account_id, lambda account: replace(account, cdrs_held=held))
+
+    def add_fault(self, account_id: str, fault: Fault) -> Account:
+        """Switch a fault on, for requests that arrive and calls that are placed from now on."""
+        return self._store.change(account_id, lambda account: rules.add_fault(account, fault))
+
+    def clear_faults(self, account_id: str) -> Account:
+        """Switch every fault off."""
+        return self._store.change(account_id, lambda account: replace(account, faults=()))
+
+    def take_request_fault(self, account: Account) -> Fault | None:
+        """The fault that strikes a request of the account now, if one does; it is spent by that."""
+        if not account.faults:
+            return None
+        taken: list[Fault | None] = []
+
+        def take(current: Account) -> Account:
+            fault, left = rules.take_fault(current, of_cdr=False)
+            taken.append(fault)
+            return left
+
+        self._store.change(account.id, take)
+        return taken[-1]

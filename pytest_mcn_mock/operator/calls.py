@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_mcn_mock.domain import calls as rules
-from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.accounts import Account, take_fault
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
+from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
 from pytest_mcn_mock.errors import UnknownItem, UsageError
+from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement
 
 
@@ -18,53 +21,69 @@ class Calls:
     """The switch: an order is decided, charged and recorded in one step; its end and its CDRs follow the answer."""
 
     def __init__(
-        self, store: CallStore, clock: Clock, courier: Courier, observer: Observer, assumptions: Assumptions
+        self,
+        store: CallStore,
+        clock: Clock,
+        courier: Courier,
+        deliveries: Deliveries,
+        observer: Observer,
+        assumptions: Assumptions,
     ) -> None:
         self._store = store
         self._clock = clock
         self._courier = courier
+        self._deliveries = deliveries
         self._observer = observer
         self._assumptions = assumptions
+        self._until_answered: dict[str, Sequence[Delivery]] = {}
 
     def place(self, account_id: str, order: CallOrder) -> Call:
         """Accept an order and charge for it, or raise the Refusal that says why not.
 
-        The call does not end before ``release`` was called, so that no CDR overtakes the answer.
+        No CDR of it is sent before ``release`` was called, so that none overtakes the answer.
         """
 
         def decide(account: Account, balance: int, n: int) -> Placement:
-            call = rules.place(account, balance, n, order, self._assumptions, self._clock.now())
-            return Placement(call, rules.owes_cdr(call, self._assumptions))
+            call = rules.place(account, balance, n, order, self._assumptions, self._clock.now(account_id))
+            if not rules.owes_cdr(call, self._assumptions):
+                return Placement(call, owes_cdr=False, account=account)
+            fault, account = take_fault(account, of_cdr=True)
+            return Placement(replace(call, cdr_fault=fault) if fault else call, owes_cdr=True, account=account)
 
         call = self._store.place(account_id, decide)
+        if call.ends_at == call.placed_at:
+            ended = self._end(call.verification_call_uuid, None)
+            if ended is not None:
+                call, self._until_answered[call.verification_call_uuid] = ended
         self._observer.changed(account_id)
         return call
 
     def release(self, verification_call_uuid: str) -> None:
-        """The answer to the request was sent: let the call end when it is due. One that is held, or gone, stays so."""
+        """The answer to the request was sent: send the CDRs of the call, or let it end when it is due.
+
+        A call that is held, or gone, stays so.
+        """
+        deliveries = self._until_answered.pop(verification_call_uuid, None)
+        if deliveries is not None:
+            self._deliveries.dispatch(deliveries)
+            return
         try:
             call = self._store.get(verification_call_uuid)
         except UnknownItem:
             return
-        if call.ends_at is None or call.ending is not None:
-            return
-        if call.ends_at <= self._clock.now():
-            self.end(verification_call_uuid)
-        else:
-            self._courier.end_call(verification_call_uuid, call.ends_at)
+        if call.ends_at is not None and call.ending is None:
+            self._courier.end_call(call)
 
     def end(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
         """End a ringing call as planned, or as said, and send its CDRs; return what is owed for it.
 
         Does nothing for a call that has ended or is gone.
         """
-        now = self._clock.now()
-        ended = self._store.end(verification_call_uuid, lambda call: rules.end(call, how or call.planned, now))
+        ended = self._end(verification_call_uuid, how)
         if ended is None:
             return ()
         call, deliveries = ended
-        for delivery in deliveries:
-            self._courier.deliver(delivery)
+        self._deliveries.dispatch(deliveries)
         self._observer.changed(call.account_id)
         return deliveries
 
@@ -83,3 +102,12 @@ class Calls:
     def page(self, account_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[Call]:
         """Calls of an account, or of all, in order of arrival, behind the one whose ``seq`` is ``after``."""
         return self._store.page(account_id, after, limit)
+
+    def _end(self, verification_call_uuid: str, how: Ending | None) -> tuple[Call, Sequence[Delivery]] | None:
+        def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
+            now = self._clock.now(call.account_id)
+            call = rules.end(call, how or call.planned, now)
+            due = [replace(delivery, due_at=now) for delivery in deliveries]
+            return call, spoil_cdrs(call.cdr_fault, call, due) if call.cdr_fault else due
+
+        return self._store.end(verification_call_uuid, finish)

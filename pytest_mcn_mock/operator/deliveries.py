@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -20,25 +22,56 @@ from pytest_mcn_mock.domain.deliveries import (
     is_acknowledgement,
     outcome_of_attempt,
 )
+from pytest_mcn_mock.domain.faults import NEXT_CALL
 from pytest_mcn_mock.domain.retry import next_retry
 from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
 from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Observer
+from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
 
 class Deliveries:
     """Prepares each attempt, records it, and decides between delivered, again and given up."""
 
-    def __init__(self, accounts: AccountStore, calls: CallStore, observer: Observer, assumptions: Assumptions) -> None:
+    def __init__(
+        self,
+        accounts: AccountStore,
+        calls: CallStore,
+        clock: Clock,
+        courier: Courier,
+        observer: Observer,
+        assumptions: Assumptions,
+    ) -> None:
         self._accounts = accounts
         self._calls = calls
+        self._clock = clock
+        self._courier = courier
         self._observer = observer
         self._assumptions = assumptions
+        self._first_attempts: dict[int, Future[None]] = {}
+        self._parked: defaultdict[str, list[Delivery]] = defaultdict(list)
 
     @property
     def ack_timeout_s(self) -> float:
         """How long an endpoint may take to acknowledge, in seconds."""
         return self._assumptions.ack_timeout_s
+
+    def dispatch(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand over what the end of a call made due, and keep back what has to wait for another delivery."""
+        for delivery in deliveries:
+            if delivery.waits_for == NEXT_CALL:
+                self._parked[delivery.account_id].append(delivery)
+            elif delivery.due_at is not None:
+                self._courier.deliver(delivery)
+
+    def first_attempt(self, verification_call_uuid: str) -> Future[None]:
+        """Done once the call's CDR was tried, or where none is owed."""
+        future: Future[None] = Future()
+        owed = [d for d in self._calls.deliveries_of(verification_call_uuid) if d.state is DeliveryState.OWED]
+        if not owed or owed[0].attempts:
+            future.set_result(None)
+        else:
+            self._first_attempts[owed[0].id] = future
+        return future
 
     def prepare(self, delivery_id: int) -> CdrRequest | None:
         """The request to send for an owed delivery whose call has ended; None where nothing is to be sent."""
@@ -53,7 +86,12 @@ class Deliveries:
             return None
         if delivery.request is not None:
             return delivery.request
-        record = cdr.render(call, subscription.body, subscription.constants)
+        told = replace(
+            call,
+            ending=delivery.says or call.ending,
+            verification_call_uuid=delivery.of_uuid or call.verification_call_uuid,
+        )
+        record = cdr.render(told, subscription.body, subscription.constants)
         request = _request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return request
@@ -74,12 +112,19 @@ class Deliveries:
                 retries = account_rules.find_subscription(account, delivery.subscription).retry
                 attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
                 schedule = self._assumptions.retry_after_s if retries else ()
-                return outcome_of_attempt(delivery, attempt, next_retry(schedule, attempt.number))
+                wait = next_retry(schedule, attempt.number)
+                due_at = None if wait is None else self._clock.now(account.id) + wait
+                return outcome_of_attempt(delivery, attempt, due_at)
 
             delivery = self._calls.change_delivery(delivery_id, change)
             self._count_failures(account, delivery)
+            if delivery.state is not DeliveryState.OWED:
+                self._follow_up(delivery)
         except UnknownItem:  # the account was closed while the attempt was under way
             return None
+        first_attempt = self._first_attempts.pop(delivery_id, None)
+        if first_attempt is not None:
+            first_attempt.set_result(None)
         self._observer.changed(delivery.account_id)
         return delivery if delivery.state is DeliveryState.OWED else None
 
@@ -95,9 +140,28 @@ class Deliveries:
         """Deliveries of an account, or of all, in order, behind the one whose id is ``after``."""
         return self._calls.page_of_deliveries(account_id, after, limit)
 
+    def forget(self, account_id: str) -> None:
+        """The account is closed: nothing of it has to wait any more."""
+        self._parked.pop(account_id, None)
+
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
+
+    def _follow_up(self, settled: Delivery) -> None:
+        """Make due what a fault let wait for this delivery."""
+        followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
+        parked = self._parked.pop(settled.account_id, [])
+        for delivery in parked:
+            if delivery.verification_call_uuid == settled.verification_call_uuid:
+                self._parked[settled.account_id].append(delivery)
+            else:
+                followers.append(delivery)
+        now = self._clock.now(settled.account_id)
+        for delivery in followers:
+            self._courier.deliver(
+                self._calls.change_delivery(delivery.id, lambda d: replace(d, due_at=now, waits_for=None))
+            )
 
     def _count_failures(self, account: Account, delivery: Delivery) -> None:
         """Count the CDRs given up in a row, and disable the webhook after too many."""

@@ -14,18 +14,25 @@ from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What was decided for an order: the call, and whether a CDR of it is owed to the account's webhooks."""
+    """What was decided for an order: the call, whether its CDR is owed, and the account as it is afterwards."""
 
     call: Call
     owes_cdr: bool
+    account: Account
 
 
 class Clock(Protocol):
-    """The time."""
+    """The time, of which each account may have its own."""
 
-    def now(self) -> float:
-        """Seconds since the epoch; it never goes back."""
+    def now(self, account_id: str | None) -> float:
+        """Seconds since the epoch, for an account or, with None, for none of them; it never goes back."""
         ...
+
+    def move(self, account_id: str, seconds: float) -> None:
+        """Put the account's time forward."""
+
+    def reach(self, account_id: str, moment: float) -> None:
+        """What was due at that moment happens now: it is that late, if it is not later already."""
 
 
 class AccountStore(Protocol):
@@ -81,8 +88,12 @@ class CallStore(Protocol):
         """
         ...
 
-    def end(self, verification_call_uuid: str, end: Callable[[Call], Call]) -> tuple[Call, Sequence[Delivery]] | None:
-        """One atomic step: the call has ended and its CDRs are due now. None if it had ended before, or is gone."""
+    def end(
+        self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
+    ) -> tuple[Call, Sequence[Delivery]] | None:
+        """One atomic step: replace the call and its deliveries by what ``end`` makes of them; a delivery with the id 0
+        is a new one. None if the call had ended before, or is gone.
+        """
         ...
 
     def get(self, verification_call_uuid: str) -> Call:
@@ -117,8 +128,8 @@ class CallStore(Protocol):
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread."""
 
-    def end_call(self, verification_call_uuid: str, at: float) -> None:
-        """End the call as planned at that time."""
+    def end_call(self, call: Call) -> None:
+        """End the call as planned when it is due."""
 
     def deliver(self, delivery: Delivery) -> None:
         """Try the delivery when it is due."""

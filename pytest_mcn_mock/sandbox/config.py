@@ -20,7 +20,7 @@ from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.domain.money import parse_roubles
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.settings import Settings
@@ -132,16 +132,7 @@ class _Reader:
         )
 
     def _tariff(self, table: dict[str, Any]) -> Tariff | None:
-        default = Tariff()
-
-        def build() -> Tariff:
-            flash_call = {int(country): parse_roubles(price) for country, price in table.get("flash_call", {}).items()}
-            price = table.get("call_for_2fa")
-            return Tariff(
-                default.call_for_2fa if price is None else parse_roubles(price), {**default.flash_call, **flash_call}
-            )
-
-        return self._try("tariff", build)
+        return self._try("tariff", partial(tariff_from_roubles, table))
 
     def _assumptions(self, table: dict[str, Any]) -> Assumptions | None:
         def build() -> Assumptions:

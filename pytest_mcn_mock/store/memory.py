@@ -143,6 +143,7 @@ class MemoryCalls:
             self._calls_placed += 1
             call = replace(placement.call, seq=self._calls_placed)
             record = _Record(call, self._owe(book.account, call) if placement.owes_cdr else [])
+            book.account = placement.account
             book.accepted_calls += 1
             book.ledger.post(Entry(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid))
             self._records[call.verification_call_uuid] = record
@@ -153,13 +154,16 @@ class MemoryCalls:
                 self._unlist_oldest()
             return call
 
-    def end(self, verification_call_uuid: str, end: Callable[[Call], Call]) -> tuple[Call, Sequence[Delivery]] | None:
+    def end(
+        self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
+    ) -> tuple[Call, Sequence[Delivery]] | None:
         with self._lock:
             record = self._records.get(verification_call_uuid)
             if record is None or record.call.ending is not None:
                 return None
-            record.call = end(record.call)
-            record.deliveries[:] = [replace(d, due_at=record.call.ended_at) for d in record.deliveries]
+            record.call, deliveries = end(record.call, record.deliveries)
+            record.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
+            self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
             self._drop_if_done(record)
             return record.call, tuple(record.deliveries)
 
@@ -206,18 +210,20 @@ class MemoryCalls:
         deliveries = []
         for subscription in account.subscriptions:
             if subscription.enabled:
-                self._deliveries_made += 1
-                deliveries.append(
-                    Delivery(
-                        id=self._deliveries_made,
-                        verification_call_uuid=call.verification_call_uuid,
-                        account_id=account.id,
-                        subscription=subscription.number,
-                        url=subscription.url,
-                        due_at=call.ends_at,
-                    )
+                owed = Delivery(
+                    id=0,
+                    verification_call_uuid=call.verification_call_uuid,
+                    account_id=account.id,
+                    subscription=subscription.number,
+                    url=subscription.url,
+                    due_at=call.ends_at,
                 )
+                deliveries.append(self._numbered(owed))
         return deliveries
+
+    def _numbered(self, delivery: Delivery) -> Delivery:
+        self._deliveries_made += 1
+        return replace(delivery, id=self._deliveries_made)
 
     def _listed(self, account_id: str | None) -> Iterator[_Record]:
         if account_id is None:

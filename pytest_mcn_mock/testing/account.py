@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
-from pytest_mcn_mock.domain import accounts
-from pytest_mcn_mock.domain.deliveries import DeliveryState
+from pytest_mcn_mock.domain.faults import Fault, FaultKind, fault_kind
 from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.domain.money import to_decimal
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.errors import WaitTimeout
-from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.accounts import Roubles
-from pytest_mcn_mock.testing.changes import Changes
-from pytest_mcn_mock.testing.views import Call, Delivery
-
-_ALL = 10**9
-DEFAULT_TIMEOUT_S = 5.0
+from pytest_mcn_mock.testing.assertions import Assertions
+from pytest_mcn_mock.testing.strictness import Strictness
 
 
-class Account:
+class Account(Assertions, Strictness):
     """An account of the fake operator, with everything in it that is its own.
 
     Money is in roubles. An argument that cannot be raises UsageError and changes nothing.
     """
-
-    def __init__(self, opened: accounts.Account, operator: Operator, changes: Changes, base_url: str) -> None:
-        self._operator = operator
-        self._changes = changes
-        self._opened = opened
-        self._last_call_waited_for = 0
-        self._cdrs_waited_for: set[int] = set()
-        self.base_url = base_url
-        """What stands for https://api.mcn.ru/v2/rest."""
-
-    def __repr__(self) -> str:
-        return f"<Account {self.account_id} at {self.base_url}, seed {self.seed}>"
-
-    @property
-    def account_id(self) -> str:
-        """The id, as in the path."""
-        return self._opened.id
-
-    @property
-    def token(self) -> str:
-        """The token that the API asks for."""
-        return self._opened.token
-
-    @property
-    def seed(self) -> int:
-        """What the account's numbers and uuids are drawn from."""
-        return self._opened.seed
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The Authorization header to send."""
-        return {"Authorization": f"Bearer {self.token}"}
 
     @property
     def balance(self) -> Decimal:
@@ -84,8 +46,9 @@ class Account:
 
     def subscribe(
         self,
-        url: str,
+        target: Any,
         *,
+        path: str = "/",
         body: Sequence[str] | None = None,
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
@@ -94,11 +57,14 @@ class Account:
         retry: bool = True,
         never_disable: bool = False,
     ) -> Subscription:
-        """Send the CDR of every call placed from now on to ``url``.
+        """Send the CDR of every call placed from now on to ``target``: a URL, or a WSGI or ASGI application.
 
-        ``body`` is the list of variables, by default the three that the article documents. ``constants`` are added to
-        them, ``headers`` and ``query`` to the request. ``retry`` is the vendor's "retry on error".
+        An application is called at ``path``, with no socket; an ASGI one on the event loop that is running when it is
+        subscribed, if one is. ``body`` is the list of variables, by default the three that the article documents.
+        ``constants`` are added to them, ``headers`` and ``query`` to the request. ``retry`` is the vendor's "retry on
+        error", ``never_disable`` its "never disable this webhook".
         """
+        url = target if isinstance(target, str) else self._backing.applications.mount(target, path)
         subscription = make_subscription(
             url,
             body=body,
@@ -130,73 +96,45 @@ class Account:
         """Let calls placed from now on ring until ``call.complete()``."""
         self._operator.accounts.hold_cdrs(self.account_id)
 
-    @property
-    def calls(self) -> list[Call]:
-        """The accepted calls, in order of arrival."""
-        return [Call(call, self._operator) for call in self._operator.calls.page(self.account_id, limit=_ALL)]
+    def fail_next(self, status: int = 503, times: int | None = 1, *, accepted: bool = False) -> None:
+        """Answer the next ``times`` requests with a server error, 500 to 599; None is every one.
 
-    @property
-    def deliveries(self) -> list[Delivery]:
-        """The deliveries of CDRs, owed ones included, in order of their calls."""
-        return [delivery for call in self.calls for delivery in call.deliveries]
-
-    def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
-        """The next call that no ``wait_for_call`` has returned yet; WaitTimeout after ``timeout`` seconds."""
-        found: list[Call] = []
-
-        def arrived() -> bool:
-            calls = self._operator.calls.page(self.account_id, after=self._last_call_waited_for, limit=1)
-            found.extend(Call(call, self._operator) for call in calls)
-            self._last_call_waited_for = calls[0].seq if calls else self._last_call_waited_for
-            return bool(found)
-
-        self._wait(arrived, timeout, "no call was placed")
-        return found[0]
-
-    def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
-        """The delivery of the call's CDR once it was acknowledged or given up; WaitTimeout after ``timeout`` seconds.
-
-        Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet.
+        ``accepted`` says whether the call is placed and charged all the same.
         """
-        found: list[Delivery] = []
+        self.inject(FaultKind.STATUS, times=times, status=status, accepted=accepted)
 
-        def settled() -> bool:
-            if call is None:
-                found.extend(d for d in self.deliveries if d.id not in self._cdrs_waited_for and _is_settled(d))
-            else:
-                found.extend(d for d in call.deliveries if _is_settled(d))
-            return bool(found)
+    def inject(
+        self,
+        kind: FaultKind | str,
+        *,
+        times: int | None = 1,
+        probability: float = 1.0,
+        status: int = 503,
+        delay_s: float = 0.0,
+        jitter_s: float = 0.0,
+        accepted: bool = True,
+    ) -> None:
+        """Switch a fault on, for the next ``times`` requests or CDRs (None: every one), each with a ``probability``.
 
-        what = "no CDR was delivered" if call is None else f"no CDR was delivered for {call!r}"
-        self._wait(settled, timeout, what)
-        self._cdrs_waited_for.add(found[0].id)
-        return found[0]
+        ``kind`` is a FaultKind or its value. A delay is ``delay_s`` plus up to ``jitter_s`` seconds; chance and jitter
+        are drawn from the account's seed. ``accepted`` says whether a spoilt request is charged all the same.
+        """
+        fault = Fault(
+            kind=fault_kind(kind),
+            times=times,
+            probability=probability,
+            status=status,
+            delay_s=delay_s,
+            jitter_s=jitter_s,
+            accepted=accepted,
+        )
+        self._operator.accounts.add_fault(self.account_id, fault)
+
+    def clear_faults(self) -> None:
+        """Switch every fault off."""
+        self._operator.accounts.clear_faults(self.account_id)
 
     def close(self) -> None:
         """Forget the account; its token is unknown from now on."""
         self._operator.accounts.close(self.account_id)
-        self._changes.forget(self.account_id)
-
-    def _wait(self, is_so: Callable[[], bool], timeout: float, otherwise: str) -> None:
-        if not self._changes.wait_until(self.account_id, is_so, timeout):
-            raise WaitTimeout(f"{otherwise} within {timeout:g} s on {self!r}\n{self._pending()}")
-
-    def _pending(self) -> str:
-        """What a failed wait says of the calls and of what is owed."""
-        lines = [f"  {call!r}" for call in self.calls] or ["  no call was accepted so far"]
-        now = time.time()
-        lines += [f"  {delivery!r}{_when(delivery, now)}" for delivery in self.deliveries]
-        if not self._operator.accounts.get(self.account_id).subscriptions:
-            lines.append("  the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
-        return "\n".join(lines)
-
-
-def _is_settled(delivery: Delivery) -> bool:
-    return delivery.state is not DeliveryState.OWED
-
-
-def _when(delivery: Delivery, now: float) -> str:
-    if _is_settled(delivery):
-        return ""
-    due = delivery.due_at
-    return " (held until call.complete())" if due is None else f" (due in {max(0.0, due - now):.1f} s)"
+        self._operator.deliveries.forget(self.account_id)

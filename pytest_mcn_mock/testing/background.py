@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class BackgroundLoop:
@@ -19,11 +22,12 @@ class BackgroundLoop:
     def post(self, job: Callable[[], None]) -> None:
         """Run a function on the loop's thread, soon."""
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
-                self._thread.start()
-            self._loop.call_soon_threadsafe(job)
+            self._running().call_soon_threadsafe(job)
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Run a coroutine on the loop, after what was posted before."""
+        with self._lock:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the coroutine function on the loop, then end the thread. Does nothing where nothing was posted."""
@@ -38,3 +42,10 @@ class BackgroundLoop:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
+            self._thread.start()
+        return self._loop

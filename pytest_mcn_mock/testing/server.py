@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from pytest_httpserver import HTTPServer
-from werkzeug.serving import WSGIRequestHandler
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account
+from pytest_mcn_mock.testing.applications import Applications, ApplicationSender
 from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
+from pytest_mcn_mock.testing.handle import Backing
 from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH
 
@@ -66,8 +70,17 @@ class MCNServer(HTTPServer):
         )
         self._changes = Changes()
         self._background = BackgroundLoop()
-        self._exchange = compose(settings or Settings(), self._background.post, self._changes)
+        self._applications = Applications()
+        self._exchange = compose(
+            settings or Settings(),
+            self._background.post,
+            clock=VirtualClock(),
+            observer=self._changes,
+            make_sender=lambda: ApplicationSender(self._applications),
+        )
         self._accounts_opened = 0
+        self._tls: BaseWSGIServer | None = None
+        self._tls_thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -102,7 +115,22 @@ class MCNServer(HTTPServer):
             numbers=numbers,
             tariff=tariff,
         )
-        return Account(opened, self._exchange.operator, self._changes, self.base_url)
+        backing = Backing(self._exchange, self._changes, self._background, self._applications, self.base_url)
+        return Account(opened, backing)
+
+    def take_errors(self) -> list[BaseException]:
+        """What handlers and applications of the user's raised since it was asked last."""
+        assertions = [e if isinstance(e, AssertionError) else AssertionError(e) for e in self.assertions]
+        errors = [*assertions, *self.handler_errors, *self._applications.errors]
+        self.clear_assertions()
+        self.clear_handler_errors()
+        self._applications.errors.clear()
+        return errors
+
+    def clear(self) -> None:
+        """Drop registered handlers, subscribed applications, errors and the log; accounts stay."""
+        super().clear()
+        self._applications.forget()
 
     def thread_target(self) -> None:
         """Serve until stopped."""
@@ -110,8 +138,21 @@ class MCNServer(HTTPServer):
             self.server.RequestHandlerClass = LogHandler
             self.server.serve_forever(poll_interval=_POLL_S)
 
+    def listen_tls(self, context: SSLContext) -> int:
+        """Answer the same over TLS on a second port, until stopped; return the port."""
+        if self._tls is None:
+            app = Request.application(self.application)
+            self._tls = make_server(self.host, 0, app, ssl_context=context, threaded=True, request_handler=LogHandler)
+            self._tls_thread = threading.Thread(target=self._tls.serve_forever, args=(_POLL_S,), daemon=True)
+            self._tls_thread.start()
+        return self._tls.port
+
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs."""
+        if self._tls is not None and self._tls_thread is not None:
+            self._tls.shutdown()
+            self._tls_thread.join()
+            self._tls = self._tls_thread = None
         super().stop()
         self._background.stop(self._exchange.dispatcher.close)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class Call:
     """An accepted call. Two of them are equal if they are the same call."""
 
-    def __init__(self, record: calls.Call, operator: Operator) -> None:
+    def __init__(self, record: calls.Call, operator: Operator, after_completion: Callable[[Delivery], None]) -> None:
         self._record = record
         self._operator = operator
+        self._after_completion = after_completion
 
     def __repr__(self) -> str:
         now = self._now
@@ -112,6 +113,11 @@ class Call:
         return how.final_status if how else None
 
     @property
+    def ends_at(self) -> float | None:
+        """When it ends, in seconds since the epoch; None while it is held."""
+        return self._now.ends_at
+
+    @property
     def explanation(self) -> Explanation:
         """Which rules chose the country, the number, the price and the outcome."""
         return self._now.explanation
@@ -128,7 +134,9 @@ class Call:
     def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
         """End a ringing call now, as planned or as said, and send its CDR.
 
-        Returns the delivery (the first, where the account has several subscriptions), or None where no CDR is owed.
+        Returns the delivery (the first, where the account has several subscriptions) once it was tried, or None where
+        no CDR is owed. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
+
         UsageError for a call that has ended.
         """
         how = None
@@ -136,7 +144,10 @@ class Call:
             cause = self._operator.assumptions.unavailable_cause
             how = ending(outcome, q931_status, unavailable_cause=cause)
         self._operator.calls.complete(self.verification_call_uuid, how)
-        return next(iter(self.deliveries), None)
+        delivery = next(iter(self.deliveries), None)
+        if delivery is not None:
+            self._after_completion(delivery)
+        return delivery
 
 
 class Delivery:
@@ -150,7 +161,8 @@ class Delivery:
     def __repr__(self) -> str:
         now = self._now
         attempts = "; ".join(map(str, now.attempts)) or "not tried yet"
-        return f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}: {attempts}>"
+        fault = f" ({now.note})" if now.note else ""
+        return f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}{fault}: {attempts}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Delivery) and (other.id, other.call) == (self.id, self.call)
@@ -179,6 +191,11 @@ class Delivery:
     def state(self) -> DeliveryState:
         """``owed``, ``delivered`` or ``given_up``."""
         return self._now.state
+
+    @property
+    def note(self) -> str:
+        """The fault that spoils it; empty where there is none."""
+        return self._now.note
 
     @property
     def due_at(self) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import MAX_BODY, Request
+from pytest_mcn_mock.web.http import MAX_BODY, Closing, Request, Spoilt
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -33,13 +33,33 @@ class AsgiAdapter:
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, body)
         response = self._application.handle(request)
         try:
+            if response.ready is not None:
+                await asyncio.wrap_future(response.ready)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
             raw_headers.append((b"content-length", str(len(response.body)).encode()))
-            await send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
-            await send({"type": "http.response.body", "body": response.body})
+            start = {"type": "http.response.start", "status": response.status, "headers": raw_headers}
+            if response.spoilt is None:
+                await send(start)
+                await send({"type": "http.response.body", "body": response.body})
+            else:
+                await _send_spoilt(start, response.body, response.spoilt, send)
         finally:
             if response.after is not None:
                 response.after()
+
+
+async def _send_spoilt(start: MutableMapping[str, Any], body: bytes, spoilt: Spoilt, send: Send) -> None:
+    await asyncio.sleep(spoilt.delay_s)
+    if spoilt.closing is Closing.RESET:
+        raise ConnectionAbortedError("the connection is reset by a fault")
+    await send(start)
+    if spoilt.closing is Closing.CUT_OFF:
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        raise ConnectionAbortedError("the answer is cut off by a fault")
+    for byte in body if spoilt.drip_s else b"":
+        await send({"type": "http.response.body", "body": bytes((byte,)), "more_body": True})
+        await asyncio.sleep(spoilt.drip_s / len(body))
+    await send({"type": "http.response.body", "body": b"" if spoilt.drip_s else body})
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

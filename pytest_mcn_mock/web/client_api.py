@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
+from pytest_mcn_mock.domain.faults import FaultKind
 from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
+from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Request, Response, json_response
 from pytest_mcn_mock.web.parameters import read_parameters
 
@@ -21,30 +25,46 @@ class ClientApi:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
 
-    def call_for_2fa(self, request: Request, account_id: str) -> Response:
+    def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
-        account, parameters = self._enter(request, account_id)
+        account, parameters = self._enter(request, entry, account_id)
         order = CallOrder(
             Method.CALL_FOR_2FA,
             login_did=self._number(parameters, "login_did"),
             caller_did=self._number(parameters, "caller_did"),
         )
-        call = self._operator.calls.place(account.id, order)
-        return self._accepted(call, {"caller_did": call.caller_did})
+        return self._place(account, order, entry)
 
-    def flash_call(self, request: Request, account_id: str) -> Response:
+    def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from a number of the vendor's that ends in ``code``."""
-        account, parameters = self._enter(request, account_id)
+        account, parameters = self._enter(request, entry, account_id)
         order = CallOrder(
             Method.FLASH_CALL,
             login_did=self._number(parameters, "login_did"),
             code=_code(parameters),
             country_id=parameters.get("country_id"),
         )
-        return self._accepted(self._operator.calls.place(account.id, order), {})
+        return self._place(account, order, entry)
 
-    def _enter(self, request: Request, account_id: str) -> tuple[Account, dict[str, str]]:
+    def _place(self, account: Account, order: CallOrder, entry: ApiRequest) -> Response:
+        """Place the call, unless a fault comes first, and answer, as a fault has it."""
+        fault = self._operator.accounts.take_request_fault(account)
+        if fault is not None:
+            entry.fault = fault.kind
+            if not fault.accepted:
+                return spoil(Response(503, b""), fault, account.seed, entry.seq)
+        call = self._operator.calls.place(account.id, order)
+        entry.verification_call_uuid = call.verification_call_uuid
+        response = self._accepted(call)
+        return response if fault is None else spoil(response, fault, account.seed, entry.seq)
+
+    def _enter(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, dict[str, str]]:
         """The account that the token names, if it is the one in the path, and the request's parameters."""
+        account, parameters = self._admit(request, account_id)
+        entry.parameters = {name: value for name, value in parameters.items() if name != "user_hash"}
+        return account, parameters
+
+    def _admit(self, request: Request, account_id: str) -> tuple[Account, dict[str, str]]:
         authorization = request.headers.get("authorization")
         if authorization is None:
             parameters = read_parameters(request)
@@ -75,20 +95,29 @@ class ClientApi:
             raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)
         return number
 
-    def _accepted(self, call: Call, more: dict[str, str]) -> Response:
+    def _accepted(self, call: Call) -> Response:
         """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
+        caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
         placed = {
             "login_did": call.login_did,
-            **more,
+            **caller,
             "code": call.code,
             "account_id": call.account_id,
             "verification_call_uuid": call.verification_call_uuid,
         }
-        return json_response(
+        response = json_response(
             200,
             {"status": "success", "code": 200, "object": placed},
             after=partial(self._operator.calls.release, call.verification_call_uuid),
         )
+        if call.cdr_fault is None or call.cdr_fault.kind is not FaultKind.CDR_EARLY:
+            return response
+        ready = self._operator.deliveries.first_attempt(call.verification_call_uuid)
+        if call.ending is None:
+            self._operator.calls.end(call.verification_call_uuid)
+        else:
+            self._operator.calls.release(call.verification_call_uuid)
+        return replace(response, ready=ready)
 
 
 def _code(parameters: dict[str, str]) -> str | None:

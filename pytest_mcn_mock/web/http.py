@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,14 +29,35 @@ class Request:
     body: bytes | None = b""
 
 
+class Closing(StrEnum):
+    """How the connection behaves at the end of an answer."""
+
+    WHOLE = "whole"
+    RESET = "reset"
+    """It is reset before a byte of the answer."""
+    CUT_OFF = "cut_off"
+    """It ends after half of the body that the headers promise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """How the server has to send an answer that a fault spoils: after ``delay_s``, its body over ``drip_s`` seconds."""
+
+    delay_s: float = 0.0
+    drip_s: float = 0.0
+    closing: Closing = Closing.WHOLE
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. The server calls ``after`` once the answer was sent, or could not be."""
+    """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: JSON_HEADERS)
     after: Callable[[], None] | None = None
+    ready: Future[None] | None = None
+    spoilt: Spoilt | None = None
 
 
 def json_response(

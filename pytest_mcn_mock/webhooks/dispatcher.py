@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
-from collections import deque
+from bisect import insort
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
 
 PER_HOST = 32
 """Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
 
 _log = logging.getLogger("mcn_mock")
-Job = Callable[[], None]
 
 
 class Sender(Protocol):
@@ -35,7 +35,7 @@ class Sender(Protocol):
 class _Lane:
     """The deliveries that wait for one host, and how many workers carry them."""
 
-    waiting: deque[int] = field(default_factory=deque)
+    waiting: deque[Delivery] = field(default_factory=deque)
     workers: int = 0
 
 
@@ -52,22 +52,50 @@ class Dispatcher:
         self._make_sender = make_sender
         self._operator: Operator | None = None
         self._sender: Sender | None = None
-        self._timers: list[tuple[float, int, Job]] = []
-        self._order = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers()
+        self._alarm: asyncio.TimerHandle | None = None
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()
+        self._idle: dict[str, asyncio.Event] = {}
         self._draining = False
 
     def serve(self, operator: Operator) -> None:
         """Carry out what this operator asks for."""
         self._operator = operator
 
-    def end_call(self, verification_call_uuid: str, at: float) -> None:
-        self._post(lambda: self._schedule(at, lambda: self._end(verification_call_uuid)))
+    def end_call(self, call: Call) -> None:
+        due = call.ends_at
+        if due is not None:
+            self._post(lambda: self._schedule(due, call.account_id, lambda: self._end(call.verification_call_uuid)))
 
     def deliver(self, delivery: Delivery) -> None:
         self._post(lambda: self._enqueue(delivery))
+
+    async def advance(self, account_id: str, seconds: float) -> None:
+        """Put the account's time forward: what falls due on the way happens, in order, one thing after the other.
+
+        What an attempt that fails makes due again within the time happens too.
+        """
+        moved = 0.0
+        await self._wait_idle(account_id)
+        pending = self._timers.take(account_id)
+        while pending:
+            step = max(0.0, pending[0].due - self._clock.now(account_id))
+            if moved + step > seconds:
+                break
+            moved += step
+            self._clock.move(account_id, step)
+            self._run(pending.pop(0).job)
+            await self._wait_idle(account_id)
+            for timer in self._timers.take(account_id):
+                timer.deadline += moved  # which is taken off again below
+                insort(pending, timer, key=Timer.by_due)
+        self._clock.move(account_id, seconds - moved)
+        for timer in pending:
+            timer.deadline -= seconds
+            self._timers.put_back(timer)
+        self._set_alarm()
 
     async def drain(self, timeout_s: float) -> None:
         """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
@@ -75,8 +103,8 @@ class Dispatcher:
         What fails is not tried again. The operator's ``deliveries.owed()`` tells what is left.
         """
         self._draining = True
-        while self._timers:
-            self._run(heapq.heappop(self._timers)[2])
+        while len(self._timers):
+            self._run(self._timers.pop().job)
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         while self._tasks and (left := until - loop.time()) > 0:
@@ -85,8 +113,8 @@ class Dispatcher:
     async def close(self) -> None:
         """Stop at once what is under way."""
         self._draining = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._timers.clear()
         for task in self._tasks:
             task.cancel()
@@ -96,23 +124,27 @@ class Dispatcher:
             self._sender = None
         self._draining = False
 
-    def _schedule(self, at: float, job: Job) -> None:
-        heapq.heappush(self._timers, (at, next(self._order), job))
-        self._set_timer()
+    def _schedule(self, due: float, account_id: str, job: Job) -> None:
+        wait = max(0.0, due - self._clock.now(account_id))
+        self._timers.add(asyncio.get_running_loop().time() + wait, due, account_id, job)
+        self._set_alarm()
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._timers:
-            wait = max(0.0, self._timers[0][0] - self._clock.now())
-            self._timer = asyncio.get_running_loop().call_later(wait, self._run_due)
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        deadline = self._timers.next_deadline()
+        if deadline is not None:
+            self._alarm = asyncio.get_running_loop().call_at(deadline, self._run_due)
 
     def _run_due(self) -> None:
-        self._timer = None
-        while self._timers and self._timers[0][0] <= self._clock.now():
-            self._run(heapq.heappop(self._timers)[2])
-        self._set_timer()
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        while (deadline := self._timers.next_deadline()) is not None and deadline <= now:
+            timer = self._timers.pop()
+            self._clock.reach(timer.account_id, timer.due)
+            self._run(timer.job)
+        self._set_alarm()
 
     def _run(self, job: Job) -> None:
         try:
@@ -125,15 +157,16 @@ class Dispatcher:
             self._operator.calls.end(verification_call_uuid)
 
     def _enqueue(self, delivery: Delivery) -> None:
-        if delivery.due_at is None or delivery.due_at <= self._clock.now():
+        if delivery.due_at is None or delivery.due_at <= self._clock.now(delivery.account_id):
             self._start(delivery)
         elif not self._draining:
-            self._schedule(delivery.due_at, lambda: self._start(delivery))
+            self._schedule(delivery.due_at, delivery.account_id, lambda: self._start(delivery))
 
     def _start(self, delivery: Delivery) -> None:
+        self._under_way[delivery.account_id] += 1
         host = urlsplit(delivery.url).netloc
         lane = self._lanes.setdefault(host, _Lane())
-        lane.waiting.append(delivery.id)
+        lane.waiting.append(delivery)
         if lane.workers < PER_HOST:
             lane.workers += 1
             task = asyncio.get_running_loop().create_task(self._work(host, lane))
@@ -143,17 +176,19 @@ class Dispatcher:
     async def _work(self, host: str, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                delivery_id = lane.waiting.popleft()
+                delivery = lane.waiting.popleft()
                 try:
-                    await self._attempt(delivery_id)
+                    await self._attempt(delivery.id, delivery.account_id)
                 except Exception:
-                    _log.exception("delivery %d could not be tried", delivery_id)
+                    _log.exception("delivery %d could not be tried", delivery.id)
+                finally:
+                    self._finished(delivery.account_id)
         finally:
             lane.workers -= 1
             if not lane.workers and not lane.waiting:
                 self._lanes.pop(host, None)
 
-    async def _attempt(self, delivery_id: int) -> None:
+    async def _attempt(self, delivery_id: int, account_id: str) -> None:
         if self._operator is None:
             return
         deliveries = self._operator.deliveries
@@ -162,13 +197,29 @@ class Dispatcher:
             return
         if self._sender is None:
             self._sender = self._make_sender()
-        at = self._clock.now()
+        at, started = self._clock.now(account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
         try:
             response = await self._sender.send(request, deliveries.ack_timeout_s)
         except SendError as failure:
             error = str(failure)
-        again = deliveries.record(delivery_id, at, self._clock.now() - at, response, error)
+        took = asyncio.get_running_loop().time() - started
+        again = deliveries.record(delivery_id, at, took, response, error)
         if again is not None:
             self._enqueue(again)
+
+    def _finished(self, account_id: str) -> None:
+        self._under_way[account_id] -= 1
+        if not self._under_way[account_id]:
+            del self._under_way[account_id]
+            idle = self._idle.pop(account_id, None)
+            if idle is not None:
+                idle.set()
+
+    async def _wait_idle(self, account_id: str) -> None:
+        """Wait until no attempt of the account is under way, those that follow one another included."""
+        await asyncio.sleep(0)  # what was posted before comes first
+        while self._under_way[account_id]:
+            await self._idle.setdefault(account_id, asyncio.Event()).wait()
+            await asyncio.sleep(0)

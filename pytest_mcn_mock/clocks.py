@@ -1,0 +1,48 @@
+"""The two clocks: the machine's, and one that stands still until something is due."""
+
+from __future__ import annotations
+
+import time
+
+
+class SystemClock:
+    """The machine's time, read once and carried on by the monotonic clock, so that it never goes back."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self, account_id: str | None) -> float:
+        """Seconds since the epoch, the same for every account."""
+        return self._offset + time.monotonic()
+
+    def move(self, account_id: str, seconds: float) -> None:
+        """Put the time forward, for every account."""
+        self._offset += seconds
+
+    def reach(self, account_id: str, moment: float) -> None:
+        """Nothing to do: time passes by itself."""
+
+
+class VirtualClock:
+    """A time of its own for each account, which moves only when something falls due or a test puts it forward.
+
+    So that a seed gives the same records byte for byte, however long the test took. It starts at 12:50 on 27 May 2022,
+    when the vendor's article was last changed.
+    """
+
+    START = 1_653_655_800.0
+
+    def __init__(self) -> None:
+        self._passed: dict[str | None, float] = {}
+
+    def now(self, account_id: str | None) -> float:
+        """Seconds since the epoch, for the account."""
+        return self.START + self._passed.get(account_id, 0.0)
+
+    def move(self, account_id: str, seconds: float) -> None:
+        """Put the account's time forward."""
+        self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
+
+    def reach(self, account_id: str, moment: float) -> None:
+        """It is that late for the account, if it is not later already."""
+        self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self.START)

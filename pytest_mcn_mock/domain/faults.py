@@ -1,0 +1,155 @@
+"""Faults: what goes wrong between an application and a telephone operator, switched on by a test.
+
+A fault of a request spoils an answer of the API; a fault of a CDR spoils what is sent to the webhook afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.domain.draws import draw_chance
+from pytest_mcn_mock.domain.outcomes import Ending, Outcome, check_seconds, ending
+from pytest_mcn_mock.errors import UsageError, nearest
+
+if TYPE_CHECKING:  # a call remembers the fault of its CDR
+    from pytest_mcn_mock.domain.calls import Call
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    STATUS = "status"
+    """The API answers with a server error."""
+    DELAY = "delay"
+    """The answer comes late."""
+    RESET = "reset"
+    """The connection is reset in place of an answer."""
+    CUT_OFF = "cut_off"
+    """The connection ends in the middle of the answer."""
+    MALFORMED = "malformed"
+    """The answer is whole, but no JSON."""
+    DRIP = "drip"
+    """The answer comes byte by byte."""
+
+    CDR_EARLY = "cdr_early"
+    """The CDR arrives before the answer to the request."""
+    CDR_DUPLICATED = "cdr_duplicated"
+    """The CDR is sent again after it was acknowledged."""
+    CDR_REORDERED = "cdr_reordered"
+    """The CDR is sent after that of the next call."""
+    CDR_LATE = "cdr_late"
+    """The CDR is sent ``delay_s`` seconds late."""
+    CDR_LOST = "cdr_lost"
+    """The CDR is never sent."""
+    CDR_CONTRADICTED = "cdr_contradicted"
+    """A second CDR says otherwise: busy after answered, answered after anything else."""
+    CDR_UNKNOWN_UUID = "cdr_unknown_uuid"
+    """The CDR names a call that nobody placed."""
+
+    @property
+    def is_of_cdr(self) -> bool:
+        """Whether it spoils the CDR, not the answer."""
+        return self.startswith("cdr_")
+
+
+NEXT_CALL: Final = 0
+"""In place of a delivery's id: whatever delivery of another call is settled next."""
+_TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that is switched on.
+
+    ``times`` is how many requests, or CDRs, it still spoils, None for any number; ``probability`` is the chance for
+    each one, drawn from the account's seed. ``delay_s`` and ``jitter_s`` are seconds: a delay is ``delay_s`` plus up to
+    ``jitter_s``, a drip takes that long in all. ``accepted`` says whether a spoilt request was accepted, and charged,
+    all the same: what an application that tries again pays twice for.
+
+    Raises UsageError for a value that cannot be.
+    """
+
+    kind: FaultKind
+    times: int | None = 1
+    probability: float = 1.0
+    status: int = 503
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    accepted: bool = True
+
+    def __post_init__(self) -> None:
+        if self.times is not None and (isinstance(self.times, bool) or not 1 <= self.times <= 10**9):
+            raise UsageError(f"times is {self.times!r}; it is a whole number from 1, or None for every time")
+        if not 0 < self.probability <= 1:
+            raise UsageError(f"probability is {self.probability!r}; it is more than 0 and at most 1")
+        if not 500 <= self.status <= 599:
+            raise UsageError(f"status is {self.status!r}; a server error is from 500 to 599")
+        check_seconds(self.delay_s, name="delay_s")
+        check_seconds(self.jitter_s, name="jitter_s")
+        if self.kind in _TIMED and not self.delay_s + self.jitter_s:
+            raise UsageError(f"a fault {self.kind} needs delay_s, in seconds")
+
+    def __str__(self) -> str:
+        how_often = "every time" if self.times is None else f"{self.times} more"
+        chance = f", {self.probability:.0%} of them" if self.probability < 1 else ""
+        return f"{self.kind} ({how_often}{chance})"
+
+
+def fault_kind(kind: str) -> FaultKind:
+    """The kind of that name; UsageError, with the nearest name, if there is none."""
+    try:
+        return FaultKind(str(kind))
+    except ValueError:
+        raise UsageError(f"fault {str(kind)[:40]!r} is unknown; {nearest(str(kind), list(FaultKind))}") from None
+
+
+def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:
+    """The fault that strikes now, if one does, and the faults that are left.
+
+    Faults are tried in order. ``n`` numbers the draws of the account, so that the same seed gives the same faults.
+    """
+    for index, fault in enumerate(faults):
+        if fault.kind.is_of_cdr is not of_cdr or draw_chance(seed, n, index) >= fault.probability:
+            continue
+        left = [] if fault.times == 1 else [fault if fault.times is None else replace(fault, times=fault.times - 1)]
+        return fault, (*faults[:index], *left, *faults[index + 1 :])
+    return None, tuple(faults)
+
+
+def spoil_cdrs(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The deliveries of a call that has just ended, as the fault makes them. A new one has the id 0."""
+    spoilt = []
+    for delivery in deliveries:
+        spoilt += _spoil(fault, call, replace(delivery, note=f"fault {fault.kind}"))
+    return spoilt
+
+
+def _spoil(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
+    again = replace(delivery, id=0, due_at=None, waits_for=delivery.id)
+    match fault.kind:
+        case FaultKind.CDR_DUPLICATED:
+            return [delivery, again]
+        case FaultKind.CDR_CONTRADICTED:
+            return [delivery, replace(again, says=_contradiction(call))]
+        case FaultKind.CDR_REORDERED:
+            return [replace(delivery, due_at=None, waits_for=NEXT_CALL)]
+        case FaultKind.CDR_LATE:
+            due = delivery.due_at or 0.0
+            return [replace(delivery, due_at=due + fault.delay_s + fault.jitter_s)]
+        case FaultKind.CDR_LOST:
+            return [replace(delivery, due_at=None, state=DeliveryState.GIVEN_UP)]
+        case FaultKind.CDR_UNKNOWN_UUID:
+            call_id, _, account_id = call.verification_call_uuid.partition("_")
+            # The shape is right, and that another call draws this id is as unlikely as for any other.
+            return [replace(delivery, of_uuid=f"{int(call_id, 16) ^ (1 << 47):012x}_{account_id}")]
+        case _:
+            return [delivery]
+
+
+def _contradiction(call: Call) -> Ending:
+    was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
+    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)

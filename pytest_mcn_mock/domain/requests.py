@@ -1,0 +1,52 @@
+"""A request to the API as the journal keeps it: there on receipt, completed later, without its token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+
+NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS})
+"""Refusals that a sound application meets: a scenario, not a mistake of its."""
+
+
+@dataclass(slots=True, eq=False)
+class ApiRequest:
+    """One request. ``account_id`` is that of the path, None where there is none.
+
+    ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood. ``status`` is the HTTP
+    status of the answer, and ``is_answered`` says whether it was sent.
+    """
+
+    seq: int
+    method: str
+    path: str
+    account_id: str | None
+    received_at: float
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
+    verification_call_uuid: str | None = None
+    refusal: Refusal | None = None
+    fault: str | None = None
+    is_answered: bool = False
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether the request was wrong, so that a strict test fails by it."""
+        return self.refusal is not None and self.refusal.code not in NOT_A_MISTAKE
+
+    def __repr__(self) -> str:
+        return f"<ApiRequest {self}>"
+
+    def __str__(self) -> str:
+        parameters = "".join(f" {name}={value}" for name, value in self.parameters.items())
+        result = "in flight" if self.status is None else str(self.status)
+        if self.refusal is not None:
+            result += f" {self.refusal.code}: {self.refusal.message}"
+        elif self.verification_call_uuid is not None:
+            result += f" {self.verification_call_uuid}"
+        if self.fault is not None:
+            result += f" (fault {self.fault})"
+        return f"{self.method} {self.path[:200]!s}{parameters} -> {result}"

@@ -1,0 +1,40 @@
+"""The journal of requests: each is in it from the moment it arrives. Bounded, and in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import count
+
+from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.operator.ports import Clock, Observer
+
+
+class Journal:
+    """The last ``size`` requests to the API, those of unknown paths and accounts included."""
+
+    def __init__(self, clock: Clock, observer: Observer, size: int) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._requests: deque[ApiRequest] = deque(maxlen=size)
+        self._seq = count(1)
+
+    def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
+        """Enter a request that has just arrived."""
+        request = ApiRequest(next(self._seq), method, path, account_id, self._clock.now(account_id))
+        self._requests.append(request)
+        return request
+
+    def answered(self, request: ApiRequest) -> None:
+        """The answer was sent, or could not be."""
+        request.is_answered = True
+        if request.account_id is not None:
+            self._observer.changed(request.account_id)
+
+    def since(self, after: int) -> Sequence[ApiRequest]:
+        """The requests behind the one whose ``seq`` is ``after``, 0 for all."""
+        return [request for request in self._requests.copy() if request.seq > after]
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the last request, 0 if there is none."""
+        return self._requests[-1].seq if self._requests else 0

@@ -1,0 +1,164 @@
+"""Delivery into an application object, WSGI or ASGI, with no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from werkzeug.test import Client, EnvironBuilder
+from werkzeug.wrappers import Response
+
+from pytest_mcn_mock.compose import make_http_sender
+from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.webhooks.dispatcher import Sender
+
+Application = Callable[..., Any]
+DOMAIN = "application.invalid"
+"""Where applications seem to be: a name that can never be resolved (RFC 6761, 6.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mounted:
+    application: Application
+    is_async: bool
+    loop: asyncio.AbstractEventLoop | None
+
+
+class Applications:
+    """The applications that CDRs are delivered into, each under a host name of its own.
+
+    ``errors`` are the exceptions that came out of them.
+    """
+
+    def __init__(self) -> None:
+        self._mounted: dict[str, _Mounted] = {}
+        self.errors: list[BaseException] = []
+
+    def mount(self, application: object, path: str) -> str:
+        """The URL of a WSGI or ASGI application; an ASGI one runs on the event loop that is running now, if one is.
+
+        Raises UsageError for what is no application, and for a path that does not start with a slash.
+        """
+        if not callable(application):
+            raise UsageError(f"{application!r} is neither a URL nor a WSGI or ASGI application")
+        if not path.startswith("/"):
+            raise UsageError(f"path {path[:80]!r} must start with a slash, such as '/webhooks/mcn'")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        host = f"{len(self._mounted) + 1}.{DOMAIN}"
+        self._mounted[host] = _Mounted(application, _is_asgi(application), loop)
+        return f"http://{host}{path}"
+
+    def find(self, url: str) -> _Mounted | None:
+        """The application of a URL, or None where it is a real one."""
+        return self._mounted.get(urlsplit(url).hostname or "")
+
+    def forget(self) -> None:
+        """Drop every application and error."""
+        self._mounted.clear()
+        self.errors.clear()
+
+
+class ApplicationSender:
+    """Sends into the application of a URL, and over a socket where it has none."""
+
+    def __init__(self, applications: Applications) -> None:
+        self._applications = applications
+        self._sockets: Sender | None = None
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mcn-mock-wsgi")
+
+    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+        """The answer; SendError where none comes in time. What an application raises is kept for the test."""
+        mounted = self._applications.find(request.url)
+        if mounted is None:
+            if self._sockets is None:
+                self._sockets = make_http_sender()
+            return await self._sockets.send(request, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._call(mounted, request)
+        except TimeoutError:
+            raise SendError(f"no answer within {timeout_s:g} s") from None
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._applications.errors.append(error)
+            raise SendError(f"the application raised {type(error).__name__}: {error}"[:300]) from error
+
+    async def close(self) -> None:
+        """Close the kept connections and end the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._sockets is not None:
+            await self._sockets.close()
+
+    async def _call(self, mounted: _Mounted, request: CdrRequest) -> CdrResponse:
+        loop = asyncio.get_running_loop()
+        if not mounted.is_async:
+            return await loop.run_in_executor(self._threads, _call_wsgi, mounted.application, request)
+        if mounted.loop is None or mounted.loop is loop:
+            return await _call_asgi(mounted.application, request)
+        if mounted.loop.is_closed():
+            raise SendError("the event loop of the application is closed")
+        elsewhere = asyncio.run_coroutine_threadsafe(_call_asgi(mounted.application, request), mounted.loop)
+        return await asyncio.wrap_future(elsewhere)
+
+
+def _is_asgi(application: object) -> bool:
+    return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(
+        getattr(application, "__call__", None)  # noqa: B004 - the method itself is looked at, not whether it is there
+    )
+
+
+def _call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
+    builder = EnvironBuilder(
+        path=request.url, method=request.method, headers=list(request.headers.items()), data=request.body
+    )
+    response = Client(application, Response).open(builder)
+    return CdrResponse(response.status_code, dict(response.headers), response.get_data())
+
+
+async def _call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
+    parts = urlsplit(request.url)
+    headers = {"host": parts.netloc, "content-length": str(len(request.body)), **request.headers}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": unquote(parts.path),
+        "raw_path": parts.path.encode(),
+        "query_string": parts.query.encode(),
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "client": ("127.0.0.1", 0),
+        "server": (parts.hostname, 80),
+    }
+    answer: list[MutableMapping[str, Any]] = []
+    body_sent = False
+
+    async def receive() -> MutableMapping[str, Any]:
+        nonlocal body_sent
+        if body_sent:
+            return {"type": "http.disconnect"}
+        body_sent = True
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answer.append(message)
+
+    await application(scope, receive, send)
+    start = next((message for message in answer if message["type"] == "http.response.start"), None)
+    if start is None:
+        raise SendError("the application ended without an answer")
+    body = b"".join(message.get("body", b"") for message in answer if message["type"] == "http.response.body")
+    answered = {name.decode("latin-1"): value.decode("latin-1") for name, value in start.get("headers", ())}
+    return CdrResponse(start["status"], answered, body)

@@ -1,0 +1,77 @@
+"""How a test gets its account, and what it is told when it ends."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_mcn_mock.domain.draws import seed_from_name
+from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
+from pytest_mcn_mock.testing.server import DEFAULT_BALANCE
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_mcn_mock.testing.account import Account
+    from pytest_mcn_mock.testing.server import MCNServer
+
+ARGUMENTS: Final = ("strict", "balance", "seed", "outcome", "tariff")
+"""What the marker ``mcn`` takes."""
+_SETTLE_MARGIN_S: Final = 1.0
+
+
+def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool) -> tuple[Account, bool]:
+    """An account as the test's markers ask for it, and whether the test is strict.
+
+    Of several markers the nearest wins, argument by argument. UsageError for an argument that is unknown or wrong.
+    """
+    wanted = _arguments(node)
+    seed = wanted.get("seed", seed_from_name(node.nodeid))
+    account = server.open_account(seed=seed, balance=wanted.get("balance", DEFAULT_BALANCE), tariff=_tariff(wanted))
+    try:
+        if "outcome" in wanted:
+            account.set_outcome(wanted["outcome"])
+    except UsageError:
+        account.close()
+        raise
+    return account, bool(wanted.get("strict", strict))
+
+
+def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None:
+    """Let what is in flight settle, then raise, all at once, what went wrong and was not expected.
+
+    What a handler raised fails the test even where it is not strict.
+    """
+    with suppress(WaitTimeout):  # what hangs is not wrong for that
+        account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
+    errors = server.take_errors()
+    mistakes = [f"a handler raised {type(error).__name__}: {error}" for error in errors]
+    if strict:
+        mistakes += account.mistakes()
+    if not mistakes:
+        return
+    lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+    cause = errors[0] if len(errors) == 1 else BaseExceptionGroup("handlers raised", errors) if errors else None
+    raise MistakesError(
+        f"the test passed, but this went wrong on its account or server:\n{lines}\n"
+        "A test that provokes it says so: mcn.expect_refusal(code), mcn.expect_undelivered(), "
+        "or @pytest.mark.mcn(strict=False)."
+    ) from cause
+
+
+def _arguments(node: pytest.Item) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    for marker in node.iter_markers("mcn"):
+        if marker.args:
+            raise UsageError(f"the marker mcn takes keyword arguments alone: {', '.join(ARGUMENTS)}")
+        for name, value in marker.kwargs.items():
+            if name not in ARGUMENTS:
+                raise UsageError(f"the marker mcn has no argument {name!r}; {nearest(name, ARGUMENTS)}")
+            wanted.setdefault(name, value)
+    return wanted
+
+
+def _tariff(wanted: dict[str, Any]) -> Tariff | None:
+    tariff = wanted.get("tariff")
+    return tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff)

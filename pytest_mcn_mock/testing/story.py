@@ -1,0 +1,92 @@
+"""The story of an account, for people: what a failing test's report and a failed wait show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pytest_mcn_mock.domain.deliveries import DeliveryState
+from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.operator import Operator
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.testing.handle import Handle
+    from pytest_mcn_mock.testing.views import Call, Delivery
+
+MOST = 50
+"""Lines of a kind: a story is to be read."""
+
+
+def tell(account: Handle, operator: Operator, now: float) -> str:
+    """The story. ``now`` is the account's time, in seconds since the epoch. No token is in it."""
+    settings = operator.accounts.get(account.account_id)
+    balance = format_roubles(operator.accounts.balance(account.account_id))
+    lines = [f"account {account.account_id}: balance {balance} roubles, seed {account.seed}"]
+    if settings.cdrs_held:
+        lines.append("calls are held until call.complete()")
+    lines += [f"fault switched on: {fault}" for fault in settings.faults]
+    if not settings.subscriptions:
+        lines.append("no subscription: no CDR is sent (mcn.subscribe)")
+    for subscription in settings.subscriptions:
+        disabled = "" if subscription.enabled else ", disabled after too many CDRs given up"
+        lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
+    lines += _section("requests", [str(request) for request in account.requests])
+    lines += _section("ledger", [str(entry) for entry in operator.accounts.ledger(account.account_id)])
+    lines += _section("calls", [line for call in account.calls for line in _call(call, now)])
+    return "\n".join(lines)
+
+
+def tell_pending(account: Handle, operator: Operator, now: float) -> str:
+    """What is still to happen, or why nothing is: for a wait that ended in vain."""
+    lines = [f"in flight: {request}" for request in account.requests if not request.is_answered]
+    for call in account.calls:
+        if call.state == "ringing":
+            when = "until call.complete()" if call.ends_at is None else f"for {call.ends_at - now:g} s more"
+            lines.append(f"ringing {when}: {call!r}")
+        owed = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.OWED]
+        lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in owed]
+    if not account.requests:
+        lines.append(f"no request arrived for account {account.account_id}: does the application use mcn.base_url?")
+    elif not account.calls:
+        lines += [f"not accepted: {request}" for request in account.requests]
+    if not operator.accounts.get(account.account_id).subscriptions:
+        lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
+    return "\n".join(f"  {line}" for line in lines or ["nothing is pending"])
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    left_out = [f"  … {len(lines) - MOST} earlier"] if len(lines) > MOST else []
+    return [f"{title}:" if lines else f"{title}: none", *left_out, *(f"  {line}" for line in lines[-MOST:])]
+
+
+def _call(call: Call, now: float) -> Iterator[str]:
+    price = format_roubles(int(call.price * 100))
+    outcome = call.outcome or call.state
+    cause = "" if call.q931_status is None else f" (q931_status {call.q931_status})"
+    yield (
+        f"{call.verification_call_uuid} {call.method} {call.caller_did} -> {call.login_did}, {price} roubles, "
+        f"{outcome}{cause}"
+    )
+    why = call.explanation
+    for what, sentence in (
+        ("country", why.country),
+        ("number", why.number),
+        ("price", why.price),
+        ("end", why.outcome),
+    ):
+        if sentence:
+            yield f"  {what}: {sentence}"
+    for delivery in call.deliveries:
+        yield f"  CDR to {delivery.url}: {delivery.state}{_due(delivery, now)}"
+        for attempt in delivery.attempts:
+            yield f"    {attempt}, after {attempt.duration_s * 1000:.0f} ms"
+
+
+def _due(delivery: Delivery, now: float) -> str:
+    note = f" ({delivery.note})" if delivery.note else ""
+    if delivery.state is not DeliveryState.OWED:
+        return note
+    if delivery.due_at is None:
+        return f"{note}, held" if delivery.call.state == "ringing" else f"{note}, after another delivery"
+    wait = delivery.due_at - now
+    return f"{note}, due now" if wait <= 0 else f"{note}, due in {wait:g} s"

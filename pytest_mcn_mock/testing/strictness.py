@@ -1,0 +1,55 @@
+"""What went wrong on an account although the test did not say so: what a strict test fails by."""
+
+from __future__ import annotations
+
+from pytest_mcn_mock.domain import accounts
+from pytest_mcn_mock.domain.deliveries import DeliveryState
+from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
+from pytest_mcn_mock.testing.handle import Backing, Handle
+
+
+class Strictness(Handle):
+    """What a test expects to go wrong, and what went wrong besides."""
+
+    def __init__(self, opened: accounts.Account, backing: Backing) -> None:
+        super().__init__(opened, backing)
+        self._expected_refusals: set[RefusalCode] = set()
+        self._expects_undelivered = False
+
+    def expect_refusal(self, code: RefusalCode | str) -> None:
+        """The test provokes refusals with this code: they do not fail it, and their absence does."""
+        try:
+            self._expected_refusals.add(RefusalCode(str(code)))
+        except ValueError:
+            raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
+
+    def expect_undelivered(self) -> None:
+        """The test lets CDRs be given up unacknowledged: they do not fail it."""
+        self._expects_undelivered = True
+
+    def mistakes(self) -> list[str]:
+        """What went wrong on the account or on the server and was not expected, a line each."""
+        wrong = [request for request in self._requests_since_opening() if self._concerns(request)]
+        lines = [f"refused: {request}" for request in wrong if not self._is_expected(request)]
+        refused = {request.refusal.code for request in wrong if request.refusal is not None}
+        lines += [f"expected a refusal {code}, got none" for code in sorted(self._expected_refusals - refused)]
+        if not self._expects_undelivered:
+            # What a fault spoilt is a scenario.
+            given_up = [d for d in self.deliveries if d.state is DeliveryState.GIVEN_UP and not d.note]
+            lines += [f"given up: {delivery!r}" for delivery in given_up]
+        return lines
+
+    def _concerns(self, request: ApiRequest) -> bool:
+        """Whether a refused request is this test's: to the account's own path, or to one of no account.
+
+        A straggler of an earlier test has that test's account in its path.
+        """
+        if request.refusal is None or request.account_id == self.account_id:
+            return request.refusal is not None
+        return request.account_id is None or not self._operator.accounts.is_taken(request.account_id)
+
+    def _is_expected(self, request: ApiRequest) -> bool:
+        return not request.is_mistake or (
+            request.refusal is not None and request.refusal.code in self._expected_refusals
+        )

@@ -1,0 +1,30 @@
+"""Answers as a fault has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from pytest_mcn_mock.domain.faults import Fault, FaultKind
+from pytest_mcn_mock.web.http import Closing, Response, Spoilt
+
+
+def spoil(response: Response, fault: Fault, seed: int, n: int) -> Response:
+    """The answer, spoilt by a fault. The jitter is drawn from ``seed`` for the ``n``-th request."""
+    wait_s = fault.delay_s + Random(f"{seed}/{n}").random() * fault.jitter_s  # noqa: S311 - reproducible on purpose
+    match fault.kind:
+        case FaultKind.STATUS:
+            html = b"<html><body><h1>The operator has a fault</h1></body></html>"
+            return replace(response, status=fault.status, body=html, headers={"Content-Type": "text/html"})
+        case FaultKind.DELAY:
+            return replace(response, spoilt=Spoilt(delay_s=wait_s))
+        case FaultKind.DRIP:
+            return replace(response, spoilt=Spoilt(drip_s=wait_s))
+        case FaultKind.RESET:
+            return replace(response, spoilt=Spoilt(closing=Closing.RESET))
+        case FaultKind.CUT_OFF:
+            return replace(response, spoilt=Spoilt(closing=Closing.CUT_OFF))
+        case FaultKind.MALFORMED:
+            return replace(response, body=response.body.replace(b'"', b"'"))
+        case _:
+            return response
