@@ -10,8 +10,9 @@ def main() -> None:
     try:
         from pytest_mcn_mock.sandbox.commands import mcn_mock
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "granian", "jsonschema"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("click", "granian", "jsonschema"):
             raise
-        sys.stderr.write(f"mcn-mock: {error.name} is not installed; pip install 'pytest-mcn-mock[sandbox]'\n")
+        sys.stderr.write(f"mcn-mock: {missing} is not installed; pip install 'pytest-mcn-mock[sandbox]'\n")
         raise SystemExit(2) from None
     mcn_mock(prog_name="mcn-mock")

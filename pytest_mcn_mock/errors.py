@@ -80,4 +80,4 @@ class WaitTimeout(McnMockError, AssertionError, TimeoutError):
 def nearest(word: str, known: Sequence[str]) -> str:
     """A hint that names the nearest known word, or lists the known ones: for the end of a message."""
     close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"did you mean {str(close[0])!r}?" if close else f"known are {', '.join(known)}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from pytest_mcn_mock.errors import UsageError
 
 KOPECKS_PER_ROUBLE = 100
 MAX_KOPECKS = 10**15
 """Ten trillion roubles: more than any test needs, and still exact as a JSON number."""
+_CONTEXT = Context(prec=28)
+"""Of our own: an application under test may round to six digits in its."""
 
 
 def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
@@ -24,17 +26,17 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
         roubles = Decimal("NaN")
     if not roubles.is_finite():
         raise UsageError(f'{name} is {str(amount)[:40]!r}, which is no amount; give roubles such as "10.00"')
-    if abs(roubles) > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
+    if roubles.copy_abs() > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
         raise UsageError(f"{name} is too large; the most is {format_roubles(MAX_KOPECKS)} roubles")
-    kopecks = roubles * KOPECKS_PER_ROUBLE
-    if kopecks != int(kopecks):
-        raise UsageError(f"{name} is {amount} roubles, which has a fraction of a kopeck; two decimals at most")
-    return int(kopecks)
+    kopecks = int(_CONTEXT.multiply(roubles, KOPECKS_PER_ROUBLE))
+    if to_decimal(kopecks) != roubles:  # a comparison is exact where the product was rounded
+        raise UsageError(f"{name} is {str(amount)[:40]}, which has a fraction of a kopeck; two decimals at most")
+    return kopecks
 
 
 def to_decimal(kopecks: int) -> Decimal:
     """Roubles, always with two decimals: ``to_decimal(15) == Decimal("0.15")``."""
-    return Decimal(kopecks).scaleb(-2)
+    return Decimal(f"{kopecks}e-2")
 
 
 def format_roubles(kopecks: int) -> str:

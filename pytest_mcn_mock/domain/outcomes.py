@@ -129,6 +129,7 @@ class OutcomeRule:
             check_seconds(self.delay_s, name="delay_s")
 
     def matches(self, login_did: str) -> bool:
+        """Whether the number fits the pattern."""
         return fnmatchcase(login_did, self.login_did)
 
 

@@ -78,6 +78,8 @@ def make_subscription(
         known_method = WebhookMethod(str(method).upper())
     except ValueError:
         raise UsageError(f"method {str(method)[:40]!r} is not supported; a webhook is sent by POST or GET") from None
+    if isinstance(body, str):
+        raise UsageError(f"body is a list of variables, such as {list(DEFAULT_VARIABLES)}, not a text")
     return Subscription(
         url=url,
         body=DEFAULT_VARIABLES if body is None else tuple(body),
@@ -105,7 +107,7 @@ def _check_url(url: str) -> None:
 
 
 def _check_body(body: Sequence[str]) -> None:
-    if isinstance(body, str) or len(body) > MAX_FIELDS:
+    if len(body) > MAX_FIELDS:
         raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
     for variable in body:
         if variable not in VARIABLES:

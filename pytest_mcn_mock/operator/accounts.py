@@ -48,7 +48,9 @@ class Accounts:
         """
         attempt = 0
         drawn_id, drawn_token = draw_account(seed)
-        while account_id is None and self._store.is_taken(drawn_id):
+        while (account_id is None and self._store.is_taken(drawn_id)) or (
+            token is None and self._store.of_token(drawn_token) is not None
+        ):
             attempt += 1
             drawn_id, drawn_token = draw_account(seed, attempt)
         account = Account(

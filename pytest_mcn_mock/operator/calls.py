@@ -80,20 +80,15 @@ class Calls:
         Does nothing for a call that has ended or is gone.
         """
         ended = self._end(verification_call_uuid, how)
-        if ended is None:
-            return ()
-        call, deliveries = ended
-        self._deliveries.dispatch(deliveries)
-        self._observer.changed(call.account_id)
-        return deliveries
+        return () if ended is None else self._follow(*ended)
 
     def complete(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
         """End a ringing call by hand, now. UnknownItem for no such call, UsageError for one that has ended."""
-        call = self._store.get(verification_call_uuid)
-        deliveries = self.end(verification_call_uuid, how)
-        if call.ending is not None:
+        ended = self._end(verification_call_uuid, how)
+        if ended is None:
+            call = self._store.get(verification_call_uuid)
             raise UsageError(f"call {verification_call_uuid} has ended already: {call.ending}")
-        return deliveries
+        return self._follow(*ended)
 
     def get(self, verification_call_uuid: str) -> Call:
         """The call; UnknownItem if there is none."""
@@ -102,6 +97,11 @@ class Calls:
     def page(self, account_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[Call]:
         """Calls of an account, or of all, in order of arrival, behind the one whose ``seq`` is ``after``."""
         return self._store.page(account_id, after, limit)
+
+    def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        self._deliveries.dispatch(deliveries)
+        self._observer.changed(call.account_id)
+        return deliveries
 
     def _end(self, verification_call_uuid: str, how: Ending | None) -> tuple[Call, Sequence[Delivery]] | None:
         def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:

@@ -186,8 +186,9 @@ class MemoryCalls:
 
     def page_of_deliveries(self, account_id: str | None, after: int, limit: int) -> Sequence[Delivery]:
         with self._lock:
-            deliveries = (d for record in self._listed(account_id) for d in record.deliveries)
-            return list(islice((d for d in deliveries if d.id > after), limit))
+            deliveries = (d for record in self._listed(account_id) for d in record.deliveries if d.id > after)
+            # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
+            return sorted(deliveries, key=lambda delivery: delivery.id)[:limit]
 
     def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
         with self._lock:

@@ -87,7 +87,7 @@ class ApplicationSender:
                 return await self._call(mounted, request)
         except TimeoutError:
             raise SendError(f"no answer within {timeout_s:g} s") from None
-        except asyncio.CancelledError:
+        except (SendError, asyncio.CancelledError):
             raise
         except BaseException as error:
             self._applications.errors.append(error)
@@ -143,14 +143,12 @@ async def _call_asgi(application: Application, request: CdrRequest) -> CdrRespon
         "server": (parts.hostname, 80),
     }
     answer: list[MutableMapping[str, Any]] = []
-    body_sent = False
+    unread = [request.body]
 
     async def receive() -> MutableMapping[str, Any]:
-        nonlocal body_sent
-        if body_sent:
-            return {"type": "http.disconnect"}
-        body_sent = True
-        return {"type": "http.request", "body": request.body, "more_body": False}
+        if not unread:
+            await asyncio.Event().wait()  # who asks further waits for a disconnection, which never comes
+        return {"type": "http.request", "body": unread.pop(), "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         answer.append(message)

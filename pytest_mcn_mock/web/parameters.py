@@ -89,7 +89,9 @@ def _text(name: str, value: object) -> str:
 def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[str, str]:
     if mime_type == "application/x-www-form-urlencoded":
         return read_query(body)
-    parser = FormDataParser(max_form_memory_size=MAX_BODY, max_form_parts=MAX_PARAMETERS, silent=False)
+    parser = FormDataParser(
+        stream_factory=_in_memory, max_form_memory_size=MAX_BODY, max_form_parts=MAX_PARAMETERS, silent=False
+    )
     try:
         _, form, files = parser.parse(io.BytesIO(body), mime_type, len(body), dict(options))
     except (ValueError, RequestEntityTooLarge):
@@ -100,6 +102,11 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
     if any("\ufffd" in name + value for name, value in pairs):
         raise _invalid("body", "is not UTF-8")
     return _once(pairs)
+
+
+def _in_memory(*_: object, **__: object) -> io.BytesIO:
+    """Where a file of a form goes: it is refused, and a body is small."""
+    return io.BytesIO()
 
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

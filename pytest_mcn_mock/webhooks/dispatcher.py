@@ -27,8 +27,12 @@ _log = logging.getLogger("mcn_mock")
 class Sender(Protocol):
     """What carries a request; see ``HttpSender``."""
 
-    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse: ...
-    async def close(self) -> None: ...
+    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+        """The endpoint's answer; SendError where none arrives within ``timeout_s`` seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Nothing more is sent."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,92 @@
+"""Whatever a request is made of: one of the two envelopes, money exactly as it should be, and never an accident."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.settings import Settings
+from pytest_mcn_mock.web.http import Request
+
+ACCOUNT, TOKEN = "12345678", "test-token"
+KNOWN = st.sampled_from(["login_did", "caller_did", "code", "country_id", "user_hash", "x", ""])
+GOOD = st.sampled_from(["79157777777", "77012345678", "79158888888", "0042", "643", "703", TOKEN, ""])
+PAIRS = st.lists(st.tuples(KNOWN | st.text(max_size=8), GOOD | st.text(max_size=20)), max_size=5)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "authorization": st.sampled_from([f"Bearer {TOKEN}", "Bearer x", "Bearer", ""]) | st.text(max_size=20),
+        "content-type": st.sampled_from(
+            ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain"]
+        )
+        | st.text(max_size=20),
+    },
+)
+BODIES = (
+    st.none()
+    | st.binary(max_size=200)
+    | st.dictionaries(KNOWN, GOOD | st.integers() | st.none() | st.booleans(), max_size=4).map(
+        lambda value: json.dumps(value).encode()
+    )
+    | PAIRS.map(lambda pairs: "&".join(f"{quote(n)}={quote(v)}" for n, v in pairs).encode())
+)
+PATHS = st.sampled_from(
+    [
+        f"/v2/rest/account/{ACCOUNT}/flash_call",
+        f"/v2/rest/account/{ACCOUNT}/call_for_2fa",
+        "/v2/rest/account/1/flash_call",
+    ]
+) | st.text(max_size=40).map(lambda text: f"/v2/rest/account/{text}/flash_call")
+
+
+def make_exchange() -> Exchange:
+    exchange = compose(Settings(), lambda _: None)
+    exchange.operator.accounts.open(seed=1, balance="1.00", account_id=ACCOUNT, token=TOKEN, numbers=["79158888888"])
+    return exchange
+
+
+def check(exchange: Exchange, request: Request) -> None:
+    accounts = exchange.operator.accounts
+    before, calls = accounts.balance(ACCOUNT), exchange.operator.calls.page()
+    response = exchange.application.handle(request)
+    content: dict[str, Any] = json.loads(response.body)
+    after = accounts.balance(ACCOUNT)
+    assert after == sum(entry.kopecks for entry in accounts.ledger(ACCOUNT))
+    placed = exchange.operator.calls.page()[len(calls) :]
+    if response.status == 200:
+        assert content["status"] == "success"
+        assert all(isinstance(value, str) for value in content["object"].values())
+        assert [call.verification_call_uuid for call in placed] == [content["object"]["verification_call_uuid"]]
+        assert after == before - placed[0].price
+    else:
+        assert (content["status"], content["code"]) == ("error", response.status)
+        assert content["errors"][0]["code"] != "internal_error"
+        assert (after, placed) == (before, [])
+
+
+@settings(max_examples=600)
+@given(path=PATHS, pairs=PAIRS, headers=HEADERS, body=BODIES)
+@example(
+    f"/v2/rest/account/{ACCOUNT}/flash_call", [("login_did", "79157777777")], {"authorization": f"Bearer {TOKEN}"}, b""
+)
+def test_arbitrary_parameters(
+    path: str, pairs: list[tuple[str, str]], headers: dict[str, str], body: bytes | None
+) -> None:
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs).encode()
+    check(make_exchange(), Request("POST", path, query, headers, body))
+
+
+@settings(max_examples=300)
+@given(
+    method=st.sampled_from(["POST", "GET", "HEAD", "OPTIONS"]) | st.text("ABCX", min_size=1, max_size=6),
+    path=st.text(max_size=60).map(lambda text: f"/{text}"),
+    query=st.binary(max_size=60),
+)
+def test_arbitrary_bytes(method: str, path: str, query: bytes) -> None:
+    check(make_exchange(), Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}))
+    check(make_exchange(), Request("POST", f"/v2/rest/account/{ACCOUNT}/flash_call", query, {"authorization": TOKEN}))

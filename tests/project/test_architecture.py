@@ -1,0 +1,111 @@
+"""Rules that the package as a whole keeps."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+import pytest_mcn_mock
+from pytest_mcn_mock import schemas
+from pytest_mcn_mock.errors import UnknownItem
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "pytest_mcn_mock"
+
+
+def test_imports_go_down_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=None) == EXIT_STATUS_SUCCESS, (
+        capsys.readouterr().out
+    )
+
+
+def test_the_front_door_has_what_it_lists() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pytest_mcn_mock")
+        for alias in node.names
+    }
+    assert set(pytest_mcn_mock.__all__) == typed
+    assert pytest_mcn_mock.__all__ == sorted(pytest_mcn_mock.__all__)
+    for name in pytest_mcn_mock.__all__:
+        assert getattr(pytest_mcn_mock, name).__name__ == name
+    assert set(pytest_mcn_mock.__all__) <= set(dir(pytest_mcn_mock))
+    with pytest.raises(AttributeError):
+        pytest_mcn_mock.Nothing  # noqa: B018 - it is the look-up that raises
+
+
+def public_objects() -> Iterator[tuple[str, object]]:
+    for info in pkgutil.walk_packages(pytest_mcn_mock.__path__, "pytest_mcn_mock."):
+        module = importlib.import_module(info.name)
+        yield info.name, module
+        for name, value in vars(module).items():
+            if name.startswith("_") or getattr(value, "__module__", None) != info.name:
+                continue
+            if inspect.isfunction(value) or inspect.isclass(value):
+                yield f"{info.name}.{name}", value
+            if inspect.isclass(value):
+                for member, attribute in vars(value).items():
+                    if not member.startswith("_") and (
+                        inspect.isfunction(attribute) or isinstance(attribute, property)
+                    ):
+                        yield f"{info.name}.{name}.{member}", attribute
+
+
+def test_everything_public_has_a_docstring() -> None:
+    """A method of a class that implements a port is described there."""
+    undocumented = []
+    for name, value in public_objects():
+        owner = name.rpartition(".")[0]
+        documented_at_port = any(
+            "Implements ``operator.ports" in (inspect.getdoc(other) or "")
+            for other_name, other in public_objects()
+            if other_name == owner
+        )
+        if not inspect.getdoc(value) and not documented_at_port:
+            undocumented.append(name)
+    assert undocumented == []
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    """It is loaded in every pytest run of everybody who installs it."""
+    code = (
+        "import sys, pytest; before = set(sys.modules); import pytest_mcn_mock.plugin; "
+        "print('\\n'.join(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pytest_mcn_mock", "pytest_mcn_mock.plugin"]
+
+
+def test_the_fixtures_need_neither_a_webhooks_client_nor_the_sandboxs_extra() -> None:
+    code = (
+        "import sys; from pytest_mcn_mock import MCNServer; server = MCNServer(); server.start(); "
+        "server.open_account(); server.stop(); print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for heavy in ("aiohttp", "granian", "jsonschema", "click", "trustme"):
+        assert f"'{heavy}'" not in done.stdout
+
+
+def test_a_module_has_one_job() -> None:
+    long = {str(path): lines for path in PACKAGE.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_the_schemas_are_found_by_name() -> None:
+    assert schemas.load("config") == schemas.load("config")
+    assert schemas.names() == sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").iterdir())
+    with pytest.raises(UnknownItem, match="config"):
+        schemas.load("confg")
+    with pytest.raises(UnknownItem):
+        schemas.load("../pyproject")

@@ -1,0 +1,150 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import requests
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock import Account
+
+RUSSIAN = "79157777777"
+KAZAKH = "77012345678"
+
+
+def flash_call(mcn: Account, login_did: str = RUSSIAN, **parameters: str) -> requests.Response:
+    """Place a flash call as an application does: parameters in the query, an empty body said to be JSON."""
+    return requests.post(
+        f"{mcn.base_url}/account/{mcn.account_id}/flash_call",
+        params={"login_did": login_did, **parameters},
+        headers={**mcn.headers, "Content-Type": "application/json", "Accept": "application/json"},
+        timeout=30,
+    )
+
+
+def call_for_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> requests.Response:
+    return requests.post(
+        f"{mcn.base_url}/account/{mcn.account_id}/call_for_2fa",
+        params={"caller_did": caller_did, "login_did": login_did},
+        headers=mcn.headers,
+        timeout=30,
+    )
+
+
+def refusal(response: requests.Response) -> tuple[int, str, str | None]:
+    """The HTTP status, code and parameter of an error envelope, after a look at its form."""
+    content = response.json()
+    assert response.headers["Content-Type"] == "application/json"
+    assert set(content) == {"status", "code", "errors"}
+    assert content["status"] == "error"
+    assert content["code"] == response.status_code
+    (error,) = content["errors"]
+    assert set(error) == {"code", "message", "parameter"}
+    assert error["message"]
+    return response.status_code, error["code"], error["parameter"]
+
+
+class Receiver:
+    """A webhook endpoint on a socket of its own. ``statuses`` are answered in turn, the last one from then on."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses) or [204]
+        self.received: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.methods: list[str] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.received.append(json.loads(body) if body else {})
+                receiver.paths.append(self.path)
+                receiver.methods.append(self.command)
+                receiver.headers.append(dict(self.headers))
+                count = len(receiver.received)
+                self.send_response(receiver.statuses[min(count, len(receiver.statuses)) - 1])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/mcn"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Sandbox:
+    """A running ``mcn-mock serve``."""
+
+    process: subprocess.Popen[str]
+    greeting: list[str]
+
+    @property
+    def url(self) -> str:
+        word = next(word for word in self.greeting[0].split() if word.startswith("http://"))
+        return word.removesuffix("/v2/rest")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Stop it; its exit status, and what it said after the greeting on its two outputs."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+    def admin(self, path: str) -> Any:
+        response = requests.get(f"{self.url}/__admin/{path}", timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def flash_call(self, account_id: str = "12345678", token: str = "test-token", **parameters: str) -> Any:
+        response = requests.post(
+            f"{self.url}/v2/rest/account/{account_id}/flash_call",
+            params={"login_did": RUSSIAN, **parameters},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+        assert response.status_code == 200, response.text
+        return response.json()["object"]
+
+
+MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
+
+
+@contextmanager
+def running_sandbox(*arguments: str, cwd: Path | None = None) -> Iterator[Sandbox]:
+    """A sandbox on a free port, ready to answer."""
+    command = [MCN_MOCK, "serve", "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            greeting = [process.stdout.readline() for _ in range(3)]
+            yield Sandbox(process, greeting)
+        finally:
+            if process.poll() is None:
+                process.kill()
