@@ -3,7 +3,8 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on. A JSON block is the form of what the last command printed.
+on. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block after
+it is a part of what pytest printed, but for ports and times.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ pytest_plugins = ["pytester"]
 _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
 _NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv")
 DEFAULT_PORT = "8643"
+_OPTIONS = ("-q", "-p", "no:randomly", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
 def _setup(namespace: dict[str, Any]) -> None:
@@ -43,7 +45,11 @@ def _python(example: Example) -> None:
     if "def test_" in code:
         name = named["name"] if named else "test_block.py"
         (pytester.path / name).write_text(namespace["preamble"] + code, encoding="utf-8")
-        result = pytester.runpytest_subprocess("-q", "-p", "no:randomly", "-W", "error", name)
+        result = pytester.runpytest_subprocess(*_OPTIONS, name)
+        if name == "test_failing.py":
+            assert result.ret == pytest.ExitCode.TESTS_FAILED
+            namespace["printed"] = result.stdout.str()
+            return
         tests = len(re.findall(r"^(?:    )?(?:async )?def test_", code, re.MULTILINE))
         assert result.ret == pytest.ExitCode.OK
         assert result.parseoutcomes()["passed"] >= tests
@@ -93,6 +99,16 @@ def _json(example: Example) -> None:
     assert _form(json.loads(printed)) == _form(json.loads(str(example.parsed)))
 
 
+def _text(example: Example) -> None:
+    assert _steady(str(example.parsed)) in _steady(example.namespace["printed"])
+
+
+def _steady(text: str) -> str:
+    """What is the same in every run: without ports, times and spaces at the end of a line."""
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", text)
+    return re.sub(r"after \d+ ms|[ \t]+$", "", text, flags=re.MULTILINE)
+
+
 def _form(value: Any) -> Any:
     """What has to be the same where numbers are random: keys, and each value with its digits blotted out."""
     if isinstance(value, dict):
@@ -108,6 +124,7 @@ pytest_collect_file = Sybil(
         CodeBlockParser("toml", _toml),
         CodeBlockParser("bash", _bash),
         CodeBlockParser("json", _json),
+        CodeBlockParser("text", _text),
     ],
     patterns=["*.md"],
     fixtures=["pytester"],
