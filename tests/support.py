@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import requests
 
@@ -148,3 +152,64 @@ def running_sandbox(*arguments: str, cwd: Path | None = None) -> Iterator[Sandbo
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@dataclass
+class Api:
+    """One of the two servers, with an account on it and another account's token."""
+
+    url: str
+    account_id: str
+    token: str
+    other_token: str
+
+    @property
+    def path(self) -> str:
+        return f"/v2/rest/account/{self.account_id}"
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def post(self, method: str = "flash_call", query: str = "", **settings: Any) -> requests.Response:
+        settings = {"headers": self.auth, "timeout": 30, **settings}
+        return requests.post(f"{self.url}{self.path}/{method}{query and '?'}{query}", **settings)
+
+    def balance(self) -> str:
+        response = requests.get(f"{self.url}/__admin/accounts/{self.account_id}", timeout=30)
+        return str(response.json()["balance"])
+
+    def raw(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
+        """A request that requests would not send."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        connection.putrequest(method, path)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        response = connection.getresponse()
+        content = json.loads(response.read())
+        connection.close()
+        return response.status, content
+
+    def exchange(self, sent: bytes, *, half_close: bool = False) -> bytes:
+        """All that comes back for bytes that need not be HTTP. ``half_close`` ends the client's half of the talk."""
+        address = urlsplit(self.url)
+        with socket.create_connection((address.hostname, address.port or 0), timeout=30) as connection:
+            received = b""
+            try:
+                connection.sendall(sent)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
+                while not _is_whole(received) and (chunk := connection.recv(65_536)):
+                    received += chunk
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # the server hung up on what it did not want to read
+            return received
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return length is not None and len(body) >= int(length[1])

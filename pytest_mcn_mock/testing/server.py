@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_plus
 
 from pytest_httpserver import HTTPServer
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -35,16 +36,20 @@ _POLL_S: Final = 0.02
 """How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
 _LOG_SIZE: Final = 10_000
 
-_USER_HASH: Final = re.compile(r"(user_hash=)[^&]*", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
 
 
 class LogHandler(WSGIRequestHandler):
     """werkzeug's request handler, which never logs a token."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log the request, without the value of ``user_hash``."""
-        self.path = _USER_HASH.sub(r"\1***", self.path)
-        super().log_request(code, size)
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name for it
+        """Log a line, without the value of ``user_hash``, also where the line quotes a request that is no HTTP."""
+        super().log(type, "%s", _PARAMETER.sub(_without_token, message % args if args else message))
+
+
+def _without_token(parameter: re.Match[str]) -> str:
+    name = parameter[1]
+    return f"{name}=***" if unquote_plus(name).lower() == "user_hash" else parameter[0]
 
 
 class MCNServer(HTTPServer):
@@ -158,8 +163,9 @@ class MCNServer(HTTPServer):
 
     def application(self, request: Request) -> Response:
         """Answer a request. Whatever a handler raises becomes a 500, and the test hears of it from ``check()``."""
-        if wsgi.is_own_path(request.path) and not wsgi.bound_body(request):
-            return wsgi.answer(self._exchange.application, request, body_read=False)
+        unread = wsgi.bound_body(request) if wsgi.is_own_path(request.path) else None
+        if unread is not None:
+            return wsgi.answer(self._exchange.application, request, unread)
         try:
             return super().application(request)
         except Exception:

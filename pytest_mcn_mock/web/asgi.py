@@ -26,11 +26,13 @@ class AsgiAdapter:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         headers = _headers(scope["headers"])
+        body: bytes | None = b""
+        is_whole = True
         try:
             body = await _read_body(headers, receive)
         except (TimeoutError, ConnectionError):
-            return
-        request = Request(scope["method"], scope["path"], scope["query_string"], headers, body)
+            is_whole = False  # a client that has gone will not see it, one that is slow will
+        request = Request(scope["method"], scope["path"], scope["query_string"], headers, body, is_whole)
         response = self._application.handle(request)
         try:
             if response.ready is not None:

@@ -19,7 +19,8 @@ JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application
 class Request:
     """A request as it arrived. Names of headers are lower-case; ``path`` is decoded, ``query`` is not.
 
-    ``body`` is None where it is larger than MAX_BODY: it was not read then.
+    ``body`` is None where it is larger than MAX_BODY: it was not read then. ``is_whole`` is False where the connection
+    ended before the body did.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Request:
     query: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = b""
+    is_whole: bool = True
 
 
 class Closing(StrEnum):

@@ -34,6 +34,8 @@ def read_parameters(request: Request) -> dict[str, str]:
     given = read_query(request.query)
     if request.body is None:
         raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
+    if not request.is_whole:
+        raise _invalid("body", "ended before it was whole")
     if request.body:
         given = {**_read_body(request.body, request.headers.get("content-type", "")), **given}
     for name, value in given.items():

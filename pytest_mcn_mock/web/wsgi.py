@@ -7,9 +7,10 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -22,43 +23,49 @@ def is_own_path(path: str) -> bool:
     return path.startswith((f"{BASE_PATH}/", f"{ADMIN_PATH}/"))
 
 
-def bound_body(request: WerkzeugRequest) -> bool:
-    """Read the request's body if it is within MAX_BODY; False if it is larger and was left unread."""
-    request.max_content_length = MAX_BODY
+def bound_body(request: WerkzeugRequest) -> BadRequest | RequestEntityTooLarge | None:
+    """Read the request's body if it is within MAX_BODY and arrives whole; why it could not be read, if not."""
+    # One byte more shows that there is more: werkzeug cuts a chunked body at the limit, and says nothing.
+    request.max_content_length = MAX_BODY + 1
     try:
-        request.get_data()
-    except RequestEntityTooLarge:
-        return False
-    return True
+        return RequestEntityTooLarge() if len(request.get_data()) > MAX_BODY else None
+    except (BadRequest, RequestEntityTooLarge) as error:
+        return error
 
 
-def answer(application: Application, request: WerkzeugRequest, *, body_read: bool = True) -> WerkzeugResponse:
-    """The application's answer to a werkzeug request whose body ``bound_body`` has read, or left."""
+def answer(
+    application: Application, request: WerkzeugRequest, unread: BadRequest | RequestEntityTooLarge | None = None
+) -> WerkzeugResponse:
+    """The application's answer to a werkzeug request whose body ``bound_body`` has read, or says why not."""
+    too_large = isinstance(unread, RequestEntityTooLarge)
     response = application.handle(
         Request(
             method=request.method,
             path=request.path,
             query=request.query_string,
             headers={name.lower(): value for name, value in request.headers.items()},
-            body=request.get_data() if body_read else None,
+            body=(None if too_large else b"") if unread else request.get_data(),
+            is_whole=unread is None or too_large,
         )
     )
     if response.ready is not None:
         response.ready.result()
     headers = {**response.headers, "Content-Length": str(len(response.body))}
-    return WerkzeugResponse(_sent(response, request.environ), status=response.status, headers=headers)
+    after = ExitStack()
+    if response.after is not None:
+        after.callback(response.after)
+    answered = WerkzeugResponse(_sent(response, request.environ, after), status=response.status, headers=headers)
+    answered.call_on_close(after.close)  # to HEAD, and with 204, no body is sent, and _sent is never begun
+    return answered
 
 
-def _sent(response: Response, environ: Mapping[str, Any]) -> Iterator[bytes]:
+def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> Iterator[bytes]:
     """The body, as the fault has it. ``after`` follows when the server comes back for more: it has written it then."""
-    try:
+    with after:
         if response.spoilt is None:
             yield response.body
         else:
             yield from _spoilt(response.body, response.spoilt, environ)
-    finally:
-        if response.after is not None:
-            response.after()
 
 
 def _spoilt(body: bytes, spoilt: Spoilt, environ: Mapping[str, Any]) -> Iterator[bytes]:

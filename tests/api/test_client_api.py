@@ -2,89 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import RUSSIAN, refusal, running_sandbox
-
-from pytest_mcn_mock import MCNServer
+from support import RUSSIAN, Api, refusal
 
 BODY_FORMS = ["urlencoded", "multipart", "json"]
-
-
-@dataclass
-class Api:
-    """One of the two servers, with an account on it and another account's token."""
-
-    url: str
-    account_id: str
-    token: str
-    other_token: str
-
-    @property
-    def path(self) -> str:
-        return f"/v2/rest/account/{self.account_id}"
-
-    @property
-    def auth(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
-
-    def post(self, method: str = "flash_call", query: str = "", **settings: Any) -> requests.Response:
-        settings = {"headers": self.auth, "timeout": 30, **settings}
-        return requests.post(f"{self.url}{self.path}/{method}{query and '?'}{query}", **settings)
-
-    def balance(self) -> str:
-        response = requests.get(f"{self.url}/__admin/accounts/{self.account_id}", timeout=30)
-        return str(response.json()["balance"])
-
-    def raw(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
-        """A request that requests would not send."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
-        connection.putrequest(method, path)
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        response = connection.getresponse()
-        content = json.loads(response.read())
-        connection.close()
-        return response.status, content
-
-
-@pytest.fixture(scope="module")
-def sandbox_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    config = tmp_path_factory.mktemp("sandbox") / "mcn-mock.toml"
-    config.write_text(
-        """
-        [[account]]
-        id = 12345678
-        token = "test-token"
-        balance = "100.00"
-        numbers = ["79158888888"]
-        [[account]]
-        id = 87654321
-        token = "other-token"
-        """
-    )
-    with running_sandbox("--config", str(config)) as sandbox:
-        yield Api(sandbox.url, "12345678", "test-token", "other-token")
-
-
-@pytest.fixture(params=["fixture", "sandbox"])
-def api(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Api]:
-    if request.param == "sandbox":
-        yield request.getfixturevalue("sandbox_api")
-        return
-    account, other = mcn_server.open_account(numbers=["79158888888"]), mcn_server.open_account()
-    yield Api(mcn_server.url, account.account_id, account.token, other.token)
-    account.close()
-    other.close()
 
 
 def test_the_success_envelope_has_text_values_and_keeps_leading_zeros(api: Api) -> None:
