@@ -64,7 +64,7 @@ class Deliveries:
                 self._courier.deliver(delivery)
 
     def first_attempt(self, verification_call_uuid: str) -> Future[None]:
-        """Done once the call's CDR was tried, or where none is owed."""
+        """Done once the call's CDR was tried, or cannot be any more, or where none is owed."""
         future: Future[None] = Future()
         owed = [d for d in self._calls.deliveries_of(verification_call_uuid) if d.state is DeliveryState.OWED]
         if not owed or owed[0].attempts:
@@ -80,7 +80,8 @@ class Deliveries:
             call = self._calls.get(delivery.verification_call_uuid)
             account = self._accounts.get(delivery.account_id)
             subscription = account_rules.find_subscription(account, delivery.subscription)
-        except UnknownItem:
+        except UnknownItem:  # the account was closed before the attempt
+            self._tried(delivery_id)
             return None
         if delivery.state is not DeliveryState.OWED or call.ending is None:
             return None
@@ -122,9 +123,8 @@ class Deliveries:
                 self._follow_up(delivery)
         except UnknownItem:  # the account was closed while the attempt was under way
             return None
-        first_attempt = self._first_attempts.pop(delivery_id, None)
-        if first_attempt is not None:
-            first_attempt.set_result(None)
+        finally:
+            self._tried(delivery_id)
         self._observer.changed(delivery.account_id)
         return delivery if delivery.state is DeliveryState.OWED else None
 
@@ -147,6 +147,12 @@ class Deliveries:
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
+
+    def _tried(self, delivery_id: int) -> None:
+        """Let go who waits for the first attempt: a request waits with no time limit."""
+        first_attempt = self._first_attempts.pop(delivery_id, None)
+        if first_attempt is not None:
+            first_attempt.set_result(None)
 
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
