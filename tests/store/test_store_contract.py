@@ -135,7 +135,7 @@ def test_a_call_that_owes_a_cdr_is_kept_until_it_owes_nothing(store: Store) -> N
     for call in others:
         deliver(store, call)
     assert [d.verification_call_uuid for d in store.calls.owed()] == [first.verification_call_uuid]
-    assert store.calls.get(first.verification_call_uuid)
+    assert store.calls.get(first.verification_call_uuid) == first
     deliver(store, first)
     assert store.calls.owed() == []
     with pytest.raises(UnknownItem):
@@ -198,7 +198,7 @@ def test_memory_keeps_nothing_of_a_call_that_was_dropped() -> None:
         return replace(placement, call=replace(placement.call, login_did=Tracked("79157777777")), owes_cdr=False)
 
     call = store.calls.place("1", decide_tracked)
-    watched = weakref.ref(call.login_did)  # type: ignore[type-var]  # it is the text that can be watched
+    watched = weakref.ref(call.login_did)
     store.calls.end(call.verification_call_uuid, finish)
     del call
     for _ in range(3):
