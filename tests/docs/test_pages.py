@@ -1,0 +1,132 @@
+"""Every code block of the documentation holds: the blocks of a page are run in their order.
+
+A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
+line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
+bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
+on. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block after
+it is a part of what pytest printed, but for ports and times.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import running_sandbox
+from sybil import Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+from pytest_mcn_mock.sandbox import config
+
+if TYPE_CHECKING:
+    from sybil import Example
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+_NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
+_NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv")
+DEFAULT_PORT = "8643"
+_OPTIONS = ("-q", "-p", "no:randomly", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
+
+
+def _python(example: Example) -> None:
+    code, namespace = str(example.parsed), example.namespace
+    pytester: pytest.Pytester = namespace["pytester"]
+    named = _NAMED.match(code)
+    if "def test_" in code:
+        name = named["name"] if named else "test_block.py"
+        (pytester.path / name).write_text(namespace["preamble"] + code, encoding="utf-8")
+        result = pytester.runpytest_subprocess(*_OPTIONS, name)
+        if name == "test_failing.py":
+            assert result.ret == pytest.ExitCode.TESTS_FAILED
+            namespace["printed"] = result.stdout.str()
+            return
+        tests = len(re.findall(r"^(?:    )?(?:async )?def test_", code, re.MULTILINE))
+        assert result.ret == pytest.ExitCode.OK
+        assert result.parseoutcomes()["passed"] >= tests
+    elif named:
+        (pytester.path / named["name"]).write_text(code, encoding="utf-8")
+    else:
+        namespace["preamble"] += code + "\n\n"
+
+
+def _toml(example: Example) -> None:
+    code, pytester = str(example.parsed), example.namespace["pytester"]
+    named = _NAMED.match(code)
+    assert named, "the first line of a TOML block names its file"
+    path = pytester.path / named["name"]
+    path.write_text(code, encoding="utf-8")
+    if named["name"] == "mcn-mock.toml":
+        config.load(path)
+
+
+def _bash(example: Example) -> None:
+    namespace = example.namespace
+    for command in str(example.parsed).replace("\\\n", "").splitlines():
+        if not command.strip() or command.startswith(("#", *_NOT_RUN)):
+            continue
+        if command.startswith("mcn-mock serve"):
+            arguments = command.removeprefix("mcn-mock serve").split()
+            sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
+            namespace["port"] = sandbox.url.rpartition(":")[2]
+            continue
+        done = subprocess.run(
+            ["bash", "-c", command.replace(DEFAULT_PORT, namespace["port"])],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=namespace["pytester"].path,
+        )
+        namespace["printed"] = done.stdout
+
+
+def _json(example: Example) -> None:
+    printed = example.namespace["printed"]
+    assert printed, "a JSON block shows what the command before it printed"
+    assert _form(json.loads(printed)) == _form(json.loads(str(example.parsed)))
+
+
+def _text(example: Example) -> None:
+    assert _steady(str(example.parsed)) in _steady(example.namespace["printed"])
+
+
+def _steady(text: str) -> str:
+    """What is the same in every run: without ports, times and spaces at the end of a line."""
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", text)
+    return re.sub(r"after \d+ ms|[ \t]+$", "", text, flags=re.MULTILINE)
+
+
+def _form(value: Any) -> Any:
+    """What has to be the same where numbers are random: keys, and each value with its digits blotted out."""
+    if isinstance(value, dict):
+        return {name: _form(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_form(item) for item in value]
+    return re.sub(r"[0-9a-f]{12}_|\d", "0", value) if isinstance(value, str) else value
+
+
+PARSERS = [
+    CodeBlockParser("python", _python),
+    CodeBlockParser("toml", _toml),
+    CodeBlockParser("bash", _bash),
+    CodeBlockParser("json", _json),
+    CodeBlockParser("text", _text),
+]
+
+
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> None:
+    document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
+    with ExitStack() as stack:
+        document.namespace.update(pytester=pytester, preamble="", port=DEFAULT_PORT, printed="", stack=stack)
+        for example in document.examples():
+            try:
+                example.evaluate()
+            except Exception as error:
+                error.add_note(f"in the block at {page}:{example.line}")
+                raise
