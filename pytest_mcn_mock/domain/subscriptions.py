@@ -17,6 +17,8 @@ MAX_FIELD_LENGTH = 4096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
+"""A lone surrogate: JSON can spell it, and UTF-8 cannot."""
 
 
 class WebhookMethod(StrEnum):
@@ -100,7 +102,7 @@ def _check_url(url: str) -> None:
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or _CONTROL.search(url) or " " in url:
+    if not sound or _CONTROL.search(url) or _HALF_A_CHARACTER.search(url) or " " in url:
         raise UsageError(f"url {url[:80]!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'")
     if len(url) > MAX_URL_LENGTH:
         raise UsageError(f"url has {len(url)} characters; at most {MAX_URL_LENGTH}")
@@ -110,7 +112,7 @@ def _check_body(body: Sequence[str]) -> None:
     if len(body) > MAX_FIELDS:
         raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
     for variable in body:
-        if variable not in VARIABLES:
+        if not isinstance(variable, str) or variable not in VARIABLES:
             raise UsageError(
                 f"body: variable {str(variable)[:40]!r} is unknown; {nearest(str(variable), list(VARIABLES))}"
             )
@@ -124,4 +126,6 @@ def _fields(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
             raise UsageError(f"{name}: {str(key)[:40]!r} must be text with a text, number or boolean for its value")
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
             raise UsageError(f"{name}: {key[:40]!r} is too long; at most {MAX_FIELD_LENGTH} characters")
+        if _HALF_A_CHARACTER.search(f"{key}{value}"):
+            raise UsageError(f"{name}: {key[:40]!r} cannot be sent; it has a lone surrogate, which is no character")
     return fields

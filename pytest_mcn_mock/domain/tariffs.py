@@ -31,10 +31,19 @@ class Tariff:
 
     The defaults are the article's: "сам вызов метода стоит 1 копейку" and "от 15 копеек, если он происходит с
     российского номера и 45 копеек, если он происходит со словацкого номера".
+
+    Raises UsageError for a price that cannot be, and where a country has none.
     """
 
     call_for_2fa: int = 1
     flash_call: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({RUSSIA: 15, SLOVAKIA: 45}))
+
+    def __post_init__(self) -> None:
+        if set(self.flash_call) != set(COUNTRY_NAMES):
+            raise UsageError(f"tariff: flash_call has prices for {sorted(self.flash_call)}; it needs 643 and 703")
+        for price in (self.call_for_2fa, *self.flash_call.values()):
+            if isinstance(price, bool) or not isinstance(price, int) or price < 0:
+                raise UsageError(f"tariff: {price!r} is no price; it is whole kopecks, such as 15, and not negative")
 
     def price(self, method: Method, caller_country: int | None) -> int:
         """Kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
@@ -61,7 +70,10 @@ def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None
         if key not in tuple(Method):
             raise UsageError(f"tariff: {key!r} is unknown; {nearest(str(key), tuple(Method))}")
     by_country = dict(default.flash_call)
-    for country, price in dict(prices.get("flash_call", {})).items():
+    flash_call = prices.get("flash_call", {})
+    if not isinstance(flash_call, Mapping):
+        raise UsageError(f'tariff: flash_call is {flash_call!r}; give a price by country, such as {{643: "0.15"}}')
+    for country, price in flash_call.items():
         if str(country) not in map(str, COUNTRY_NAMES):
             raise UsageError(f"tariff: flash_call has no country {country!r}; known are 643 and 703")
         by_country[int(country)] = _price(price, f"flash_call from {country}")

@@ -161,6 +161,31 @@ def test_a_field_is_as_long_as_the_limit_and_no_longer(field: str) -> None:
         make_subscription("http://localhost/", **too_many)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"url": "http://localhost/\ud800"},
+        {"headers": {"X": "\udfff"}},
+        {"query": {"x": "a\ud83d"}},
+        {"query": {"\udc00": "x"}},
+        {"constants": {"x": "\ud800"}},
+    ],
+)
+def test_half_a_character_is_refused_before_a_cdr_cannot_be_sent_for_it(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"url|cannot be sent"):
+        make_subscription(**{"url": "http://localhost/", **settings})
+
+
+def test_a_whole_character_is_none_of_two_halves() -> None:
+    assert make_subscription("http://localhost/", constants={"x": "\N{TELEPHONE RECEIVER}"}).constants
+
+
+@pytest.mark.parametrize("variable", [None, 5, ["did"], {"did": 1}])
+def test_a_variable_is_a_name(variable: Any) -> None:
+    with pytest.raises(UsageError, match="is unknown"):
+        make_subscription("http://localhost/", body=[variable])
+
+
 def test_a_subscription_is_not_changed_by_changing_what_it_was_made_of() -> None:
     body, headers = ["did"], {"X": "1"}
     subscription = make_subscription("http://localhost/", body=body, headers=headers)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,3 +92,26 @@ def test_a_price_can_be_nothing() -> None:
 )
 def test_a_price_is_explained(method: Method, country: int | None, words: str) -> None:
     assert Tariff().explain(method, country) == words
+
+
+@pytest.mark.parametrize(
+    "call_for_2fa,flash_call",
+    [
+        (-1, {RUSSIA: 15, SLOVAKIA: 45}),
+        (1, {RUSSIA: 15, SLOVAKIA: -45}),
+        (0.01, {RUSSIA: 15, SLOVAKIA: 45}),
+        (True, {RUSSIA: 15, SLOVAKIA: 45}),
+        (1, {RUSSIA: 15}),
+        (1, {}),
+        (1, {RUSSIA: 15, SLOVAKIA: 45, 348: 60}),
+    ],
+)
+def test_a_tariff_has_whole_kopecks_for_both_countries(call_for_2fa: Any, flash_call: dict[int, int]) -> None:
+    with pytest.raises(UsageError, match="tariff"):
+        Tariff(call_for_2fa, flash_call)
+
+
+@pytest.mark.parametrize("flash_call", ["0.15", 15, None, [("643", "0.15")]])
+def test_one_price_for_every_country_is_refused(flash_call: Any) -> None:
+    with pytest.raises(UsageError, match="by country"):
+        tariff_from_roubles({"flash_call": flash_call})
