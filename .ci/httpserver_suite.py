@@ -1,7 +1,7 @@
 """Run pytest-httpserver's own test suite with MCNServer in place of its HTTPServer.
 
-Left out are the tests that assert on a request that no handler matches, which the operator answers: with 404 and not 500,
-and without an assertion of pytest-httpserver's.
+Left out are the tests that assert on a request that no handler matches, which the operator answers: with 404 and not
+500, and without an assertion of pytest-httpserver's.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def main() -> int:
         work = Path(directory)
         wanted = f"pytest-httpserver=={version('pytest-httpserver')}"
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        subprocess.run(
-            [*pip, "--no-deps", "--no-binary", "pytest-httpserver", "--dest", str(work), wanted], check=True
-        )
+        subprocess.run([*pip, "--no-deps", "--no-binary", "pytest-httpserver", "--dest", str(work), wanted], check=True)
         with tarfile.open(next(work.glob("*.tar.gz"))) as sources:
             sources.extractall(work, filter="data")
         suite = next(path for path in work.iterdir() if path.is_dir())

@@ -66,6 +66,10 @@ def first_attempt(account: Account, url: str) -> Delivery:
     return delivery
 
 
+def wait_for(event: threading.Event) -> None:
+    event.wait(60)
+
+
 def answering(answer: bytes) -> Callable[[socket.socket], None]:
     return lambda connection: connection.sendall(answer)
 
@@ -80,7 +84,7 @@ def test_an_endpoint_that_refuses_is_recorded(account: Account) -> None:
 
 def test_an_endpoint_that_hangs_has_its_time_and_no_more(account: Account) -> None:
     release = threading.Event()
-    with endpoint(lambda _: release.wait(60) and None) as url:
+    with endpoint(lambda _: wait_for(release)) as url:
         delivery = first_attempt(account, url)
         assert delivery.attempts[0].error == f"no answer within {ACK_TIMEOUT_S:g} s"
         release.set()
@@ -138,7 +142,7 @@ def test_what_is_no_http_is_recorded(account: Account, answer: bytes) -> None:
 
 def test_an_endpoint_that_hangs_delays_nobody_else(account: Account, receiver: Receiver) -> None:
     release = threading.Event()
-    with endpoint(lambda _: release.wait(60) and None) as url:
+    with endpoint(lambda _: wait_for(release)) as url:
         account.subscribe(url)
         account.subscribe(receiver.url)
         for _ in range(40):
