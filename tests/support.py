@@ -139,9 +139,12 @@ MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
 
 
 @contextmanager
-def running_sandbox(*arguments: str, cwd: Path | None = None) -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer."""
-    command = [MCN_MOCK, "serve", "--port", "0", *arguments]
+def running_sandbox(*arguments: str, cwd: Path | None = None, before: str = "") -> Iterator[Sandbox]:
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first."""
+    program = (
+        [sys.executable, "-c", f"{before}\nfrom pytest_mcn_mock.cli import main; main()"] if before else [MCN_MOCK]
+    )
+    command = [*program, "serve", "--port", "0", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
     ) as process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -49,3 +50,7 @@ def serve(host: str | None, port: int | None, config: Path | None, log_level: st
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from None
+    # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)

@@ -44,11 +44,12 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    with closing(_reserve(config.host, config.port)) as reserved:
+    address = await _resolve(config.host)
+    with closing(_reserve(address, config.port)) as reserved:
         port = reserved.getsockname()[1]
         server = Server(
             AsgiAdapter(exchange.application),
-            address=config.host,
+            address=address,
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
@@ -57,7 +58,7 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
             log_enabled=False,
         )
         serving = asyncio.create_task(server.serve())
-        await _listening(config.host, port, serving)
+        await _listening(address, port, serving)
     for line in _greeting(config, port):
         say(line)
 
@@ -65,12 +66,24 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
-    done, _ = await asyncio.wait((serving,), timeout=STOP_S)
+    await asyncio.wait((serving,), timeout=STOP_S)
     await exchange.dispatcher.drain(STOP_S)
     await exchange.dispatcher.close()
     say(_farewell(exchange))
-    for task in done:
-        task.result()
+    if serving.done():
+        serving.result()
+    else:
+        # A request has not ended, its body perhaps not arrived: it is given up, and what granian says to that is noise.
+        loop.set_exception_handler(lambda _, __: None)
+
+
+async def _resolve(host: str) -> str:
+    """The address of a host, IPv4 where it has both: the server takes no names."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError("mcn-mock", [f"there is no host {host!r} to listen on: {error}"]) from error
+    return str(min(found, key=lambda info: info[0] is not socket.AF_INET)[4][0])
 
 
 def _reserve(host: str, port: int) -> socket.socket:
@@ -101,6 +114,7 @@ async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
         else:
             writer.close()
             return
+    await serving  # raises what kept it from listening
 
 
 def _reachable(host: str) -> str:
@@ -144,5 +158,5 @@ def _farewell(exchange: Exchange) -> str:
 
 
 def _owed(delivery: Delivery) -> str:
-    tried = f"; {delivery.attempts[-1]}" if delivery.attempts else "; not tried"
+    tried = f"; {delivery.attempts[-1]}" if delivery.attempts else "; no answer yet"
     return f"{delivery.verification_call_uuid} to {delivery.url}{tried}"
