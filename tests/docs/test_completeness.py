@@ -1,0 +1,109 @@
+"""Whatever a user can name is in the reference."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from werkzeug.routing import Map
+
+import pytest_mcn_mock
+from pytest_mcn_mock import Account, Call, Delivery, FaultKind, MCNServer, Outcome, compose, plugin
+from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.sandbox.commands import mcn_mock
+from pytest_mcn_mock.settings import Settings
+from pytest_mcn_mock.testing import session
+from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaiting
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs/reference" / name).read_text(encoding="utf-8")
+
+
+def public_members(cls: type) -> Iterator[str]:
+    for owner in cls.__mro__:
+        if owner.__module__.startswith("pytest_mcn_mock"):
+            for name, member in vars(owner).items():
+                if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                    yield name
+
+
+@pytest.mark.parametrize("cls", [Account, AsyncWaiting, AccountClock, Call, Delivery, MCNServer])
+def test_every_member_is_in_the_reference(cls: type) -> None:
+    text = page("fixtures.md")
+    assert [name for name in public_members(cls) if f"| `{name}" not in text] == []
+
+
+def test_every_parameter_of_a_method_is_in_the_reference() -> None:
+    text = page("fixtures.md")
+    for name in public_members(Account):
+        method = inspect.getattr_static(Account, name)
+        if inspect.isfunction(method):
+            row = next(line for line in text.splitlines() if line.startswith(f"| `{name}("))
+            for parameter in list(inspect.signature(method).parameters)[1:]:
+                assert re.search(rf"\b{parameter}\b", row), (name, parameter)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = page("fixtures.md")
+    assert [name for name in pytest_mcn_mock.__all__ if f"`{name}`" not in text] == []
+    assert [kind.name for kind in FaultKind if f"`{kind.name}`" not in text] == []
+    assert [outcome.name for outcome in Outcome if f"`{outcome.name}`" not in text] == []
+
+
+def test_every_fixture_argument_and_option_is_in_the_reference(pytester: pytest.Pytester) -> None:
+    text = page("fixtures.md")
+    fixtures = [name for name in vars(plugin) if name.startswith("mcn")]
+    assert set(fixtures) == {"mcn", "mcn_intercept", "mcn_server", "mcn_settings"}
+    assert [name for name in [*fixtures, *session.ARGUMENTS] if f"| `{name}` |" not in text] == []
+    told = pytester.runpytest_subprocess("--help").stdout.str()
+    options = set(re.findall(r"^  (mcn_\w+) \(", told, re.MULTILINE))
+    assert options
+    assert [name for name in options if f"| `{name}` |" not in text] == []
+
+
+def test_every_fault_is_in_its_how_to() -> None:
+    text = (ROOT / "docs/how-to/faults.md").read_text(encoding="utf-8")
+    assert [kind for kind in FaultKind if f"| `{kind}` |" not in text] == []
+
+
+def test_every_key_of_the_configuration_is_in_the_reference() -> None:
+    text = page("config.md")
+
+    def keys(schema: dict[str, object]) -> Iterator[str]:
+        for word, value in schema.items():
+            if word == "properties" and isinstance(value, dict):
+                yield from value
+            if word != "$defs" and isinstance(value, dict):
+                yield from keys(value)
+
+    schema = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
+    assert [key for key in keys(schema) if not re.search(rf"`\[*(account\.)?{key}\]*`", text)] == []
+
+
+def test_every_route_and_refusal_is_in_the_reference() -> None:
+    text = page("http-api.md")
+    application = compose.compose(Settings(), lambda _: None).application
+    for adapter in (application._client, application._admin):  # noqa: SLF001 - the routes are nobody else's business
+        routes: Map = adapter.map
+        for rule in routes.iter_rules():
+            (method,) = (rule.methods or set()) - {"HEAD"}
+            path = re.sub(r"<(\w+)>", r"{\1}", rule.rule)
+            assert f"`{method} {path}" in text
+    assert [code for code in RefusalCode if f"| `{code}` |" not in text] == []
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    text = page("cli.md")
+    for name, command in mcn_mock.commands.items():
+        assert f"## `mcn-mock {name}`" in text
+        for parameter in command.params:
+            assert isinstance(parameter, click.Option)
+            assert f"| `{parameter.opts[0]}` |" in text
