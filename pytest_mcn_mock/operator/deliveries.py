@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -48,7 +48,7 @@ class Deliveries:
         self._observer = observer
         self._assumptions = assumptions
         self._first_attempts: dict[int, Future[None]] = {}
-        self._parked: defaultdict[str, list[Delivery]] = defaultdict(list)
+        self._parked: defaultdict[str, deque[Delivery]] = defaultdict(deque)
 
     @property
     def ack_timeout_s(self) -> float:
@@ -117,8 +117,9 @@ class Deliveries:
                 due_at = None if wait is None else self._clock.now(account.id) + wait
                 return outcome_of_attempt(delivery, attempt, due_at)
 
+            # Counted before the result is seen: who waited for the last failure finds the webhook disabled.
+            self._count_failures(account, change(self._calls.delivery(delivery_id)))
             delivery = self._calls.change_delivery(delivery_id, change)
-            self._count_failures(account, delivery)
             if delivery.state is not DeliveryState.OWED:
                 self._follow_up(delivery)
         except UnknownItem:  # the account was closed while the attempt was under way
@@ -157,12 +158,11 @@ class Deliveries:
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
         followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
-        parked = self._parked.pop(settled.account_id, [])
-        for delivery in parked:
-            if delivery.verification_call_uuid == settled.verification_call_uuid:
-                self._parked[settled.account_id].append(delivery)
-            else:
-                followers.append(delivery)
+        parked = self._parked.get(settled.account_id, ())
+        for _ in range(len(parked)):  # one may be added meanwhile, on another thread
+            delivery = parked.popleft()
+            is_own = delivery.verification_call_uuid == settled.verification_call_uuid
+            (parked if is_own else followers).append(delivery)
         now = self._clock.now(settled.account_id)
         for delivery in followers:
             self._courier.deliver(
@@ -188,7 +188,7 @@ class Deliveries:
 
 
 def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
-    query = dict(subscription.query)
+    query = {name: _text(value) for name, value in subscription.query.items()}
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:
         query |= {name: _text(value) for name, value in record.items()}
