@@ -30,7 +30,7 @@ class Account:
 
     ``fault_draws`` counts how often a fault could have struck.
 
-    Raises UsageError for an id, token, seed or number that cannot be.
+    Raises UsageError for an id, token or seed that cannot be; numbers are checked by ``connect_number``.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Account:
             raise UsageError(f"account id {self.id[:40]!r} is not one to fifteen digits, such as '12345678'")
         if not _TOKEN.fullmatch(self.token):
             raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
-        if isinstance(self.seed, bool) or not 0 <= self.seed <= MAX_SEED:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed {self.seed!r} is not a whole number from 0 to {MAX_SEED}")
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_mcn_mock.domain.outcomes import Outcome, check_seconds, ending
-from pytest_mcn_mock.errors import RefusalCode, UsageError
+from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 
 DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
     {
@@ -71,6 +71,13 @@ class Assumptions:
     """A webhook is disabled after so many CDRs in a row that were given up."""
 
     def __post_init__(self) -> None:
+        for name, value, known in (
+            ("number_format", self.number_format, NumberFormat),
+            ("default_outcome", self.default_outcome, Outcome),
+            *(("error_status", code, RefusalCode) for code in self.error_status),
+        ):
+            if value not in list(known):
+                raise UsageError(f"{name}: {str(value)[:40]!r} is unknown; {nearest(str(value), list(known))}")
         for code, status in self.error_status.items():
             if not isinstance(status, int) or not 200 <= status <= 599:
                 raise UsageError(f"error_status.{code} is {status!r}; it is an HTTP status from 200 to 599")
@@ -83,7 +90,7 @@ class Assumptions:
             raise UsageError(f"retry_after_s has {len(self.retry_after_s)} items; at most 20")
         for wait in self.retry_after_s:
             check_seconds(wait, name="retry_after_s")
-        if self.disable_after < 1:
+        if not isinstance(self.disable_after, int) or self.disable_after < 1:
             raise UsageError(f"disable_after is {self.disable_after!r}; it is at least 1")
 
     def status_of(self, code: RefusalCode) -> int:

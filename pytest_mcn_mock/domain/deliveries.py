@@ -62,7 +62,7 @@ class Attempt:
 class Delivery:
     """A CDR owed, delivered or given up.
 
-    ``due_at`` is when it is tried next, in seconds since the epoch: None while the call has not ended, and when nothing
+    ``due_at`` is when it is tried next, in seconds since the epoch: None while the call is held, and when nothing
     is owed any more. ``cdr`` and ``request`` are None until the call has ended. ``id`` numbers the deliveries of a
     store from 1.
     """

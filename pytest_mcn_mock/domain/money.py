@@ -21,7 +21,9 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
         raise UsageError(f'{name} is {amount!r}; give roubles as text or Decimal, such as "10.00"')
     try:
-        roubles = Decimal(amount)
+        # Decimal takes underscores and the digits of every script; an amount is written in neither.
+        is_plain = not isinstance(amount, str) or (amount.isascii() and "_" not in amount)
+        roubles = Decimal(amount if is_plain else "NaN")
     except InvalidOperation:
         roubles = Decimal("NaN")
     if not roubles.is_finite():

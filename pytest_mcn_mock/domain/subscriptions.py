@@ -16,6 +16,8 @@ MAX_FIELDS = 64
 MAX_FIELD_LENGTH = 4096
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
+_OURS = frozenset({"content-length", "transfer-encoding", "connection"})
+"""Headers that frame the request; another value would break it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
 """A lone surrogate: JSON can spell it, and UTF-8 cannot."""
@@ -56,6 +58,8 @@ class Subscription:
         _check_url(self.url)
         _check_body(self.body)
         for name, value in _fields("headers", self.headers).items():
+            if name.lower() in _OURS:
+                raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
             if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
                     f"headers: {name[:40]!r} cannot be sent; a name is a token and a value one line of text"

@@ -20,3 +20,8 @@ class Operator:
     deliveries: Deliveries
     journal: Journal
     assumptions: Assumptions
+
+    def close_account(self, account_id: str) -> None:
+        """Forget an account with all that is its own; UnknownItem if there is none."""
+        self.accounts.close(account_id)
+        self.deliveries.forget(account_id)

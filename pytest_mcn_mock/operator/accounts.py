@@ -68,7 +68,8 @@ class Accounts:
         return account
 
     def close(self, account_id: str) -> None:
-        """Forget an account with all that is its own."""
+        """Forget an account with all that is its own. ``Operator.close_account`` forgets what waits for it too."""
+        self._store.get(account_id)
         self._store.remove(account_id)
 
     def get(self, account_id: str) -> Account:

@@ -158,11 +158,14 @@ class Deliveries:
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
         followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
-        parked = self._parked.get(settled.account_id, ())
+        parked = self._parked.get(settled.account_id, deque())
         for _ in range(len(parked)):  # one may be added meanwhile, on another thread
             delivery = parked.popleft()
             is_own = delivery.verification_call_uuid == settled.verification_call_uuid
-            (parked if is_own else followers).append(delivery)
+            if is_own:
+                parked.append(delivery)
+            else:
+                followers.append(delivery)
         now = self._clock.now(settled.account_id)
         for delivery in followers:
             self._courier.deliver(

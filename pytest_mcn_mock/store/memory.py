@@ -229,7 +229,7 @@ class MemoryCalls:
     def _listed(self, account_id: str | None) -> Iterator[_Record]:
         if account_id is None:
             return iter(self._journal.values())
-        return iter(_book(self._books, account_id).journal.values())
+        return (record for record in _book(self._books, account_id).journal.values() if record.listed)
 
     def _record(self, verification_call_uuid: str) -> _Record:
         try:

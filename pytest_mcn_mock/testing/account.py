@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.domain.money import to_decimal
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
+from pytest_mcn_mock.errors import UnknownItem
 from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
@@ -135,6 +137,6 @@ class Account(Assertions, Strictness):
         self._operator.accounts.clear_faults(self.account_id)
 
     def close(self) -> None:
-        """Forget the account; its token is unknown from now on."""
-        self._operator.accounts.close(self.account_id)
-        self._operator.deliveries.forget(self.account_id)
+        """Forget the account; its token is unknown from now on. To close it again does nothing."""
+        with suppress(UnknownItem):
+            self._operator.close_account(self.account_id)

@@ -89,7 +89,7 @@ class ClientApi:
         if given is None:
             raise Refusal(RefusalCode.MISSING_PARAMETER, f"{name} is required", name)
         number = given
-        if self._operator.assumptions.number_format is NumberFormat.PASTED:
+        if self._operator.assumptions.number_format == NumberFormat.PASTED:
             number = clean_pasted(given)
         if not is_number(number):
             raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)

@@ -26,7 +26,9 @@ def test_an_amount_is_read_to_the_kopeck(amount: Any, kopecks: int) -> None:
     assert parse_roubles(amount) == kopecks
 
 
-@pytest.mark.parametrize("amount", [0.1, True, None, "", "ten", "NaN", "Infinity", "0.001", "1e20", "1" * 5000, "0,15"])
+@pytest.mark.parametrize(
+    "amount", [0.1, True, None, "", "ten", "NaN", "Infinity", "0.001", "1e20", "1" * 5000, "0,15", "1_0", "١"]
+)
 def test_what_is_no_amount_is_refused(amount: Any) -> None:
     with pytest.raises(UsageError, match=r"roubles|amount|large"):
         parse_roubles(amount)

@@ -55,6 +55,7 @@ def test_a_subscription_needs_a_url_that_can_be_called(url: Any) -> None:
         ({"headers": {"X Y": "z"}}, "headers"),
         ({"headers": {"X": "a\r\nY: b"}}, "one line"),
         ({"headers": {"X": 5}}, "headers"),
+        ({"headers": {"content-length": "5"}}, "frames the request"),
         ({"query": {"x": None}}, "query"),
         ({"constants": {"x": 1.5}}, "constants"),
         ({"constants": {"x" * 5000: "y"}}, "too long"),
@@ -86,6 +87,7 @@ def test_every_documented_variable_is_sent_by_default() -> None:
         {"token": "with space"},
         {"token": "x" * 513},
         {"seed": -1},
+        {"seed": 1.5},
         {"seed": 2**63},
     ],
 )
@@ -117,6 +119,10 @@ def test_a_number_is_connected_once_and_as_digits() -> None:
         {"retry_after_s": (1.0,) * 21},
         {"retry_after_s": (-1.0,)},
         {"disable_after": 0},
+        {"disable_after": "x"},
+        {"default_outcome": "nonsense"},
+        {"number_format": "loose"},
+        {"error_status": {"nonsense": 400}},
     ],
 )
 def test_an_assumption_that_cannot_be_is_refused(assumed: dict[str, Any]) -> None:
