@@ -23,7 +23,8 @@ PACKAGE = ROOT / "pytest_mcn_mock"
 
 def test_imports_go_down_only() -> None:
     """In a process of its own: import-linter switches off every logger that there is."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--config", ROOT / "pyproject.toml", "--no-cache"]
+    lint_imports = str(Path(sys.executable).with_name("lint-imports"))
+    command = [lint_imports, "--config", str(ROOT / "pyproject.toml"), "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
