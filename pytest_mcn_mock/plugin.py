@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT = pytest.StashKey["Account"]()
 _FAILED = pytest.StashKey[bool]()
+_SERVER = pytest.StashKey["MCNServer"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,11 +41,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if account is not None and report.failed:
         item.stash[_FAILED] = True
         try:
-            story = account.story()
+            lines = [account.story()]
+            lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
         except Exception as error:  # an error here would end the whole run
-            story = f"the account's story could not be told: {error!r}"
-        report.sections.append(("mcn-mock", story))
+            lines = [f"the account's story could not be told: {error!r}"]
+        report.sections.append(("mcn-mock", "\n".join(lines)))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Any:
+    """Reset the server after each test, and fail the test by what a handler raised that ``mcn`` has not told of."""
+    server = item.config.stash.get(_SERVER, None)
+    try:
+        result = yield
+        if server is not None and server.errors and not item.stash.get(_FAILED, False):
+            from pytest_mcn_mock.testing.session import raise_errors
+
+            raise_errors(server)
+    finally:
+        if server is not None:
+            server.clear()
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +74,15 @@ def mcn_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def mcn_server(mcn_settings: Settings) -> Iterator[MCNServer]:
-    """A fake api.mcn.ru in this process, on a free port of the loopback interface, for the whole session."""
+def mcn_server(request: pytest.FixtureRequest, mcn_settings: Settings) -> Iterator[MCNServer]:
+    """A fake api.mcn.ru in this process, on a free port of the loopback interface, for the whole session.
+
+    What is registered on it is gone when the test ends, and what a handler raised fails the test.
+    """
     from pytest_mcn_mock.testing.server import MCNServer
 
     with MCNServer(settings=mcn_settings) as server:
+        request.config.stash[_SERVER] = server
         yield server
 
 
@@ -81,7 +103,6 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
         if not request.node.stash.get(_FAILED, False):
             raise_mistakes(account, mcn_server, strict=strict)
     finally:
-        mcn_server.clear()
         account.close()
 
 

@@ -123,10 +123,15 @@ class MCNServer(HTTPServer):
         backing = Backing(self._exchange, self._changes, self._background, self._applications, self.base_url)
         return Account(opened, backing)
 
-    def take_errors(self) -> list[BaseException]:
-        """What handlers and applications of the user's raised since it was asked last."""
+    @property
+    def errors(self) -> list[BaseException]:
+        """What handlers and applications of the user's raised since ``take_errors``."""
         assertions = [e if isinstance(e, AssertionError) else AssertionError(e) for e in self.assertions]
-        errors = [*assertions, *self.handler_errors, *self._applications.errors]
+        return [*assertions, *self.handler_errors, *self._applications.errors]
+
+    def take_errors(self) -> list[BaseException]:
+        """The same, once: they are forgotten then."""
+        errors = self.errors
         self.clear_assertions()
         self.clear_handler_errors()
         self._applications.errors.clear()

@@ -45,13 +45,19 @@ def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None
     """
     with suppress(WaitTimeout):  # what hangs is not wrong for that
         account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
-    errors = server.take_errors()
-    mistakes = [f"a handler raised {type(error).__name__}: {error}" for error in errors]
-    if strict:
-        mistakes += account.mistakes()
-    if not mistakes:
+    _raise(server.take_errors(), account.mistakes() if strict else [])
+
+
+def raise_errors(server: MCNServer) -> None:
+    """Raise what handlers and applications of the user's raised, in a test that has no account."""
+    _raise(server.take_errors(), [])
+
+
+def _raise(errors: list[BaseException], mistakes: list[str]) -> None:
+    told = [*(f"a handler raised {type(error).__name__}: {error}" for error in errors), *mistakes]
+    if not told:
         return
-    lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+    lines = "\n".join(f"  {mistake}" for mistake in told)
     cause = errors[0] if len(errors) == 1 else BaseExceptionGroup("handlers raised", errors) if errors else None
     raise MistakesError(
         f"the test passed, but this went wrong on its account or server:\n{lines}\n"
