@@ -112,7 +112,12 @@ def mcn_intercept(mcn_server: MCNServer) -> Iterator[str]:
 
     Needs the extra ``intercept``. Name resolution and trust are as before when the test ends.
     """
-    from pytest_mcn_mock.testing.intercept import intercepted
+    try:
+        from pytest_mcn_mock.testing.intercept import intercepted
+    except ModuleNotFoundError as error:
+        if error.name != "trustme":
+            raise
+        pytest.fail("mcn_intercept needs trustme: pip install 'pytest-mcn-mock[intercept]'", pytrace=False)
 
     with intercepted(mcn_server) as base_url:
         yield base_url
