@@ -8,8 +8,8 @@ from typing import Final
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 
-NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS})
-"""Refusals that a sound application meets: a scenario, not a mistake of its."""
+NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
+"""Refusals that are a scenario: a sound application meets the one, and only a test sends the other."""
 
 
 @dataclass(slots=True, eq=False)
