@@ -25,6 +25,7 @@ from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
+from pytest_mcn_mock.web.page import Page
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
 
@@ -94,6 +95,7 @@ def compose(
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed, version("pytest-mcn-mock")).endpoints(),
+        **Page().endpoints(),
     }
     application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions)
     return Exchange(operator, application, dispatcher, clock, feed)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.web.http import Request, Response
+from pytest_mcn_mock.web.http import Endpoints, Request, Response
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -45,6 +45,10 @@ class _File:
 
 class Page:
     """Answers with the files that are packaged beside this module. They are read once, at the first request."""
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        return {("GET", ""): self.document, ("GET", "static/<name>"): self.static}
 
     def document(self, request: Request) -> Response:
         """The document itself."""
