@@ -1,6 +1,6 @@
 // One account: its money over time, and all that can be set up for it.
 
-import { closeAccount, editAccount, holdCalls, placeCall, setBalance, topUp } from './actions.js';
+import { closeAccount, editAccount, holdCalls, setBalance, topUp } from './actions.js';
 import { at, get, getWithTag } from './api.js';
 import { balanceChart } from './chart.js';
 import { actionButton } from './dialogs.js';
@@ -73,7 +73,6 @@ export async function accountView(id) {
     refill(head, h('div', { class: 'head' },
       h('h1', { tabindex: '-1' }, title),
       h('div', { class: 'buttons' },
-        h('button', { type: 'button', class: 'primary', 'data-key': 'place', on: { click: () => placeCall(account.id) } }, t('action.place')),
         h('button', { type: 'button', 'data-key': 'topup', on: { click: () => topUp(account) } }, t('action.topup')),
         h('button', { type: 'button', 'data-key': 'balance', on: { click: () => setBalance(account) } }, t('action.balance')),
         h('button', { type: 'button', 'data-key': 'close', class: 'danger', on: { click: () => closeAccount(account) } }, t('action.close')))));

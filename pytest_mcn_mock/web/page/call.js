@@ -95,9 +95,9 @@ function deliveryBlock(delivery) {
 /** What happened, in order: request, charge, ring, hang-up, and every attempt to deliver. */
 function timeline(call, deliveries) {
   const start = Date.parse(call.placed_at);
-  const after = (iso) => (iso ? seconds((Date.parse(iso) - start) / 1000) : '');
+  const after = (iso) => seconds((Date.parse(iso) - start) / 1000);
   const step = (kind, iso, what, detail) => h('li', { class: kind },
-    h('span', { class: 'when' }, moment(iso, { exact: true }), h('span', { class: 'offset' }, iso ? ` +${after(iso)}` : '')),
+    h('span', { class: 'when' }, iso ? [moment(iso, { exact: true }), h('span', { class: 'offset' }, ` +${after(iso)}`)] : null),
     h('span', { class: 'what' }, what), detail ? h('span', { class: 'detail' }, detail) : null);
 
   const steps = [

@@ -45,9 +45,9 @@ export function balanceChart(entries) {
   });
   const points = layOut(entries);
   const line = steps(points, WIDTH, HEIGHT, 6);
-  const mark = s('circle', { class: 'mark', r: 4, cx: -20, cy: 0 });
+  const mark = s('path', { class: 'mark' }); // a line without length: round, however the drawing is stretched
   const readout = h('p', { class: 'readout', 'aria-hidden': 'true' }, t('chart.hint', { n: entries.length }));
-  const drawing = s('svg', { class: 'chart', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': label },
+  const drawing = s('svg', { class: 'chart', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
     [0.25, 0.5, 0.75].map((part) => s('line', { class: 'grid', x1: 6, x2: WIDTH - 6, y1: HEIGHT * part, y2: HEIGHT * part })),
     s('path', { class: 'area', d: `${line}V${HEIGHT - 6}H6Z` }),
     s('path', { class: 'line', d: line }),
@@ -57,13 +57,12 @@ export function balanceChart(entries) {
     const at = ((event.clientX - box.left) / box.width * WIDTH - 6) / (WIDTH - 12);
     let index = points.findLastIndex(([x]) => x <= at);
     if (index < 0) index = 0;
-    mark.setAttribute('cx', 6 + points[index][0] * (WIDTH - 12));
-    mark.setAttribute('cy', HEIGHT - 6 - points[index][1] * (HEIGHT - 12));
+    mark.setAttribute('d', `M${6 + points[index][0] * (WIDTH - 12)} ${HEIGHT - 6 - points[index][1] * (HEIGHT - 12)}h0`);
     const entry = entries[index];
     readout.textContent = `${momentText(entry.at)} · ${money(entry.amount)} → ${money(entry.balance)}`;
   });
   drawing.addEventListener('pointerleave', () => {
-    mark.setAttribute('cx', -20);
+    mark.setAttribute('d', '');
     readout.textContent = t('chart.hint', { n: entries.length });
   });
   return h('figure', { class: 'balance' },

@@ -130,12 +130,18 @@ function renderHeader() {
       href: `#/${section}`, 'data-key': `nav-${section}`, 'aria-current': section === route.section ? 'page' : null,
     }, t(`${section}.title`)))))),
     h('div', { class: 'tools' },
-      h('button', { type: 'button', class: 'primary', 'data-key': 'tool-place', on: { click: () => guarded(placeCall) } }, t('action.place')),
+      h('button', { type: 'button', class: 'primary', 'data-key': 'tool-place', on: { click: () => guarded(() => placeCall(shownAccount())) } }, t('action.place')),
       h('button', { type: 'button', 'data-key': 'tool-clock', on: { click: advanceClock } }, t('action.clock')),
       h('button', { type: 'button', 'data-key': 'tool-reset', on: { click: reset } }, t('action.reset'))),
     h('div', { class: 'prefs' }, status, language.node, theme.node,
       isSignedIn() ? h('button', { type: 'button', 'data-key': 'tool-out', on: { click: () => guarded(signOut) } }, t('signin.leave')) : null));
   if (focused) header.querySelector(`[data-key="${focused}"]`)?.focus();
+}
+
+/** The account that the person is looking at. */
+function shownAccount() {
+  const route = parse(location.hash);
+  return route.section === 'accounts' ? route.id || null : view?.query.account_id ?? null;
 }
 
 /** An action of the header, which has no place of its own for what the server refuses. */

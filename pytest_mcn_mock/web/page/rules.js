@@ -29,7 +29,7 @@ export function outcomesSection(account) {
       buttons: [
         button('rule-edit', index, t('action.edit'), t('rule.edit', { n: String(index + 1) }), () => editRule(account.id, index)),
         index ? button('rule-up', index, '↑', t('rule.up', { n: String(index + 1) }), () => change((items) => move(items, index))) : null,
-        button('rule-remove', index, t('action.remove'), t('rule.remove', { n: String(index + 1) }),
+        button('rule-remove', index, '×', t('rule.remove', { n: String(index + 1) }),
           () => change((items) => items.filter((_, i) => i !== index))),
       ],
     }))) : h('p', { class: 'muted' }, t('rules.none')));
@@ -50,7 +50,7 @@ export function faultsSection(account) {
         fault.times === null ? t('fault.always') : t('fault.more', { n: fault.times }),
         faultDetails(fault),
       ],
-      buttons: [button('fault-remove', index, t('action.remove'), t('fault.remove', { n: String(index + 1) }),
+      buttons: [button('fault-remove', index, '×', t('fault.remove', { n: String(index + 1) }),
         () => change((items) => items.filter((_, i) => i !== index)))],
     }))) : h('p', { class: 'muted' }, t('faults.none')));
 }
@@ -77,7 +77,7 @@ function listTable(key, caption, titles, rows) {
 }
 
 function button(key, index, text, label, act) {
-  return actionButton(text, act, { 'data-key': `${key}-${index}`, 'aria-label': label });
+  return actionButton(text, act, { 'data-key': `${key}-${index}`, 'aria-label': label, title: label });
 }
 
 /** Change a list as it is on the server now, unless somebody else is changing it at the same time. */

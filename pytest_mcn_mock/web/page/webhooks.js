@@ -36,8 +36,8 @@ function table(account) {
         }),
         h('button', {
           type: 'button', class: 'danger', 'data-key': `webhook-remove-${webhook.n}`,
-          'aria-label': t('webhook.remove', { n: String(webhook.n) }), on: { click: () => removeWebhook(account.id, webhook) },
-        }, t('action.remove')))))))));
+          'aria-label': t('webhook.remove', { n: String(webhook.n) }), title: t('webhook.remove', { n: String(webhook.n) }), on: { click: () => removeWebhook(account.id, webhook) },
+        }, '×'))))))));
 }
 
 function removeWebhook(accountId, webhook) {
