@@ -78,10 +78,15 @@ def sandbox(running: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def open_page(browser: Browser, browser_thread: ThreadPoolExecutor) -> Iterator[OpenPage]:
+def wrong() -> list[str]:
+    """What went wrong in the pages of the test."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[str]) -> Iterator[OpenPage]:
     """Opens the page at a URL, ready and connected. Nothing may go wrong in it: no error, no blocked script, no alert."""
     contexts = []
-    wrong: list[str] = []
 
     def open_page(url: str, *, ready: str = ".status.live", **options: Any) -> Page:
         context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Europe/Moscow", **options})
