@@ -1,7 +1,7 @@
 """A real Chromium before a real sandbox.
 
-Playwright's synchronous API keeps an event loop running in its thread, which tests on event loops of their own could not
-stand beside them. So it has a thread for itself, and these tests run there.
+Playwright's synchronous API keeps an event loop running in its thread, where tests on event loops of their own could not
+run any more. So it has a thread for itself, and these tests run there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from page_support import OpenPage, send
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 from support import Sandbox, running_sandbox
 
 CHROMIUM = shutil.which("chromium")
@@ -85,8 +94,21 @@ def wrong() -> list[str]:
 
 @pytest.fixture
 def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[str]) -> Iterator[OpenPage]:
-    """Opens the page at a URL, ready and connected. Nothing may go wrong in it: no error, no blocked script, no alert."""
-    contexts = []
+    """Opens the page at a URL, ready and connected. Nothing may go wrong in it: no error, no blocked script."""
+    contexts: list[BrowserContext] = []
+
+    def on_dialog(dialog: Dialog) -> None:
+        wrong.append(f"a script asks: {dialog.message}")
+        dialog.dismiss()
+
+    def on_console(message: ConsoleMessage) -> None:
+        # What the browser itself says of a status that is not 2xx is no error of the page's.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            wrong.append(message.text)
+
+    def close() -> None:
+        for context in contexts:
+            context.close()
 
     def open_page(url: str, *, ready: str = ".status.live", **options: Any) -> Page:
         context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Europe/Moscow", **options})
@@ -96,18 +118,13 @@ def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append(f"a script asks: {dialog.message}"), dialog.dismiss()))
-        page.on("console", lambda message: wrong.append(message.text) if _is_wrong(message.type, message.text) else None)
+        page.on("dialog", on_dialog)
+        page.on("console", on_console)
         page.goto(url)
         page.wait_for_selector(ready, state="attached")
         page.wait_for_selector("main h1, main h2", state="attached")
         return page
 
     yield open_page
-    browser_thread.submit(lambda: [context.close() for context in contexts]).result()
+    browser_thread.submit(close).result()
     assert wrong == []
-
-
-def _is_wrong(kind: str, text: str) -> bool:
-    """What the browser itself says of a status that is not 2xx is no error of the page's."""
-    return kind in ("error", "warning") and not text.startswith("Failed to load resource")

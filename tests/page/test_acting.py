@@ -24,7 +24,9 @@ def in_dialog(page: Page, name: str, fields: dict[str, str], submit: str) -> Non
 def test_place_a_call(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
-    in_dialog(page, "Place a call", {"Number to ring": "79150000001", "Code": "0042", "Country of the caller": "703"}, "Call")
+    in_dialog(
+        page, "Place a call", {"Number to ring": "79150000001", "Code": "0042", "Country of the caller": "703"}, "Call"
+    )
     expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("0.45 ₽")
     expect(page.get_by_role("status")).to_have_text("Call to 79150000001 placed for 0.45 ₽")
     (call,) = the_calls(sandbox)
@@ -71,7 +73,10 @@ def test_finish_a_held_call_as_busy(sandbox: Sandbox, open_page: OpenPage, recei
     expect(call_row(page, "79150000001")).to_contain_text("Busy")
     expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("CDR, attempt 1 204")
     call = sandbox.admin(f"calls/{uuid}")
-    assert (call["outcome"], call["explanation"]["outcome"]) == ("busy", "completed by hand: busy (q931_status 17, NO ANSWER)")
+    assert (call["outcome"], call["explanation"]["outcome"]) == (
+        "busy",
+        "completed by hand: busy (q931_status 17, NO ANSWER)",
+    )
     assert [cdr["q931_status"] for cdr in receiver.received] == [17]
 
 
@@ -134,7 +139,12 @@ def test_change_numbers_and_prices(sandbox: Sandbox, open_page: OpenPage) -> Non
 def test_add_change_and_remove_a_webhook(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
     page.get_by_role("button", name="Add a webhook").click()
-    fields = {"URL": "ftp://x", "Headers": "X-Key: secret", "Query parameters": "a=b=c", "Constants": "env=qa\nn=7\nok=true"}
+    fields = {
+        "URL": "ftp://x",
+        "Headers": "X-Key: secret",
+        "Query parameters": "a=b=c",
+        "Constants": "env=qa\nn=7\nok=true",
+    }
     in_dialog(page, "Add a webhook", fields, "Save")
     expect(page.get_by_role("dialog").get_by_text("is no http or https URL")).to_be_visible()
     page.get_by_role("dialog").get_by_label("account_id").check()

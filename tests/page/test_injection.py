@@ -67,10 +67,20 @@ def attack(sandbox: Sandbox, hostile: str) -> None:
         ):
             requests.post(f"{base}/12345678/flash_call", params=parameters, headers=auth, timeout=30)
         for path in (f"{base}/{quote(payload, safe='')}/flash_call", f"{base}/12345678/{quote(payload, safe='')}"):
-            requests.post(path, params={"login_did": payload}, headers={"Authorization": f"Bearer {NO_SPACE}"}, timeout=30)
-        requests.post(f"{base}/12345678/call_for_2fa", json={"login_did": payload, "caller_did": payload}, headers=auth, timeout=30)
+            requests.post(
+                path, params={"login_did": payload}, headers={"Authorization": f"Bearer {NO_SPACE}"}, timeout=30
+            )
+        requests.post(
+            f"{base}/12345678/call_for_2fa",
+            json={"login_did": payload, "caller_did": payload},
+            headers=auth,
+            timeout=30,
+        )
         for refused in (("outcomes", [{"login_did": payload, "outcome": payload}]), ("faults", [{"kind": payload}])):
-            assert requests.put(f"{sandbox.url}/__admin/{ACCOUNT}/{refused[0]}", json=refused[1], timeout=30).status_code == 400
+            assert (
+                requests.put(f"{sandbox.url}/__admin/{ACCOUNT}/{refused[0]}", json=refused[1], timeout=30).status_code
+                == 400
+            )
 
 
 def test_nothing_that_was_sent_in_runs(sandbox: Sandbox, open_page: OpenPage, hostile: str) -> None:
@@ -112,7 +122,9 @@ def test_nothing_that_was_sent_in_runs(sandbox: Sandbox, open_page: OpenPage, ho
     page.goto(f"{sandbox.url}/__admin/#/calls?account_id={quote(IMAGE)}&show={quote(SCRIPT)}&find={quote(IMAGE)}")
     expect(page.get_by_role("alert")).to_be_visible()
 
-    made = page.evaluate("document.querySelectorAll('img, body script, [onload], [onerror], iframe, object, embed').length")
+    made = page.evaluate(
+        "document.querySelectorAll('img, body script, [onload], [onerror], iframe, object, embed').length"
+    )
     assert made == 0
     links = page.evaluate("[...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))")
     assert [link for link in links if not link.startswith("#")] == []

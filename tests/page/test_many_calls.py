@@ -15,7 +15,7 @@ MOST_ROWS = 300
 
 
 def place_many(sandbox: Sandbox, count: int) -> None:
-    """Place calls to numbers in a row, one request after the other on one connection, without waiting for the answers."""
+    """Place calls to numbers in a row, a hundred requests on a connection without waiting for the answers."""
     address = urlsplit(sandbox.url)
     request = (
         "POST /v2/rest/account/12345678/flash_call?login_did={number} HTTP/1.1\r\n"

@@ -101,7 +101,9 @@ def tab_to(page: Page, name: str) -> None:
     """Press Tab until what has the name has the focus, and shows it."""
     for _ in range(60):
         page.keyboard.press("Tab")
-        focused = page.evaluate("(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()")
+        focused = page.evaluate(
+            "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
+        )
         if focused == name:
             outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
             assert outline == "solid"

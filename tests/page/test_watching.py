@@ -37,9 +37,7 @@ def test_a_call_appears_with_its_outcome_and_price_and_changes_as_it_ends(
     expect(row).to_contain_text("Rejected")
 
 
-def test_a_call_tells_why_and_what_happened_in_order(
-    sandbox: Sandbox, open_page: OpenPage, receiver: Receiver
-) -> None:
+def test_a_call_tells_why_and_what_happened_in_order(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
     receiver.statuses = [500, 204]
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, "headers": {"X-Key": "secret"}})
     uuid = sandbox.flash_call(code="0042", country_id="703")["verification_call_uuid"]
@@ -50,7 +48,8 @@ def test_a_call_tells_why_and_what_happened_in_order(
     steps = panel.locator("ol.timeline > li")
     expect(steps).to_have_count(6)
     for step, words in zip(
-        steps.all(), ["Request", "Charged 0.45 ₽", "Rings", "Hang-up: Answered", "CDR, attempt 1 500", "CDR, attempt 2 204"],
+        steps.all(),
+        ["Request", "Charged 0.45 ₽", "Rings", "Hang-up: Answered", "CDR, attempt 1 500", "CDR, attempt 2 204"],
         strict=True,
     ):
         expect(step).to_contain_text(words)

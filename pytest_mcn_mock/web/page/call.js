@@ -59,10 +59,10 @@ export function callPanel(uuid) {
         ['q931_status', call.q931_status === null ? null : String(call.q931_status)],
         ['final_status', call.final_status],
       ]),
-      h('h3', {}, t('call.why')),
-      h('ul', { class: 'why', lang: 'en' }, Object.values(call.explanation).filter(Boolean).map((text) => h('li', {}, text))),
       h('h3', {}, t('call.timeline')),
       timeline(call, [...deliveries.values()]),
+      h('h3', {}, t('call.why')),
+      h('ul', { class: 'why', lang: 'en' }, Object.values(call.explanation).filter(Boolean).map((text) => h('li', {}, text))),
       h('h3', {}, t('call.deliveries')),
       deliveries.size ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
   }

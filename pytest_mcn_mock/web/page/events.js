@@ -56,6 +56,7 @@ export function listen(apply, tell) {
         else schedule();
       });
     }
+    source.addEventListener('closed', missed); // an account, and what was its own
     source.addEventListener('reset', missed);
     source.addEventListener('dropped', missed);
   };

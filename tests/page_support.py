@@ -24,8 +24,6 @@ def send(sandbox: Sandbox, method: str, path: str, body: Any) -> Any:
     return response.json()
 
 
-
-
 def the_calls(sandbox: Sandbox) -> list[dict[str, Any]]:
     """The calls of the sandbox, the newest first."""
     items: list[dict[str, Any]] = sandbox.admin("calls?order=newest")["items"]
