@@ -1,7 +1,7 @@
 """A real Chromium before a real sandbox.
 
-Playwright's synchronous API keeps an event loop running in its thread, where tests on event loops of their own could not
-run any more. So it has a thread for itself, and these tests run there.
+Playwright's synchronous API keeps an event loop running in its thread, where tests on event loops of their own could
+not run any more. So it has a thread for itself, and these tests run there.
 """
 
 from __future__ import annotations
