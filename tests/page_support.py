@@ -24,6 +24,13 @@ def send(sandbox: Sandbox, method: str, path: str, body: Any) -> Any:
     return response.json()
 
 
+def go(page: Page, hash_: str) -> None:
+    """Go to another view of the page, which has another title, and wait until it is shown."""
+    title = page.title()
+    page.evaluate("hash => { location.hash = hash; }", hash_)
+    page.wait_for_function("title => document.title !== title", arg=title)
+
+
 def the_calls(sandbox: Sandbox) -> list[dict[str, Any]]:
     """The calls of the sandbox, the newest first."""
     items: list[dict[str, Any]] = sandbox.admin("calls?order=newest")["items"]

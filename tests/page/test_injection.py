@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from page_support import ACCOUNT, OpenPage, send, the_calls
+from page_support import ACCOUNT, OpenPage, go, send, the_calls
 from playwright.sync_api import expect
 from support import Sandbox
 
@@ -117,7 +117,8 @@ def test_nothing_that_was_sent_in_runs(sandbox: Sandbox, open_page: OpenPage, ho
 
     for section in ("calls", "accounts", "deliveries"):
         for payload in PAYLOADS:
-            page.goto(f"{sandbox.url}/__admin/#/{section}/{quote(payload)}")
+            go(page, "#/requests")
+            go(page, f"#/{section}/{quote(payload)}")
             expect(page.get_by_role("alert")).to_be_visible()
     page.goto(f"{sandbox.url}/__admin/#/calls?account_id={quote(IMAGE)}&show={quote(SCRIPT)}&find={quote(IMAGE)}")
     expect(page.get_by_role("alert")).to_be_visible()

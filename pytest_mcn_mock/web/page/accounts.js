@@ -81,7 +81,7 @@ export async function accountsView() {
       return;
     }
     const heads = [
-      ['column.account'], ['column.balance', 'right'], ['column.line', 'wide-2'], ['column.numbers', 'right wide-2'],
+      ['column.account'], ['column.balance', 'right'], ['column.line'], ['column.numbers', 'right wide-2'],
       ['column.webhooks', 'right wide-2'], ['column.rules', 'right wide-3'], ['column.faults', 'right wide-3'], ['column.held', 'wide-3'],
     ];
     refill(body,
@@ -101,7 +101,7 @@ export async function accountsView() {
     return h('tr', { 'data-id': account.id },
       h('th', { scope: 'row' }, link),
       h('td', { class: 'right' }, amount(account.balance)),
-      h('td', { class: 'wide-2' }, lineOf(account)),
+      h('td', {}, lineOf(account)),
       h('td', { class: 'right wide-2' }, count(account.numbers.length)),
       h('td', { class: 'right wide-2' }, count(account.webhooks.length),
         disabled ? h('span', { class: 'chip failed' }, t('accounts.disabled', { n: disabled })) : null),

@@ -35,9 +35,9 @@ export function deliveryPanel(id) {
         h('h2', { tabindex: '-1' }, t('delivery.title', { id })), deliveryChip(delivery),
         h('a', { class: 'close', href: '#/deliveries', 'data-key': 'close', 'aria-label': t('panel.close') }, '×')),
       facts([
-        [t('column.call'), callLink(delivery.verification_call_uuid)],
-        [t('column.account'), accountLink(delivery.account_id)],
         [t('column.url'), h('span', { class: 'mono break' }, delivery.url)],
+        [t('column.account'), accountLink(delivery.account_id)],
+        [t('column.call'), callLink(delivery.verification_call_uuid)],
       ]),
       deliveryDetails(delivery));
   }

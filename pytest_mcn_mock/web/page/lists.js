@@ -67,7 +67,7 @@ const KINDS = {
     columns: () => [
       { title: t('column.request'), cell: requestText, className: 'request break' },
       { title: t('column.status'), cell: (one) => (one.status === null ? t('requests.flight') : statusChip(one.status)) },
-      { title: t('column.result'), cell: requestResult },
+      { title: t('column.result'), cell: requestResult, className: 'break' },
       { title: t('column.at'), cell: (one) => moment(one.at), className: 'time wide-2' },
       { title: t('column.account'), cell: (one) => one.account_id ?? '–', className: 'wide-3 clip' },
     ],

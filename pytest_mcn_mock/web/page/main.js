@@ -75,10 +75,12 @@ async function show({ isFirst = false, isAnew = false } = {}) {
     if (!isFirst) focusOn(wasPanelOf);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (turn === shows && error.code !== 'unauthorized') showError(error);
+    if (turn !== shows || error.code === 'unauthorized') return;
+    showError(error);
+    if (!isFirst) focusOn(null);
   }
   renderHeader();
-  document.title = `${panel?.title ?? view?.title ?? ''} – mcn-mock`;
+  document.title = `${panel?.title ?? view?.title ?? t('error.gone')} – mcn-mock`;
 }
 
 function markSelected() {
@@ -88,7 +90,7 @@ function markSelected() {
 
 function focusOn(wasPanelOf) {
   const row = panel === null && wasPanelOf !== null ? main.querySelector(`tr[data-id="${CSS.escape(wasPanelOf)}"] a`) : null;
-  const target = panel?.node.querySelector('h2') ?? row ?? view.node.querySelector('h1');
+  const target = panel?.node.querySelector('h2') ?? row ?? main.querySelector('h1');
   target?.focus();
 }
 

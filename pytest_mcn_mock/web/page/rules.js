@@ -20,7 +20,7 @@ export function outcomesSection(account) {
     h('div', { class: 'head' }, h('h2', { id: 'outcomes' }, t('rules.title')),
       h('button', { type: 'button', 'data-key': 'rule-new', on: { click: () => editRule(account.id, null) } }, t('rules.add'))),
     h('p', { class: 'hint' }, t('rules.hint')),
-    rules.length ? listTable('rule', t('rules.title'), [t('rule.pattern'), t('rule.ends'), t('rule.delay')], rules.map((rule, index) => ({
+    rules.length ? listTable(t('rules.title'), [t('rule.pattern'), t('rule.ends'), t('rule.delay')], rules.map((rule, index) => ({
       cells: [
         h('code', {}, rule.login_did),
         `${word('outcome', rule.outcome)} (${rule.q931_status})`,
@@ -32,7 +32,7 @@ export function outcomesSection(account) {
         button('rule-remove', index, '×', t('rule.remove', { n: String(index + 1) }),
           () => change((items) => items.filter((_, i) => i !== index))),
       ],
-    }))) : h('p', { class: 'muted' }, t('rules.none')));
+    })), 2) : h('p', { class: 'muted' }, t('rules.none')));
 }
 
 /** The card of the faults. */
@@ -44,7 +44,7 @@ export function faultsSection(account) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', 'data-key': 'fault-new', on: { click: () => addFault(account.id) } }, t('faults.add')),
         faults.length ? actionButton(t('faults.clear'), () => change(() => []), { 'data-key': 'fault-clear' }) : null)),
-    faults.length ? listTable('fault', t('faults.title'), [t('fault.kind'), t('fault.times'), t('fault.details')], faults.map((fault, index) => ({
+    faults.length ? listTable(t('faults.title'), [t('fault.kind'), t('fault.times'), t('fault.details')], faults.map((fault, index) => ({
       cells: [
         [word('fault.kind', fault.kind), ' ', h('code', {}, fault.kind)],
         fault.times === null ? t('fault.always') : t('fault.more', { n: fault.times }),
@@ -66,13 +66,17 @@ function faultDetails(fault) {
   ].filter(Boolean).join(' · ') || '–';
 }
 
-function listTable(key, caption, titles, rows) {
+/** `wide` is the column that a narrow page leaves out. */
+function listTable(caption, titles, rows, wide = null) {
+  const classOf = (index) => (index === wide ? 'wide-2' : null);
   return h('div', { class: 'table' }, h('table', {},
     h('caption', {}, caption),
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, '№'), titles.map((title) => h('th', { scope: 'col' }, title)),
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col', class: 'wide-2' }, '№'),
+      titles.map((title, index) => h('th', { scope: 'col', class: classOf(index) }, title)),
       h('th', { scope: 'col' }, t('column.actions')))),
-    h('tbody', {}, rows.map(({ cells, buttons }, index) => h('tr', { 'data-row': `${key}-${index}` },
-      h('th', { scope: 'row' }, String(index + 1)), cells.map((cell) => h('td', {}, cell)),
+    h('tbody', {}, rows.map(({ cells, buttons }, row) => h('tr', {},
+      h('th', { scope: 'row', class: 'wide-2' }, String(row + 1)),
+      cells.map((cell, index) => h('td', { class: classOf(index) }, cell)),
       h('td', {}, h('div', { class: 'buttons' }, buttons)))))));
 }
 

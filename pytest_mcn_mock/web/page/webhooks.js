@@ -22,10 +22,11 @@ export function webhooksSection(account) {
 function table(account) {
   return h('div', { class: 'table' }, h('table', {},
     h('caption', {}, t('webhooks.title')),
-    h('thead', {}, h('tr', {}, ['№', t('column.url'), t('column.state')].map((title) => h('th', { scope: 'col' }, title)),
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col', class: 'wide-2' }, '№'),
+      [t('column.url'), t('column.state')].map((title) => h('th', { scope: 'col' }, title)),
       h('th', { scope: 'col', class: 'wide-2' }, t('webhook.body')), h('th', { scope: 'col' }, t('column.actions')))),
     h('tbody', {}, account.webhooks.map((webhook) => h('tr', {},
-      h('th', { scope: 'row' }, String(webhook.n)),
+      h('th', { scope: 'row', class: 'wide-2' }, String(webhook.n)),
       h('td', { class: 'mono break' }, `${webhook.method} ${webhook.url}`),
       h('td', {}, h('span', { class: `chip ${webhook.enabled ? 'delivered' : 'failed'}` }, webhook.enabled ? t('webhook.on') : t('webhook.off')),
         webhook.failed_in_a_row ? h('span', { class: 'muted block' }, t('webhook.failed', { n: webhook.failed_in_a_row })) : null),
