@@ -59,7 +59,7 @@ async function show({ isFirst = false, isAnew = false } = {}) {
       if (turn !== shows) return;
       view = made;
     }
-    const wasPanelOf = panelId;
+    const wasPanelOf = keeps ? panelId : null; // its row is there only if the list is the same
     panel = null;
     panelId = null;
     if (hasPanel) {
