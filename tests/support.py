@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -15,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -121,17 +123,20 @@ class Sandbox:
 
     process: subprocess.Popen[str]
     greeting: list[str]
+    log: IO[str]
+    """What it has said on standard error: a file, because nobody empties a pipe meanwhile."""
 
     @property
     def url(self) -> str:
-        word = next(word for word in self.greeting[0].split() if word.startswith("http://"))
+        word = next(word for word in self.greeting[0].split() if word.startswith("http"))
         return word.removesuffix("/v2/rest")
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Stop it; its exit status, and what it said after the greeting on its two outputs."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, out, err
+        out, _ = self.process.communicate(timeout=60)
+        self.log.seek(0)
+        return self.process.returncode, out, self.log.read()
 
     def admin(self, path: str) -> Any:
         response = requests.get(f"{self.url}/__admin/{path}", timeout=30)
@@ -153,19 +158,31 @@ MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
 
 
 @contextmanager
-def running_sandbox(*arguments: str, cwd: Path | None = None, before: str = "") -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first."""
+def running_sandbox(
+    *arguments: str,
+    cwd: Path | None = None,
+    before: str = "",
+    lines: int = 3,
+    environment: dict[str, str] | None = None,
+) -> Iterator[Sandbox]:
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first; it greets with so
+    many ``lines``.
+    """
     program = (
         [sys.executable, "-c", f"{before}\nfrom pytest_mcn_mock.cli import main; main()"] if before else [MCN_MOCK]
     )
     command = [*program, "serve", "--port", "0", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
-    ) as process:
+    environment = {**os.environ, **(environment or {})}
+    with (
+        TemporaryFile("w+", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, start_new_session=True, env=environment
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
-            greeting = [process.stdout.readline() for _ in range(3)]
-            yield Sandbox(process, greeting)
+            greeting = [process.stdout.readline() for _ in range(lines)]
+            yield Sandbox(process, greeting, log)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -230,3 +247,18 @@ def _is_whole(answer: bytes) -> bool:
     head, _, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
     return length is not None and len(body) >= int(length[1])
+
+
+def raw_request(
+    url: str, method: str, path: str, headers: dict[str, str], body: bytes = b""
+) -> tuple[int, dict[str, str], bytes]:
+    """The status, headers and body of an answer to a request with these headers alone; Host is the URL's if not given."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
+    for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value.encode())
+    connection.endheaders(body)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, dict(response.getheaders()), content

@@ -186,6 +186,10 @@ class Deliveries:
         for delivery_id in list(self._first_attempts):
             self._tried(delivery_id)
 
+    def count_owed(self) -> int:
+        """How many deliveries are still owed."""
+        return self._calls.count_owed()
+
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()

@@ -141,6 +141,14 @@ class CallStore(Protocol):
         """Every delivery that is still owed."""
         ...
 
+    def count_owed(self) -> int:
+        """How many deliveries are still owed; asked for every call, also from within ``place``."""
+        ...
+
+    def count_dropped(self) -> int:
+        """How many calls are listed no more, because the journal was full."""
+        ...
+
 
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.

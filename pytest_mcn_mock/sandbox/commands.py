@@ -12,7 +12,9 @@ import click
 
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.sandbox import config as configuration
+from pytest_mcn_mock.sandbox import logs
 from pytest_mcn_mock.sandbox.server import serve as run
+from pytest_mcn_mock.sandbox.tls import TlsChoice
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -36,17 +38,40 @@ def mcn_mock() -> None:
     show_default=True,
     help="What is logged, to standard error.",
 )
-def serve(host: str | None, port: int | None, config: Path | None, log_level: str) -> None:
+@click.option(
+    "--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True, help="How a line is written."
+)
+@click.option(
+    "--admin-token",
+    envvar="MCN_MOCK_ADMIN_TOKEN",
+    help="What everything under /__admin demands. The environment variable MCN_MOCK_ADMIN_TOKEN hides it from ps.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
+@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+def serve(
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    log_level: str,
+    log_format: str,
+    admin_token: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_self_signed: bool,
+) -> None:
     """Run the sandbox server until it is interrupted."""
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(log_format, log_level)
     try:
         chosen = configuration.built_in() if config is None else configuration.load(config)
-        run(
-            replace(chosen, host=chosen.host if host is None else host, port=chosen.port if port is None else port),
-            click.echo,
+        chosen = replace(
+            chosen,
+            host=chosen.host if host is None else host,
+            port=chosen.port if port is None else port,
+            admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
+            tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
         )
+        run(chosen, click.echo)
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tomllib
 from collections import Counter
@@ -29,6 +30,7 @@ from pytest_mcn_mock.settings import Settings
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
+_ADMIN_TOKEN = re.compile(r"[!-~]{8,512}")
 _T = TypeVar("_T")
 
 
@@ -80,6 +82,13 @@ def built_in() -> Config:
         numbers=("79158888888",),
     )
     return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(), (account,))
+
+
+def check_admin_token(token: str) -> str:
+    """The token; ConfigError, which does not show it, for one that could not be sent, or guessed too easily."""
+    if not _ADMIN_TOKEN.fullmatch(token):
+        raise ConfigError("mcn-mock", ["the admin token must be 8 to 512 visible ASCII characters without spaces"])
+    return token
 
 
 def load(path: Path) -> Config:

@@ -84,6 +84,9 @@ class LogObserver:
         elif isinstance(item, Delivery):
             _log_delivery(item)
 
+    def reset(self) -> None:
+        _log.info("everything is as configured again")
+
 
 def log_request(entry: ApiRequest) -> None:
     """A request that was answered, or was not. Its query and its headers are not in it."""

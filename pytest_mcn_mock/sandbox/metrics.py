@@ -57,13 +57,14 @@ class _Histogram:
 class Gauges:
     """What is counted elsewhere, and asked for when it is shown.
 
-    ``owed`` and ``max_owed`` are CDRs; ``under_way`` attempts; ``lag_s`` the age in seconds of the oldest CDR that is
-    due and not settled, 0 where there is none; ``dropped`` what bounded lists have lost, by their name; ``guarded``
-    refusals of the guard by code.
+    ``owed`` and ``max_owed`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s`` the age in seconds of
+    the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists have lost, by name;
+    ``guarded`` refusals of the guard by code.
     """
 
     owed: int
     max_owed: int
+    waiting: int
     under_way: int
     lag_s: float
     dropped: Mapping[str, int]
@@ -138,6 +139,7 @@ class Metrics:
         now = self._gauges()
         yield _gauge("mcn_mock_cdrs_owed", "CDRs that are owed.", now.owed)
         yield _gauge("mcn_mock_cdrs_owed_limit", "As many CDRs may be owed.", now.max_owed)
+        yield _gauge("mcn_mock_attempts_waiting", "Attempts that wait for others to the same host.", now.waiting)
         yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
         yield _gauge("mcn_mock_cdr_lag_seconds", "Age of the oldest CDR that is due and not settled.", now.lag_s)
         yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
@@ -44,12 +45,21 @@ class Guard:
         # Not the token, and of no use after a restart.
         session = hmac.new(secrets.token_bytes(32), self._token or b"", hashlib.sha256)
         self._session = session.hexdigest()
+        self.refused: Counter[str] = Counter()
+        """How many requests did not pass, by code."""
 
     def check(self, request: Request) -> None:
         """Let the request pass, or raise the Refusal: ``forbidden`` for a foreign page, ``unauthorized`` without token.
 
         The Host of the vendor's API is not looked at: an application knows the server by any name.
         """
+        try:
+            self._check(request)
+        except Refusal as refusal:
+            self.refused[refusal.code] += 1
+            raise
+
+    def _check(self, request: Request) -> None:
         headers = request.headers
         is_admin = is_admin_path(request.path)
         if ("origin" in headers or "sec-fetch-site" in headers) and not self._is_visit(request):
