@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,6 +76,13 @@ def refusal(response: requests.Response) -> tuple[int, str, str | None]:
     return response.status_code, error["code"], error["parameter"]
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until it holds; what is asked takes its time itself."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"
+
+
 class Receiver:
     """A webhook endpoint on a socket of its own. ``statuses`` are answered in turn, the last one from then on."""
 
@@ -84,6 +92,8 @@ class Receiver:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.methods: list[str] = []
+        self._gate = threading.Event()
+        self._gate.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -95,6 +105,7 @@ class Receiver:
                 receiver.paths.append(self.path)
                 receiver.methods.append(self.command)
                 receiver.headers.append(dict(self.headers))
+                receiver._gate.wait(60)
                 count = len(receiver.received)
                 self.send_response(receiver.statuses[min(count, len(receiver.statuses)) - 1])
                 self.send_header("Content-Length", "0")
@@ -107,6 +118,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/mcn"
+
+    def hold(self) -> Callable[[], None]:
+        """Keep back every acknowledgement until the function that is returned is called."""
+        self._gate.clear()
+        return self._gate.set
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -252,7 +268,7 @@ def _is_whole(answer: bytes) -> bool:
 def raw_request(
     url: str, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> tuple[int, dict[str, str], bytes]:
-    """The status, headers and body of an answer to a request with these headers alone; Host is the URL's if not given."""
+    """The status, headers and body of the answer to a request with these headers alone, and the URL's Host."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
     for name, value in {**headers, "Content-Length": str(len(body))}.items():

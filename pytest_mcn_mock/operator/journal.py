@@ -31,8 +31,7 @@ class Journal:
     def answered(self, request: ApiRequest) -> None:
         """The answer was sent, or could not be."""
         request.is_answered = True
-        if request.account_id is not None:
-            self._observer.changed(request.account_id, request)
+        self._observer.changed(request.account_id or "", request)
 
     def since(self, after: int) -> Sequence[ApiRequest]:
         """The requests behind the one whose ``seq`` is ``after``, 0 for all."""

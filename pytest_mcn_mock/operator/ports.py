@@ -174,7 +174,9 @@ class Observer(Protocol):
     """Hears of every change, after it was stored."""
 
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
-        """A call, a delivery or a request of the account is now this or, with None, the account itself changed."""
+        """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
+        ``account_id`` is empty for a request to a path without one.
+        """
 
     def reset(self) -> None:
         """Everything was forgotten."""

@@ -58,8 +58,8 @@ class Gauges:
     """What is counted elsewhere, and asked for when it is shown.
 
     ``owed`` and ``max_owed`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s`` the age in seconds of
-    the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists have lost, by name;
-    ``guarded`` refusals of the guard by code.
+    the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists have lost, by
+    name; ``guarded`` refusals of the guard by code.
     """
 
     owed: int

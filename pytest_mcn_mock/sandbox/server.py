@@ -138,7 +138,7 @@ async def _start(
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_S * 1000, max_buffer_size=HEAD_BUFFER),
+            http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000), max_buffer_size=HEAD_BUFFER),
             backlog=MAX_WAITING,
             backpressure=MAX_CONNECTIONS,
             websockets=False,
