@@ -164,6 +164,8 @@ def test_a_browser_has_a_session_that_is_not_the_token(remote: Sandbox) -> None:
     sent = f"{name}={cookie.value}"
     assert ask(remote, "GET", "/__admin/calls", Cookie=f"other=1; {sent}") == (200, "")
     assert ask(remote, "GET", "/__admin/calls", Cookie=f"{name}={TOKEN}") == (401, "unauthorized")
+    assert ask(remote, "GET", "/__admin/calls", Cookie=f"{name}=x; ;=;{sent};") == (200, "")
+    assert ask(remote, "GET", "/__admin/calls", Cookie=f"{name}x={cookie.value}") == (401, "unauthorized")
     assert ask(remote, "GET", "/__admin/calls", Cookie=f"{name}=") == (401, "unauthorized")
     assert ask(remote, "POST", "/__admin/reset", Cookie=sent, Origin="http://evil.test") == (403, "forbidden")
     closed = requests.delete(session, timeout=30)
