@@ -71,7 +71,7 @@ def compose(
     restore: Callable[[Operator], None] = lambda _: None,
     guard: Guard | None = None,
     render_metrics: Render | None = None,
-    make_sender: Callable[[], Sender] | None = None,
+    make_sender: Callable[[Targets | None], Sender] | None = None,
 ) -> Exchange:
     """Wire an operator. ``post`` runs a function on the thread of the event loop that carries the CDRs, and ``restore``
     opens the accounts that it is configured with, at a reset.
@@ -85,7 +85,7 @@ def compose(
     feed = Feed()
     observer = Observers(feed, *observers)
     store = MemoryStore(settings.journal_size)
-    dispatcher = Dispatcher(clock, post, make_sender or partial(make_http_sender, targets))
+    dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets))
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),

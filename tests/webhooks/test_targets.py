@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support import Receiver
+from support import Receiver, flash_call
 
 from pytest_mcn_mock import Account, MCNServer, Settings, UsageError
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
@@ -37,7 +37,7 @@ def send(targets: Sequence[str], *urls: str) -> list[CdrResponse | str]:
 
 @contextmanager
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> Iterator[list[str]]:
-    """``*.invalid`` resolves to these addresses in turn, the last one from then on; who was asked for."""
+    """``*.invalid`` resolves to these addresses in turn, the last ones from then on; who was asked for."""
     asked: list[str] = []
     original = socket.getaddrinfo
 
@@ -46,7 +46,10 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> Iterator[list[s
             return original(host, port, *args, **kwargs)
         asked.append(str(host))
         answer = answers[min(len(asked), len(answers)) - 1]
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (answer, int(port)))]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, int(port)))
+            for address in answer.split()
+        ]
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -96,9 +99,19 @@ def test_a_name_that_resolves_to_something_else_the_second_time_is_looked_at_aga
     assert results[1] == "app.invalid is 127.0.0.2, which is not among the webhook_targets"
 
 
+def test_of_several_addresses_only_the_allowed_ones_are_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = receiver.url.replace("127.0.0.1", "app.invalid")
+    with resolving(monkeypatch, "127.0.0.1 127.0.0.2"):
+        (result,) = send(["127.0.0.2/32"], url)
+    assert "Cannot connect" in str(result)
+    assert receiver.received == []
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[MCNServer]:
-    with MCNServer(settings=Settings(webhook_targets=["127.0.0.1/32", "::1"])) as server:
+    with MCNServer(settings=Settings(webhook_targets=["127.0.0.2/31"])) as server:
         yield server
 
 
@@ -112,4 +125,19 @@ def account(server: MCNServer) -> Iterator[Account]:
 def test_a_subscription_that_can_never_be_served_is_refused(account: Account) -> None:
     with pytest.raises(UsageError, match=r"10\.0\.0\.1 is not among the webhook_targets"):
         account.subscribe("http://10.0.0.1/")
-    account.subscribe("http://127.0.0.1:1/")
+    account.subscribe("http://127.0.0.2:1/")
+
+
+def test_the_refusal_is_on_the_attempt_and_an_application_object_is_no_target(account: Account) -> None:
+    def application(environ: dict[str, Any], start: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:
+        start("204 No Content", [])
+        return []
+
+    account.subscribe("http://localhost:1/", retry=False)
+    account.subscribe(application)
+    assert flash_call(account).status_code == 200
+    account.settle()
+    refused, delivered = account.deliveries
+    assert (refused.state, delivered.state) == ("given_up", "delivered")
+    assert "localhost is " in str(refused.attempts[0].error)
+    assert "which is not among the webhook_targets" in str(refused.attempts[0].error)
