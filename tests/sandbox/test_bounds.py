@@ -69,6 +69,7 @@ def test_a_request_line_is_bounded(shared: Sandbox) -> None:
 @pytest.mark.parametrize("sent", [b"", b"GET /__ad", HEAD])
 def test_a_head_that_does_not_arrive_ends_the_connection(small: Sandbox, sent: bytes) -> None:
     with connect(small) as connection:
+        connection.settimeout(20)  # the server's own would be 30
         connection.sendall(sent)
         assert connection.recv(65_536) in {b"", b"HTTP/1.1 408 Request Timeout\r\n"}
 
@@ -76,10 +77,14 @@ def test_a_head_that_does_not_arrive_ends_the_connection(small: Sandbox, sent: b
 def test_more_connections_than_are_served_wait_for_one_to_end() -> None:
     with running_sandbox(before=SMALL.replace("0.5", "60")) as sandbox, ExitStack() as stack:
         held = [stack.enter_context(connect(sandbox)) for _ in range(3)]
-        for connection in held:
+        for connection in held[:2]:
             connection.sendall(HEAD)  # and no end of it
+        served = held[2]
         waiting = stack.enter_context(connect(sandbox))
         waiting.sendall(HEAD + b"\r\n")
+        for _ in range(20):  # the server has time for it, were it to be served
+            served.sendall(HEAD + b"\r\n")
+            assert served.recv(65_536).startswith(b"HTTP/1.1 200")
         waiting.setblocking(False)
         with pytest.raises(BlockingIOError):
             waiting.recv(1)
