@@ -90,7 +90,16 @@ def compose(
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),
         settings=AccountSettings(store.accounts, observer, targets),
-        calls=Calls(store.calls, clock, dispatcher, deliveries, observer, settings.assumptions, settings.max_owed),
+        calls=Calls(
+            store.calls,
+            clock,
+            dispatcher,
+            deliveries,
+            observer,
+            settings.assumptions,
+            max_owed=settings.max_owed,
+            magic_numbers=settings.magic_numbers,
+        ),
         deliveries=deliveries,
         journal=Journal(clock, observer, settings.journal_size),
         assumptions=settings.assumptions,

@@ -28,7 +28,9 @@ class Calls:
         deliveries: Deliveries,
         observer: Observer,
         assumptions: Assumptions,
+        *,
         max_owed: int,
+        magic_numbers: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -37,6 +39,7 @@ class Calls:
         self._observer = observer
         self._assumptions = assumptions
         self._max_owed = max_owed
+        self._magic_numbers = magic_numbers
         self._until_answered: dict[str, Sequence[Delivery]] = {}
 
     def place(self, account_id: str, order: CallOrder) -> Call:
@@ -46,7 +49,8 @@ class Calls:
         """
 
         def decide(account: Account, balance: int, n: int) -> Placement:
-            call = rules.place(account, balance, n, order, self._assumptions, self._clock.now(account_id))
+            now = self._clock.now(account_id)
+            call = rules.place(account, balance, n, order, self._assumptions, now, magic_numbers=self._magic_numbers)
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, owes_cdr=False, account=account)
             self._check_load(account)

@@ -81,7 +81,7 @@ def built_in() -> Config:
         balance="100.00",
         numbers=("79158888888",),
     )
-    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(), (account,))
+    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
 
 
 def check_admin_token(token: str) -> str:
@@ -141,8 +141,9 @@ class _Reader:
         opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
-        bounds = {name: server[name] for name in ("journal_size", "max_owed", "webhook_targets") if name in server}
-        settings = Settings(tariff, assumptions, **bounds)
+        given = ("journal_size", "magic_numbers", "max_owed", "webhook_targets")
+        chosen = {"magic_numbers": True, **{name: server[name] for name in given if name in server}}
+        settings = Settings(tariff, assumptions, **chosen)
         return Config(
             server.get("host", DEFAULT_HOST),
             server.get("port", DEFAULT_PORT),
