@@ -92,6 +92,7 @@ class Receiver:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.methods: list[str] = []
+        self._lock = threading.Lock()
         self._gate = threading.Event()
         self._gate.set()
         receiver = self
@@ -101,12 +102,13 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                receiver.received.append(json.loads(body) if body else {})
-                receiver.paths.append(self.path)
-                receiver.methods.append(self.command)
-                receiver.headers.append(dict(self.headers))
+                with receiver._lock:
+                    receiver.received.append(json.loads(body) if body else {})
+                    receiver.paths.append(self.path)
+                    receiver.methods.append(self.command)
+                    receiver.headers.append(dict(self.headers))
+                    count = len(receiver.received)
                 receiver._gate.wait(60)
-                count = len(receiver.received)
                 self.send_response(receiver.statuses[min(count, len(receiver.statuses)) - 1])
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -210,7 +210,11 @@ class Deliveries:
 
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
-        followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
+        try:
+            own = self._calls.deliveries_of(settled.verification_call_uuid)
+        except UnknownItem:  # the call is listed no more, and this was the last that it owed
+            own = ()
+        followers = [delivery for delivery in own if delivery.waits_for == settled.id]
         parked = self._parked.get(settled.account_id, deque())
         for _ in range(len(parked)):  # one may be added meanwhile, on another thread
             delivery = parked.popleft()

@@ -105,7 +105,7 @@ def test_calls_charges_refusals_and_deliveries_are_counted(busy: Sandbox) -> Non
     assert {key: found.get(key) for key in expected} == expected
     assert found["mcn_mock_dropped_total", ("requests",)] == found["mcn_mock_request_seconds_count", ()] - 2
     assert found["mcn_mock_request_seconds_sum", ()] > 0
-    assert found["mcn_mock_build_info", (version("pytest-mcn-mock"), platform.python_version())] == 1
+    assert found["mcn_mock_build_info", (platform.python_version(), version("pytest-mcn-mock"))] == 1
 
 
 def test_nothing_of_a_request_is_a_label(busy: Sandbox) -> None:
