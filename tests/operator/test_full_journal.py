@@ -10,14 +10,14 @@ from pytest_mcn_mock.domain.tariffs import Method
 
 
 class Notes:
-    """Keeps every delivery that is told of."""
+    """Keeps every delivery that is told of, with its account."""
 
     def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[tuple[str, Delivery]] = []
 
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
         if isinstance(item, Delivery):
-            self.deliveries.append(item)
+            self.deliveries.append((account_id, item))
 
     def reset(self) -> None:
         pass
@@ -34,5 +34,6 @@ def test_a_delivery_is_told_of_when_its_call_has_left_the_journal() -> None:
     for delivery in operator.deliveries.owed():
         assert operator.deliveries.prepare(delivery.id, delivery.due_at) is not None
         operator.deliveries.record(delivery.id, 0.0, 0.1, CdrResponse(204, {}, b""), None)
-    assert [(told.id, told.state) for told in notes.deliveries] == [(n, DeliveryState.DELIVERED) for n in (1, 2, 3)]
+    told = [(account_id, delivery.id, delivery.state) for account_id, delivery in notes.deliveries]
+    assert told == [("1", n, DeliveryState.DELIVERED) for n in (1, 2, 3)]
     assert operator.deliveries.count_owed() == 0
