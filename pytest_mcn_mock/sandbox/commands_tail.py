@@ -1,0 +1,137 @@
+"""``mcn-mock tail``: what happens, as it happens."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import sys
+import threading
+import time
+from typing import Any, Final
+
+import click
+
+from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.sandbox.client import Event, SandboxClient
+from pytest_mcn_mock.sandbox.options import account_option, connected
+from pytest_mcn_mock.sandbox.output import clean, count, moment, outcome_of, print_json, result_of
+
+RECONNECT_S: Final = 0.5
+"""Between two attempts to reach a sandbox that went away."""
+_COLOURS: Final = {"call": "cyan", "delivery": "green", "account": "yellow", "request": "blue", "reset": "magenta"}
+
+
+@click.command()
+@account_option
+@connected
+def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
+    """Print what happens, as it happens.
+
+    A line each, until Ctrl-C; with --json a JSON document each. When the sandbox goes, wait until it is back.
+    """
+    _end_with_the_reader()
+    try:
+        _follow(sandbox, account, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
+    was_connected = is_lost = False
+    while True:
+        try:
+            for event in sandbox.events():
+                if event.name == "connected":
+                    if is_lost:
+                        _note(f"the sandbox at {sandbox.url} is back; what happened meanwhile is not shown")
+                    was_connected, is_lost = True, False
+                elif _is_wanted(event, account):
+                    _show(event, as_json=as_json)
+        except Unreachable:
+            if not was_connected:
+                raise
+        if not is_lost:
+            _note(f"the sandbox at {sandbox.url} has gone; waiting for it")
+            is_lost = True
+        time.sleep(RECONNECT_S)
+
+
+def _note(text: str) -> None:
+    click.echo(f"mcn-mock: {clean(text)}", err=True)
+
+
+def _is_wanted(event: Event, account: int | None) -> bool:
+    if account is None or event.name in ("reset", "dropped") or not isinstance(event.data, dict):
+        return True
+    return str(event.data.get("account_id", event.data.get("id") if event.name == "account" else None)) == str(account)
+
+
+def _show(event: Event, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"event": event.name, "data": event.data}, indent=None)
+    else:
+        try:
+            at, text = _line(event.name, event.data)
+        except (TypeError, KeyError):
+            at, text = "", str(event.data)[:500]
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        name = (
+            click.style(f"{clean(event.name):8}", fg=_COLOURS.get(event.name)) if coloured else f"{clean(event.name):8}"
+        )
+        click.echo(f"{clean(at)[11:]:8}  {name}  {clean(text)}", color=coloured)
+    sys.stdout.flush()
+
+
+def _line(name: str, data: Any) -> tuple[str, str]:
+    """When it happened, and what."""
+    match name:
+        case "call":
+            ends = "" if data["outcome"] is None else f", {data['final_status'] or 'no final_status'}"
+            return moment(data["ended_at"] or data["placed_at"]), (
+                f"{data['verification_call_uuid']}  {data['method']} to {data['login_did']}, code {data['code']}, "
+                f"{data['price']}: {outcome_of(data)}{ends}"
+            )
+        case "delivery":
+            attempts = data["attempts"]
+            tried = f" after {count(len(attempts), 'attempt')}, {result_of(data)}" if attempts else ""
+            return moment(attempts[-1]["at"] if attempts else data["due_at"]), (
+                f"{data['verification_call_uuid']}  {data['id']} to {data['url']}: {data['state']}{tried}"
+            )
+        case "account":
+            return "", f"{data['id']}  {data['balance']} roubles"
+        case "request":
+            refusal = data["refusal"]
+            result = f"{refusal['code']}: {refusal['message']}" if refusal else data["verification_call_uuid"] or ""
+            fault = f" (fault {data['fault']})" if data["fault"] else ""
+            parameters = "".join(f" {key}={value}" for key, value in data["parameters"].items())
+            return moment(data["at"]), (
+                f"{data['method']} {data['path']}{parameters}: {data['status'] or 'in flight'} {result}{fault}"
+            )
+        case "reset":
+            return "", "the sandbox is as it was configured"
+        case "dropped":
+            return "", f"{count(data['count'], 'event')} not shown: they came faster than they were read"
+    return "", str(data)[:500]
+
+
+def _end_with_the_reader() -> None:
+    """Where standard output is a pipe, end once nobody reads it any more, with nothing to write just then too."""
+    try:
+        output = sys.stdout.fileno()
+        is_pipe = stat.S_ISFIFO(os.fstat(output).st_mode)
+    except (OSError, ValueError):
+        return
+    if not is_pipe:
+        return
+    main = threading.main_thread().ident
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(output, 0)
+        poll.poll()
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
