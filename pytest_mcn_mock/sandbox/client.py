@@ -77,7 +77,7 @@ class SandboxClient:
                 items += page["items"]
                 came_from, following = following, page["next"]
             except (TypeError, KeyError):
-                raise self._stranger("its list has another form") from None
+                raise self.stranger("what it answers has another form") from None
             if following is None or len(items) >= limit or following == came_from:
                 return {"items": items[:limit], "next": following}
 
@@ -114,7 +114,7 @@ class SandboxClient:
             return
         message = _refusal(answer)
         if message is None:
-            raise self._stranger(f"it answers HTTP {status}")
+            raise self.stranger(f"it answers HTTP {status}")
         if status == 401:
             message += "; give the token that the sandbox printed as --admin-token or MCN_MOCK_ADMIN_TOKEN"
         raise Declined(status, message)
@@ -165,9 +165,10 @@ class SandboxClient:
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise self._stranger(f"it answers HTTP {response.status} and no JSON") from None
+            raise self.stranger(f"it answers HTTP {response.status} and no JSON") from None
 
-    def _stranger(self, why: str) -> Unreachable:
+    def stranger(self, why: str) -> Unreachable:
+        """The error to raise where what answers is no sandbox, or one of quite another version."""
         return Unreachable(f"what answers at {self.url} is no mcn-mock sandbox: {why}; give the sandbox's as --url")
 
     def _silent(self, error: Exception) -> Unreachable:
@@ -235,7 +236,8 @@ def _split(url: str) -> tuple[str, str]:
     except ValueError:
         sound = False
     if not sound or not _VISIBLE.fullmatch(url) or parts.query or parts.fragment or "@" in parts.netloc:
-        raise UsageError(f"--url {url[:80]!r} is no URL of a sandbox, such as {DEFAULT_URL}")
+        shown = "that was given" if "@" in url else repr(url[:80])  # what is before an @ is a secret
+        raise UsageError(f"--url {shown} is no URL of a sandbox, such as {DEFAULT_URL}")
     path = parts.path.rstrip("/")
     for pasted in _PASTED_PATHS:
         path = path.removesuffix(pasted)

@@ -8,7 +8,7 @@ import click
 
 from pytest_mcn_mock.sandbox.client import SandboxClient
 from pytest_mcn_mock.sandbox.options import ListFirst, account_argument, check_amount, connected, list_options
-from pytest_mcn_mock.sandbox.output import clean, count, moment, print_json
+from pytest_mcn_mock.sandbox.output import clean, moment, print_json
 
 _LEDGER_SHOWN = 10
 
@@ -30,9 +30,11 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None, *, as_j
     if as_json:
         print_json(found)
         return
-    from pytest_mcn_mock.sandbox.tables import Column, print_table
+    from pytest_mcn_mock.sandbox.tables import Column, print_list
 
-    print_table(
+    print_list(
+        found,
+        "accounts",
         [
             Column("ACCOUNT", right=True),
             Column("BALANCE", right=True),
@@ -53,7 +55,6 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None, *, as_j
             for account in found["items"]
         ],
     )
-    say_if_more(found)
 
 
 @accounts.command("show")
@@ -142,15 +143,6 @@ def close_account(sandbox: SandboxClient, account_id: int, *, as_json: bool) -> 
         print_json({"status": "ok"})
     else:
         click.echo(f"account {account_id} is closed")
-
-
-def say_if_more(found: dict[str, Any]) -> None:
-    """A line on standard error where a list goes on."""
-    if found["next"] is not None:
-        click.echo(
-            f"{count(len(found['items']), 'item')} shown; there are more: --limit, or --after {clean(found['next'])}",
-            err=True,
-        )
 
 
 def _print_account(account: dict[str, Any]) -> None:

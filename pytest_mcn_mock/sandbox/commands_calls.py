@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from pytest_mcn_mock.sandbox.client import SandboxClient, segment
-from pytest_mcn_mock.sandbox.commands_accounts import say_if_more
 from pytest_mcn_mock.sandbox.options import (
     ListFirst,
     account_option,
@@ -40,9 +39,11 @@ def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: s
     if as_json:
         print_json(found)
         return
-    from pytest_mcn_mock.sandbox.tables import Column, print_table
+    from pytest_mcn_mock.sandbox.tables import Column, print_list
 
-    print_table(
+    print_list(
+        found,
+        "calls",
         [
             Column("PLACED (UTC)"),
             Column("CALL"),
@@ -67,7 +68,6 @@ def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: s
             for call in found["items"]
         ],
     )
-    say_if_more(found)
 
 
 @calls.command("show")
@@ -125,9 +125,11 @@ def list_deliveries(
     if as_json:
         print_json(found)
         return
-    from pytest_mcn_mock.sandbox.tables import Column, print_table
+    from pytest_mcn_mock.sandbox.tables import Column, print_list
 
-    print_table(
+    print_list(
+        found,
+        "deliveries",
         [
             Column("ID", right=True),
             Column("CALL"),
@@ -150,7 +152,6 @@ def list_deliveries(
             for delivery in found["items"]
         ],
     )
-    say_if_more(found)
 
 
 @deliveries.command("show")

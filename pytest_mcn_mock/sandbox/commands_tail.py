@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.errors import Declined, Unreachable
 from pytest_mcn_mock.sandbox.client import Event, SandboxClient
 from pytest_mcn_mock.sandbox.options import account_option, connected
 from pytest_mcn_mock.sandbox.output import clean, count, moment, outcome_of, print_json, result_of
@@ -39,22 +39,24 @@ def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
 
 
 def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
-    was_connected = is_lost = False
+    """Print event after event. Whoever is there at first, and then goes, is waited for."""
+    state = "new"
     while True:
         try:
             for event in sandbox.events():
                 if event.name == "connected":
-                    if is_lost:
+                    if state == "lost":
                         _note(f"the sandbox at {sandbox.url} is back; what happened meanwhile is not shown")
-                    was_connected, is_lost = True, False
+                    state = "connected"
                 elif _is_wanted(event, account):
                     _show(event, as_json=as_json)
-        except Unreachable:
-            if not was_connected:
+        except (Unreachable, Declined) as error:
+            # One that is just starting may be overloaded; a wrong token stays wrong.
+            if state == "new" or (isinstance(error, Declined) and error.status < 500):
                 raise
-        if not is_lost:
+        if state == "connected":
             _note(f"the sandbox at {sandbox.url} has gone; waiting for it")
-            is_lost = True
+            state = "lost"
         time.sleep(RECONNECT_S)
 
 
@@ -88,16 +90,16 @@ def _line(name: str, data: Any) -> tuple[str, str]:
     """When it happened, and what."""
     match name:
         case "call":
-            ends = "" if data["outcome"] is None else f", {data['final_status'] or 'no final_status'}"
+            final_status = f", {data['final_status']}" if data["final_status"] else ""
             return moment(data["ended_at"] or data["placed_at"]), (
-                f"{data['verification_call_uuid']}  {data['method']} to {data['login_did']}, code {data['code']}, "
-                f"{data['price']}: {outcome_of(data)}{ends}"
+                f"{data['verification_call_uuid']}  {outcome_of(data)}{final_status}: "
+                f"{data['method']} to {data['login_did']}, code {data['code']}, {data['price']} roubles"
             )
         case "delivery":
             attempts = data["attempts"]
-            tried = f" after {count(len(attempts), 'attempt')}, {result_of(data)}" if attempts else ""
+            tried = f", {result_of(data)} at attempt {len(attempts)}" if attempts else ""
             return moment(attempts[-1]["at"] if attempts else data["due_at"]), (
-                f"{data['verification_call_uuid']}  {data['id']} to {data['url']}: {data['state']}{tried}"
+                f"{data['verification_call_uuid']}  {data['state']}{tried}: delivery {data['id']} to {data['url']}"
             )
         case "account":
             return "", f"{data['id']}  {data['balance']} roubles"

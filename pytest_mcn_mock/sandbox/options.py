@@ -33,7 +33,10 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         prepare_output()
         sandbox = SandboxClient(url, admin_token=admin_token, cafile=cacert, timeout_s=timeout)
-        command(sandbox, *arguments, **values)
+        try:
+            command(sandbox, *arguments, **values)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise sandbox.stranger("what it answers has another form") from error
 
     for option in reversed(_OPTIONS):
         run = option(run)
@@ -90,13 +93,10 @@ class _Completed:
 
 
 def _client_to_complete(ctx: click.Context) -> SandboxClient:
-    def given(name: str) -> Any:
-        return ctx.params.get(name) or next((p.get_default(ctx) for p in ctx.command.params if p.name == name), None)
-
     return SandboxClient(
-        given("url") or DEFAULT_URL,
-        admin_token=given("admin_token"),
-        cafile=given("cacert"),
+        ctx.params.get("url") or DEFAULT_URL,
+        admin_token=ctx.params.get("admin_token"),
+        cafile=ctx.params.get("cacert"),
         timeout_s=COMPLETE_WITHIN_S,
     )
 
@@ -173,6 +173,10 @@ class ListFirst(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``list`` before the options that are its own."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        # A shell that completes has not named a command yet, and wants to know which there are.
+        is_list = (
+            args[0].startswith("-") and args[0] not in ctx.help_option_names if args else not ctx.resilient_parsing
+        )
+        if is_list:
             args = ["list", *args]
         return super().parse_args(ctx, args)

@@ -47,6 +47,19 @@ class Column:
     right: bool = False
 
 
+def print_list(
+    found: Mapping[str, Any], what: str, columns: Sequence[Column], rows: Iterable[Sequence[object]]
+) -> None:
+    """A list of the sandbox's as a table; on standard error, that there is nothing, or more than is shown."""
+    if not found["items"]:
+        click.echo(f"no {what}", err=True)
+        return
+    print_table(columns, rows)
+    if found["next"] is not None:
+        shown = f"{len(found['items'])} {what} shown"
+        click.echo(f"{shown}; there are more: give --limit, or --after {clean(found['next'])}", err=True)
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """A table with a line for each row, and a heading."""
     cells = [[clean("" if value is None else value) for value in row] for row in rows]
