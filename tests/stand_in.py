@@ -78,6 +78,7 @@ ACCOUNT: dict[str, Any] = {
     "cdrs_held": False,
     "webhooks": [],
     "outcomes": [],
+    "faults": [],
 }
 _REASON = {"not_found": 404, "conflict": 409, "unauthorized": 401}
 
@@ -101,13 +102,14 @@ class Asked:
 
 
 Answer = tuple[int, Any]
+Answering = Callable[[Asked], Answer]
 
 
 @dataclass
 class StandIn:
     """Answers each path with what ``answers`` has for it: a status and JSON or bytes, or a function that makes them."""
 
-    answers: dict[str, Answer | Callable[[Asked], Answer]] = field(default_factory=dict)
+    answers: dict[str, Answer | Answering] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
     @property
@@ -126,7 +128,7 @@ class StandIn:
                 content = json.loads(body) if body else None
                 asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), content)
                 stand_in.asked.append(asked)
-                answer = stand_in.answers.get(
+                answer: Answer | Answering = stand_in.answers.get(
                     parts.path.removeprefix("/__admin/"), refused("not_found", "no such path")
                 )
                 status, said = answer(asked) if callable(answer) else answer

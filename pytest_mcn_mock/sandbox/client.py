@@ -89,11 +89,15 @@ class SandboxClient:
             raise Declined(status, _refusal(content) or f"HTTP {status}, with a body of the configuration's own")
         return content
 
-    def events(self) -> Iterator[Event]:
-        """The stream of events, until the sandbox ends it. Unreachable where it breaks off."""
+    def events(self, account_id: int | None = None) -> Iterator[Event]:
+        """``connected``, and the stream of events, of an account or of all, until the sandbox ends it.
+
+        Unreachable where it breaks off.
+        """
+        path = "/__admin/events" + ("" if account_id is None else f"?account_id={account_id}")
         connection = self._connect(SILENCE_S)
         try:
-            response = self._request(connection, "GET", "/__admin/events", self._admin_headers, None)
+            response = self._request(connection, "GET", path, self._admin_headers, None)
             if response.status != 200:
                 self._check(response.status, self._content(response))
             yield Event("connected", None)

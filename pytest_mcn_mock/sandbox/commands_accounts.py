@@ -178,6 +178,13 @@ def _print_account(account: dict[str, Any]) -> None:
             [(o["login_did"], f"{o['outcome']} {o['q931_status']}", o["delay_s"]) for o in account["outcomes"]],
         )
 
+    if account.get("faults"):
+        print_heading("Faults that are switched on")
+        print_table(
+            [Column("KIND"), Column("TIMES", right=True), Column("PROBABILITY", right=True)],
+            [(f["kind"], "always" if f["times"] is None else f["times"], f["probability"]) for f in account["faults"]],
+        )
+
 
 def _some(numbers: list[str]) -> str:
     more = len(numbers) - 5

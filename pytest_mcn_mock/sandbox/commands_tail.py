@@ -20,7 +20,14 @@ from pytest_mcn_mock.sandbox.output import clean, count, moment, outcome_of, pri
 
 RECONNECT_S: Final = 0.5
 """Between two attempts to reach a sandbox that went away."""
-_COLOURS: Final = {"call": "cyan", "delivery": "green", "account": "yellow", "request": "blue", "reset": "magenta"}
+_COLOURS: Final = {
+    "call": "cyan",
+    "delivery": "green",
+    "account": "yellow",
+    "closed": "yellow",
+    "request": "blue",
+    "reset": "magenta",
+}
 
 
 @click.command()
@@ -31,6 +38,8 @@ def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
 
     A line each, until Ctrl-C; with --json a JSON document each. When the sandbox goes, wait until it is back.
     """
+    if account is not None:
+        sandbox.get(f"accounts/{account}")  # there is one of that id
     _end_with_the_reader()
     try:
         _follow(sandbox, account, as_json=as_json)
@@ -43,12 +52,12 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
     state = "new"
     while True:
         try:
-            for event in sandbox.events():
+            for event in sandbox.events(account):
                 if event.name == "connected":
                     if state == "lost":
                         _note(f"the sandbox at {sandbox.url} is back; what happened meanwhile is not shown")
                     state = "connected"
-                elif _is_wanted(event, account):
+                else:
                     _show(event, as_json=as_json)
         except (Unreachable, Declined) as error:
             # One that is just starting may be overloaded; a wrong token stays wrong.
@@ -62,12 +71,6 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
 
 def _note(text: str) -> None:
     click.echo(f"mcn-mock: {clean(text)}", err=True)
-
-
-def _is_wanted(event: Event, account: int | None) -> bool:
-    if account is None or event.name in ("reset", "dropped") or not isinstance(event.data, dict):
-        return True
-    return str(event.data.get("account_id", event.data.get("id") if event.name == "account" else None)) == str(account)
 
 
 def _show(event: Event, *, as_json: bool) -> None:
@@ -111,6 +114,8 @@ def _line(name: str, data: Any) -> tuple[str, str]:
             return moment(data["at"]), (
                 f"{data['method']} {data['path']}{parameters}: {data['status'] or 'in flight'} {result}{fault}"
             )
+        case "closed":
+            return "", f"{data['id']}  the account is closed"
         case "reset":
             return "", "the sandbox is as it was configured"
         case "dropped":
