@@ -54,8 +54,11 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
         try:
             for event in sandbox.events(account):
                 if event.name == "connected":
-                    if state == "lost":
-                        _note(f"the sandbox at {sandbox.url} is back; what happened meanwhile is not shown")
+                    _note(
+                        f"listens to {sandbox.url}"
+                        if state == "new"
+                        else f"{sandbox.url} is back; what happened meanwhile is not shown"
+                    )
                     state = "connected"
                 else:
                     _show(event, as_json=as_json)
@@ -64,7 +67,7 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
             if state == "new" or (isinstance(error, Declined) and error.status < 500):
                 raise
         if state == "connected":
-            _note(f"the sandbox at {sandbox.url} has gone; waiting for it")
+            _note(f"{sandbox.url} has gone; waiting for it")
             state = "lost"
         time.sleep(RECONNECT_S)
 

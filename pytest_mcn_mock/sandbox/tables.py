@@ -1,4 +1,4 @@
-"""Tables: as wide as the terminal where they are read there, and whole where they are piped. Drawn with rich."""
+"""Tables: as wide as the terminal where they are read there, drawn with rich, and whole where they are piped."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from typing import Any, Final
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pytest_mcn_mock.sandbox.output import clean
 
 GAP: Final = 2
-MIN_FOLDED: Final = 20
+MIN_FOLDED: Final = 15
 """A column that folds is not made narrower than this."""
 _STYLES: Final = {
     "answered": "green",
@@ -64,34 +61,21 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
     """A table with a line for each row, and a heading."""
     cells = [[clean("" if value is None else value) for value in row] for row in rows]
     width = _terminal_width()
-    shown = _fitting(columns, cells, width)
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for n in shown:
-        column = columns[n]
-        table.add_column(
-            Text(column.heading),
-            no_wrap=not column.fold,
-            overflow="fold",
-            justify="right" if column.right else "left",
-            min_width=None if column.fold else _width(columns, cells, n),
-        )
-    for row in cells:
-        table.add_row(*(Text(row[n], _STYLES.get(row[n].partition(" ")[0], "")) for n in shown))
-    _print(table, max(width or 0, _least(columns, cells, shown, whole=width is None) + GAP))
+    if width is None:
+        _print_whole(columns, [[column.heading for column in columns], *cells])
+    else:
+        _draw(columns, cells, width)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
     """A thing with its fields, a line each; those that are None are left out."""
-    shown = {name: clean(value) for name, value in fields.items() if value is not None}
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    names = max(map(len, shown))
-    table.add_column(style="bold", no_wrap=True, min_width=names)
-    table.add_column(overflow="fold")
-    for name, value in shown.items():
-        table.add_row(name, Text(value, _STYLES.get(value.partition(" ")[0], "")))
+    cells = [[name, clean(value)] for name, value in fields.items() if value is not None]
+    columns = [Column(""), Column("", fold=True)]
     width = _terminal_width()
-    longest = names + GAP + max(map(cell_len, shown.values())) + GAP
-    _print(table, longest if width is None else max(width, names + GAP + MIN_FOLDED))
+    if width is None:
+        _print_whole(columns, cells)
+    else:
+        _draw(columns, cells, width, first_style="bold", has_headings=False)
 
 
 def print_heading(text: str) -> None:
@@ -100,10 +84,63 @@ def print_heading(text: str) -> None:
     click.secho(text, bold=True, color=_coloured())
 
 
-def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    """The columns that there is room for; all of them where nobody watches."""
+def _print_whole(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Every column at its full width, without rich: a list may have many thousand rows."""
+    widths = [max(cell_len(row[n]) for row in rows) for n in range(len(columns))]
+    for row in rows:
+        padded = [_pad(cell, width, column) for cell, width, column in zip(row, widths, columns, strict=True)]
+        click.echo((" " * GAP).join(padded).rstrip())
+
+
+def _pad(cell: str, width: int, column: Column) -> str:
+    space = " " * (width - cell_len(cell))
+    return space + cell if column.right else cell + space
+
+
+def _draw(
+    columns: Sequence[Column],
+    cells: Sequence[Sequence[str]],
+    width: int,
+    *,
+    first_style: str = "",
+    has_headings: bool = True,
+) -> None:
+    """For a person at a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _fitting(columns, cells, width)
+    table = Table(
+        box=None, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=has_headings
+    )
+    for n in shown:
+        column = columns[n]
+        table.add_column(
+            Text(column.heading),
+            no_wrap=not column.fold,
+            overflow="fold",
+            justify="right" if column.right else "left",
+            min_width=None if column.fold else _width(columns, cells, n),
+            style=first_style if n == 0 else "",
+        )
+    for row in cells:
+        table.add_row(*(Text(row[n], _STYLES.get(row[n].partition(" ")[0], "")) for n in shown))
+    coloured = _coloured()
+    console = Console(
+        file=sys.stdout, width=max(width, _least(columns, cells, shown)), force_terminal=coloured, highlight=False,
+        color_system="standard" if coloured else None, legacy_windows=False,
+    )  # fmt: skip
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip(), color=coloured)
+
+
+def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that there is room for without folding any, but for the spare ones all."""
     shown = list(range(len(columns)))
-    while width is not None and _least(columns, cells, shown, whole=True) > width:
+    while _least(columns, cells, shown, whole=True) > width:
         spare = max(shown, key=lambda n: columns[n].spare)
         if not columns[spare].spare:
             break
@@ -130,15 +167,3 @@ def _terminal_width() -> int | None:
 
 def _coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _print(drawing: Any, width: int) -> None:
-    coloured = _coloured()
-    console = Console(
-        file=sys.stdout, width=width, force_terminal=coloured, color_system="standard" if coloured else None,
-        legacy_windows=False, highlight=False,
-    )  # fmt: skip
-    with console.capture() as capture:
-        console.print(drawing)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip(), color=coloured)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 from stand_in import ACCOUNT, CALL, DELIVERY, Answer, Asked, StandIn, listed, refused
 
@@ -276,6 +279,18 @@ def test_an_endless_answer_is_not_read_to_its_end(stand_in: StandIn, monkeypatch
     monkeypatch.setattr(client, "MAX_ANSWER", 100_000)
     stand_in.answers["calls"] = (200, b'"' + b"x" * 200_000 + b'"')
     assert "over 100000 bytes" in failed(run(stand_in, "calls"), 3)
+
+
+def test_a_certificate_is_checked_and_its_authority_can_be_given(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(file))
+    with StandIn({"calls": listed(CALL)}, tls=context) as secured:
+        assert "--cacert" in failed(run(secured, "calls"), 3)
+        assert UUID in done(run(secured, "calls", "--cacert", file))
+        assert UUID in done(run(secured, "calls", MCN_MOCK_CACERT=str(file)))
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v2/rest", "/v2/rest/", "/__admin", "/__admin/"])
