@@ -7,8 +7,10 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,9 @@ login_did = "7916*"
 outcome = "answered"
 delay_s = 3600
 """
+
+
+OVERLOADED = b'61\r\n\r\n{"errors": [{"code": "overloaded", "message": "one moment"}]}'
 
 
 @pytest.fixture
@@ -100,9 +105,12 @@ def tailing(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [MCN_MOCK, "tail", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     ) as process:
+        watchdog = threading.Timer(60, process.kill)  # a wait for a line that never comes ends too
+        watchdog.start()
         try:
             yield process
         finally:
+            watchdog.cancel()
             if process.poll() is None:
                 process.kill()
 
@@ -125,6 +133,13 @@ def test_a_tail_outlives_its_sandbox_and_ends_with_ctrl_c(config: str) -> None:
         assert f"{uuid}  delivered, HTTP 204" in until(process.stdout, " delivered")
         sandbox.process.kill()
         assert "waiting for it" in until(process.stderr, "has gone")
+        with socket.create_server(("127.0.0.1", int(port)), reuse_port=True) as starting:
+            starting.settimeout(60)
+            for answer in (b"", b"HTTP/1.1 503 Busy\r\nContent-Length: " + OVERLOADED):
+                connection, _ = starting.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
         with running_sandbox("--config", config, "--port", port) as again:
             until(process.stderr, "is back")
             assert again.flash_call()["verification_call_uuid"] in until(process.stdout, " call ")
