@@ -18,7 +18,6 @@ from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.requests import ApiRequest
 
-FORMATS: Final = ("text", "json")
 _FIELDS: Final = (
     "event",
     "verification_call_uuid",
@@ -37,7 +36,7 @@ _log = logging.getLogger("mcn_mock")
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Log to standard error from now on."""
+    """Log to standard error from now on; ``log_format`` is ``text`` or ``json``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
