@@ -93,7 +93,7 @@ class Deliveries:
             verification_call_uuid=delivery.of_uuid or call.verification_call_uuid,
         )
         record = cdr.render(told, subscription.body, subscription.constants)
-        request = _request(subscription, record)
+        request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return request
 
@@ -190,7 +190,8 @@ class Deliveries:
         self._accounts.change(account.id, count)
 
 
-def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+    """The request that carries a rendered CDR to a subscription's endpoint."""
     query = {name: _text(value) for name, value in subscription.query.items()}
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:

@@ -12,6 +12,7 @@ import click
 
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.sandbox import config as configuration
+from pytest_mcn_mock.sandbox.check_command import check
 from pytest_mcn_mock.sandbox.server import serve as run
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -54,3 +55,6 @@ def serve(host: str | None, port: int | None, config: Path | None, log_level: st
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
+
+
+mcn_mock.add_command(check)

@@ -1,0 +1,71 @@
+"""A run of the contract against one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pytest_mcn_mock.contract.cases import Case
+from pytest_mcn_mock.contract.catalogue import ORDINARY
+from pytest_mcn_mock.contract.exchanges import Exchange, Transport, Trouble
+from pytest_mcn_mock.contract.judge import Verdict, judge
+from pytest_mcn_mock.contract.messages import Writer
+from pytest_mcn_mock.contract.webhook import Webhook
+from pytest_mcn_mock.domain.deliveries import is_acknowledgement
+
+
+def deliver(case: Case, writer: Writer, transport: Transport, timeout_s: float) -> list[Exchange]:
+    """Send what the case sends, round after round; the exchanges in the order of its messages."""
+    rounds = case.write(writer)
+    return [
+        exchange for messages in rounds for exchange in transport.deliver(messages, timeout_s, in_turn=case.in_turn)
+    ]
+
+
+@dataclass(slots=True)
+class Run:
+    """A run, case after case, so that what is found is that case's own.
+
+    ``uuids`` are calls that the endpoint knows. ``now`` gives seconds since the epoch. ``probe`` comes first.
+    """
+
+    webhook: Webhook
+    transport: Transport
+    seed: int
+    now: Callable[[], float]
+    uuids: Sequence[str] = ()
+    verdicts: list[Verdict] = field(default_factory=list)
+    ordinary: int | None = None
+    """The status that the probe got; None where there was none."""
+
+    def probe(self) -> str | None:
+        """Send one ordinary record; why the endpoint cannot be reached, or None where it can."""
+        (exchange,) = deliver(ORDINARY, self._writer(0), self.transport, self.webhook.timeout_s)
+        if exchange.trouble is Trouble.UNREACHABLE:
+            return exchange.detail
+        self.ordinary = exchange.status if exchange.trouble is None else None
+        return None
+
+    def each(self, cases: Sequence[Case]) -> Iterator[Verdict]:
+        """The verdict on each case, as soon as it is there; ``verdicts`` keeps them."""
+        for number, case in enumerate(cases, 1):
+            exchanges = deliver(case, self._writer(number), self.transport, self.webhook.timeout_s)
+            verdict = judge(
+                case,
+                exchanges,
+                timeout_s=self.webhook.timeout_s,
+                is_lenient=self.is_lenient,
+                ordinary=self.ordinary,
+            )
+            self.verdicts.append(verdict)
+            yield verdict
+
+    @property
+    def is_lenient(self) -> bool:
+        """Whether a 4xx may mean that the endpoint does not know the call: no uuid is given that it knows, and it did
+        not acknowledge the probe, whose call it did not know either.
+        """
+        return not self.uuids and not is_acknowledgement(self.ordinary or 0)
+
+    def _writer(self, number: int) -> Writer:
+        return Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)
