@@ -154,7 +154,7 @@ class _Judging:
                 hint = self._case.hint if level is Level.WARNING or is_load or self._case.in_turn else _CLOSED
                 return self._finding(level, "closed the connection without an answer to", hint)
             case Trouble.GARBLED:
-                return self._finding(Level.ERROR, f"answered what is no HTTP ({detail}) to", self._case.hint)
+                return self._finding(Level.ERROR, "answered what is no HTTP to", self._case.hint)
             case Trouble.UNREACHABLE:
                 hint = "it could be reached before: it crashed, or takes too few connections at once (its backlog)"
                 return self._finding(Level.ERROR, f"took no connection ({detail}) for", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import time
 from collections.abc import Sequence
@@ -97,8 +98,8 @@ class _Exchanging:
                 trouble = Trouble.UNFINISHED if self._response else Trouble.NO_ANSWER
         except aiohttp.ClientConnectorError as error:
             trouble, detail = Trouble.UNREACHABLE, printable(error)
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
-            trouble, detail = Trouble.GARBLED, printable(error.message if hasattr(error, "message") else error)
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
+            trouble = Trouble.GARBLED  # the error's text would show what came, which may be secret
         except (aiohttp.ClientError, OSError) as error:
             trouble, detail = Trouble.CLOSED, type(error).__name__
         except ValueError as error:  # what aiohttp will not send; its text can have the URL in it
@@ -110,7 +111,7 @@ class _Exchanging:
         async with self._session.request(
             request.method,
             request.url,
-            data=request.body or None,
+            data=io.BytesIO(request.body) if request.body else None,  # of a large bytes object aiohttp warns
             headers=request.headers,
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
