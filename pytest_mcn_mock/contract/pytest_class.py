@@ -18,7 +18,7 @@ from pytest_mcn_mock.contract.messages import Writer
 from pytest_mcn_mock.contract.reports import fails, lines
 from pytest_mcn_mock.contract.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.domain.draws import seed_from_name
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import UsageError, nearest
 
 
 class WebhookContract:
@@ -49,11 +49,17 @@ class WebhookContract:
         """Make a test of each case of the webhook's form."""
         if metafunc.function is not getattr(metafunc.cls, "test_webhook", None):
             return
-        cases = [case for case in choose(form_of(self.method, self.data_type)) if not case.optional]
+        try:
+            form = form_of(self.method, self.data_type)
+        except UsageError as error:
+            pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
+        cases = [case for case in choose(form) if not case.optional]
         names = [case.name for case in cases]
         for name in self.skip:
             if name not in names:
-                raise UsageError(f"skip: no case is called {name!r}")
+                pytest.fail(
+                    f"{type(self).__name__}: skip: no case is called {name!r}; {nearest(name, names)}", pytrace=False
+                )
         marked = [
             pytest.param(
                 case, id=case.name, marks=[pytest.mark.skip(self.skip[case.name])] if case.name in self.skip else []
@@ -117,7 +123,7 @@ class WebhookContract:
                 timeout_s=self.timeout_s,
             )
         except UsageError as error:
-            pytest.fail(str(error), pytrace=False)
+            pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
         writer = Writer(webhook, seed=seed_from_name(request.node.nodeid), now=time.time())
         rounds = case.write(writer)
         self.before(case, tuple(writer.known))

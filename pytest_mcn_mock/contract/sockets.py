@@ -30,13 +30,14 @@ class SocketTransport:
 
     def __init__(self, *, is_checked: bool = True, cafile: Path | None = None) -> None:
         self._loop = BackgroundLoop()
-        try:
-            self._tls = ssl.create_default_context(cafile=cafile)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"{cafile} holds no certificates: {error.strerror or error}") from error
+        self._tls: ssl.SSLContext | bool = True  # aiohttp has one that it keeps; making one takes long
         if not is_checked:
-            self._tls.check_hostname = False
-            self._tls.verify_mode = ssl.CERT_NONE
+            self._tls = False
+        elif cafile is not None:
+            try:
+                self._tls = ssl.create_default_context(cafile=cafile)
+            except (OSError, ssl.SSLError) as error:
+                raise UsageError(f"{cafile} holds no certificates: {error.strerror or error}") from error
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
         """Implements ``contract.exchanges.Transport``."""
