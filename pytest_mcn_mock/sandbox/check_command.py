@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, BinaryIO, Final
 
 import click
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -239,7 +239,7 @@ def _say(console: Console, text: str = "", style: str = "") -> None:
 
 def _explain(console: Console, text: str) -> None:
     """The same, set in."""
-    console.print(Padding(Text(text), (0, 0, 0, 2)))
+    _say(console, fill(text, console.width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _number(number: int, word: str) -> str:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from contract.faulty import FAULTS, Answer, Fault, Request, acting, served, sound
 from support import MCN_MOCK
 
+from pytest_mcn_mock import WebhookContract
 from pytest_mcn_mock.contract.catalogue import CASES
 from pytest_mcn_mock.sandbox.commands import mcn_mock
 
@@ -276,6 +277,15 @@ def test_the_cases_are_listed_and_chosen_by_pattern(sound_url: str) -> None:
     assert all(re.search(rf"^{case.name} ", told, re.MULTILINE) for case in CASES)
     _, found = results(sound_url, "--only", "cause_1", "--only", "without_*")
     assert list(found) == ["cause_1", "without_final_status", "without_q931_status", "without_uuid"]
+
+
+def test_every_case_and_every_member_of_the_class_is_documented() -> None:
+    page = (ROOT / "docs/how-to/check-webhook.md").read_text(encoding="utf-8")
+    names = {re.sub(r"^cause_\d+$", "cause_*", case.name) for case in CASES}
+    assert [name for name in names if f"`{name}`" not in page] == []
+    reference = (ROOT / "docs/reference/fixtures.md").read_text(encoding="utf-8").split("## `WebhookContract`")[1]
+    members = [name for name in vars(WebhookContract) if not name.startswith("_")]
+    assert [name for name in members if not re.search(rf"\| `{name}[`(]", reference)] == []
 
 
 def test_every_case_says_what_is_sound_why_and_how_to_mend_it() -> None:
