@@ -16,6 +16,7 @@ from pytest_mcn_mock.contract.exchanges import Exchange, Transport
 from pytest_mcn_mock.contract.judge import judge
 from pytest_mcn_mock.contract.messages import Writer
 from pytest_mcn_mock.contract.reports import fails, lines
+from pytest_mcn_mock.contract.run import deliver
 from pytest_mcn_mock.contract.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -127,11 +128,7 @@ class WebhookContract:
         writer = Writer(webhook, seed=seed_from_name(request.node.nodeid), now=time.time())
         rounds = case.write(writer)
         self.before(case, tuple(writer.known))
-        exchanges = [
-            exchange
-            for messages in rounds
-            for exchange in transport.deliver(messages, self.timeout_s, in_turn=case.in_turn)
-        ]
+        exchanges = deliver(case, rounds, transport, self.timeout_s)
         verdict = judge(case, exchanges, timeout_s=self.timeout_s, is_lenient=True)
         told = "\n".join(lines(verdict))
         if fails(verdict, strict=self.strict):

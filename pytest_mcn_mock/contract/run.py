@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_mcn_mock.contract.cases import Case
+from pytest_mcn_mock.contract.cases import Case, Rounds
 from pytest_mcn_mock.contract.catalogue import ORDINARY
 from pytest_mcn_mock.contract.exchanges import Exchange, Transport, Trouble
 from pytest_mcn_mock.contract.judge import Verdict, judge
@@ -14,9 +14,8 @@ from pytest_mcn_mock.contract.webhook import Webhook
 from pytest_mcn_mock.domain.deliveries import is_acknowledgement
 
 
-def deliver(case: Case, writer: Writer, transport: Transport, timeout_s: float) -> list[Exchange]:
-    """Send what the case sends, round after round; the exchanges in the order of its messages."""
-    rounds = case.write(writer)
+def deliver(case: Case, rounds: Rounds, transport: Transport, timeout_s: float) -> list[Exchange]:
+    """Send what the case has written, round after round; the exchanges in the order of its messages."""
     return [
         exchange for messages in rounds for exchange in transport.deliver(messages, timeout_s, in_turn=case.in_turn)
     ]
@@ -40,7 +39,7 @@ class Run:
 
     def probe(self) -> str | None:
         """Send one ordinary record; why the endpoint cannot be reached, or None where it can."""
-        (exchange,) = deliver(ORDINARY, self._writer(0), self.transport, self.webhook.timeout_s)
+        (exchange,) = self._deliver(ORDINARY, 0)
         if exchange.trouble is Trouble.UNREACHABLE:
             return exchange.detail
         self.ordinary = exchange.status if exchange.trouble is None else None
@@ -49,10 +48,9 @@ class Run:
     def each(self, cases: Sequence[Case]) -> Iterator[Verdict]:
         """The verdict on each case, as soon as it is there; ``verdicts`` keeps them."""
         for number, case in enumerate(cases, 1):
-            exchanges = deliver(case, self._writer(number), self.transport, self.webhook.timeout_s)
             verdict = judge(
                 case,
-                exchanges,
+                self._deliver(case, number),
                 timeout_s=self.webhook.timeout_s,
                 is_lenient=self.is_lenient,
                 ordinary=self.ordinary,
@@ -67,5 +65,6 @@ class Run:
         """
         return not self.uuids and not is_acknowledgement(self.ordinary or 0)
 
-    def _writer(self, number: int) -> Writer:
-        return Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)
+    def _deliver(self, case: Case, number: int) -> list[Exchange]:
+        writer = Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)
+        return deliver(case, case.write(writer), self.transport, self.webhook.timeout_s)

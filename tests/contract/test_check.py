@@ -186,8 +186,7 @@ def test_what_was_sent_is_what_the_case_says() -> None:
             broken.body.decode()
         assert len(sent("large_body")[0].body) > 2**20
         (nested,) = sent("deeply_nested")
-        with pytest.raises(RecursionError):
-            json.loads(nested.body)
+        assert (nested.body.count(b"["), nested.body.count(b"]")) == (50_000, 50_000)
         assert "Content-Type" not in sent("no_content_type")[0].headers
         assert [request.method for request in sent("other_methods")] == ["HEAD", "OPTIONS", "PUT"]
         one, *others = (request.body for request in sent("duplicate_at_once"))
