@@ -17,6 +17,9 @@ CASES: Final[tuple[Case, ...]] = (*RECORDS, *MISTAKES)
 ORDINARY: Final[Case] = RECORDS[0]
 """The record that every login ends with: an endpoint that fails on it fails on everything."""
 
+SPOILT: Final[Case] = next(case for case in MISTAKES if case.name == "cut_off")
+"""What an endpoint that is there refuses in another way than a call that it does not know."""
+
 
 def choose(form: Form, patterns: Sequence[str] = ()) -> list[Case]:
     """The cases that make sense in a form, whose name fits one of the patterns (``cause_*``) if there are any.

@@ -16,7 +16,7 @@ from pytest_mcn_mock.contract.exchanges import Exchange, Transport
 from pytest_mcn_mock.contract.judge import judge
 from pytest_mcn_mock.contract.messages import Writer
 from pytest_mcn_mock.contract.reports import fails, lines
-from pytest_mcn_mock.contract.run import deliver
+from pytest_mcn_mock.contract.run import deliver, is_served
 from pytest_mcn_mock.contract.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -129,7 +129,8 @@ class WebhookContract:
         rounds = case.write(writer)
         self.before(case, tuple(writer.known))
         exchanges = deliver(case, rounds, transport, self.timeout_s)
-        verdict = judge(case, exchanges, timeout_s=self.timeout_s, is_lenient=True)
+        is_lenient = is_served(webhook, transport, {exchange.status for exchange in exchanges})
+        verdict = judge(case, exchanges, timeout_s=self.timeout_s, is_lenient=is_lenient)
         told = "\n".join(lines(verdict))
         if fails(verdict, strict=self.strict):
             pytest.fail(told, pytrace=False)

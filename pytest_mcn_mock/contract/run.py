@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_mcn_mock.contract.cases import Case, Rounds
-from pytest_mcn_mock.contract.catalogue import ORDINARY
+from pytest_mcn_mock.contract.catalogue import ORDINARY, SPOILT
 from pytest_mcn_mock.contract.exchanges import Exchange, Transport, Trouble
 from pytest_mcn_mock.contract.judge import Verdict, judge
 from pytest_mcn_mock.contract.messages import Writer
-from pytest_mcn_mock.contract.webhook import Webhook
+from pytest_mcn_mock.contract.webhook import Form, Webhook
 from pytest_mcn_mock.domain.deliveries import is_acknowledgement
 
 
@@ -19,6 +19,18 @@ def deliver(case: Case, rounds: Rounds, transport: Transport, timeout_s: float) 
     return [
         exchange for messages in rounds for exchange in transport.deliver(messages, timeout_s, in_turn=case.in_turn)
     ]
+
+
+def is_served(webhook: Webhook, transport: Transport, statuses: Collection[int | None]) -> bool:
+    """Whether anything is served under the URL, as far as can be told: not where ordinary records and one that is cut
+    off all get a 404. ``statuses`` are those of ordinary records.
+    """
+    if webhook.form is not Form.JSON or set(statuses) != {404}:
+        return True
+    writer = Writer(webhook, seed=0, now=0)
+    return any(
+        exchange.status != 404 for exchange in deliver(SPOILT, SPOILT.write(writer), transport, webhook.timeout_s)
+    )
 
 
 @dataclass(slots=True)
@@ -36,6 +48,7 @@ class Run:
     verdicts: list[Verdict] = field(default_factory=list)
     ordinary: int | None = None
     """The status that the probe got; None where there was none."""
+    is_served: bool = True
 
     def probe(self) -> str | None:
         """Send one ordinary record; why the endpoint cannot be reached, or None where it can."""
@@ -43,6 +56,7 @@ class Run:
         if exchange.trouble is Trouble.UNREACHABLE:
             return exchange.detail
         self.ordinary = exchange.status if exchange.trouble is None else None
+        self.is_served = is_served(self.webhook, self.transport, {self.ordinary})
         return None
 
     def each(self, cases: Sequence[Case]) -> Iterator[Verdict]:
@@ -61,9 +75,9 @@ class Run:
     @property
     def is_lenient(self) -> bool:
         """Whether a 4xx may mean that the endpoint does not know the call: no uuid is given that it knows, and it did
-        not acknowledge the probe, whose call it did not know either.
+        not acknowledge the probe, whose call it did not know either. Where nothing seems to be served it does not.
         """
-        return not self.uuids and not is_acknowledgement(self.ordinary or 0)
+        return self.is_served and not self.uuids and not is_acknowledgement(self.ordinary or 0)
 
     def _deliver(self, case: Case, number: int) -> list[Exchange]:
         writer = Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)

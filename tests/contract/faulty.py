@@ -298,6 +298,10 @@ def knows_no_call() -> Endpoint:
     return acting(lambda _: Answer(404))
 
 
+def is_elsewhere() -> Endpoint:
+    return lambda request, handler: Answer(404)
+
+
 def always_fails() -> Endpoint:
     return lambda request, handler: Answer(500)
 
@@ -466,6 +470,13 @@ FAULTS: dict[str, Fault] = {
         "answered 404 to an ordinary record",
         "at last disables the webhook",
         level="warning",
+        is_all=False,
+    ),
+    "is served under another path": Fault(
+        is_elsewhere,
+        ("answered", "busy"),
+        "answered 404 to an ordinary record",
+        "nothing is served under the path of this URL",
         is_all=False,
     ),
     "fails on everything": Fault(

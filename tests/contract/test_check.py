@@ -121,6 +121,7 @@ def test_a_4xx_to_an_unknown_call_is_judged_by_what_the_endpoint_can_know() -> N
         assert done.exit_code == 0
         assert "a 400, 404, 409, 410 or 422 is a warning" in " ".join(done.stdout.split())
         assert check(url, "--strict").exit_code == 1
+        assert check(url, "--uuid", "000000000000_117793", "--only", "busy").exit_code == 1
         status, found = results(url, "--uuid", KNOWN)
         warned = [name for name, result in found.items() if result["findings"]]
         assert (status, warned) == (0, ["early", "unknown_uuid", "foreign_account"])

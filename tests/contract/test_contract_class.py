@@ -231,6 +231,12 @@ def test_a_call_that_is_not_known_is_a_warning_unless_the_class_is_strict(pytest
     run(pytester, strict, "-k", "busy or unknown_uuid", app=app).assert_outcomes(passed=1, failed=1)
 
 
+def test_a_path_that_nothing_is_served_under_is_a_fault(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SOUND.replace("/webhooks/mcn", "/webhook"), "-k", "busy")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*nothing is served under the path*"])
+
+
 def test_the_webhook_is_a_url(pytester: pytest.Pytester) -> None:
     with served(sound) as url:
         result = run(pytester, SOUND.replace('self.app, "/webhooks/mcn"', repr(url)))
