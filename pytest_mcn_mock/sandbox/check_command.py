@@ -79,6 +79,9 @@ _STYLES: Final = {None: "green", Level.WARNING: "yellow", Level.ERROR: "bold red
 @click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
 def check(url: str | None, **options: Any) -> None:
     """Check a webhook: send it what the operator may send, and say what is wrong and how to mend it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # the hints are not all ASCII, and a terminal may be
     try:
         status = _check(url, **options)
     except UsageError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -277,6 +278,15 @@ def test_the_cases_are_listed_and_chosen_by_pattern(sound_url: str) -> None:
     assert all(re.search(rf"^{case.name} ", told, re.MULTILINE) for case in CASES)
     _, found = results(sound_url, "--only", "cause_1", "--only", "without_*")
     assert list(found) == ["cause_1", "without_final_status", "without_q931_status", "without_uuid"]
+
+
+def test_an_output_that_lacks_a_character_is_no_failure() -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with served(acting(lambda cdr: Answer(500) if cdr["q931_status"] == 17 else None)) as url:
+        command = [MCN_MOCK, "check", url, "--only", "busy"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=ascii_only)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert r"\xab" in done.stdout
 
 
 def test_every_case_and_every_member_of_the_class_is_documented() -> None:

@@ -98,7 +98,7 @@ def test_every_route_and_refusal_is_in_the_reference() -> None:
 def test_every_command_and_option_is_in_the_reference() -> None:
     text = page("cli.md")
     for name, command in mcn_mock.commands.items():
-        assert f"## `mcn-mock {name}" in text
+        assert f"## `mcn-mock {name}`" in text
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert f"| `{parameter.opts[0]}` |" in text
