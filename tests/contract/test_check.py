@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -106,6 +108,19 @@ def test_the_table_tells_every_case_and_how_to_mend_what_is_wrong() -> None:
         "error in unknown_fields: answered 500 to a record with additional fields\n  to mend it: ignore" in done.stdout
     )
     assert lines[-1] == f"{url}: {len(CASES)} cases, 4 errors, 0 warnings"
+
+
+def test_a_terminal_sees_how_far_it_is(sound_url: str) -> None:
+    terminal, end = pty.openpty()
+    command = [MCN_MOCK, "check", sound_url, "--only", "busy", "--only", "answered", "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, text=True, check=False, timeout=120)
+    os.close(end)
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as screen, suppress(OSError):  # which is how a terminal ends
+        while chunk := screen.read(4096):
+            shown += chunk
+    assert b"2/2" in shown
+    assert (done.returncode, json.loads(done.stdout)["cases"]) == (0, 2)
 
 
 def test_what_has_one_cause_is_told_once() -> None:
