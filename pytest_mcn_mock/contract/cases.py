@@ -42,8 +42,9 @@ class Case:
     ``sends`` is what is sent, to go on after "answered 500 to". ``why`` is the reason that it may arrive, and
     ``source`` where that is written. ``hint`` says how to mend an endpoint that fails. ``forms`` are those that it
     makes sense in. What an ``optional`` case finds is a warning. ``is_repeat`` says that every message is the same
-    record, so that the answers have to agree; ``in_turn``, that a round goes one by one over one kept connection.
-    ``tolerated`` are statuses that are sound here although they would not be elsewhere.
+    record, so that the answers have to agree; ``is_crowd``, that all of them are under way at once; ``in_turn``, that a
+    round goes one by one over one kept connection; ``may_close``, that no answer at all is a warning. ``tolerated`` are
+    statuses that are sound here although they would not be elsewhere.
     """
 
     name: str
@@ -56,7 +57,9 @@ class Case:
     forms: frozenset[Form] = EVERY_FORM
     optional: bool = False
     is_repeat: bool = False
+    is_crowd: bool = False
     in_turn: bool = False
+    may_close: bool = False
     tolerated: frozenset[int] = frozenset()
 
     @property

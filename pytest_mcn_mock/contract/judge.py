@@ -96,15 +96,15 @@ def judge(
     """The verdict on a case.
 
     ``is_lenient`` says that the endpoint may not know the calls, so that a 4xx is a warning. ``ordinary`` is the status
-    that it gave to an ordinary record, None where that is not known: an endpoint that fails on everything is not told
-    to mend each case.
+    that it gave to an ordinary record, None where that is not known or this is one: an endpoint that fails on
+    everything is not told to mend each case.
     """
     judging = _Judging(case, timeout_s, is_lenient, fails_anyway=(ordinary or 0) >= 500)
-    was_acknowledged = False
+    acknowledged = [exchange.trouble is None and is_acknowledgement(exchange.status or 0) for exchange in exchanges]
     found: Counter[Finding] = Counter()
-    for exchange in exchanges:
-        found.update(judging.findings(exchange, was_acknowledged=case.is_repeat and was_acknowledged))
-        was_acknowledged |= exchange.trouble is None and is_acknowledgement(exchange.status or 0)
+    for n, exchange in enumerate(exchanges):
+        others = acknowledged if case.is_crowd else acknowledged[:n]  # in a crowd there is no first
+        found.update(judging.findings(exchange, was_acknowledged=case.is_repeat and any(others)))
     return Verdict(case, tuple(exchanges), tuple(found.items()))
 
 
@@ -132,26 +132,25 @@ class _Judging:
         return Finding(Level.WARNING if self._case.optional else level, what, hint)
 
     def _crashed(self, what: str) -> Finding:
-        if self._fails_anyway and self._case.name != "answered":
+        if self._fails_anyway:
             return self._finding(Level.ERROR, what, "it fails on an ordinary record too: mend that first")
         return self._finding(Level.ERROR, what, self._case.hint)
 
     def _trouble(self, trouble: Trouble, detail: str) -> Finding:
         within = f"within {self._timeout_s:g} s"
-        is_load = self._case.name.endswith("_at_once")
         match trouble:
             case Trouble.RAISED:
                 return self._crashed(f"raised {detail} on")
             case Trouble.NO_ANSWER:
-                hint = f"{self._case.hint}; {_LATE}" if is_load else _LATE
+                hint = f"{self._case.hint}; {_LATE}" if self._case.is_crowd else _LATE
                 return self._finding(Level.ERROR, f"gave no answer {within} to", hint)
             case Trouble.UNFINISHED:
                 hint = "send no body, or all of it at once: the operator waits for its end. " + _LATE
                 return self._finding(Level.ERROR, f"began an answer and did not end it {within}, to", hint)
             case Trouble.CLOSED:
-                # RFC 9110, 15.5.14: a server may close the connection on a body that it finds too large.
-                level = Level.WARNING if self._case.name == "large_body" else Level.ERROR
-                hint = self._case.hint if level is Level.WARNING or is_load or self._case.in_turn else _CLOSED
+                case = self._case
+                level = Level.WARNING if case.may_close else Level.ERROR
+                hint = case.hint if case.may_close or case.is_crowd or case.in_turn else _CLOSED
                 return self._finding(level, "closed the connection without an answer to", hint)
             case Trouble.GARBLED:
                 return self._finding(Level.ERROR, "answered what is no HTTP to", self._case.hint)
@@ -176,7 +175,7 @@ class _Judging:
         if case.expect is Expect.ANSWERED:
             return
         if was_acknowledged and status in NOT_KNOWN:
-            yield self._finding(Level.ERROR, f"acknowledged it first, and then answered {status} to", case.hint)
+            yield self._finding(Level.ERROR, f"acknowledged it once, and then answered {status} to", case.hint)
         elif self._is_lenient and (status in NOT_KNOWN or (status == 403 and case.expect is Expect.UNKNOWN)):
             yield self._finding(Level.WARNING, f"answered {status} to", _UNKNOWN)
         else:

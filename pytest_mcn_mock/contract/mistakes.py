@@ -186,13 +186,16 @@ BODIES: Final = (
         ),
         optional=True,  # most frameworks answer 500, and nobody but themselves sees it
     ),
-    _mistake(
-        "large_body",
-        "a body of 1 MB",
-        _body(lambda writer: encoded(writer.plain(note="x" * MIB))),
-        "limit the body's length in the server or the framework (MAX_CONTENT_LENGTH, client_max_body_size), which "
-        "answers 413",
-        source="RFC 9110, 15.5.14",
+    replace(
+        _mistake(
+            "large_body",
+            "a body of 1 MB",
+            _body(lambda writer: encoded(writer.plain(note="x" * MIB))),
+            "limit the body's length in the server or the framework (MAX_CONTENT_LENGTH, client_max_body_size), which "
+            "answers 413",
+            source="RFC 9110, 15.5.14",
+        ),
+        may_close=True,  # RFC 9110, 15.5.14: a server may close the connection on it
     ),
     _mistake(
         "wrong_content_type",

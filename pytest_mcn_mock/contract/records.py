@@ -170,6 +170,7 @@ ORDERS: Final = (
         hint=f"{_REPEAT_HINT}; looking first is not enough here, the database has to decide",
         write=_duplicate_at_once,
         is_repeat=True,
+        is_crowd=True,
     ),
     Case(
         name="reordered",
@@ -236,6 +237,7 @@ LOADS: Final = (
         hint="give the server more workers and the database a pool with a wait, hold no lock while the record is "
         "worked on, and leave slow work to a queue",
         write=_calls(AT_ONCE),
+        is_crowd=True,
     ),
 )
 VARIANTS: Final = (

@@ -67,7 +67,7 @@ class Run:
                 self._deliver(case, number),
                 timeout_s=self.webhook.timeout_s,
                 is_lenient=self.is_lenient,
-                ordinary=self.ordinary,
+                ordinary=None if case is ORDINARY else self.ordinary,
             )
             self.verdicts.append(verdict)
             yield verdict

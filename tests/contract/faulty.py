@@ -324,7 +324,7 @@ FAULTS: dict[str, Fault] = {
     "409 to a repeat": Fault(
         conflict,
         ("duplicate", "duplicate_at_once", "contradicted", "early"),
-        r"acknowledged it first, and then answered 409 to a record that is sent three times \(2 of 3\)",
+        r"acknowledged it once, and then answered 409 to a record that is sent three times \(2 of 3\)",
         r"let the second one change nothing and answer 2xx",
     ),
     "fails on unknown fields": Fault(
@@ -356,9 +356,9 @@ FAULTS: dict[str, Fault] = {
     "hangs": Fault(
         hangs,
         ("cause_27",),
-        r"gave no answer within 0\.5 s to a record with q931_status 27",
+        r"gave no answer within 1 s to a record with q931_status 27",
         "acknowledge first and work afterwards",
-        ("--only", "cause_27", "--timeout", "0.5"),
+        ("--only", "cause_27", "--timeout", "1"),
     ),
     "redirects to a login": Fault(
         redirects,
@@ -420,9 +420,9 @@ FAULTS: dict[str, Fault] = {
     "ends no answer": Fault(
         drips,
         ("busy",),
-        r"began an answer and did not end it within 0\.5 s, to a record of a busy number",
+        r"began an answer and did not end it within 1 s, to a record of a busy number",
         "send no body, or all of it at once",
-        ("--only", "busy", "--timeout", "0.5"),
+        ("--only", "busy", "--timeout", "1"),
     ),
     "is no HTTP server": Fault(
         talks_nonsense, ("answered",), "answered what is no HTTP", ".", ("--only", "answered"), is_all=False
@@ -480,7 +480,7 @@ FAULTS: dict[str, Fault] = {
         is_all=False,
     ),
     "fails on everything": Fault(
-        always_fails, ("busy",), "answered 500 to a record of a busy", "mend that first", is_all=False
+        always_fails, ("busy", "answered"), "answered 500 to a record of a busy", "mend that first", is_all=False
     ),
 }
 """Every faulty endpoint, by what is wrong with it."""
