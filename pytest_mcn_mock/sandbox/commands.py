@@ -30,6 +30,7 @@ _MODULES: Final = {
     "advance": "commands_actions",
     "call": "commands_actions",
     "calls": "commands_calls",
+    "check": "check_command",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
     "resend": "commands_actions",

@@ -3,8 +3,9 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block after
-it is a part of what pytest printed, but for ports and times.
+on, and ``flask --app`` an application, which stands for the one at port 8000. A JSON block is the form of what the last
+command printed. ``# test_failing.py`` has to fail, and a text block after it is a part of what pytest printed, but for
+ports and times.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import MCN_MOCK, running_sandbox
+from support import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -32,6 +33,7 @@ PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
 _NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv")
 DEFAULT_PORT = "8643"
+APPLICATION = "http://127.0.0.1:8000"
 _OPTIONS = ("-q", "-p", "no:randomly", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
@@ -76,8 +78,12 @@ def _bash(example: Example) -> None:
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
             namespace["port"] = sandbox.url.rpartition(":")[2]
             continue
+        if command.startswith("flask --app "):
+            application = running_application(*command.split()[:4], cwd=namespace["pytester"].path)
+            namespace["application"] = namespace["stack"].enter_context(application)
+            continue
         done = subprocess.run(
-            ["bash", "-c", command.replace(DEFAULT_PORT, namespace["port"])],
+            ["bash", "-c", _on_their_ports(command, namespace)],
             capture_output=True,
             text=True,
             check=True,
@@ -91,6 +97,11 @@ def _environment(port: str) -> dict[str, str]:
     """That of a shell in which ``mcn-mock`` is the installed one and finds the page's sandbox."""
     path = os.pathsep.join([str(Path(MCN_MOCK).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "MCN_MOCK_URL": f"http://127.0.0.1:{port}"}
+
+
+def _on_their_ports(command: str, namespace: dict[str, Any]) -> str:
+    """The command with the ports that the page's sandbox and application really have."""
+    return command.replace(DEFAULT_PORT, namespace["port"]).replace(APPLICATION, namespace["application"])
 
 
 def _json(example: Example) -> None:
@@ -131,7 +142,9 @@ PARSERS = [
 def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> None:
     document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
     with ExitStack() as stack:
-        document.namespace.update(pytester=pytester, preamble="", port=DEFAULT_PORT, printed="", stack=stack)
+        document.namespace.update(
+            pytester=pytester, preamble="", port=DEFAULT_PORT, application=APPLICATION, printed="", stack=stack
+        )
         for example in document.examples():
             try:
                 example.evaluate()
