@@ -12,6 +12,7 @@ import click
 
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.sandbox import config as configuration
+from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.sandbox.server import serve as run
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -36,7 +37,8 @@ def mcn_mock() -> None:
     show_default=True,
     help="What is logged, to standard error.",
 )
-def serve(host: str | None, port: int | None, config: Path | None, log_level: str) -> None:
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+def serve(host: str | None, port: int | None, config: Path | None, log_level: str, *, demo: bool) -> None:
     """Run the sandbox server until it is interrupted."""
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -46,6 +48,7 @@ def serve(host: str | None, port: int | None, config: Path | None, log_level: st
         run(
             replace(chosen, host=chosen.host if host is None else host, port=chosen.port if port is None else port),
             click.echo,
+            Demo() if demo else None,
         )
     except ConfigError as error:
         click.echo(str(error), err=True)

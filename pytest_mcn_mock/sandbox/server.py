@@ -17,6 +17,7 @@ from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.sandbox.config import Config
+from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.asgi import AsgiAdapter
 
@@ -26,18 +27,21 @@ STOP_S = 10.0
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it.
+def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it, ``demo`` fills a day in.
 
     ConfigError where the address cannot be listened on.
     """
-    asyncio.run(_serve(config, say))
+    asyncio.run(_serve(config, say, demo))
 
 
-async def _serve(config: Config, say: Callable[[str], None]) -> None:
-    exchange = compose(config.settings, lambda job: job())
+async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
+    clock, make_sender = (demo.clock, demo.make_sender) if demo else (None, None)
+    exchange = compose(config.settings, lambda job: job(), clock=clock, make_sender=make_sender)
     for account in config.accounts:
         account.open(exchange.operator)
+    if demo:
+        await demo.fill(exchange)
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
