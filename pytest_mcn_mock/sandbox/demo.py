@@ -81,13 +81,18 @@ class DemoClock:
         self._machine = SystemClock()
         self._start = self._machine.now(None) - DAY_S
         self._passed: dict[str | None, float] = {}
-        self.is_past = True
+        self.is_shared = False
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the day is still passing."""
+        return not self.is_shared
 
     def now(self, account_id: str | None) -> float:
         """Seconds since the epoch, for the account."""
         return self._start + self._passed.get(account_id, 0.0) if self.is_past else self._machine.now(account_id)
 
-    def move(self, account_id: str, seconds: float) -> None:
+    def move(self, account_id: str | None, seconds: float) -> None:
         """Put the time forward: the account's while the day passes, and every account's afterwards."""
         if self.is_past:
             self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
@@ -105,7 +110,7 @@ class DemoClock:
 
     def hand_over(self) -> None:
         """The day is over: from now on the time is the machine's, for every account."""
-        self.is_past = False
+        self.is_shared = True
 
 
 class StandIn:
@@ -177,7 +182,7 @@ class Demo:
             self._answers.extend(self._statuses(one.client, offset))
             status = await self._send(exchange, self._request(one))
             refused[one.account_id] = refused[one.account_id] + 1 if status == 402 else 0
-            await exchange.dispatcher.advance(one.account_id, SETTLED_S)
+            await exchange.dispatcher.advance_account(one.account_id, SETTLED_S)
             self._answers.clear()
         await self._leave_ringing(exchange, opened[0])
         await exchange.dispatcher.close()  # which drops the stand-in
@@ -242,10 +247,9 @@ class Demo:
     async def _leave_ringing(self, exchange: Exchange, one: _Opened) -> None:
         """A call that somebody is to complete by hand, placed a minute ago."""
         self.clock.pass_day(one.account_id, DAY_S - 60)
-        accounts = exchange.operator.accounts
-        accounts.top_up(one.account_id, one.client.top_up)
-        accounts.hold_cdrs(one.account_id)
+        exchange.operator.accounts.top_up(one.account_id, one.client.top_up)
+        exchange.operator.settings.hold_cdrs(one.account_id)
         query = urlencode({"login_did": self._fake.mcn_login_did(), "code": self._fake.mcn_code()}).encode()
         path = f"{BASE_PATH}/account/{one.account_id}/flash_call"
         await self._send(exchange, Request("POST", path, query, {"authorization": f"Bearer {one.token}"}))
-        accounts.hold_cdrs(one.account_id, held=False)
+        exchange.operator.settings.hold_cdrs(one.account_id, held=False)

@@ -16,6 +16,7 @@ from granian.server.embed import Server
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
 from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.web.application import BASE_PATH
@@ -36,10 +37,13 @@ def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) 
 
 
 async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
+    def open_accounts(operator: Operator) -> None:
+        for account in config.accounts:
+            account.open(operator)
+
     clock, make_sender = (demo.clock, demo.make_sender) if demo else (None, None)
-    exchange = compose(config.settings, lambda job: job(), clock=clock, make_sender=make_sender)
-    for account in config.accounts:
-        account.open(exchange.operator)
+    exchange = compose(config.settings, lambda job: job(), clock=clock, restore=open_accounts, make_sender=make_sender)
+    open_accounts(exchange.operator)
     if demo:
         await demo.fill(exchange)
 
@@ -69,6 +73,7 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    exchange.feed.close()
     server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
     await asyncio.wait((serving,), timeout=STOP_S)
     await exchange.dispatcher.drain(STOP_S)
