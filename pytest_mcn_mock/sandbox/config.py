@@ -74,7 +74,7 @@ def built_in() -> Config:
         balance="100.00",
         numbers=("79158888888",),
     )
-    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(), (account,))
+    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
 
 
 def load(path: Path) -> Config:
@@ -123,7 +123,12 @@ class _Reader:
         opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
-        settings = Settings(tariff, assumptions, server.get("journal_size", Settings().journal_size))
+        settings = Settings(
+            tariff,
+            assumptions,
+            server.get("journal_size", Settings().journal_size),
+            server.get("magic_numbers", True),
+        )
         return Config(
             server.get("host", DEFAULT_HOST),
             server.get("port", DEFAULT_PORT),
