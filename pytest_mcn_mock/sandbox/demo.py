@@ -8,9 +8,11 @@ that has just passed, and the sender, which answers by itself, so that nothing l
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
@@ -27,6 +29,8 @@ from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.faker_provider import McnProvider
+
+_log = logging.getLogger("mcn_mock")
 
 SEED: Final = 20220527
 DAY_S: Final = 86_400.0
@@ -120,7 +124,7 @@ class StandIn:
         self._answers = answers
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The answer that is next; SendError where it is none."""
+        """The answer that is next; SendError where it is naccount."""
         status = self._answers.popleft() if self._answers else 204
         if status == _NO_ANSWER:
             raise SendError(f"no answer within {timeout_s:g} s")
@@ -131,14 +135,19 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A client with the account that was opened for it."""
+class _Account:
+    """A client's account as it was drawn. ``offsets`` are when it sends its requests, in seconds of the day."""
 
     client: Client
-    account_id: str
-    token: str
+    id: str
+    company: str
     caller: str
+    seed: int
     offsets: Sequence[float]
+
+    @property
+    def token(self) -> str:
+        return f"demo-{self.id}"
 
 
 class Demo:
@@ -171,46 +180,67 @@ class Demo:
         return StandIn(self._answers) if self.clock.is_past else self._make_sender()
 
     async def fill(self, exchange: Exchange) -> None:
-        """Let the day pass, and hand over to the machine's time. One call is left ringing, no other CDR owed."""
-        opened = [self._open(client, exchange) for client in CLIENTS]
-        day = sorted(((offset, one) for one in opened for offset in one.offsets), key=lambda step: step[0])
-        refused = dict.fromkeys((one.account_id for one in opened), 0)
-        for offset, one in day:
-            self.clock.pass_day(one.account_id, offset)
-            if refused[one.account_id] == 3:
-                exchange.operator.accounts.top_up(one.account_id, one.client.top_up)
-            self._answers.extend(self._statuses(one.client, offset))
-            status = await self._send(exchange, self._request(one))
-            refused[one.account_id] = refused[one.account_id] + 1 if status == 402 else 0
-            await exchange.dispatcher.advance_account(one.account_id, SETTLED_S)
-            self._answers.clear()
-        await self._leave_ringing(exchange, opened[0])
-        await exchange.dispatcher.close()  # which drops the stand-in
-        self.clock.hand_over()
+        """Let the day pass, and hand over to the machine's time. One call is left ringing.
 
-    def _open(self, client: Client, exchange: Exchange) -> _Opened:
-        account_id, caller = self._fake.mcn_account_id(), self._fake.mcn_did()
-        company = {"client": str(self._names.company())}
-        account = exchange.operator.accounts.open(
-            seed=self._random.getrandbits(32),
-            balance=client.balance,
-            account_id=account_id,
-            token=f"demo-{account_id}",
-            numbers=[caller],
-            outcome_rules=RULES,
-            subscriptions=[make_subscription(WEBHOOK, method=client.method, body=client.body, constants=company)],
-        )
+        Where the accounts are there already, from an earlier start, nothing is added to them.
+        """
+        accounts = [self._draw(client) for client in CLIENTS]
+        if any(exchange.operator.accounts.is_taken(account.id) for account in accounts):
+            _log.warning("the demo's accounts are there already: nothing is filled in")
+        else:
+            for account in accounts:
+                self._open(exchange, account)
+            await self._pass_day(exchange, accounts)
+            await self._leave_ringing(exchange, accounts[0])
+            await exchange.dispatcher.close()  # which drops the stand-in
+        self.clock.hand_over()
+        exchange.operator.deliveries.dispatch(exchange.operator.deliveries.owed())
+
+    async def _pass_day(self, exchange: Exchange, accounts: Sequence[_Account]) -> None:
+        day = sorted(((offset, account) for account in accounts for offset in account.offsets), key=itemgetter(0))
+        refused = dict.fromkeys((account.id for account in accounts), 0)
+        for offset, account in day:
+            self.clock.pass_day(account.id, offset)
+            if refused[account.id] == 3:
+                exchange.operator.accounts.top_up(account.id, account.client.top_up)
+            self._answers.extend(self._statuses(account.client, offset))
+            status = await self._send(exchange, self._request(account))
+            refused[account.id] = refused[account.id] + 1 if status == 402 else 0
+            await exchange.dispatcher.advance_account(account.id, SETTLED_S)
+            self._answers.clear()
+
+    def _draw(self, client: Client) -> _Account:
         # The last slots are left free, so that the day ends before it is now.
         slots = self._random.sample(range(int(DAY_S) // SLOT_S - 4), client.calls)
-        offsets = [slot * SLOT_S + self._random.uniform(0, SLOT_S - SETTLED_S) for slot in slots]
-        return _Opened(client, account.id, account.token, caller, offsets)
+        return _Account(
+            client,
+            id=self._fake.mcn_account_id(),
+            company=str(self._names.company()),
+            caller=self._fake.mcn_did(),
+            seed=self._random.getrandbits(32),
+            offsets=[slot * SLOT_S + self._random.uniform(0, SLOT_S - SETTLED_S) for slot in slots],
+        )
 
-    def _request(self, one: _Opened) -> Request:
+    def _open(self, exchange: Exchange, account: _Account) -> None:
+        subscription = make_subscription(
+            WEBHOOK, method=account.client.method, body=account.client.body, constants={"client": account.company}
+        )
+        exchange.operator.accounts.open(
+            seed=account.seed,
+            balance=account.client.balance,
+            account_id=account.id,
+            token=account.token,
+            numbers=[account.caller],
+            outcome_rules=RULES,
+            subscriptions=[subscription],
+        )
+
+    def _request(self, account: _Account) -> Request:
         """What a client sends: mostly a call, rarely a mistake."""
         parameters = {"login_did": self._fake.mcn_login_did(self._random.choice(COUNTRIES))}
-        token, method = one.token, "flash_call"
-        if self._random.randrange(100) < one.client.for_2fa:
-            method, parameters["caller_did"] = "call_for_2fa", one.caller
+        token, method = account.token, "flash_call"
+        if self._random.randrange(100) < account.client.for_2fa:
+            method, parameters["caller_did"] = "call_for_2fa", account.caller
         elif self._random.randrange(2):
             parameters["code"] = self._fake.mcn_code()
         match self._random.randrange(100):
@@ -221,7 +251,7 @@ class Demo:
             case 2:
                 parameters["login_did"] = f"+{parameters['login_did']}"
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        path = f"{BASE_PATH}/account/{one.account_id}/{method}"
+        path = f"{BASE_PATH}/account/{account.id}/{method}"
         return Request("POST", path, urlencode(parameters).encode(), headers)
 
     def _statuses(self, client: Client, offset: float) -> Iterator[int]:
@@ -244,12 +274,12 @@ class Demo:
             response.after()
         return response.status
 
-    async def _leave_ringing(self, exchange: Exchange, one: _Opened) -> None:
+    async def _leave_ringing(self, exchange: Exchange, account: _Account) -> None:
         """A call that somebody is to complete by hand, placed a minute ago."""
-        self.clock.pass_day(one.account_id, DAY_S - 60)
-        exchange.operator.accounts.top_up(one.account_id, one.client.top_up)
-        exchange.operator.settings.hold_cdrs(one.account_id)
+        self.clock.pass_day(account.id, DAY_S - 60)
+        exchange.operator.accounts.top_up(account.id, account.client.top_up)
+        exchange.operator.settings.hold_cdrs(account.id)
         query = urlencode({"login_did": self._fake.mcn_login_did(), "code": self._fake.mcn_code()}).encode()
-        path = f"{BASE_PATH}/account/{one.account_id}/flash_call"
-        await self._send(exchange, Request("POST", path, query, {"authorization": f"Bearer {one.token}"}))
-        exchange.operator.settings.hold_cdrs(one.account_id, held=False)
+        path = f"{BASE_PATH}/account/{account.id}/flash_call"
+        await self._send(exchange, Request("POST", path, query, {"authorization": f"Bearer {account.token}"}))
+        exchange.operator.settings.hold_cdrs(account.id, held=False)

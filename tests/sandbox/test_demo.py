@@ -7,16 +7,18 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import pytest
 from support import Receiver, running_sandbox
 
+from pytest_mcn_mock import Assumptions
 from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.errors import RefusalCode
-from pytest_mcn_mock.sandbox.demo import CLIENTS, DAY_S, Demo
+from pytest_mcn_mock.sandbox.demo import CLIENTS, DAY_S, Demo, StandIn
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
@@ -91,6 +93,42 @@ def test_the_same_seed_gives_the_same_day_but_for_its_date(day: Exchange) -> Non
 
     assert told(filled()) == told(day)
     assert told(filled(seed=2)) != told(day)
+
+
+def test_what_is_to_be_tried_again_later_than_the_day_goes_on_by_the_real_sender() -> None:
+    sent: list[str] = []
+
+    class Real(StandIn):
+        async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+            sent.append(request.url)
+            return await super().send(request, timeout_s)
+
+    async def run() -> list[Delivery]:
+        demo = Demo(make_sender=lambda: Real(deque()))
+        settings = Settings(assumptions=Assumptions(retry_after_s=(50_000.0,)))
+        exchange = compose(settings, lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
+        await demo.fill(exchange)
+        assert len(exchange.operator.deliveries.owed()) > 1
+        assert sent == []
+        await asyncio.wrap_future(exchange.dispatcher.advance(50_000.0))
+        return list(exchange.operator.deliveries.owed())
+
+    assert [delivery.attempts for delivery in asyncio.run(run())] == [()]  # the call that is ringing
+    assert sent
+
+
+def test_accounts_that_are_there_already_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        demo = Demo(make_sender=no_sender)
+        exchange = compose(Settings(), lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
+        await demo.fill(exchange)
+        before = exchange.operator.calls.page(limit=1000)
+        await Demo(make_sender=no_sender).fill(exchange)
+        assert exchange.operator.calls.page(limit=1000) == before
+        assert abs(exchange.clock.now(None) - time.time()) < 60
+
+    asyncio.run(run())
+    assert "nothing is filled in" in caplog.text
 
 
 def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_path: Path) -> None:
