@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import phonenumbers
 import pytest
@@ -143,6 +144,12 @@ def test_an_argument_that_cannot_be_is_said(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         wrong(mcn)
+
+
+def test_every_method_and_country_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/faker.md").read_text(encoding="utf-8")
+    assert [name for name in vars(McnProvider) if name.startswith("mcn_") and f"| `{name}(" not in text] == []
+    assert [country for country in MOBILE if f"{country} " not in text] == []
 
 
 def test_nothing_but_the_provider_imports_faker() -> None:

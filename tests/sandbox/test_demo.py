@@ -11,6 +11,7 @@ from collections import Counter, deque
 from pathlib import Path
 
 import pytest
+import requests
 from support import Receiver, running_sandbox
 
 from pytest_mcn_mock import Assumptions
@@ -146,9 +147,11 @@ def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_p
                 assert re.search(
                     "[а-яё]", sandbox.admin(f"accounts/{account_id}")["webhooks"][0]["constants"]["client"]
                 )
-            uuid = sandbox.flash_call()["verification_call_uuid"]
             account_id = min(ids)
             assert sandbox.flash_call(account_id, f"demo-{account_id}")["account_id"] == account_id
+            requests.post(f"{sandbox.url}/__admin/reset", json={}, timeout=30).raise_for_status()
+            assert [account["id"] for account in sandbox.admin("accounts")["items"]] == [12345678]
+            uuid = sandbox.flash_call()["verification_call_uuid"]
             # What is still owed is tried at a stop.
             sandbox.stop()
         assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [uuid]
