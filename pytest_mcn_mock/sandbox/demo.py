@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from pytest_mcn_mock.clocks import SystemClock
@@ -156,7 +156,7 @@ class Demo:
     ConfigError where Faker is not installed.
     """
 
-    def __init__(self, seed: int = SEED, make_sender: Callable[[], Sender] = make_http_sender) -> None:
+    def __init__(self, seed: int = SEED, make_sender: Callable[..., Sender] = make_http_sender) -> None:
         try:
             from faker import Faker
 
@@ -175,9 +175,9 @@ class Demo:
         self._make_sender = make_sender
         self.clock = DemoClock()
 
-    def make_sender(self) -> Sender:
-        """A stand-in while the day passes, the real one afterwards."""
-        return StandIn(self._answers) if self.clock.is_past else self._make_sender()
+    def make_sender(self, *arguments: Any) -> Sender:
+        """A stand-in while the day passes, the real one, with these arguments, afterwards."""
+        return StandIn(self._answers) if self.clock.is_past else self._make_sender(*arguments)
 
     async def fill(self, exchange: Exchange) -> None:
         """Let the day pass, and hand over to the machine's time. One call is left ringing.
