@@ -108,6 +108,7 @@ def mcn_mock() -> None:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
 @click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
 def serve(
     host: str | None,
     port: int | None,
@@ -118,10 +119,12 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_self_signed: bool,
+    demo: bool,
 ) -> None:
     """Run the sandbox server until it is interrupted."""
     from pytest_mcn_mock.sandbox import config as configuration
     from pytest_mcn_mock.sandbox import logs
+    from pytest_mcn_mock.sandbox.demo import Demo
     from pytest_mcn_mock.sandbox.server import serve as run
     from pytest_mcn_mock.sandbox.tls import TlsChoice
 
@@ -134,7 +137,7 @@ def serve(
         admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
         tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
     )
-    run(chosen, click.echo)
+    run(chosen, click.echo, Demo() if demo else None)
     # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
     logging.shutdown()
     sys.stdout.flush()

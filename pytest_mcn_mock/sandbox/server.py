@@ -23,6 +23,7 @@ from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
+from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.sandbox.logs import LogObserver, redacted, without_secrets
 from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
 from pytest_mcn_mock.sandbox.tls import Tls, prepared
@@ -43,15 +44,15 @@ HEAD_BUFFER = 32_768
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it.
+def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it, ``demo`` fills a day in.
 
     ConfigError where the address cannot be listened on.
     """
-    asyncio.run(_serve(config, say))
+    asyncio.run(_serve(config, say, demo))
 
 
-async def _serve(config: Config, say: Callable[[str], None]) -> None:
+async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
     address = await _resolve(config.host)
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
@@ -62,7 +63,9 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     with prepared(config.tls, config.host) as tls:
-        exchange = _compose(config)
+        exchange = _compose(config, demo)
+        if demo is not None:
+            await demo.fill(exchange)
         serving, server, port = await _start(exchange, address, config.port, tls)
         if tls is not None:
             tls.forget_key()
@@ -83,14 +86,14 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
         loop.set_exception_handler(lambda _, __: None)
 
 
-def _compose(config: Config) -> Exchange:
+def _compose(config: Config, demo: Demo | None) -> Exchange:
     """A wired operator with its accounts, and with what watches it."""
 
     def open_accounts(operator: Operator) -> None:
         for account in config.accounts:
             account.open(operator)
 
-    clock = SystemClock()
+    clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
     metrics = Metrics(version("pytest-mcn-mock"), clock)
     exchange = compose(
@@ -101,6 +104,7 @@ def _compose(config: Config) -> Exchange:
         restore=open_accounts,
         guard=guard,
         render_metrics=metrics.render,
+        make_sender=None if demo is None else demo.make_sender,
     )
     metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_owed))
     open_accounts(exchange.operator)

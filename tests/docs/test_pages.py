@@ -3,9 +3,10 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on, and ``flask --app`` an application, which stands for the one at port 8000. A JSON block is the form of what the last
-command printed. ``# test_failing.py`` has to fail, and a text block after it is a part of what pytest printed, but for
-ports and times.
+on, and ``flask --app`` an application, which stands for the one at port 8000. A PHP or JavaScript block is the file
+that its first comment names; the page is skipped where the machine does not have the language. A JSON block is the form
+of what the last command printed. ``# test_failing.py`` has to fail, and a text block after it is a part of what pytest
+printed, but for ports and times.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +69,15 @@ def _toml(example: Example) -> None:
     path.write_text(code, encoding="utf-8")
     if named["name"] == "mcn-mock.toml":
         config.load(path)
+
+
+def _program(interpreter: str, example: Example) -> None:
+    if shutil.which(interpreter) is None:
+        pytest.skip(f"{interpreter} is missing, and the page has a program for it")
+    code, namespace = str(example.parsed), example.namespace
+    named = re.match(r"(?:<\?php\n)?// (?P<name>[\w.-]+)\n", code)
+    assert named, "the first comment of a program names its file"
+    (namespace["pytester"].path / named["name"]).write_text(code.replace(DEFAULT_PORT, namespace["port"]))
 
 
 def _bash(example: Example) -> None:
@@ -133,6 +145,8 @@ PARSERS = [
     CodeBlockParser("python", _python),
     CodeBlockParser("toml", _toml),
     CodeBlockParser("bash", _bash),
+    CodeBlockParser("php", partial(_program, "php")),
+    CodeBlockParser("javascript", partial(_program, "node")),
     CodeBlockParser("json", _json),
     CodeBlockParser("text", _text),
 ]

@@ -40,9 +40,10 @@ def create_app(**config):
 
     @app.post("/login/code")
     def check_code():
-        code, sent_at = app.codes.pop(request.form["call"], ("", 0))  # one attempt
-        is_fresh = bool(code) and time.monotonic() - sent_at < app.config["CODE_LIVES_S"]
-        return {"ok": is_fresh and secrets.compare_digest(request.form["code"].encode(), code.encode())}
+        code, sent_at = app.codes.pop(request.form["call"], (None, 0))  # one attempt
+        if code is None or time.monotonic() - sent_at > app.config["CODE_LIVES_S"]:
+            return {"ok": False}
+        return {"ok": secrets.compare_digest(request.form["code"].encode(), code.encode())}
 
     @app.post("/webhooks/mcn")
     def webhook():
