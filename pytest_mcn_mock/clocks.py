@@ -8,6 +8,8 @@ import time
 class SystemClock:
     """The machine's time, read once and carried on by the monotonic clock, so that it never goes back."""
 
+    is_shared = True
+
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
 
@@ -15,7 +17,7 @@ class SystemClock:
         """Seconds since the epoch, the same for every account."""
         return self._offset + time.monotonic()
 
-    def move(self, account_id: str, seconds: float) -> None:
+    def move(self, account_id: str | None, seconds: float) -> None:
         """Put the time forward, for every account."""
         self._offset += seconds
 
@@ -30,6 +32,7 @@ class VirtualClock:
     when the vendor's article was last changed.
     """
 
+    is_shared = False
     START = 1_653_655_800.0
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class VirtualClock:
         """Seconds since the epoch, for the account."""
         return self.START + self._passed.get(account_id, 0.0)
 
-    def move(self, account_id: str, seconds: float) -> None:
+    def move(self, account_id: str | None, seconds: float) -> None:
         """Put the account's time forward."""
         self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
 

@@ -3,6 +3,7 @@
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
+│   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── UnknownItem      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
@@ -33,6 +34,11 @@ class RefusalCode(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    PRECONDITION_FAILED = "precondition_failed"
+    CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
+    OVERLOADED = "overloaded"
+    STORAGE_FAILED = "storage_failed"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -51,6 +57,10 @@ class Refusal(McnMockError):
 
 class UsageError(McnMockError, ValueError):
     """A tester's argument or setting is wrong; the message says which and what would be right."""
+
+
+class Conflict(UsageError):
+    """The thing is in a state in which this cannot be done to it; the message says in which."""
 
 
 class ConfigError(McnMockError):

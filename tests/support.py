@@ -20,8 +20,13 @@ from urllib.parse import urlsplit
 
 import requests
 
+from pytest_mcn_mock.domain.deliveries import CdrRequest
+from pytest_mcn_mock.errors import UnknownItem
+
 if TYPE_CHECKING:
     from pytest_mcn_mock import Account
+    from pytest_mcn_mock.operator.deliveries import Deliveries
+
 
 RUSSIAN = "79157777777"
 KAZAKH = "77012345678"
@@ -44,6 +49,15 @@ def call_for_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> req
         headers=mcn.headers,
         timeout=30,
     )
+
+
+def prepared(deliveries: Deliveries, delivery_id: int) -> CdrRequest | None:
+    """The request that carries a delivery as it is due now."""
+    try:
+        due_at = deliveries.get(delivery_id).due_at
+    except UnknownItem:
+        due_at = None
+    return deliveries.prepare(delivery_id, due_at)
 
 
 def refusal(response: requests.Response) -> tuple[int, str, str | None]:

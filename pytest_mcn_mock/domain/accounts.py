@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from pytest_mcn_mock.domain.draws import MAX_SEED
@@ -28,7 +29,8 @@ class Account:
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``cdrs_held`` keeps new calls from ending until somebody completes them.
 
-    ``fault_draws`` counts how often a fault could have struck.
+    ``fault_draws`` counts how often a fault could have struck, and ``subscriptions_made`` the subscriptions there were.
+    ``seq`` numbers the accounts of a store in order of opening, from 1.
 
     Raises UsageError for an id, token or seed that cannot be; numbers are checked by ``connect_number``.
     """
@@ -43,6 +45,8 @@ class Account:
     cdrs_held: bool = False
     faults: tuple[Fault, ...] = ()
     fault_draws: int = 0
+    subscriptions_made: int = 0
+    seq: int = 0
 
     def __post_init__(self) -> None:
         if not is_account_id(self.id):
@@ -74,8 +78,9 @@ def add_subscription(account: Account, subscription: Subscription) -> Account:
     """The account with one subscription more, numbered after the last one."""
     if len(account.subscriptions) >= MAX_SUBSCRIPTIONS:
         raise UsageError(f"account {account.id} has {MAX_SUBSCRIPTIONS} subscriptions already")
-    number = account.subscriptions[-1].number + 1 if account.subscriptions else 1
-    return replace(account, subscriptions=(*account.subscriptions, replace(subscription, number=number)))
+    number = account.subscriptions_made + 1
+    subscriptions = (*account.subscriptions, replace(subscription, number=number))
+    return replace(account, subscriptions=subscriptions, subscriptions_made=number)
 
 
 def find_subscription(account: Account, number: int) -> Subscription:
@@ -90,6 +95,36 @@ def replace_subscription(account: Account, changed: Subscription) -> Account:
     """The account with the subscription of the same number replaced."""
     subscriptions = tuple(changed if s.number == changed.number else s for s in account.subscriptions)
     return replace(account, subscriptions=subscriptions)
+
+
+def remove_subscription(account: Account, number: int) -> Account:
+    """The account without the subscription of the number, which no other one gets; UnknownItem if there is none."""
+    removed = find_subscription(account, number)
+    return replace(account, subscriptions=tuple(s for s in account.subscriptions if s is not removed))
+
+
+def replace_numbers(account: Account, numbers: Iterable[str]) -> Account:
+    """The account with these numbers connected and no other."""
+    account = replace(account, numbers=())
+    for number in numbers:
+        account = connect_number(account, number)
+    return account
+
+
+def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
+    """The account with these outcome rules in place of its own."""
+    replaced = tuple(rules)
+    if len(replaced) > MAX_RULES:
+        raise UsageError(f"{len(replaced)} outcome rules are too many; at most {MAX_RULES}")
+    return replace(account, outcome_rules=replaced)
+
+
+def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
+    """The account with these faults switched on and no other."""
+    replaced = tuple(faults)
+    if len(replaced) > MAX_FAULTS:
+        raise UsageError(f"{len(replaced)} faults are too many; at most {MAX_FAULTS}")
+    return replace(account, faults=replaced)
 
 
 def prefer_rule(account: Account, rule: OutcomeRule) -> Account:

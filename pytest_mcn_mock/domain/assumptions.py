@@ -22,6 +22,11 @@ DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
         RefusalCode.NOT_FOUND: 404,
         RefusalCode.METHOD_NOT_ALLOWED: 405,
         RefusalCode.PAYLOAD_TOO_LARGE: 413,
+        RefusalCode.PRECONDITION_FAILED: 412,
+        RefusalCode.CONFLICT: 409,
+        RefusalCode.FORBIDDEN: 403,
+        RefusalCode.OVERLOADED: 503,
+        RefusalCode.STORAGE_FAILED: 503,
         RefusalCode.INTERNAL_ERROR: 500,
     }
 )

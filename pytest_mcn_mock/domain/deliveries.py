@@ -9,6 +9,9 @@ from enum import StrEnum
 from pytest_mcn_mock.domain.cdr import Value
 from pytest_mcn_mock.domain.outcomes import Ending
 
+SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
+"""Headers of every CDR's request; any other is the user's own, and may be a secret."""
+
 
 class DeliveryState(StrEnum):
     """``owed`` until the CDR was acknowledged or given up."""
@@ -81,6 +84,8 @@ class Delivery:
     """The fault that a test switched on for it."""
     waits_for: int | None = None
     """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
+    earlier_attempts: int = 0
+    """The attempts before it was sent again by hand, with which the schedule of retries begins anew."""
     says: Ending | None = None
     """How the CDR says the call ended, where a fault makes it lie."""
     of_uuid: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,12 +24,17 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch."""
+    """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch.
+
+    ``n`` numbers the account's entries from 1, and ``balance`` is the sum so far, in kopecks.
+    """
 
     kind: EntryKind
     kopecks: int
     at: float
     verification_call_uuid: str | None = None
+    n: int = 0
+    balance: int = 0
 
     @property
     def amount(self) -> Decimal:
@@ -53,6 +58,7 @@ class Ledger:
         self._limit = limit
         self._entries: deque[Entry] = deque()
         self._balance = 0
+        self._posted = 0
 
     @property
     def balance(self) -> int:
@@ -65,10 +71,17 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def post(self, entry: Entry) -> None:
+    def post(self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None) -> None:
         """Add an entry and, past the limit, fold the two oldest into one."""
-        self._entries.append(entry)
-        self._balance += entry.kopecks
+        self._posted += 1
+        self._balance += kopecks
+        self._entries.append(Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance))
         if len(self._entries) > self._limit:
             first, second = self._entries.popleft(), self._entries.popleft()
-            self._entries.appendleft(Entry(EntryKind.BROUGHT_FORWARD, first.kopecks + second.kopecks, second.at))
+            folded = replace(
+                second,
+                kind=EntryKind.BROUGHT_FORWARD,
+                kopecks=first.kopecks + second.kopecks,
+                verification_call_uuid=None,
+            )
+            self._entries.appendleft(folded)

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
+from pytest_mcn_mock.operator.ports import Courier, Observer
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What an operator does, over one store."""
+    """What an operator does, over one store. ``restore`` opens the accounts that it was configured with."""
 
     accounts: Accounts
+    settings: AccountSettings
     calls: Calls
     deliveries: Deliveries
     journal: Journal
     assumptions: Assumptions
+    courier: Courier
+    observer: Observer
+    restore: Callable[[Operator], None]
 
     def close_account(self, account_id: str) -> None:
         """Forget an account with all that is its own; UnknownItem if there is none."""
         self.accounts.close(account_id)
         self.deliveries.forget(account_id)
+
+    def reset(self) -> None:
+        """Go back to the configured state: every account, call, delivery and request is forgotten.
+
+        What is under way to a webhook arrives there, and its result is forgotten too.
+        """
+        self.courier.forget_all()
+        self.accounts.clear()
+        self.calls.forget_all()
+        self.deliveries.forget_all()
+        self.journal.clear()
+        self.restore(self)
+        self.observer.reset()

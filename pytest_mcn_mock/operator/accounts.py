@@ -1,33 +1,36 @@
-"""What a tester can do with an account."""
+"""Accounts and their money, as a tester opens, fills and closes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.draws import draw_account
-from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
 from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.operator.ports import AccountStore, Clock
+from pytest_mcn_mock.operator.ports import AccountStore, Clock, Observer
 
 Roubles = str | int | Decimal
 
 
 class Accounts:
-    """Opens, changes and closes accounts. Every method that takes an ``account_id`` raises UnknownItem for none."""
+    """Opens and closes accounts, and moves their money.
 
-    def __init__(self, store: AccountStore, clock: Clock, default_tariff: Tariff) -> None:
+    Every method that takes an ``account_id`` raises UnknownItem where there is none.
+    """
+
+    def __init__(self, store: AccountStore, clock: Clock, observer: Observer, default_tariff: Tariff) -> None:
         self._store = store
         self._clock = clock
-        self._default_tariff = default_tariff
+        self._observer = observer
+        self.default_tariff = default_tariff
+        """That of an account which has none of its own."""
 
     def open(
         self,
@@ -57,20 +60,26 @@ class Accounts:
             id=drawn_id if account_id is None else account_id,
             token=drawn_token if token is None else token,
             seed=seed,
-            tariff=tariff or self._default_tariff,
-            outcome_rules=tuple(outcome_rules),
+            tariff=tariff or self.default_tariff,
         )
+        account = rules.replace_rules(account, outcome_rules)
         for number in numbers:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
             account = rules.add_subscription(account, subscription)
         self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now(account.id))
-        return account
+        self._observer.changed(account.id)
+        return self._store.get(account.id)
 
     def close(self, account_id: str) -> None:
         """Forget an account with all that is its own. ``Operator.close_account`` forgets what waits for it too."""
         self._store.get(account_id)
         self._store.remove(account_id)
+        self._observer.changed(account_id)
+
+    def clear(self) -> None:
+        """Forget every account, as if none had ever been open."""
+        self._store.clear()
 
     def get(self, account_id: str) -> Account:
         """The account's settings."""
@@ -88,6 +97,10 @@ class Accounts:
         """Every account, in order of opening."""
         return self._store.all()
 
+    def page(self, after: int = 0, limit: int = 100) -> Sequence[Account]:
+        """Accounts in order of opening, behind the one whose ``seq`` is ``after``."""
+        return self._store.page(after, limit)
+
     def balance(self, account_id: str) -> int:
         """Kopecks."""
         return self._store.balance(account_id)
@@ -101,47 +114,14 @@ class Accounts:
         kopecks = parse_roubles(amount)
         if kopecks <= 0:
             raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
-        return self._store.post(account_id, EntryKind.TOP_UP, lambda _: kopecks, self._clock.now(account_id))
+        return self._post(account_id, EntryKind.TOP_UP, lambda _: kopecks)
 
     def set_balance(self, account_id: str, balance: Roubles) -> int:
         """Make the balance so many roubles by an adjustment in the ledger; return it in kopecks."""
         target = parse_roubles(balance, name="balance")
-        return self._store.post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now, self._clock.now(account_id))
+        return self._post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now)
 
-    def connect_number(self, account_id: str, number: str) -> Account:
-        """Connect a number, from which call_for_2fa may ring then."""
-        return self._store.change(account_id, lambda account: rules.connect_number(account, number))
-
-    def subscribe(self, account_id: str, subscription: Subscription) -> Subscription:
-        """Send the CDRs of calls placed from now on to a webhook; return the subscription with its number."""
-        return self._store.change(account_id, lambda a: rules.add_subscription(a, subscription)).subscriptions[-1]
-
-    def prefer_outcome(self, account_id: str, rule: OutcomeRule) -> Account:
-        """Try the rule before the others, for calls placed from now on."""
-        return self._store.change(account_id, lambda account: rules.prefer_rule(account, rule))
-
-    def hold_cdrs(self, account_id: str, *, held: bool = True) -> Account:
-        """Keep calls placed from now on ringing until they are completed by hand, or stop doing so."""
-        return self._store.change(account_id, lambda account: replace(account, cdrs_held=held))
-
-    def add_fault(self, account_id: str, fault: Fault) -> Account:
-        """Switch a fault on, for requests that arrive and calls that are placed from now on."""
-        return self._store.change(account_id, lambda account: rules.add_fault(account, fault))
-
-    def clear_faults(self, account_id: str) -> Account:
-        """Switch every fault off."""
-        return self._store.change(account_id, lambda account: replace(account, faults=()))
-
-    def take_request_fault(self, account: Account) -> Fault | None:
-        """The fault that strikes a request of the account now, if one does; it is spent by that."""
-        if not account.faults:
-            return None
-        taken: list[Fault | None] = []
-
-        def take(current: Account) -> Account:
-            fault, left = rules.take_fault(current, of_cdr=False)
-            taken.append(fault)
-            return left
-
-        self._store.change(account.id, take)
-        return taken[-1]
+    def _post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int]) -> int:
+        balance = self._store.post(account_id, kind, amount, self._clock.now(account_id))
+        self._observer.changed(account_id)
+        return balance

@@ -12,7 +12,7 @@ from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
-from pytest_mcn_mock.errors import UnknownItem, UsageError
+from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement
 
@@ -55,7 +55,7 @@ class Calls:
             ended = self._end(call.verification_call_uuid, None)
             if ended is not None:
                 call, self._until_answered[call.verification_call_uuid] = ended
-        self._observer.changed(account_id)
+        self._observer.changed(account_id, call)
         return call
 
     def release(self, verification_call_uuid: str) -> None:
@@ -83,24 +83,30 @@ class Calls:
         return () if ended is None else self._follow(*ended)
 
     def complete(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
-        """End a ringing call by hand, now. UnknownItem for no such call, UsageError for one that has ended."""
+        """End a ringing call by hand, now. UnknownItem for no such call, Conflict for one that has ended."""
         ended = self._end(verification_call_uuid, how)
         if ended is None:
             call = self._store.get(verification_call_uuid)
-            raise UsageError(f"call {verification_call_uuid} has ended already: {call.ending}")
+            raise Conflict(f"call {verification_call_uuid} has ended already: {call.ending}")
         return self._follow(*ended)
 
     def get(self, verification_call_uuid: str) -> Call:
         """The call; UnknownItem if there is none."""
         return self._store.get(verification_call_uuid)
 
-    def page(self, account_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[Call]:
-        """Calls of an account, or of all, in order of arrival, behind the one whose ``seq`` is ``after``."""
-        return self._store.page(account_id, after, limit)
+    def page(
+        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    ) -> Sequence[Call]:
+        """Calls of an account, or of all, in order of arrival or the newest first, behind the one with that ``seq``."""
+        return self._store.page(account_id, after, limit, newest_first=newest_first)
+
+    def forget_all(self) -> None:
+        """Every account is gone, and every call."""
+        self._until_answered.clear()
 
     def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)
-        self._observer.changed(call.account_id)
+        self._observer.changed(call.account_id, call)
         return deliveries
 
     def _end(self, verification_call_uuid: str, how: Ending | None) -> tuple[Call, Sequence[Delivery]] | None:

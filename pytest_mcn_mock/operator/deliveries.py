@@ -25,7 +25,7 @@ from pytest_mcn_mock.domain.deliveries import (
 from pytest_mcn_mock.domain.faults import NEXT_CALL
 from pytest_mcn_mock.domain.retry import next_retry
 from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
 
@@ -73,17 +73,24 @@ class Deliveries:
             self._first_attempts[owed[0].id] = future
         return future
 
-    def prepare(self, delivery_id: int) -> CdrRequest | None:
-        """The request to send for an owed delivery whose call has ended; None where nothing is to be sent."""
+    def prepare(self, delivery_id: int, due_at: float | None) -> CdrRequest | None:
+        """The request to send for an owed delivery whose call has ended; None where nothing is to be sent.
+
+        ``due_at`` is that of the delivery when it was handed over: it may have been settled, or sent again by hand,
+        since.
+        """
         try:
             delivery = self._calls.delivery(delivery_id)
             call = self._calls.get(delivery.verification_call_uuid)
             account = self._accounts.get(delivery.account_id)
-            subscription = account_rules.find_subscription(account, delivery.subscription)
         except UnknownItem:  # the account was closed before the attempt
             self._tried(delivery_id)
             return None
-        if delivery.state is not DeliveryState.OWED or call.ending is None:
+        if delivery.state is not DeliveryState.OWED or delivery.due_at != due_at or call.ending is None:
+            return None
+        subscription = _subscription_of(account, delivery)
+        if subscription is None:
+            self._give_up(delivery_id, "the webhook was removed")
             return None
         if delivery.request is not None:
             return delivery.request
@@ -110,10 +117,9 @@ class Deliveries:
             account = self._accounts.get(self._calls.delivery(delivery_id).account_id)
 
             def change(delivery: Delivery) -> Delivery:
-                retries = account_rules.find_subscription(account, delivery.subscription).retry
                 attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
-                schedule = self._assumptions.retry_after_s if retries else ()
-                wait = next_retry(schedule, attempt.number)
+                schedule = self._assumptions.retry_after_s if _is_retried(account, delivery) else ()
+                wait = next_retry(schedule, attempt.number - delivery.earlier_attempts)
                 due_at = None if wait is None else self._clock.now(account.id) + wait
                 return outcome_of_attempt(delivery, attempt, due_at)
 
@@ -126,8 +132,35 @@ class Deliveries:
             return None
         finally:
             self._tried(delivery_id)
-        self._observer.changed(delivery.account_id)
+        self._observer.changed(delivery.account_id, delivery)
         return delivery if delivery.state is DeliveryState.OWED else None
+
+    def resend(self, delivery_id: int) -> Delivery:
+        """Owe the CDR again and send it now, whatever became of it; retries follow as if it were the first time.
+
+        UnknownItem if there is none, Conflict for one whose call has not ended or whose webhook was removed.
+        """
+        delivery = self._calls.delivery(delivery_id)
+        account = self._accounts.get(delivery.account_id)
+        if self._calls.get(delivery.verification_call_uuid).ending is None:
+            raise Conflict(f"delivery {delivery_id} has no CDR yet: its call has not ended; complete the call first")
+        if _subscription_of(account, delivery) is None:
+            raise Conflict(f"delivery {delivery_id} has nowhere to go: its webhook was removed")
+        now = self._clock.now(account.id)
+
+        def owe_again(delivery: Delivery) -> Delivery:
+            return replace(
+                delivery,
+                state=DeliveryState.OWED,
+                due_at=now,
+                waits_for=None,
+                earlier_attempts=len(delivery.attempts),
+            )
+
+        delivery = self._calls.change_delivery(delivery_id, owe_again)
+        self._courier.deliver(delivery)
+        self._observer.changed(account.id, delivery)
+        return delivery
 
     def get(self, delivery_id: int) -> Delivery:
         """The delivery; UnknownItem if there is none."""
@@ -137,17 +170,33 @@ class Deliveries:
         """The deliveries of a call, a subscription each."""
         return self._calls.deliveries_of(verification_call_uuid)
 
-    def page(self, account_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[Delivery]:
-        """Deliveries of an account, or of all, in order, behind the one whose id is ``after``."""
-        return self._calls.page_of_deliveries(account_id, after, limit)
+    def page(
+        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    ) -> Sequence[Delivery]:
+        """Deliveries of an account, or of all, in order or the newest first, behind the one whose id is ``after``."""
+        return self._calls.page_of_deliveries(account_id, after, limit, newest_first=newest_first)
 
     def forget(self, account_id: str) -> None:
         """The account is closed: nothing of it has to wait any more."""
         self._parked.pop(account_id, None)
 
+    def forget_all(self) -> None:
+        """Every account is gone, and every delivery."""
+        self._parked.clear()
+        for delivery_id in list(self._first_attempts):
+            self._tried(delivery_id)
+
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
+
+    def _give_up(self, delivery_id: int, why: str) -> None:
+        delivery = self._calls.change_delivery(
+            delivery_id, lambda d: replace(d, state=DeliveryState.GIVEN_UP, due_at=None, note=why)
+        )
+        self._follow_up(delivery)
+        self._tried(delivery_id)
+        self._observer.changed(delivery.account_id, delivery)
 
     def _tried(self, delivery_id: int) -> None:
         """Let go who waits for the first attempt: a request waits with no time limit."""
@@ -177,17 +226,30 @@ class Deliveries:
         if delivery.state is DeliveryState.OWED:
             return
         failed = delivery.state is DeliveryState.GIVEN_UP
-        if not failed and not account_rules.find_subscription(account, delivery.subscription).failed_in_a_row:
+        subscription = _subscription_of(account, delivery)
+        if subscription is None or not (failed or subscription.failed_in_a_row):
             return
 
         def count(account: Account) -> Account:
-            subscription = account_rules.find_subscription(account, delivery.subscription)
+            subscription = _subscription_of(account, delivery)
+            if subscription is None:
+                return account
             in_a_row = subscription.failed_in_a_row + 1 if failed else 0
             disabled = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
             changed = replace(subscription, failed_in_a_row=in_a_row, enabled=subscription.enabled and not disabled)
             return account_rules.replace_subscription(account, changed)
 
         self._accounts.change(account.id, count)
+
+
+def _subscription_of(account: Account, delivery: Delivery) -> Subscription | None:
+    """The delivery's subscription, or None where it was removed."""
+    return next((s for s in account.subscriptions if s.number == delivery.subscription), None)
+
+
+def _is_retried(account: Account, delivery: Delivery) -> bool:
+    subscription = _subscription_of(account, delivery)
+    return subscription is not None and subscription.retry
 
 
 def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, islice
 
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.operator.ports import Clock, Observer
@@ -29,11 +29,30 @@ class Journal:
         """The answer was sent, or could not be."""
         request.is_answered = True
         if request.account_id is not None:
-            self._observer.changed(request.account_id)
+            self._observer.changed(request.account_id, request)
 
     def since(self, after: int) -> Sequence[ApiRequest]:
         """The requests behind the one whose ``seq`` is ``after``, 0 for all."""
         return [request for request in self._requests.copy() if request.seq > after]
+
+    def page(
+        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    ) -> Sequence[ApiRequest]:
+        """Requests to paths of an account, or all, in order of arrival or the newest first, behind that ``seq``."""
+        requests = self._requests.copy()
+        if newest_first:
+            requests.reverse()
+        found = (
+            request
+            for request in requests
+            if (request.account_id == account_id or account_id is None)
+            and (request.seq < after if newest_first and after else request.seq > after)
+        )
+        return list(islice(found, limit))
+
+    def clear(self) -> None:
+        """Forget every request."""
+        self._requests.clear()
 
     def last_seq(self) -> int:
         """The ``seq`` of the last request, 0 if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
+from pytest_mcn_mock.domain.requests import ApiRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,15 @@ class Placement:
 
 
 class Clock(Protocol):
-    """The time, of which each account may have its own."""
+    """The time, of which each account may have its own. ``is_shared`` where all have the same."""
+
+    is_shared: bool
 
     def now(self, account_id: str | None) -> float:
         """Seconds since the epoch, for an account or, with None, for none of them; it never goes back."""
         ...
 
-    def move(self, account_id: str, seconds: float) -> None:
+    def move(self, account_id: str | None, seconds: float) -> None:
         """Put the account's time forward."""
 
     def reach(self, account_id: str, moment: float) -> None:
@@ -48,6 +52,11 @@ class AccountStore(Protocol):
         """Whether an account has or had the id."""
         ...
 
+    def clear(self) -> None:
+        """Remove every account with its calls and deliveries. Every account id may be given out again; the numbers of
+        calls and deliveries go on.
+        """
+
     def get(self, account_id: str) -> Account:
         """The account; UnknownItem if there is none."""
         ...
@@ -58,6 +67,10 @@ class AccountStore(Protocol):
 
     def all(self) -> Sequence[Account]:
         """Every account, in order of opening."""
+        ...
+
+    def page(self, after: int, limit: int) -> Sequence[Account]:
+        """Accounts in order of opening, behind the one whose ``seq`` is ``after``, 0 for the first."""
         ...
 
     def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
@@ -78,7 +91,9 @@ class AccountStore(Protocol):
 
 
 class CallStore(Protocol):
-    """Calls, and the CDRs they owe. A list is in order of arrival; ``after`` is the last one seen, 0 for none."""
+    """Calls, and the CDRs they owe. A list is in order of arrival, or the newest first; ``after`` is the last one seen,
+    0 for none.
+    """
 
     def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
         """One atomic step: let ``decide`` see the account, its balance and how many calls it has had accepted, then
@@ -100,7 +115,7 @@ class CallStore(Protocol):
         """The call; UnknownItem if there is none."""
         ...
 
-    def page(self, account_id: str | None, after: int, limit: int) -> Sequence[Call]:
+    def page(self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False) -> Sequence[Call]:
         """Calls of an account, or of all."""
         ...
 
@@ -112,7 +127,9 @@ class CallStore(Protocol):
         """The deliveries of a call, a subscription each."""
         ...
 
-    def page_of_deliveries(self, account_id: str | None, after: int, limit: int) -> Sequence[Delivery]:
+    def page_of_deliveries(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Delivery]:
         """Deliveries of an account, or of all."""
         ...
 
@@ -126,7 +143,10 @@ class CallStore(Protocol):
 
 
 class Courier(Protocol):
-    """Carries out what is due. Its methods return at once and may be called from any thread."""
+    """Carries out what is due. Its methods return at once and may be called from any thread.
+
+    A delivery whose ``due_at`` has changed since it was handed over is no longer due by that.
+    """
 
     def end_call(self, call: Call) -> None:
         """End the call as planned when it is due."""
@@ -134,9 +154,19 @@ class Courier(Protocol):
     def deliver(self, delivery: Delivery) -> None:
         """Try the delivery when it is due."""
 
+    def forget_all(self) -> None:
+        """Nothing that was handed over before is due any more."""
+
+    def advance(self, seconds: float) -> Future[None]:
+        """Put the time forward for every account; done once all that fell due has been tried, in order."""
+        ...
+
 
 class Observer(Protocol):
-    """Hears of every change of a call or a delivery, after it was stored."""
+    """Hears of every change, after it was stored."""
 
-    def changed(self, account_id: str) -> None:
-        """Something of the account changed."""
+    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+        """A call, a delivery or a request of the account is now this or, with None, the account itself changed."""
+
+    def reset(self) -> None:
+        """Everything was forgotten."""

@@ -16,6 +16,7 @@ from granian.server.embed import Server
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.asgi import AsgiAdapter
@@ -35,9 +36,12 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
 
 
 async def _serve(config: Config, say: Callable[[str], None]) -> None:
-    exchange = compose(config.settings, lambda job: job())
-    for account in config.accounts:
-        account.open(exchange.operator)
+    def open_accounts(operator: Operator) -> None:
+        for account in config.accounts:
+            account.open(operator)
+
+    exchange = compose(config.settings, lambda job: job(), restore=open_accounts)
+    open_accounts(exchange.operator)
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -65,6 +69,7 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    exchange.feed.close()
     server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
     await asyncio.wait((serving,), timeout=STOP_S)
     await exchange.dispatcher.drain(STOP_S)

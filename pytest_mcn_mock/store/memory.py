@@ -66,6 +66,7 @@ class MemoryAccounts:
         self._books = books
         self._by_token: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._opened = 0
         self._ledger_limit = ledger_limit
         self._forget_calls = forget_calls
 
@@ -76,8 +77,9 @@ class MemoryAccounts:
             if account.token in self._by_token:
                 raise UsageError(f"the token of account {account.id} is another account's; a token names one account")
             ledger = Ledger(self._ledger_limit)
-            ledger.post(Entry(EntryKind.OPENING, opening, at))
-            self._books[account.id] = _Book(account, ledger)
+            ledger.post(EntryKind.OPENING, opening, at)
+            self._opened += 1
+            self._books[account.id] = _Book(replace(account, seq=self._opened), ledger)
             self._by_token[account.token] = account.id
             self._taken.add(account.id)
 
@@ -87,6 +89,12 @@ class MemoryAccounts:
             if book is not None:
                 del self._by_token[book.account.token]
                 self._forget_calls(book.journal.values())
+
+    def clear(self) -> None:
+        with self._lock:
+            for account in self.all():
+                self.remove(account.id)
+            self._taken.clear()
 
     def is_taken(self, account_id: str) -> bool:
         return account_id in self._taken
@@ -102,6 +110,10 @@ class MemoryAccounts:
     def all(self) -> Sequence[Account]:
         with self._lock:
             return [book.account for book in self._books.values()]
+
+    def page(self, after: int, limit: int) -> Sequence[Account]:
+        with self._lock:
+            return list(islice((b.account for b in self._books.values() if b.account.seq > after), limit))
 
     def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
         with self._lock:
@@ -119,7 +131,7 @@ class MemoryAccounts:
     def post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int], at: float) -> int:
         with self._lock:
             ledger = _book(self._books, account_id).ledger
-            ledger.post(Entry(kind, amount(ledger.balance), at))
+            ledger.post(kind, amount(ledger.balance), at)
             return ledger.balance
 
 
@@ -145,7 +157,7 @@ class MemoryCalls:
             record = _Record(call, self._owe(book.account, call) if placement.owes_cdr else [])
             book.account = placement.account
             book.accepted_calls += 1
-            book.ledger.post(Entry(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid))
+            book.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
             self._records[call.verification_call_uuid] = record
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
             book.journal[call.verification_call_uuid] = record
@@ -170,10 +182,10 @@ class MemoryCalls:
     def get(self, verification_call_uuid: str) -> Call:
         return self._record(verification_call_uuid).call
 
-    def page(self, account_id: str | None, after: int, limit: int) -> Sequence[Call]:
+    def page(self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False) -> Sequence[Call]:
         with self._lock:
-            calls = (record.call for record in self._listed(account_id))
-            return list(islice((call for call in calls if call.seq > after), limit))
+            calls = (record.call for record in self._listed(account_id, newest_first=newest_first))
+            return list(islice((call for call in calls if _is_behind(call.seq, after, newest_first)), limit))
 
     def delivery(self, delivery_id: int) -> Delivery:
         with self._lock:
@@ -184,11 +196,14 @@ class MemoryCalls:
         with self._lock:
             return tuple(self._record(verification_call_uuid).deliveries)
 
-    def page_of_deliveries(self, account_id: str | None, after: int, limit: int) -> Sequence[Delivery]:
+    def page_of_deliveries(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Delivery]:
         with self._lock:
-            deliveries = (d for record in self._listed(account_id) for d in record.deliveries if d.id > after)
+            deliveries = (d for record in self._listed(account_id) for d in record.deliveries)
+            found = [delivery for delivery in deliveries if _is_behind(delivery.id, after, newest_first)]
             # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
-            return sorted(deliveries, key=lambda delivery: delivery.id)[:limit]
+            return sorted(found, key=lambda delivery: delivery.id, reverse=newest_first)[:limit]
 
     def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
         with self._lock:
@@ -226,10 +241,10 @@ class MemoryCalls:
         self._deliveries_made += 1
         return replace(delivery, id=self._deliveries_made)
 
-    def _listed(self, account_id: str | None) -> Iterator[_Record]:
-        if account_id is None:
-            return iter(self._journal.values())
-        return (record for record in _book(self._books, account_id).journal.values() if record.listed)
+    def _listed(self, account_id: str | None, *, newest_first: bool = False) -> Iterator[_Record]:
+        journal = self._journal if account_id is None else _book(self._books, account_id).journal
+        records = reversed(journal.values()) if newest_first else iter(journal.values())
+        return (record for record in records if record.listed)
 
     def _record(self, verification_call_uuid: str) -> _Record:
         try:
@@ -258,6 +273,10 @@ class MemoryCalls:
         self._records.pop(record.call.verification_call_uuid, None)
         for delivery in record.deliveries:
             self._by_delivery.pop(delivery.id, None)
+
+
+def _is_behind(number: int, after: int, newest_first: bool) -> bool:
+    return number < after if newest_first and after else number > after
 
 
 def _book(books: dict[str, _Book], account_id: str) -> _Book:

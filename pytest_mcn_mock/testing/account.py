@@ -44,7 +44,7 @@ class Account(Assertions, Strictness):
 
     def connect_number(self, number: str) -> None:
         """Connect a number to the account, so that call_for_2fa may ring from it."""
-        self._operator.accounts.connect_number(self.account_id, number)
+        self._operator.settings.connect_number(self.account_id, number)
 
     def subscribe(
         self,
@@ -77,7 +77,7 @@ class Account(Assertions, Strictness):
             retry=retry,
             never_disable=never_disable,
         )
-        return self._operator.accounts.subscribe(self.account_id, subscription)
+        return self._operator.settings.subscribe(self.account_id, subscription)
 
     def set_outcome(
         self,
@@ -92,11 +92,11 @@ class Account(Assertions, Strictness):
         The rule set last is tried first. ``delay_s`` is the time between the answer to the request and the CDR.
         """
         how = ending(outcome, q931_status, unavailable_cause=self._operator.assumptions.unavailable_cause)
-        self._operator.accounts.prefer_outcome(self.account_id, OutcomeRule(how, login_did, delay_s))
+        self._operator.settings.prefer_outcome(self.account_id, OutcomeRule(how, login_did, delay_s))
 
     def hold_cdrs(self) -> None:
         """Let calls placed from now on ring until ``call.complete()``."""
-        self._operator.accounts.hold_cdrs(self.account_id)
+        self._operator.settings.hold_cdrs(self.account_id)
 
     def fail_next(self, status: int = 503, times: int | None = 1, *, accepted: bool = False) -> None:
         """Answer the next ``times`` requests with a server error, 500 to 599; None is every one.
@@ -130,11 +130,11 @@ class Account(Assertions, Strictness):
             jitter_s=jitter_s,
             accepted=accepted,
         )
-        self._operator.accounts.add_fault(self.account_id, fault)
+        self._operator.settings.add_fault(self.account_id, fault)
 
     def clear_faults(self) -> None:
         """Switch every fault off."""
-        self._operator.accounts.clear_faults(self.account_id)
+        self._operator.settings.clear_faults(self.account_id)
 
     def close(self) -> None:
         """Forget the account; its token is unknown from now on. To close it again does nothing."""

@@ -20,9 +20,15 @@ class Changes:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Wake]] = {}
 
-    def changed(self, account_id: str) -> None:
+    def changed(self, account_id: str, item: object = None) -> None:
         with self._lock:
             waiting = list(self._waiting.get(account_id, ()))
+        for wake in waiting:
+            wake()
+
+    def reset(self) -> None:
+        with self._lock:
+            waiting = [wake for wakes in self._waiting.values() for wake in wakes]
         for wake in waiting:
             wake()
 

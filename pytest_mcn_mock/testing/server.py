@@ -80,7 +80,7 @@ class MCNServer(HTTPServer):
             settings or Settings(),
             self._background.post,
             clock=VirtualClock(),
-            observer=self._changes,
+            observers=[self._changes],
             make_sender=lambda: ApplicationSender(self._applications),
         )
         self._accounts_opened = 0
@@ -159,6 +159,7 @@ class MCNServer(HTTPServer):
 
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs."""
+        self._exchange.feed.close()
         if self._tls is not None and self._tls_thread is not None:
             self._tls.shutdown()
             self._tls_thread.join()

@@ -176,7 +176,7 @@ class AccountClock:
 
     def _advance(self, seconds: float) -> Future[None]:
         backing = self._account._backing
-        return backing.background.run(backing.exchange.dispatcher.advance(self._account.account_id, seconds))
+        return backing.background.run(backing.exchange.dispatcher.advance_account(self._account.account_id, seconds))
 
 
 def _is_on_a_loop() -> bool:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import Map, MapAdapter, Rule
+from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.errors import McnMockError, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import Conflict, McnMockError, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.web.admin_api import AdminApi
 from pytest_mcn_mock.web.client_api import ClientApi
-from pytest_mcn_mock.web.http import Request, Response, json_response
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
 ADMIN_PATH: Final = "/__admin"
 
-ClientEndpoint = Callable[[Request, ApiRequest, str], Response]
-AdminEndpoint = Callable[..., Response]
+_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
 
 _log = logging.getLogger("mcn_mock")
@@ -37,31 +35,23 @@ class Application:
     ``handle`` never raises an Exception: one that nobody expected is logged and answered with ``internal_error``.
     """
 
-    def __init__(self, client_api: ClientApi, admin_api: AdminApi, journal: Journal, assumptions: Assumptions) -> None:
-        self._assumptions = assumptions
-        client: dict[str, ClientEndpoint] = {
-            f"{BASE_PATH}/account/<account_id>/call_for_2fa": client_api.call_for_2fa,
-            f"{BASE_PATH}/account/<account_id>/flash_call": client_api.flash_call,
-        }
-        admin: dict[str, AdminEndpoint] = {
-            f"{ADMIN_PATH}/health": admin_api.health,
-            f"{ADMIN_PATH}/accounts/<account_id>": admin_api.account,
-            f"{ADMIN_PATH}/calls": admin_api.calls,
-            f"{ADMIN_PATH}/calls/<verification_call_uuid>": admin_api.call,
-            f"{ADMIN_PATH}/deliveries": admin_api.deliveries,
-        }
-        self._client = _routes("POST", client)
-        self._admin = _routes("GET", admin)
+    def __init__(self, client_api: ClientApi, admin: Endpoints, journal: Journal, assumptions: Assumptions) -> None:
+        self._client = _Face(BASE_PATH, client_api.endpoints(), assumptions)
+        # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
+        self._admin = _Face(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
+
+    def routes(self) -> list[tuple[str, str]]:
+        """Every method and path there is; a path's variables are in braces."""
+        return [*self._client.routes(), *self._admin.routes()]
 
     def handle(self, request: Request) -> Response:
         """The answer to a request. One of the client's is in the journal before anything else happens."""
         if request.path == ADMIN_PATH or request.path.startswith(f"{ADMIN_PATH}/"):
-            response, _ = self._answer(self._admin, request, (request,))
-            return response
+            return self._admin.answer(request, (request,))[0]
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
-        response, entry.refusal = self._answer(self._client, request, (request, entry))
+        response, entry.refusal = self._client.answer(request, (request, entry))
         entry.status = response.status
         return replace(response, after=partial(self._after, entry, response.after))
 
@@ -74,10 +64,29 @@ class Application:
         finally:
             self._journal.answered(entry)
 
-    def _answer(self, routes: MapAdapter, request: Request, values: tuple[Any, ...]) -> tuple[Response, Refusal | None]:
+
+class _Face:
+    """One of the two APIs: its paths, and how it refuses."""
+
+    def __init__(self, base: str, endpoints: Endpoints, assumptions: Assumptions) -> None:
+        self._base = base
+        self._endpoints = endpoints
+        self._assumptions = assumptions
+        rules = [
+            Rule(f"{base}/{path}", methods=[method], endpoint=endpoint)
+            for (method, path), endpoint in endpoints.items()
+        ]
+        self._routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+
+    def routes(self) -> list[tuple[str, str]]:
+        """The methods and paths, as the reference writes them."""
+        return [(method, _VARIABLE.sub(r"{\1}", f"{self._base}/{path}")) for method, path in self._endpoints]
+
+    def answer(self, request: Request, values: tuple[Any, ...]) -> tuple[Response, Refusal | None]:
+        """The endpoint's answer, or a refusal and why."""
         headers = None
         try:
-            endpoint, arguments = routes.match(request.path, method=request.method)
+            endpoint, arguments = self._routes.match(request.path, method=request.method)
             return cast("Response", endpoint(*values, **arguments)), None
         except Refusal as error:
             refusal = error
@@ -88,7 +97,9 @@ class Application:
         except UnknownItem as error:
             refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
         except HTTPException:
-            refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {BASE_PATH}")
+            refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")
+        except Conflict as error:
+            refusal = Refusal(RefusalCode.CONFLICT, str(error))
         except McnMockError as error:
             refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error))
         except Exception:
@@ -105,11 +116,6 @@ class Application:
             "$parameter": refusal.parameter,
         }
         return json_response(status, _fill(self._assumptions.error_body, values), headers=headers)
-
-
-def _routes(method: str, endpoints: Mapping[str, Callable[..., Response]]) -> MapAdapter:
-    rules = [Rule(path, methods=[method], endpoint=endpoint) for path, endpoint in endpoints.items()]
-    return Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
 
 
 def _fill(template: Any, values: dict[str, Any]) -> Any:

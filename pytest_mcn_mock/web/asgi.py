@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import MAX_BODY, Closing, Request, Spoilt
+from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, STREAM_PACE_S, Closing, Request, Spoilt, Stream
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -38,9 +39,12 @@ class AsgiAdapter:
             if response.ready is not None:
                 await asyncio.wrap_future(response.ready)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
-            raw_headers.append((b"content-length", str(len(response.body)).encode()))
+            if response.stream is None:
+                raw_headers.append((b"content-length", str(len(response.body)).encode()))
             start = {"type": "http.response.start", "status": response.status, "headers": raw_headers}
-            if response.spoilt is None:
+            if response.stream is not None:
+                await _send_stream(start, response.stream, receive, send)
+            elif response.spoilt is None:
                 await send(start)
                 await send({"type": "http.response.body", "body": response.body})
             else:
@@ -48,6 +52,32 @@ class AsgiAdapter:
         finally:
             if response.after is not None:
                 response.after()
+
+
+async def _send_stream(start: MutableMapping[str, Any], stream: Stream, receive: Receive, send: Send) -> None:
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    stream.wake_by(lambda: loop.call_soon_threadsafe(changed.set))
+    gone = loop.create_task(_disconnected(receive))
+    gone.add_done_callback(lambda _: changed.set())
+    try:
+        await send(start)
+        while not (stream.has_ended or gone.done()):
+            changed.clear()
+            await send({"type": "http.response.body", "body": stream.take() or KEEP_ALIVE, "more_body": True})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+            # Many changes at once make one message, each item in it once.
+            await asyncio.wait((gone,), timeout=STREAM_PACE_S)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        stream.close()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send_spoilt(start: MutableMapping[str, Any], body: bytes, spoilt: Spoilt, send: Send) -> None:

@@ -15,7 +15,7 @@ from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.faults import spoil
-from pytest_mcn_mock.web.http import Request, Response, json_response
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 from pytest_mcn_mock.web.parameters import read_parameters
 
 
@@ -24,6 +24,13 @@ class ClientApi:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        return {
+            ("POST", "account/<account_id>/call_for_2fa"): self.call_for_2fa,
+            ("POST", "account/<account_id>/flash_call"): self.flash_call,
+        }
 
     def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
@@ -48,7 +55,7 @@ class ClientApi:
 
     def _place(self, account: Account, order: CallOrder, entry: ApiRequest) -> Response:
         """Place the call, unless a fault comes first, and answer, as a fault has it."""
-        fault = self._operator.accounts.take_request_fault(account)
+        fault = self._operator.settings.take_request_fault(account)
         if fault is not None:
             entry.fault = fault.kind
             if not fault.accepted:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
+_T = TypeVar("_T")
+KEEP_ALIVE: Final = b":\n\n"
+"""A comment in a stream of events, so that a connection on which nothing happens is not taken for dead."""
+KEEP_ALIVE_S: Final = 15.0
+STREAM_PACE_S: Final = 0.1
+"""Between two messages of a stream."""
 JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
@@ -50,9 +57,29 @@ class Spoilt:
     closing: Closing = Closing.WHOLE
 
 
+class Stream(Protocol):
+    """A body without an end, for one client."""
+
+    has_ended: bool
+    """The server stops: nothing follows."""
+
+    def wake_by(self, wake: Callable[[], object]) -> None:
+        """Call this, from any thread, when there is something to take, or the stream has ended."""
+
+    def take(self) -> bytes:
+        """What there is to send now; empty where there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """The client has gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be."""
+    """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
+
+    ``stream`` stands for a body that goes on for as long as the client listens.
+    """
 
     status: int
     body: bytes
@@ -60,11 +87,40 @@ class Response:
     after: Callable[[], None] | None = None
     ready: Future[None] | None = None
     spoilt: Spoilt | None = None
+    stream: Stream | None = None
+
+
+Endpoints = Mapping[tuple[str, str], Callable[..., Response]]
+"""What answers, by the method and the path."""
 
 
 def json_response(
-    status: int, content: Any, *, headers: Mapping[str, str] | None = None, after: Callable[[], None] | None = None
+    status: int,
+    content: Any,
+    *,
+    headers: Mapping[str, str] | None = None,
+    after: Callable[[], None] | None = None,
+    with_etag: bool = False,
 ) -> Response:
     """A JSON answer."""
-    body = json.dumps(content, ensure_ascii=False).encode()
-    return Response(status, body, {**JSON_HEADERS, **headers} if headers else JSON_HEADERS, after)
+    if with_etag:
+        headers = {**(headers or {}), "ETag": etag_of(content)}
+    return Response(status, _dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS, after)
+
+
+def show_page(
+    found: Sequence[_T], limit: int, show: Callable[[_T], dict[str, Any]], cursor: Callable[[_T], int]
+) -> Response:
+    """A list of at most ``limit`` items, with the cursor behind the last where ``found`` has one more."""
+    page = found[:limit]
+    more = len(found) > limit and page
+    return json_response(200, {"items": [show(item) for item in page], "next": cursor(page[-1]) if more else None})
+
+
+def etag_of(content: Any) -> str:
+    """The entity tag of what is shown (RFC 9110, 8.8.3): the same for the same content."""
+    return f'"{blake2b(_dump(content), digest_size=12).hexdigest()}"'
+
+
+def _dump(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode()

@@ -32,16 +32,34 @@ def read_parameters(request: Request) -> dict[str, str]:
     body over 64 KiB.
     """
     given = read_query(request.query)
-    if request.body is None:
-        raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
-    if not request.is_whole:
-        raise _invalid("body", "ended before it was whole")
-    if request.body:
-        given = {**_read_body(request.body, request.headers.get("content-type", "")), **given}
+    body = _whole_body(request)
+    if body:
+        given = {**_read_body(body, request.headers.get("content-type", "")), **given}
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
     return {name: value for name, value in given.items() if value}
+
+
+def read_json(request: Request) -> Any:
+    """The JSON document of a request, whatever its Content-Type; the same refusals as for read_parameters.
+
+    A lone surrogate, which JSON can spell and UTF-8 cannot, is refused.
+    """
+    try:
+        content = _parse_json(_whole_body(request))
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _invalid("body", "has a lone surrogate, which is no character") from None
+    return content
+
+
+def _whole_body(request: Request) -> bytes:
+    if request.body is None:
+        raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
+    if not request.is_whole:
+        raise _invalid("body", "ended before it was whole")
+    return request.body
 
 
 def read_query(query: bytes) -> dict[str, str]:
@@ -67,17 +85,25 @@ def _read_body(body: bytes, content_type: str) -> dict[str, str]:
 
 
 def _read_json(body: bytes) -> dict[str, str]:
+    content = _parse_json(body)
+    if not isinstance(content, dict):
+        raise _invalid("body", "is JSON, but no object of parameters")
+    return {name: _text(name, value) for name, value in content.items() if value is not None}
+
+
+def _parse_json(body: bytes) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         _once(pairs)
         return dict(pairs)
 
     try:
-        content = json.loads(body.decode(), object_pairs_hook=unique)
+        return json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_number)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise _invalid("body", "is no JSON document in UTF-8") from None
-    if not isinstance(content, dict):
-        raise _invalid("body", "is JSON, but no object of parameters")
-    return {name: _text(name, value) for name, value in content.items() if value is not None}
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _text(name: str, value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from pytest_mcn_mock.web.application import ADMIN_PATH, BASE_PATH, Application
-from pytest_mcn_mock.web.http import MAX_BODY, Closing, Request, Response, Spoilt
+from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, Closing, Request, Response, Spoilt, Stream
 
 
 def is_own_path(path: str) -> bool:
@@ -50,8 +51,13 @@ def answer(
     )
     if response.ready is not None:
         response.ready.result()
-    headers = {**response.headers, "Content-Length": str(len(response.body))}
     after = ExitStack()
+    if response.stream is not None:
+        after.callback(response.stream.close)
+        streamed = WerkzeugResponse(_streamed(response.stream, after), status=response.status, headers=response.headers)
+        streamed.call_on_close(after.close)
+        return streamed
+    headers = {**response.headers, "Content-Length": str(len(response.body))}
     if response.after is not None:
         after.callback(response.after)
     answered = WerkzeugResponse(_sent(response, request.environ, after), status=response.status, headers=headers)
@@ -66,6 +72,16 @@ def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> I
             yield response.body
         else:
             yield from _spoilt(response.body, response.spoilt, environ)
+
+
+def _streamed(stream: Stream, after: ExitStack) -> Iterator[bytes]:
+    changed = threading.Event()
+    stream.wake_by(changed.set)
+    with after:
+        while not stream.has_ended:
+            changed.clear()
+            yield stream.take() or KEEP_ALIVE
+            changed.wait(KEEP_ALIVE_S)
 
 
 def _spoilt(body: bytes, spoilt: Spoilt, environ: Mapping[str, Any]) -> Iterator[bytes]:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.calls import Call
@@ -46,7 +47,7 @@ class _Lane:
 class Dispatcher:
     """Implements ``operator.ports.Courier``.
 
-    ``post`` runs a function on the event loop's thread, soon. The two methods of the port may be called from any
+    ``post`` runs a function on the event loop's thread, soon. The methods of the port may be called from any
     thread; every other one is called on the loop.
     """
 
@@ -61,7 +62,7 @@ class Dispatcher:
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[str] = Counter()
-        self._idle: dict[str, asyncio.Event] = {}
+        self._idle: dict[str | None, asyncio.Event] = {}
         self._draining = False
 
     def serve(self, operator: Operator) -> None:
@@ -76,8 +77,27 @@ class Dispatcher:
     def deliver(self, delivery: Delivery) -> None:
         self._post(lambda: self._enqueue(delivery))
 
-    async def advance(self, account_id: str, seconds: float) -> None:
-        """Put the account's time forward: what falls due on the way happens, in order, one thing after the other.
+    def forget_all(self) -> None:
+        self._post(self._forget_all)
+
+    def advance(self, seconds: float) -> Future[None]:
+        done: Future[None] = Future()
+
+        async def run() -> None:
+            try:
+                await self._advance_all(seconds)
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._post(lambda: self._add_task(run()))
+        return done
+
+    async def advance_account(self, account_id: str | None, seconds: float) -> None:
+        """Put an account's time forward, or with None everyone's, where they share it.
+
+        What falls due on the way happens, in order, one thing after the other.
 
         What an attempt that fails makes due again within the time happens too.
         """
@@ -128,6 +148,26 @@ class Dispatcher:
             self._sender = None
         self._draining = False
 
+    async def _advance_all(self, seconds: float) -> None:
+        if self._clock.is_shared or self._operator is None:
+            await self.advance_account(None, seconds)
+        else:
+            for account in self._operator.accounts.all():
+                await self.advance_account(account.id, seconds)
+
+    def _forget_all(self) -> None:
+        self._timers.clear()
+        self._set_alarm()
+        for lane in self._lanes.values():
+            for delivery in lane.waiting:
+                self._finished(delivery.account_id)
+            lane.waiting.clear()
+
+    def _add_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _schedule(self, due: float, account_id: str, job: Job) -> None:
         wait = max(0.0, due - self._clock.now(account_id))
         self._timers.add(asyncio.get_running_loop().time() + wait, due, account_id, job)
@@ -173,16 +213,14 @@ class Dispatcher:
         lane.waiting.append(delivery)
         if lane.workers < PER_HOST:
             lane.workers += 1
-            task = asyncio.get_running_loop().create_task(self._work(host, lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._add_task(self._work(host, lane))
 
     async def _work(self, host: str, lane: _Lane) -> None:
         try:
             while lane.waiting:
                 delivery = lane.waiting.popleft()
                 try:
-                    await self._attempt(delivery.id, delivery.account_id)
+                    await self._attempt(delivery)
                 except Exception:
                     _log.exception("delivery %d could not be tried", delivery.id)
                 finally:
@@ -192,16 +230,16 @@ class Dispatcher:
             if not lane.workers and not lane.waiting:
                 self._lanes.pop(host, None)
 
-    async def _attempt(self, delivery_id: int, account_id: str) -> None:
+    async def _attempt(self, delivery: Delivery) -> None:
         if self._operator is None:
             return
         deliveries = self._operator.deliveries
-        request = deliveries.prepare(delivery_id)
+        request = deliveries.prepare(delivery.id, delivery.due_at)
         if request is None:
             return
         if self._sender is None:
             self._sender = self._make_sender()
-        at, started = self._clock.now(account_id), asyncio.get_running_loop().time()
+        at, started = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
         try:
@@ -209,7 +247,7 @@ class Dispatcher:
         except SendError as failure:
             error = str(failure)
         took = asyncio.get_running_loop().time() - started
-        again = deliveries.record(delivery_id, at, took, response, error)
+        again = deliveries.record(delivery.id, at, took, response, error)
         if again is not None:
             self._enqueue(again)
 
@@ -217,13 +255,18 @@ class Dispatcher:
         self._under_way[account_id] -= 1
         if not self._under_way[account_id]:
             del self._under_way[account_id]
-            idle = self._idle.pop(account_id, None)
-            if idle is not None:
-                idle.set()
+            self._wake(account_id)
+        if not self._under_way:
+            self._wake(None)
 
-    async def _wait_idle(self, account_id: str) -> None:
-        """Wait until no attempt of the account is under way, those that follow one another included."""
+    def _wake(self, account_id: str | None) -> None:
+        idle = self._idle.pop(account_id, None)
+        if idle is not None:
+            idle.set()
+
+    async def _wait_idle(self, account_id: str | None) -> None:
+        """Wait until no attempt of the account, or of any, is under way, those that follow one another included."""
         await asyncio.sleep(0)  # what was posted before comes first
-        while self._under_way[account_id]:
+        while self._under_way if account_id is None else self._under_way[account_id]:
             await self._idle.setdefault(account_id, asyncio.Event()).wait()
             await asyncio.sleep(0)

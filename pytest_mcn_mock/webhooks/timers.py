@@ -47,11 +47,11 @@ class Timers:
         """Take out the timer with the earliest deadline."""
         return heapq.heappop(self._heap)
 
-    def take(self, account_id: str) -> list[Timer]:
-        """Take out every timer of an account, in the order in which they are due."""
-        taken = [timer for timer in self._heap if timer.account_id == account_id]
+    def take(self, account_id: str | None) -> list[Timer]:
+        """Take out every timer of an account, or of all, in the order in which they are due."""
+        taken = [timer for timer in self._heap if account_id in (None, timer.account_id)]
         if taken:
-            self._heap = [timer for timer in self._heap if timer.account_id != account_id]
+            self._heap = [timer for timer in self._heap if account_id not in (None, timer.account_id)]
             heapq.heapify(self._heap)
         return sorted(taken, key=Timer.by_due)
 

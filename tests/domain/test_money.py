@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mcn_mock.domain.ledger import Entry, EntryKind, Ledger
+from pytest_mcn_mock.domain.ledger import EntryKind, Ledger
 from pytest_mcn_mock.domain.money import MAX_KOPECKS, format_roubles, parse_roubles, to_decimal
 from pytest_mcn_mock.domain.tariffs import RUSSIA, SLOVAKIA, Method, Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import UsageError
@@ -42,7 +42,7 @@ def test_roubles_are_shown_with_two_decimals() -> None:
 def test_the_balance_is_the_sum_of_the_entries_also_past_the_bound(amounts: list[int], limit: int) -> None:
     ledger = Ledger(limit)
     for kopecks in amounts:
-        ledger.post(Entry(EntryKind.TOP_UP, kopecks, 0.0))
+        ledger.post(EntryKind.TOP_UP, kopecks, 0.0)
         assert ledger.balance == sum(entry.kopecks for entry in ledger)
         assert len(ledger) <= limit
     assert ledger.balance == sum(amounts)
@@ -51,7 +51,7 @@ def test_the_balance_is_the_sum_of_the_entries_also_past_the_bound(amounts: list
 def test_what_a_full_ledger_folds_is_brought_forward() -> None:
     ledger = Ledger(2)
     for kopecks in (100, -15, -45):
-        ledger.post(Entry(EntryKind.CHARGE, kopecks, 1.0))
+        ledger.post(EntryKind.CHARGE, kopecks, 1.0)
     assert [(entry.kind, entry.kopecks) for entry in ledger] == [
         (EntryKind.BROUGHT_FORWARD, 85),
         (EntryKind.CHARGE, -45),

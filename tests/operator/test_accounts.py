@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from pytest_mcn_mock.clocks import VirtualClock
+from pytest_mcn_mock.compose import Observers
+from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.tariffs import RUSSIA, SLOVAKIA, Tariff
 from pytest_mcn_mock.errors import UnknownItem, UsageError
+from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.store.memory import MemoryStore
 
@@ -17,9 +20,17 @@ ACCOUNT = "12345678"
 @pytest.fixture
 def accounts() -> Accounts:
     """An operator's accounts, of which there is one, with 100 roubles."""
-    made = Accounts(MemoryStore(100).accounts, VirtualClock(), Tariff())
+    made = Accounts(MemoryStore(100).accounts, VirtualClock(), Observers(), Tariff())
     made.open(seed=1, balance="100.00", account_id=ACCOUNT)
     return made
+
+
+@pytest.fixture
+def settings() -> AccountSettings:
+    """What can be changed of an account, of which there is one."""
+    store = MemoryStore(100).accounts
+    store.add(Account(ACCOUNT, "token", 1), 0, 0.0)
+    return AccountSettings(store, Observers())
 
 
 def test_an_account_opens_with_what_is_drawn_from_its_seed_and_the_servers_tariff(accounts: Accounts) -> None:
@@ -35,9 +46,9 @@ def test_an_account_may_have_a_tariff_of_its_own(accounts: Accounts) -> None:
     assert accounts.open(seed=5, balance=1, tariff=own).tariff == own
 
 
-def test_a_number_is_connected_as_it_is_pasted_and_only_once(accounts: Accounts) -> None:
+def test_a_number_is_connected_as_it_is_pasted_and_only_once(settings: AccountSettings) -> None:
     for number in ("+7 (915) 888-88-88", "79158888888"):
-        assert accounts.connect_number(ACCOUNT, number).numbers == ("79158888888",)
+        assert settings.connect_number(ACCOUNT, number).numbers == ("79158888888",)
 
 
 @pytest.mark.parametrize("amount", [0, "-0.01", "0.001", 0.15, "x"])
@@ -48,8 +59,8 @@ def test_a_top_up_that_cannot_be_leaves_the_ledger_as_it_was(accounts: Accounts,
     assert accounts.ledger(ACCOUNT) == before
 
 
-def test_what_is_asked_of_no_account_says_so(accounts: Accounts) -> None:
-    for ask in (accounts.get, accounts.balance, accounts.ledger, accounts.hold_cdrs, accounts.clear_faults):
+def test_what_is_asked_of_no_account_says_so(accounts: Accounts, settings: AccountSettings) -> None:
+    for ask in (accounts.get, accounts.balance, accounts.ledger, settings.hold_cdrs, settings.clear_faults):
         with pytest.raises(UnknownItem, match="no account '404'"):
             ask("404")
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from support import prepared
 
 from pytest_mcn_mock.clocks import VirtualClock
-from pytest_mcn_mock.compose import Unobserved
+from pytest_mcn_mock.compose import Observers
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import CdrResponse, Delivery, DeliveryState
@@ -16,6 +18,7 @@ from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import Method, Tariff
 from pytest_mcn_mock.errors import Refusal, UnknownItem, UsageError
 from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
@@ -39,28 +42,38 @@ class RecordingCourier:
     def deliver(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
 
+    def forget_all(self) -> None:
+        raise NotImplementedError
+
+    def advance(self, seconds: float) -> Future[None]:
+        raise NotImplementedError
+
 
 class World:
     """An operator with one account, and what it was wired with."""
 
     def __init__(self, **assumed: Any) -> None:
         self.clock, self.courier = VirtualClock(), RecordingCourier()
-        store, nobody, assumptions = MemoryStore(1000), Unobserved(), Assumptions(**assumed)
+        store, nobody, assumptions = MemoryStore(1000), Observers(), Assumptions(**assumed)
         deliveries = Deliveries(store.accounts, store.calls, self.clock, self.courier, nobody, assumptions)
         self.operator = Operator(
-            Accounts(store.accounts, self.clock, Tariff()),
-            Calls(store.calls, self.clock, self.courier, deliveries, nobody, assumptions),
-            deliveries,
-            Journal(self.clock, nobody, 1000),
-            assumptions,
+            accounts=Accounts(store.accounts, self.clock, nobody, Tariff()),
+            settings=AccountSettings(store.accounts, nobody),
+            calls=Calls(store.calls, self.clock, self.courier, deliveries, nobody, assumptions),
+            deliveries=deliveries,
+            journal=Journal(self.clock, nobody, 1000),
+            assumptions=assumptions,
+            courier=self.courier,
+            observer=nobody,
+            restore=lambda _: None,
         )
         self.operator.accounts.open(seed=1, balance="100.00", account_id=ACCOUNT, numbers=["79158888888"])
 
     def subscribe(self, **settings: Any) -> None:
-        self.operator.accounts.subscribe(ACCOUNT, make_subscription("http://localhost/hook", **settings))
+        self.operator.settings.subscribe(ACCOUNT, make_subscription("http://localhost/hook", **settings))
 
     def rule(self, outcome: str, **settings: Any) -> None:
-        self.operator.accounts.prefer_outcome(ACCOUNT, OutcomeRule(ending(outcome, unavailable_cause=20), **settings))
+        self.operator.settings.prefer_outcome(ACCOUNT, OutcomeRule(ending(outcome, unavailable_cause=20), **settings))
 
     def call(self, order: CallOrder = FLASH) -> Call:
         call = self.operator.calls.place(ACCOUNT, order)
@@ -69,7 +82,7 @@ class World:
 
     def answer(self, delivery_id: int, status: int | None) -> Delivery:
         """Try a delivery: the endpoint answers with the status, or not at all."""
-        assert self.operator.deliveries.prepare(delivery_id) is not None
+        assert prepared(self.operator.deliveries, delivery_id) is not None
         response = None if status is None else CdrResponse(status, {}, b"")
         now = self.clock.now(ACCOUNT)
         self.operator.deliveries.record(delivery_id, now, 0.01, response, None if response else "no answer")
@@ -130,7 +143,7 @@ def test_a_delayed_call_rings_until_the_courier_ends_it(world: World) -> None:
     call = world.call()
     assert call.state == "ringing"
     assert [c.ends_at for c in world.courier.calls] == [call.placed_at + 2.0]
-    assert world.operator.deliveries.prepare(1) is None, "there is no CDR of a call that rings"
+    assert prepared(world.operator.deliveries, 1) is None, "there is no CDR of a call that rings"
     world.clock.move(ACCOUNT, 2.0)
     (delivery,) = world.operator.calls.end(call.verification_call_uuid)
     assert world.courier.deliveries == [delivery]
@@ -139,7 +152,7 @@ def test_a_delayed_call_rings_until_the_courier_ends_it(world: World) -> None:
 
 def test_a_held_call_is_completed_by_hand_once(world: World) -> None:
     world.subscribe()
-    world.operator.accounts.hold_cdrs(ACCOUNT)
+    world.operator.settings.hold_cdrs(ACCOUNT)
     call = world.call()
     assert (call.state, call.ends_at, world.courier.calls) == ("ringing", None, [])
     world.operator.calls.complete(call.verification_call_uuid, ending(q931_status=27, unavailable_cause=20))
@@ -170,7 +183,7 @@ def test_call_for_2fa_has_a_cdr_by_setting() -> None:
 def body_of(world: World, **settings: Any) -> bytes:
     world.subscribe(**settings)
     world.call()
-    request = world.operator.deliveries.prepare(1)
+    request = prepared(world.operator.deliveries, 1)
     assert request is not None
     return request.body
 
@@ -207,11 +220,11 @@ def test_the_further_variables_can_be_asked_for(world: World) -> None:
 
 
 def test_get_puts_the_variables_into_the_query_beside_what_is_there(world: World) -> None:
-    world.operator.accounts.subscribe(
+    world.operator.settings.subscribe(
         ACCOUNT, make_subscription("http://localhost/hook?a=1", method="get", query={"b": "ü&"}, body=["q931_status"])
     )
     world.call()
-    request = world.operator.deliveries.prepare(1)
+    request = prepared(world.operator.deliveries, 1)
     assert request is not None
     assert (request.method, request.body) == ("GET", b"")
     assert request.url == "http://localhost/hook?a=1&b=%C3%BC%26&q931_status=16"
@@ -220,7 +233,7 @@ def test_get_puts_the_variables_into_the_query_beside_what_is_there(world: World
 def test_the_users_headers_replace_our_own(world: World) -> None:
     world.subscribe(headers={"content-type": "application/cdr+json", "X-Key": "1"})
     world.call()
-    request = world.operator.deliveries.prepare(1)
+    request = prepared(world.operator.deliveries, 1)
     assert request is not None
     assert {name: request.headers[name] for name in ("content-type", "X-Key")} == {
         "content-type": "application/cdr+json",
@@ -239,7 +252,7 @@ def test_any_2xx_acknowledges(world: World, status: int) -> None:
     world.subscribe()
     world.call()
     assert world.answer(1, status).state is DeliveryState.DELIVERED
-    assert world.operator.deliveries.prepare(1) is None
+    assert prepared(world.operator.deliveries, 1) is None
     assert world.operator.deliveries.owed() == []
 
 
@@ -301,11 +314,11 @@ def test_a_webhook_can_be_kept_from_being_disabled() -> None:
 
 def close_before_preparing(world: World) -> None:
     world.operator.accounts.close(ACCOUNT)
-    assert world.operator.deliveries.prepare(1) is None
+    assert prepared(world.operator.deliveries, 1) is None
 
 
 def close_while_sending(world: World) -> None:
-    assert world.operator.deliveries.prepare(1) is not None
+    assert prepared(world.operator.deliveries, 1) is not None
     world.operator.accounts.close(ACCOUNT)
     assert world.operator.deliveries.record(1, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import prepared
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.calls import Call, CallOrder
@@ -19,6 +21,7 @@ from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import RUSSIA, SLOVAKIA, Method, Tariff
 from pytest_mcn_mock.errors import Refusal, UnknownItem, UsageError
+from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
@@ -34,13 +37,15 @@ BUSY = ending(Outcome.BUSY, unavailable_cause=20)
 class SetClock:
     """A clock that a test sets; the same time for everyone."""
 
+    is_shared = True
+
     def __init__(self) -> None:
         self.time = 1000.0
 
     def now(self, account_id: str | None) -> float:  # noqa: ARG002 - the time of all accounts
         return self.time
 
-    def move(self, account_id: str, seconds: float) -> None:  # noqa: ARG002 - the time of all accounts
+    def move(self, account_id: str | None, seconds: float) -> None:  # noqa: ARG002 - the time of all accounts
         self.time += seconds
 
     def reach(self, account_id: str, moment: float) -> None:  # noqa: ARG002 - the time of all accounts
@@ -53,7 +58,7 @@ class Notes:
     def __init__(self) -> None:
         self.to_end: list[str] = []
         self.to_deliver: list[int] = []
-        self.changes: list[str] = []
+        self.changes: list[object] = []
 
     def end_call(self, call: Call) -> None:
         self.to_end.append(call.verification_call_uuid)
@@ -61,8 +66,17 @@ class Notes:
     def deliver(self, delivery: Delivery) -> None:
         self.to_deliver.append(delivery.id)
 
-    def changed(self, account_id: str) -> None:
-        self.changes.append(account_id)
+    def forget_all(self) -> None:
+        self.to_deliver.clear()
+
+    def advance(self, seconds: float) -> Future[None]:
+        raise NotImplementedError
+
+    def changed(self, account_id: str, item: object = None) -> None:  # noqa: ARG002 - what it is, is enough
+        self.changes.append(item)
+
+    def reset(self) -> None:
+        self.changes.clear()
 
 
 class Switch:
@@ -74,11 +88,12 @@ class Switch:
         ports = self.clock, self.notes
         self.deliveries = Deliveries(store.accounts, store.calls, *ports, self.notes, assumptions)
         self.calls = Calls(store.calls, *ports, self.deliveries, self.notes, assumptions)
-        self.accounts = Accounts(store.accounts, self.clock, tariff or Tariff())
+        self.accounts = Accounts(store.accounts, self.clock, self.notes, tariff or Tariff())
+        self.settings = AccountSettings(store.accounts, self.notes)
         self.accounts.open(seed=1, balance=balance, account_id=ACCOUNT, numbers=[CONNECTED])
 
     def subscribe(self, **settings: Any) -> None:
-        self.accounts.subscribe(ACCOUNT, make_subscription("http://localhost/hook", **settings))
+        self.settings.subscribe(ACCOUNT, make_subscription("http://localhost/hook", **settings))
 
     def call(self, order: CallOrder = FLASH) -> Call:
         call = self.calls.place(ACCOUNT, order)
@@ -88,7 +103,7 @@ class Switch:
     def answer(self, status: int) -> DeliveryState:
         """Try what the courier was given first; the endpoint answers so."""
         delivery_id = self.notes.to_deliver.pop(0)
-        assert self.deliveries.prepare(delivery_id) is not None
+        assert prepared(self.deliveries, delivery_id) is not None
         self.deliveries.record(delivery_id, self.clock.time, 0.01, CdrResponse(status, {}, b""), None)
         return self.deliveries.get(delivery_id).state
 
@@ -132,7 +147,7 @@ def test_a_refusal_leaves_everything_as_it_was_its_draws_and_faults_too(balance:
     refusing, untouched = Switch(), Switch()
     for switch in (refusing, untouched):
         switch.subscribe()
-        switch.accounts.add_fault(ACCOUNT, Fault(FaultKind.CDR_LOST, probability=0.5))
+        switch.settings.add_fault(ACCOUNT, Fault(FaultKind.CDR_LOST, probability=0.5))
         switch.accounts.set_balance(ACCOUNT, balance)
     for _ in range(3):
         with pytest.raises(Refusal):
@@ -166,9 +181,9 @@ def test_the_same_seed_gives_the_same_calls_and_bytes_and_another_seed_does_not(
         switch.accounts.close(ACCOUNT)
         switch.accounts.open(seed=seed, balance=10, account_id="117793", token="t")
         everything = ["verification_call_uuid", "did", "start_time", "stop_time", "uniqueid"]
-        switch.accounts.subscribe("117793", make_subscription("http://localhost/", body=everything))
+        switch.settings.subscribe("117793", make_subscription("http://localhost/", body=everything))
         calls = [switch.calls.place("117793", order) for order in (FLASH, FROM_SLOVAKIA, replace(FLASH, code="0042"))]
-        return [*calls, *(switch.deliveries.prepare(delivery.id) for delivery in switch.deliveries.page())]
+        return [*calls, *(prepared(switch.deliveries, delivery.id) for delivery in switch.deliveries.page())]
 
     assert len(history(1)) == 6
     assert history(1) == history(1)
@@ -196,7 +211,7 @@ def at_once(*actions: Callable[[], object]) -> list[object]:
 
 def test_of_many_who_complete_a_call_one_does_and_the_others_hear_that_it_has_ended(switch: Switch) -> None:
     switch.subscribe()
-    switch.accounts.hold_cdrs(ACCOUNT)
+    switch.settings.hold_cdrs(ACCOUNT)
     for _ in range(20):
         uuid = switch.call().verification_call_uuid
         results = at_once(*[partial(switch.calls.complete, uuid)] * 8)
@@ -206,7 +221,7 @@ def test_of_many_who_complete_a_call_one_does_and_the_others_hear_that_it_has_en
 
 
 def test_completing_a_call_that_ended_a_moment_ago_is_not_taken_for_done(switch: Switch) -> None:
-    switch.accounts.hold_cdrs(ACCOUNT)
+    switch.settings.hold_cdrs(ACCOUNT)
     uuid = switch.call().verification_call_uuid
     switch.calls.end(uuid, BUSY)
     with pytest.raises(UsageError, match=r"has ended already: busy \(q931_status 17, NO ANSWER\)"):
@@ -217,7 +232,7 @@ def test_completing_a_call_that_ended_a_moment_ago_is_not_taken_for_done(switch:
 
 def test_a_call_completed_by_hand_is_not_ended_again_when_it_is_due(switch: Switch) -> None:
     switch.subscribe()
-    switch.accounts.prefer_outcome(ACCOUNT, OutcomeRule(BUSY, "*", 5.0))
+    switch.settings.prefer_outcome(ACCOUNT, OutcomeRule(BUSY, "*", 5.0))
     call = switch.call()
     assert switch.notes.to_end == [call.verification_call_uuid]
     switch.calls.complete(call.verification_call_uuid, ending(Outcome.ANSWERED, unavailable_cause=20))
@@ -229,15 +244,15 @@ def test_a_call_completed_by_hand_is_not_ended_again_when_it_is_due(switch: Swit
 
 
 def test_a_call_completed_as_planned_is_explained_by_its_rule(switch: Switch) -> None:
-    switch.accounts.hold_cdrs(ACCOUNT)
-    switch.accounts.prefer_outcome(ACCOUNT, OutcomeRule(BUSY, "7915*"))
+    switch.settings.hold_cdrs(ACCOUNT)
+    switch.settings.prefer_outcome(ACCOUNT, OutcomeRule(BUSY, "7915*"))
     call = switch.call()
     switch.calls.complete(call.verification_call_uuid)
     assert switch.calls.get(call.verification_call_uuid).explanation.outcome.startswith("outcome rule for 7915*: busy")
 
 
 def test_only_subscriptions_from_before_the_call_get_its_cdr(switch: Switch) -> None:
-    switch.accounts.hold_cdrs(ACCOUNT)
+    switch.settings.hold_cdrs(ACCOUNT)
     early = switch.call()
     switch.subscribe()
     assert switch.calls.complete(early.verification_call_uuid) == ()
@@ -245,37 +260,39 @@ def test_only_subscriptions_from_before_the_call_get_its_cdr(switch: Switch) -> 
 
 
 def test_letting_cdrs_go_is_for_later_calls(switch: Switch) -> None:
-    switch.accounts.hold_cdrs(ACCOUNT)
+    switch.settings.hold_cdrs(ACCOUNT)
     held = switch.call()
-    switch.accounts.hold_cdrs(ACCOUNT, held=False)
+    switch.settings.hold_cdrs(ACCOUNT, held=False)
     assert switch.call().state == "completed"
     assert switch.calls.get(held.verification_call_uuid).state == "ringing"
 
 
 def test_every_change_is_told_after_it_was_stored(switch: Switch) -> None:
     switch.subscribe()
-    switch.accounts.hold_cdrs(ACCOUNT)
-    switch.call()
-    assert switch.notes.changes == [ACCOUNT] * 1
-    switch.calls.complete(switch.calls.page()[0].verification_call_uuid)
-    assert switch.notes.changes == [ACCOUNT] * 2
+    switch.settings.hold_cdrs(ACCOUNT)
+    switch.accounts.top_up(ACCOUNT, 1)
+    assert switch.notes.changes == [None] * 4  # opened, subscribed, held and topped up
+    uuid = switch.call().verification_call_uuid
+    assert switch.notes.changes[4:] == [switch.calls.get(uuid)]
+    switch.calls.complete(uuid)
+    assert switch.notes.changes[5:] == [switch.calls.get(uuid)]
     switch.answer(204)
-    assert switch.notes.changes == [ACCOUNT] * 3
+    assert switch.notes.changes[6:] == [switch.deliveries.get(1)]
 
 
 def test_a_cdr_is_rendered_once_and_every_retry_sends_the_same(switch: Switch) -> None:
     switch.subscribe(constants={"n": 1})
     switch.call()
-    first = switch.deliveries.prepare(1)
+    first = prepared(switch.deliveries, 1)
     switch.answer(500)
-    assert switch.deliveries.prepare(1) is first
+    assert prepared(switch.deliveries, 1) is first
     assert switch.deliveries.get(1).request == first
 
 
 def test_attempts_are_kept_with_what_was_answered(switch: Switch) -> None:
     switch.subscribe()
     switch.call()
-    switch.deliveries.prepare(1)
+    prepared(switch.deliveries, 1)
     again = switch.deliveries.record(1, 1000.0, 0.5, None, "connection refused")
     assert again is not None
     assert again.due_at == 1001.0
@@ -336,7 +353,7 @@ def test_one_webhooks_failures_do_not_disable_another() -> None:
 
 def test_a_duplicate_follows_when_the_first_is_settled(switch: Switch) -> None:
     switch.subscribe()
-    switch.accounts.add_fault(ACCOUNT, Fault(FaultKind.CDR_DUPLICATED))
+    switch.settings.add_fault(ACCOUNT, Fault(FaultKind.CDR_DUPLICATED))
     switch.call()
     assert switch.notes.to_deliver == [1]
     assert switch.answer(500) is DeliveryState.OWED
@@ -344,14 +361,14 @@ def test_a_duplicate_follows_when_the_first_is_settled(switch: Switch) -> None:
     switch.notes.to_deliver.append(1)
     switch.answer(204)
     assert switch.notes.to_deliver == [2]
-    first, second = switch.deliveries.prepare(1), switch.deliveries.prepare(2)
+    first, second = prepared(switch.deliveries, 1), prepared(switch.deliveries, 2)
     assert first is None
     assert second == switch.deliveries.get(1).request
 
 
 def test_a_reordered_cdr_follows_that_of_the_next_call(switch: Switch) -> None:
     switch.subscribe()
-    switch.accounts.add_fault(ACCOUNT, Fault(FaultKind.CDR_REORDERED))
+    switch.settings.add_fault(ACCOUNT, Fault(FaultKind.CDR_REORDERED))
     switch.call()
     assert switch.notes.to_deliver == []
     switch.call()
@@ -363,17 +380,17 @@ def test_a_reordered_cdr_follows_that_of_the_next_call(switch: Switch) -> None:
 
 def close_before(switch: Switch) -> None:
     switch.accounts.close(ACCOUNT)
-    assert switch.deliveries.prepare(1) is None
+    assert prepared(switch.deliveries, 1) is None
 
 
 def close_during(switch: Switch) -> None:
-    switch.deliveries.prepare(1)
+    prepared(switch.deliveries, 1)
     switch.accounts.close(ACCOUNT)
     assert switch.deliveries.record(1, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
 
 
 def try_it(switch: Switch) -> None:
-    switch.deliveries.prepare(1)
+    prepared(switch.deliveries, 1)
     switch.deliveries.record(1, 0.0, 0.0, None, "no answer")
 
 

@@ -1,0 +1,208 @@
+"""The admin API of accounts: their money, numbers, outcome rules, webhooks and faults."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from pytest_mcn_mock.domain import accounts as rules
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.money import parse_roubles
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.web import admin_input as given
+from pytest_mcn_mock.web.admin_views import show_account, show_fault, show_rule, show_subscription
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
+
+_MONEY = (str, int)
+_CHANGEABLE = {"balance": _MONEY, "numbers": list, "tariff": dict, "cdrs_held": bool}
+_OPENING = {
+    "id": int,
+    "token": str,
+    "seed": int,
+    "balance": _MONEY,
+    "numbers": list,
+    "tariff": dict,
+    "outcomes": list,
+    "webhooks": list,
+}
+
+
+class AccountsApi:
+    """``/__admin/accounts``. What two people could overwrite has an ETag, and is changed under If-Match if one asks."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        account = "accounts/<account_id>"
+        return {
+            ("GET", "accounts"): self.accounts,
+            ("POST", "accounts"): self.open,
+            ("GET", account): self.account,
+            ("PATCH", account): self.change,
+            ("DELETE", account): self.close,
+            ("POST", f"{account}/top_up"): self.top_up,
+            ("GET", f"{account}/outcomes"): partial(self._list, show=_show_rules),
+            ("PUT", f"{account}/outcomes"): self.replace_outcomes,
+            ("GET", f"{account}/faults"): partial(self._list, show=_show_faults),
+            ("PUT", f"{account}/faults"): self.replace_faults,
+            ("GET", f"{account}/webhooks"): partial(self._list, show=_show_webhooks),
+            ("POST", f"{account}/webhooks"): self.subscribe,
+            ("GET", f"{account}/webhooks/<int:number>"): self.webhook,
+            ("PATCH", f"{account}/webhooks/<int:number>"): self.change_webhook,
+            ("DELETE", f"{account}/webhooks/<int:number>"): self.unsubscribe,
+        }
+
+    def accounts(self, request: Request) -> Response:
+        """Accounts in order of opening."""
+        parameters = given.read_list_parameters(request, ("after", "limit"))
+        after = given.read_integer(parameters, "after", 0, 10**15)
+        limit = given.read_integer(parameters, "limit", given.DEFAULT_LIMIT, given.MAX_LIMIT)
+        found = self._operator.accounts.page(after, limit + 1)
+        return show_page(found, limit, self._show, lambda account: account.seq)
+
+    def open(self, request: Request) -> Response:
+        """Open an account. The answer has the token where it was drawn: it is shown this once."""
+        asked = given.read_object(request, _OPENING)
+        token = asked.get("token")
+        cause = self._operator.assumptions.unavailable_cause
+        account = self._operator.accounts.open(
+            seed=asked.get("seed", secrets.randbits(32)),
+            balance=asked.get("balance", 0),
+            account_id=str(asked["id"]) if "id" in asked else None,
+            token=token,
+            numbers=asked.get("numbers", ()),
+            tariff=given.read_tariff(asked["tariff"], self._operator.accounts.default_tariff)
+            if "tariff" in asked
+            else None,
+            outcome_rules=[
+                given.read_rule(rule, f"outcomes[{i}]", cause) for i, rule in enumerate(asked.get("outcomes", ()))
+            ],
+            subscriptions=[
+                given.read_webhook(webhook, f"webhooks[{i}]") for i, webhook in enumerate(asked.get("webhooks", ()))
+            ],
+        )
+        drawn = {"token": account.token} if token is None else {}
+        return json_response(201, {**self._show(account), **drawn})
+
+    def account(self, request: Request, account_id: str) -> Response:
+        """One account, without its token."""
+        return json_response(200, self._show(self._operator.accounts.get(account_id)), with_etag=True)
+
+    def change(self, request: Request, account_id: str) -> Response:
+        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
+        asked = given.read_object(request, _CHANGEABLE)
+        if "balance" in asked:
+            parse_roubles(asked["balance"], name="balance")
+
+        def change(account: Account) -> Account:
+            given.check_precondition(request, self._show(account))
+            if "numbers" in asked:
+                account = rules.replace_numbers(account, asked["numbers"])
+            if "tariff" in asked:
+                account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
+            return replace(account, cdrs_held=asked.get("cdrs_held", account.cdrs_held))
+
+        self._operator.settings.change(account_id, change)
+        if "balance" in asked:
+            self._operator.accounts.set_balance(account_id, asked["balance"])
+        return self.account(request, account_id)
+
+    def close(self, request: Request, account_id: str) -> Response:
+        """Close an account, and forget its calls."""
+        given.check_precondition(request, self._show(self._operator.accounts.get(account_id)))
+        self._operator.close_account(account_id)
+        return Response(204, b"", {})
+
+    def top_up(self, request: Request, account_id: str) -> Response:
+        """Add money."""
+        asked = given.read_object(request, {"amount": _MONEY})
+        if "amount" not in asked:
+            raise Refusal(RefusalCode.MISSING_PARAMETER, 'amount is required: roubles, such as "10.00"', "amount")
+        self._operator.accounts.top_up(account_id, asked["amount"])
+        return self.account(request, account_id)
+
+    def replace_outcomes(self, request: Request, account_id: str) -> Response:
+        """Replace the outcome rules; the first that matches wins."""
+        cause = self._operator.assumptions.unavailable_cause
+        items = given.read_items(request, lambda item, place: given.read_rule(item, place, cause))
+        return self._replace(request, account_id, _show_rules, lambda account: rules.replace_rules(account, items))
+
+    def replace_faults(self, request: Request, account_id: str) -> Response:
+        """Replace the faults that are switched on; none switches all off."""
+        items = given.read_items(request, given.read_fault)
+        return self._replace(request, account_id, _show_faults, lambda account: rules.replace_faults(account, items))
+
+    def subscribe(self, request: Request, account_id: str) -> Response:
+        """Add a webhook, for calls placed from now on."""
+        asked = given.read_webhook(given.read_object(request, given.WEBHOOK))
+        return json_response(201, show_subscription(self._operator.settings.subscribe(account_id, asked)))
+
+    def webhook(self, request: Request, account_id: str, number: int) -> Response:
+        """One webhook."""
+        found = rules.find_subscription(self._operator.accounts.get(account_id), number)
+        return json_response(200, show_subscription(found), with_etag=True)
+
+    def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
+        """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
+        asked = given.read_object(request, given.WEBHOOK)
+
+        def change(account: Account) -> Account:
+            webhook = rules.find_subscription(account, number)
+            given.check_precondition(request, show_subscription(webhook))
+            return rules.replace_subscription(account, given.change_webhook(webhook, asked))
+
+        self._operator.settings.change(account_id, change)
+        return self.webhook(request, account_id, number)
+
+    def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
+        """Remove a webhook; CDRs still owed to it are given up when they are due."""
+
+        def change(account: Account) -> Account:
+            given.check_precondition(request, show_subscription(rules.find_subscription(account, number)))
+            return rules.remove_subscription(account, number)
+
+        self._operator.settings.change(account_id, change)
+        return Response(204, b"", {})
+
+    def _list(self, request: Request, account_id: str, show: Callable[[Account], dict[str, Any]]) -> Response:
+        return json_response(200, show(self._operator.accounts.get(account_id)), with_etag=True)
+
+    def _replace(
+        self,
+        request: Request,
+        account_id: str,
+        show: Callable[[Account], dict[str, Any]],
+        change: Callable[[Account], Account],
+    ) -> Response:
+        def change_if_match(account: Account) -> Account:
+            given.check_precondition(request, show(account))
+            return change(account)
+
+        self._operator.settings.change(account_id, change_if_match)
+        return self._list(request, account_id, show)
+
+    def _show(self, account: Account) -> dict[str, Any]:
+        return show_account(account, self._operator.accounts.balance(account.id))
+
+
+def _whole(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A list that is short enough to be shown whole."""
+    return {"items": items, "next": None}
+
+
+def _show_rules(account: Account) -> dict[str, Any]:
+    return _whole([show_rule(rule) for rule in account.outcome_rules])
+
+
+def _show_faults(account: Account) -> dict[str, Any]:
+    return _whole([show_fault(fault) for fault in account.faults])
+
+
+def _show_webhooks(account: Account) -> dict[str, Any]:
+    return _whole([show_subscription(subscription) for subscription in account.subscriptions])

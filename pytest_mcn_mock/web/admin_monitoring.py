@@ -1,0 +1,111 @@
+"""The admin API of what happened: calls, the deliveries of their CDRs, movements of money, and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from pytest_mcn_mock.domain.ledger import Entry
+from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.web import admin_input as given
+from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
+
+_PARAMETERS = ("account_id", "after", "limit", "order")
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class _Find(Protocol[_T_co]):
+    def __call__(
+        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    ) -> Sequence[_T_co]: ...
+
+
+class MonitoringApi:
+    """Lists are bounded: ``limit`` at most, from behind the cursor ``after``; ``order=newest`` is the newest first."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        call, delivery = "calls/<verification_call_uuid>", "deliveries/<int:delivery_id>"
+        return {
+            ("GET", "calls"): self.calls,
+            ("GET", call): self.call,
+            ("POST", f"{call}/complete"): self.complete,
+            ("GET", "deliveries"): self.deliveries,
+            ("GET", delivery): self.delivery,
+            ("POST", f"{delivery}/resend"): self.resend,
+            ("GET", "requests"): self.requests,
+            ("GET", "accounts/<account_id>/ledger"): self.ledger,
+        }
+
+    def calls(self, request: Request) -> Response:
+        """Calls in order of arrival, of an account or of all."""
+        return self._list(request, self._operator.calls.page, show_call, lambda call: call.seq)
+
+    def call(self, request: Request, verification_call_uuid: str) -> Response:
+        """One call."""
+        return json_response(200, show_call(self._operator.calls.get(verification_call_uuid)))
+
+    def complete(self, request: Request, verification_call_uuid: str) -> Response:
+        """End a ringing call now, as said or, with an empty object, as planned."""
+        asked = given.read_object(request, given.ENDING)
+        how = given.read_ending(asked, self._operator.assumptions.unavailable_cause)
+        self._operator.calls.complete(verification_call_uuid, how)
+        return self.call(request, verification_call_uuid)
+
+    def deliveries(self, request: Request) -> Response:
+        """Deliveries in order, of an account, of a call or of all."""
+        parameters = given.read_list_parameters(request, (*_PARAMETERS, "verification_call_uuid"))
+        uuid = parameters.get("verification_call_uuid")
+        if uuid is None:
+            return self._list(request, self._operator.deliveries.page, show_delivery, lambda delivery: delivery.id)
+        found = self._operator.deliveries.of_call(uuid)
+        return json_response(200, {"items": [show_delivery(delivery) for delivery in found], "next": None})
+
+    def delivery(self, request: Request, delivery_id: int) -> Response:
+        """One delivery, with its request and every answer."""
+        return json_response(200, show_delivery(self._operator.deliveries.get(delivery_id)))
+
+    def resend(self, request: Request, delivery_id: int) -> Response:
+        """Send a CDR again, whatever became of it."""
+        given.read_object(request, {})
+        return json_response(200, show_delivery(self._operator.deliveries.resend(delivery_id)))
+
+    def requests(self, request: Request) -> Response:
+        """Requests to the vendor's API as they arrived, the refused ones included."""
+        return self._list(request, self._operator.journal.page, show_request, lambda entry: entry.seq)
+
+    def ledger(self, request: Request, account_id: str) -> Response:
+        """An account's movements of money, which add up to its balance."""
+        entries = self._operator.accounts.ledger(account_id)
+
+        def find(
+            account_id: str | None = None,  # noqa: ARG001 - it is the path's
+            after: int = 0,
+            limit: int = 100,
+            *,
+            newest_first: bool = False,
+        ) -> Sequence[Entry]:
+            if newest_first:
+                found = [entry for entry in reversed(entries) if not after or entry.n < after]
+            else:
+                found = [entry for entry in entries if entry.n > after]
+            return found[:limit]
+
+        return self._list(request, find, show_entry, lambda entry: entry.n)
+
+    def _list(
+        self, request: Request, find: _Find[_T], show: Callable[[_T], dict[str, Any]], cursor: Callable[[_T], int]
+    ) -> Response:
+        parameters = given.read_list_parameters(request, _PARAMETERS)
+        after = given.read_integer(parameters, "after", 0, 10**15)
+        limit = given.read_integer(parameters, "limit", given.DEFAULT_LIMIT, given.MAX_LIMIT)
+        newest_first = given.read_order(parameters)
+        account_id = parameters.get("account_id")
+        if account_id is not None:
+            self._operator.accounts.get(account_id)
+        return show_page(find(account_id, after, limit + 1, newest_first=newest_first), limit, show, cursor)

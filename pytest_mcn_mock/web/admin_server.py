@@ -1,0 +1,63 @@
+"""The admin API of the server itself: its health, its time, its events, and the way back to where it began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pytest_mcn_mock.domain.outcomes import MAX_DELAY_S, check_seconds
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.web import admin_input as given
+from pytest_mcn_mock.web.admin_views import show_time
+from pytest_mcn_mock.web.feed import Feed
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
+
+MAX_ADVANCE_S = 365 * MAX_DELAY_S
+_EVENT_STREAM: Mapping[str, str] = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+
+
+class ServerApi:
+    """What is of no account."""
+
+    def __init__(self, operator: Operator, clock: Clock, feed: Feed, version: str) -> None:
+        self._operator = operator
+        self._clock = clock
+        self._feed = feed
+        self._version = version
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        return {
+            ("GET", "health"): self.health,
+            ("POST", "clock/advance"): self.advance,
+            ("POST", "reset"): self.reset,
+            ("GET", "events"): self.events,
+        }
+
+    def health(self, request: Request) -> Response:
+        """That the server answers, and its version."""
+        return json_response(200, {"status": "ok", "version": self._version, "ready": True})
+
+    def advance(self, request: Request) -> Response:
+        """Put the time forward for every account; answered when all that fell due has been tried."""
+        asked = given.read_object(request, {"seconds": (int, float)})
+        if "seconds" not in asked:
+            raise Refusal(RefusalCode.MISSING_PARAMETER, "seconds is required", "seconds")
+        seconds = check_seconds(asked["seconds"], name="seconds", most=MAX_ADVANCE_S)
+        done = self._operator.courier.advance(seconds)
+        now = self._clock.now(None) + (seconds if self._clock.is_shared else 0)
+        return replace(json_response(200, {"now": show_time(now)}), ready=done)
+
+    def reset(self, request: Request) -> Response:
+        """Go back to the configured state."""
+        given.read_object(request, {})
+        self._operator.reset()
+        return json_response(200, {"status": "ok"})
+
+    def events(self, request: Request) -> Response:
+        """What changes from now on, as it changes: server-sent events."""
+        parameters = given.read_list_parameters(request, ("account_id",))
+        stream = self._feed.listen(parameters.get("account_id"))
+        return Response(200, b"", _EVENT_STREAM, stream=stream)
