@@ -11,7 +11,7 @@ def main() -> None:
         from pytest_mcn_mock.sandbox.commands import mcn_mock
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in ("click", "granian", "jsonschema"):
+        if missing not in ("click", "granian", "jsonschema", "msgspec", "sqlalchemy"):
             raise
         sys.stderr.write(f"mcn-mock: {missing} is not installed; pip install 'pytest-mcn-mock[sandbox]'\n")
         raise SystemExit(2) from None

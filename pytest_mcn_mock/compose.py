@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
@@ -16,7 +17,7 @@ from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Clock, Observer
+from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
@@ -27,6 +28,9 @@ from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.store.sql import SqlStore
 
 
 class Observers:
@@ -48,13 +52,17 @@ class Observers:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it."""
+    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it.
+
+    ``durability`` says whether what was said is kept, and is to be closed at the end.
+    """
 
     operator: Operator
     application: Application
     dispatcher: Dispatcher
     clock: Clock
     feed: Feed
+    durability: Durability
 
 
 def compose(
@@ -71,11 +79,13 @@ def compose(
 
     The rest is by default for a server of its own: the machine's time, and CDRs over sockets.
     """
+    store = open_store(settings)
     clock = clock or SystemClock()
+    # The time may have been put forward before the process that left the state ended.
+    clock.move(None, max(0.0, store.latest - clock.now(None)))
     feed = Feed()
     observer = Observers(feed, *observers)
-    store = MemoryStore(settings.journal_size)
-    dispatcher = Dispatcher(clock, post, make_sender or make_http_sender)
+    dispatcher = Dispatcher(clock, post, make_sender or make_http_sender, store)
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff),
@@ -95,8 +105,24 @@ def compose(
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed, version("pytest-mcn-mock")).endpoints(),
     }
-    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions)
-    return Exchange(operator, application, dispatcher, clock, feed)
+    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, store)
+
+    def recover() -> None:
+        store.reopen()
+        operator.resume()
+
+    store.on_recovery = lambda: post(recover)
+    return Exchange(operator, application, dispatcher, clock, feed, store)
+
+
+def open_store(settings: Settings) -> MemoryStore | SqlStore:
+    """The store that the settings ask for. ConfigError where its database cannot be used."""
+    if settings.state is None:
+        return MemoryStore(settings.journal_size)
+    # SQLAlchemy is of the sandbox's extra.
+    from pytest_mcn_mock.store.sql import SqlStore
+
+    return SqlStore(settings.state, settings.journal_size)
 
 
 def make_http_sender() -> Sender:

@@ -11,9 +11,11 @@ from pytest_mcn_mock.domain.tariffs import Tariff
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries.
+    account's ledger entries. ``state`` is the URL of a database that keeps everything; without it all is gone with the
+    process.
     """
 
     tariff: Tariff = field(default_factory=Tariff)
     assumptions: Assumptions = field(default_factory=Assumptions)
     journal_size: int = 10_000
+    state: str | None = None

@@ -100,6 +100,12 @@ class Calls:
         """Calls of an account, or of all, in order of arrival or the newest first, behind the one with that ``seq``."""
         return self._store.page(account_id, after, limit, newest_first=newest_first)
 
+    def resume(self) -> None:
+        """Let the calls that ring end when they are due; what is held stays so."""
+        for call in self._store.ringing():
+            if call.ends_at is not None:
+                self._courier.end_call(call)
+
     def forget_all(self) -> None:
         """Every account is gone, and every call."""
         self._until_answered.clear()

@@ -141,6 +141,38 @@ class CallStore(Protocol):
         """Every delivery that is still owed."""
         ...
 
+    def ringing(self) -> Sequence[Call]:
+        """Every call that has not ended."""
+        ...
+
+
+class Durability(Protocol):
+    """Whether the state outlives the process.
+
+    ``latest`` is the latest moment in what it was opened with. ``on_recovery`` is called once everything can be kept
+    again, on any thread, to call ``reopen``.
+    """
+
+    latest: float
+    on_recovery: Callable[[], None]
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be kept at the moment, and every step is refused; None if all is well."""
+        ...
+
+    def settled(self) -> Future[None] | None:
+        """Done once all that has changed so far is kept, with StorageFailed where it could not be and did not happen.
+        None where there is nothing to wait for.
+        """
+        ...
+
+    def reopen(self) -> None:
+        """Take steps again, after a failure."""
+
+    def close(self) -> None:
+        """Keep what has changed, and let go of the place where it is kept."""
+
 
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.

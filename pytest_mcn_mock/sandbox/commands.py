@@ -29,6 +29,7 @@ def mcn_mock() -> None:
     "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.  [default: 8643]"
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file, mcn-mock.toml.")
+@click.option("--state", help="Where the state is kept: sqlite:///path.  [default: in memory]")
 @click.option(
     "--log-level",
     type=click.Choice(_LEVELS),
@@ -36,15 +37,21 @@ def mcn_mock() -> None:
     show_default=True,
     help="What is logged, to standard error.",
 )
-def serve(host: str | None, port: int | None, config: Path | None, log_level: str) -> None:
+def serve(host: str | None, port: int | None, config: Path | None, state: str | None, log_level: str) -> None:
     """Run the sandbox server until it is interrupted."""
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
         chosen = configuration.built_in() if config is None else configuration.load(config)
+        settings = chosen.settings if state is None else replace(chosen.settings, state=state)
         run(
-            replace(chosen, host=chosen.host if host is None else host, port=chosen.port if port is None else port),
+            replace(
+                chosen,
+                host=chosen.host if host is None else host,
+                port=chosen.port if port is None else port,
+                settings=settings,
+            ),
             click.echo,
         )
     except ConfigError as error:

@@ -123,7 +123,9 @@ class _Reader:
         opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
-        settings = Settings(tariff, assumptions, server.get("journal_size", Settings().journal_size))
+        settings = Settings(
+            tariff, assumptions, server.get("journal_size", Settings().journal_size), server.get("state")
+        )
         return Config(
             server.get("host", DEFAULT_HOST),
             server.get("port", DEFAULT_PORT),

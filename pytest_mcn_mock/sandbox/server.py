@@ -6,8 +6,10 @@ import asyncio
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -15,9 +17,11 @@ from granian.server.embed import Server
 
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
+from pytest_mcn_mock.sandbox.opening import open_accounts
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.asgi import AsgiAdapter
 
@@ -36,13 +40,40 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
 
 
 async def _serve(config: Config, say: Callable[[str], None]) -> None:
-    def open_accounts(operator: Operator) -> None:
-        for account in config.accounts:
-            account.open(operator)
+    exchange = await _open(config)
+    try:
+        await _run(config, exchange, say)
+    finally:
+        exchange.durability.close()
 
-    exchange = compose(config.settings, lambda job: job(), restore=open_accounts)
-    open_accounts(exchange.operator)
 
+async def _open(config: Config) -> Exchange:
+    """The operator with its accounts, and with what it owes under way again."""
+    loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def post(job: Callable[[], None]) -> None:
+        if threading.get_ident() == own_thread:
+            job()
+        else:
+            loop.call_soon_threadsafe(job)
+
+    restore = partial(open_accounts, config.accounts)
+    exchange = compose(config.settings, post, restore=restore)
+    try:
+        restore(exchange.operator)
+        if (kept := exchange.durability.settled()) is not None:
+            await asyncio.wrap_future(kept)
+        exchange.operator.resume()
+    except StorageFailed as error:
+        exchange.durability.close()
+        raise ConfigError("state", [error.message]) from error
+    except ConfigError:
+        exchange.durability.close()
+        raise
+    return exchange
+
+
+async def _run(config: Config, exchange: Exchange, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,7 +94,7 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
         )
         serving = asyncio.create_task(server.serve())
         await _listening(address, port, serving)
-    for line in _greeting(config, port):
+    for line in _greeting(config, exchange.operator, port):
         say(line)
 
     stopping = asyncio.create_task(stop.wait())
@@ -127,12 +158,12 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not listened on
 
 
-def _greeting(config: Config, port: int) -> list[str]:
+def _greeting(config: Config, operator: Operator, port: int) -> list[str]:
     host = _reachable(config.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     first = config.accounts[0]
     number = first.numbers[0] if first.numbers else "79158888888"
-    names = ", ".join(f"{account.id} ({account.balance} roubles)" for account in config.accounts[:5])
+    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
     more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     token = first.token if first.token == "test-token" else "$TOKEN"  # noqa: S105 - the public token of the built-in account
     curl = (
@@ -144,6 +175,13 @@ def _greeting(config: Config, port: int) -> list[str]:
         f"{curl}/flash_call?login_did=79157777777'",
         f"{curl}/call_for_2fa?caller_did={number}&login_did=79157777777'",
     ]
+
+
+def _balance(operator: Operator, account_id: str) -> str:
+    try:
+        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
+    except UnknownItem:
+        return "closed"
 
 
 def _quoted(text: str) -> str:

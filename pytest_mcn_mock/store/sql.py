@@ -36,7 +36,7 @@ class SqlStore:
     Every step tells what it changed (see ``Recorder``). One thread writes it: what gathers while a transaction is
     committed is the next one. Where a commit fails, those who wait for it hear so, and memory goes back to what the
     database has; no step is admitted then until the database takes something again, which is tried every RETRY_S
-    seconds. ``on_failure`` is called at once, and ``on_recovery`` when ``reopen`` may be; both on the writing thread.
+    seconds. ``on_recovery`` is called then, on the thread that writes.
 
     ConfigError where the URL is wrong or its database cannot be used.
     """
@@ -51,7 +51,6 @@ class SqlStore:
         self._is_closing = False
         self._failure: str | None = None
         self._is_stale = False
-        self.on_failure: Callable[[], None] = lambda: None
         self.on_recovery: Callable[[], None] = self.reopen
         self.latest = self._database.contents.latest()
         self._memory = MemoryStore(journal_size, self._gathering, self._lock)
@@ -79,7 +78,6 @@ class SqlStore:
         return self._failure
 
     def reopen(self) -> None:
-        """Admit steps again, after ``on_recovery``."""
         with self._lock:
             self._failure = None
 
@@ -132,7 +130,6 @@ class SqlStore:
             self._failure = f"the state cannot be written: {why}"
             refused = (batch, self._gathering.batch)
             self._in_flight, self._gathering.batch, self._is_awaited = None, Batch(), False
-            self.on_failure()
             self._is_stale = True
             with suppress(SQLAlchemyError):  # it is read once it can be
                 self._reload()

@@ -120,10 +120,16 @@ class Batch:
             removed = [{"key_id": account_id} for account_id in self.removed]
             connection.execute(_CLOSE_LEDGER, removed)
             connection.execute(_TAKE_ID, [{"id": account_id} for account_id in self.removed])
-        self._write(connection, _ACCOUNTS, self.accounts, ("key_id",), _account_row)
-        self._write(connection, _LEDGER, self.ledger, ("key_account_id", "key_n"), _entry_row)
-        self._write(connection, _CALLS, self.calls, ("key_seq",), _call_row)
-        self._write(connection, _DELIVERIES, self.deliveries, ("key_id",), _delivery_row)
+        _write(connection, _ACCOUNTS, self.accounts, ("key_id",), lambda _, account: rows.account_row(account))
+        _write(
+            connection,
+            _LEDGER,
+            self.ledger,
+            ("key_account_id", "key_n"),
+            lambda key, entry: rows.entry_row(key[0], entry),
+        )
+        _write(connection, _CALLS, self.calls, ("key_seq",), lambda _, call: rows.call_row(call[0], is_listed=call[1]))
+        _write(connection, _DELIVERIES, self.deliveries, ("key_id",), lambda _, delivery: rows.delivery_row(delivery))
         if self.accepted:
             counted = [{"key_id": key, "accepted_calls": calls} for key, calls in self.accepted.items()]
             connection.execute(_ACCOUNTS.update, counted)
@@ -131,23 +137,23 @@ class Batch:
             counted = [{"key_key": key, "value": str(number)} for key, number in self.counters.items()]
             connection.execute(_COUNT, counted)
 
-    def _write(
-        self,
-        connection: Connection,
-        statements: _Statements,
-        changes: _Rows[_Key, _Value],
-        names: tuple[str, ...],
-        row: Callable[[_Key, _Value, bool], dict[str, Any]],
-    ) -> None:
-        def key_of(key: _Key) -> Mapping[str, Any]:
-            return dict(zip(names, key if isinstance(key, tuple) else (key,), strict=True))
 
-        if deleted := [key_of(key) for key in changes.deleted()]:
-            connection.execute(statements.delete, deleted)
-        if inserted := [row(key, value, True) for key, value in changes.of(_Change.INSERT)]:
-            connection.execute(statements.insert, inserted)
-        if updated := [{**row(key, value, False), **key_of(key)} for key, value in changes.of(_Change.UPDATE)]:
-            connection.execute(statements.update, updated)
+def _write(
+    connection: Connection,
+    statements: _Statements,
+    changes: _Rows[_Key, _Value],
+    names: tuple[str, ...],
+    row: Callable[[_Key, _Value], dict[str, Any]],
+) -> None:
+    def key_of(key: _Key) -> Mapping[str, Any]:
+        return dict(zip(names, key if isinstance(key, tuple) else (key,), strict=True))
+
+    if deleted := [key_of(key) for key in changes.deleted()]:
+        connection.execute(statements.delete, deleted)
+    if inserted := [row(key, value) for key, value in changes.of(_Change.INSERT)]:
+        connection.execute(statements.insert, inserted)
+    if updated := [{**row(key, value), **key_of(key)} for key, value in changes.of(_Change.UPDATE)]:
+        connection.execute(statements.update, updated)
 
 
 class Gathering:
@@ -208,20 +214,3 @@ class Gathering:
     def cleared(self) -> None:
         """See above."""
         self.batch = Batch(self.batch.done, is_wiped=True, counters=self.batch.counters)
-
-
-def _account_row(account_id: str, account: Account, is_new: bool) -> dict[str, Any]:
-    row = rows.account_row(account)
-    return {**row, "accepted_calls": 0} if is_new else row
-
-
-def _entry_row(key: tuple[str, int], entry: Entry, is_new: bool) -> dict[str, Any]:
-    return rows.entry_row(key[0], entry)
-
-
-def _call_row(seq: int, call: tuple[Call, bool], is_new: bool) -> dict[str, Any]:
-    return rows.call_row(call[0], is_listed=call[1])
-
-
-def _delivery_row(delivery_id: int, delivery: Delivery, is_new: bool) -> dict[str, Any]:
-    return rows.delivery_row(delivery)

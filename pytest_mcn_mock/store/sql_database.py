@@ -133,9 +133,7 @@ def _load(engine: Engine, source: str) -> Contents:
         if not tables:
             rows.metadata.create_all(connection)
             values = {"schema_version": rows.SCHEMA_VERSION, rows.PROBE: "", **dict.fromkeys(rows.COUNTERS, 0)}
-            connection.execute(
-                rows.meta.insert(), [{"key": key, "value": str(value)} for key, value in values.items()]
-            )
+            connection.execute(rows.meta.insert(), [{"key": key, "value": str(value)} for key, value in values.items()])
         elif rows.meta.name not in tables:
             raise ConfigError("state", [f"{source} is a database of another program"])
         _check_version(connection, source)
@@ -154,8 +152,5 @@ def _check_version(connection: Connection, source: str) -> None:
     if int(version) > rows.SCHEMA_VERSION:
         raise ConfigError(
             "state",
-            [
-                f"{source} is of a newer version of mcn-mock (its form is {version}, and this one knows "
-                f"{rows.SCHEMA_VERSION}): upgrade, or choose another file"
-            ],
+            [f"{source} is of a newer version of mcn-mock, form {version[:20]}; this one knows {rows.SCHEMA_VERSION}"],
         )

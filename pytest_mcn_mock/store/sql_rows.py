@@ -34,7 +34,7 @@ accounts = Table(
     Column("id", String(15), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("token", String(512), nullable=False),
-    Column("accepted_calls", BigInteger, nullable=False),
+    Column("accepted_calls", BigInteger, nullable=False, default=0),
     Column("data", Text, nullable=False),
 )
 taken_ids = Table("taken_ids", metadata, Column("id", String(15), primary_key=True))

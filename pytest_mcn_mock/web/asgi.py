@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, STREAM_PACE_S, Closing, Request, Spoilt, Stream
+from pytest_mcn_mock.web.http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_S,
+    MAX_BODY,
+    STREAM_PACE_S,
+    Closing,
+    Request,
+    Response,
+    Spoilt,
+    Stream,
+)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -36,6 +48,8 @@ class AsgiAdapter:
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, body, is_whole)
         response = self._application.handle(request)
         try:
+            if response.kept is not None:
+                response = await _kept(response, response.kept)
             if response.ready is not None:
                 await asyncio.wrap_future(response.ready)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
@@ -52,6 +66,15 @@ class AsgiAdapter:
         finally:
             if response.after is not None:
                 response.after()
+
+
+async def _kept(response: Response, kept: Future[None]) -> Response:
+    """The answer once what it says is kept, or what is to be said in its place."""
+    try:
+        await asyncio.wrap_future(kept)
+    except StorageFailed as error:
+        return response if response.otherwise is None else response.otherwise(error)
+    return response
 
 
 async def _send_stream(start: MutableMapping[str, Any], stream: Stream, receive: Receive, send: Send) -> None:
