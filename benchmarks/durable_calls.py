@@ -67,8 +67,16 @@ def serving(folder: Path, port: int, *options: str) -> Iterator[str]:
     """A sandbox whose CDRs go to the port, and its address."""
     config = folder / "mcn-mock.toml"
     config.write_text(CONFIG.format(port=port), encoding="utf-8")
-    command = [Path(sys.executable).with_name("mcn-mock"), "serve", "--config", config, "--log-level", "error", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        Path(sys.executable).with_name("mcn-mock"),
+        "serve",
+        "--config",
+        config,
+        "--log-level",
+        "error",
+        *options,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         if process.stdout is None:
             raise RuntimeError("there is no pipe")
         try:

@@ -41,7 +41,7 @@ def open_database(url: str) -> Database:
     """Open the database, and make its tables if it is new. ConfigError where that cannot be; it names no password."""
     parsed = _parse(url)
     path = Path(parsed.database or "")
-    is_new = not path.exists()
+    is_new = not os.path.lexists(path)
     unlock = _lock(path)
     engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5)
     _set_up_sqlite(engine)
@@ -84,6 +84,8 @@ def _lock(path: Path) -> Callable[[], None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigError("state", [f"{path} cannot be opened: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError("state", [f"names no file, but {str(path)!r}: {error}"]) from error
     try:
         # Not SQLite's own locks, which are of another kind: those let go between two transactions.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -130,19 +130,20 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
 
 def read_contents(connection: Connection) -> Contents:
     """All that the tables hold. ValueError where a value in them cannot be."""
-    numbers = {key: int(value) for key, value in connection.execute(select(meta)) if key in COUNTERS}
+    # Each result is read to its end at once: one that an error interrupts would keep the file open.
+    numbers = {key: int(value) for key, value in connection.execute(select(meta)).all() if key in COUNTERS}
     books = {
         row.id: AccountContents(_account.decode(row.data), row.accepted_calls)
-        for row in connection.execute(select(accounts).order_by(accounts.c.seq))
+        for row in connection.execute(select(accounts).order_by(accounts.c.seq)).all()
     }
-    for row in connection.execute(select(ledger).order_by(ledger.c.account_id, ledger.c.n)):
+    for row in connection.execute(select(ledger).order_by(ledger.c.account_id, ledger.c.n)).all():
         entry = Entry(EntryKind(row.kind), row.kopecks, row.at, row.verification_call_uuid, row.n, row.balance)
         _of(books, row.account_id).entries.append(entry)
     records = {
         row.verification_call_uuid: CallContents(_call.decode(row.data), row.is_listed)
-        for row in connection.execute(select(calls).order_by(calls.c.seq))
+        for row in connection.execute(select(calls).order_by(calls.c.seq)).all()
     }
-    for row in connection.execute(select(deliveries).order_by(deliveries.c.id)):
+    for row in connection.execute(select(deliveries).order_by(deliveries.c.id)).all():
         _of(records, row.verification_call_uuid).deliveries.append(_delivery.decode(row.data))
     for record in records.values():
         _of(books, record.call.account_id)
