@@ -12,12 +12,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from traffic import Talk, answer, order  # noqa: E402 - what the tests have for it
+
 CLIENTS, SECONDS, ROUNDS = 32, 6.0, 3
+ORDER = order(1, "t")
 CONFIG = """
 [server]
 port = 0
@@ -28,38 +32,6 @@ balance = "10000000.00"
 [[account.webhook]]
 url = "http://127.0.0.1:{port}/"
 """
-ORDER = (
-    b"POST /v2/rest/account/1/flash_call?login_did=79157777777 HTTP/1.1\r\n"
-    b"Host: 127.0.0.1\r\nAuthorization: Bearer t\r\nContent-Length: 0\r\n\r\n"
-)
-ACKNOWLEDGEMENT = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-
-class Talk(asyncio.Protocol):
-    """One connection: each message that arrives whole is counted by ``heard``, and answered with what that returns."""
-
-    def __init__(self, heard: Callable[[bytes], bytes], opening: bytes = b"") -> None:
-        self._heard = heard
-        self._opening = opening
-        self._left = b""
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say the first word, if it is ours."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            transport.write(self._opening)
-
-    def data_received(self, data: bytes) -> None:
-        """Take the messages that are whole."""
-        self._left += data
-        while (end := self._left.find(b"\r\n\r\n") + 4) > 3:
-            head = self._left[:end].lower()
-            end += int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            if len(self._left) < end or self._transport is None:
-                return
-            self._left = self._left[end:]
-            self._transport.write(self._heard(head))
 
 
 @contextmanager
@@ -92,19 +64,17 @@ async def measure(folder: Path, *options: str) -> float:
     is_over = False
     complete = asyncio.Event()
 
-    def answered(head: bytes) -> bytes:
+    def answered(_: bytes, __: bytes) -> bytes:
         nonlocal placed
-        if not head.startswith(b"http/1.1 200"):
-            raise RuntimeError(head.decode())
         placed += 1
         return b"" if is_over else ORDER
 
-    def acknowledged(_: bytes) -> bytes:
+    def acknowledged(_: bytes, __: bytes) -> bytes:
         nonlocal arrived
         arrived += 1
         if is_over and arrived >= placed:
             complete.set()
-        return ACKNOWLEDGEMENT
+        return answer(204)
 
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
     with serving(folder, receiver.sockets[0].getsockname()[1], *options) as netloc:

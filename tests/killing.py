@@ -82,7 +82,9 @@ class Killed:
         with running_sandbox(*self.arguments) as sandbox:
             calls = list(everything(sandbox, "calls"))
             deliveries = wait_until_delivered(sandbox)
-            ledgers = {account_id: list(everything(sandbox, f"accounts/{account_id}/ledger")) for account_id in ACCOUNTS}
+            ledgers = {
+                account_id: list(everything(sandbox, f"accounts/{account_id}/ledger")) for account_id in ACCOUNTS
+            }
             balances = {account_id: sandbox.admin(f"accounts/{account_id}")["balance"] for account_id in ACCOUNTS}
         arrived = Counter(cdr["verification_call_uuid"] for cdr in self._receiver.received)
         placed = [call["verification_call_uuid"] for call in calls]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.store import sql_rows as rows
 from pytest_mcn_mock.store.contents import Contents
 
+_ROOM: Final = 65_536
 FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
 
 
@@ -54,7 +56,9 @@ def open_database(url: str) -> Database:
             path.unlink(missing_ok=True)
         unlock()
         if isinstance(error, SQLAlchemyError):
-            raise ConfigError("state", [f"{path} cannot be used: {reason(error)}"]) from error
+            # What SQLite says to a full disk depends on which of its files finds it so.
+            why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
+            raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
     return Database(engine, contents, unlock)
 
