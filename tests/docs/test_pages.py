@@ -3,8 +3,8 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block after
-it is a part of what pytest printed, but for ports and times.
+on, and ``$SANDBOX`` for its process. A JSON block is the form of what the last command printed. ``# test_failing.py``
+has to fail, and a text block after it is a part of what pytest printed, but for ports and times.
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ def _bash(example: Example) -> None:
             arguments = command.removeprefix("mcn-mock serve").split()
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
             namespace["port"] = sandbox.url.rpartition(":")[2]
+            namespace["pid"] = str(sandbox.process.pid)
             continue
         done = subprocess.run(
-            ["bash", "-c", command.replace(DEFAULT_PORT, namespace["port"])],
+            ["bash", "-c", command.replace(DEFAULT_PORT, namespace["port"]).replace("$SANDBOX", namespace["pid"])],
             capture_output=True,
             text=True,
             check=True,
@@ -123,7 +124,7 @@ PARSERS = [
 def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> None:
     document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
     with ExitStack() as stack:
-        document.namespace.update(pytester=pytester, preamble="", port=DEFAULT_PORT, printed="", stack=stack)
+        document.namespace.update(pytester=pytester, preamble="", port=DEFAULT_PORT, pid="", printed="", stack=stack)
         for example in document.examples():
             try:
                 example.evaluate()
