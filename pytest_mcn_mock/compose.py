@@ -90,7 +90,15 @@ def compose(
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff),
         settings=AccountSettings(store.accounts, observer),
-        calls=Calls(store.calls, clock, dispatcher, deliveries, observer, settings.assumptions),
+        calls=Calls(
+            store.calls,
+            clock,
+            dispatcher,
+            deliveries,
+            observer,
+            settings.assumptions,
+            magic_numbers=settings.magic_numbers,
+        ),
         deliveries=deliveries,
         journal=Journal(clock, observer, settings.journal_size),
         assumptions=settings.assumptions,

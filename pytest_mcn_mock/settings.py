@@ -11,11 +11,13 @@ from pytest_mcn_mock.domain.tariffs import Tariff
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``state`` is the URL of a database that keeps everything; without it all is gone with the
-    process.
+    account's ledger entries. ``magic_numbers`` says whether a ``login_did`` of ``domain.magic`` forces how its call
+    ends; a sandbox knows them unless told otherwise, a fixture's server only if told to. ``state`` is the URL of a
+    database that keeps everything; without it all is gone with the process.
     """
 
     tariff: Tariff = field(default_factory=Tariff)
     assumptions: Assumptions = field(default_factory=Assumptions)
     journal_size: int = 10_000
+    magic_numbers: bool = False
     state: str | None = None

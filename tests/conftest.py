@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from support import Receiver
+
+settings.register_profile("mcn_mock", deadline=None)  # a test says what happens, not how fast on a busy machine
+settings.load_profile("mcn_mock")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.draws import draw_call
 from pytest_mcn_mock.domain.faults import Fault
+from pytest_mcn_mock.domain.magic import MAGIC_NUMBERS, Magic
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
 from pytest_mcn_mock.domain.outcomes import Ending, ending, first_match
@@ -72,15 +73,27 @@ class Call:
         return "ringing" if self.ending is None else "completed"
 
 
-def place(account: Account, balance: int, n: int, order: CallOrder, assumptions: Assumptions, now: float) -> Call:
+def place(
+    account: Account,
+    balance: int,
+    n: int,
+    order: CallOrder,
+    assumptions: Assumptions,
+    now: float,
+    *,
+    magic_numbers: bool = False,
+) -> Call:
     """Decide a call: who calls, for how much, and how it will end. Nothing is changed here.
 
     ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch.
+    the epoch. With ``magic_numbers`` a number of that table comes before every rule.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
     которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
     """
+    magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
+    if magic is not None and magic.refusal is not None:
+        raise Refusal(magic.refusal, f"{order.login_did} is the magic number that is refused so", "login_did")
     draw = draw_call(account.seed, n)
     if order.method is Method.CALL_FOR_2FA:
         if order.caller_did not in account.numbers:
@@ -102,14 +115,7 @@ def place(account: Account, balance: int, n: int, order: CallOrder, assumptions:
             f"the call costs {format_roubles(price)} roubles and the balance is {format_roubles(balance)}",
         )
 
-    rule = first_match(account.outcome_rules, order.login_did)
-    if rule is None:
-        planned = ending(assumptions.default_outcome, unavailable_cause=assumptions.unavailable_cause)
-        outcome_rule = f"no outcome rule matches: {planned}"
-    else:
-        planned = rule.ending
-        outcome_rule = f"outcome rule for {rule.login_did}: {planned}"
-    delay_s = assumptions.cdr_delay_s if rule is None or rule.delay_s is None else rule.delay_s
+    plan = _plan(account, order, assumptions, magic)
     return Call(
         verification_call_uuid=f"{draw.call_id}_{account.id}",
         account_id=account.id,
@@ -119,11 +125,35 @@ def place(account: Account, balance: int, n: int, order: CallOrder, assumptions:
         code=caller[-4:],
         country_id=country,
         price=price,
-        explanation=Explanation(country_rule, caller_rule, account.tariff.explain(order.method, country), outcome_rule),
+        explanation=Explanation(country_rule, caller_rule, account.tariff.explain(order.method, country), plan.rule),
         placed_at=now,
-        planned=planned,
-        ends_at=None if account.cdrs_held else now + delay_s,
+        planned=plan.ending,
+        ends_at=None if account.cdrs_held or plan.delay_s is None else now + plan.delay_s,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a call is going to end, by which rule, and after how many seconds; None: when somebody completes it."""
+
+    ending: Ending
+    rule: str
+    delay_s: float | None
+
+
+def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
+    cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
+    default = ending(assumptions.default_outcome, unavailable_cause=cause)
+    if magic is not None:
+        is_held = magic.outcome is None and magic.q931_status is None
+        how = default if is_held else ending(magic.outcome, magic.q931_status, unavailable_cause=cause)
+        said = f"rings until it is completed, then {how}" if is_held else str(how)
+        return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
+    rule = first_match(account.outcome_rules, order.login_did)
+    if rule is None:
+        return _Plan(default, f"no outcome rule matches: {default}", delay_s)
+    rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
+    return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
 
 
 def end(call: Call, how: Ending, now: float) -> Call:

@@ -28,6 +28,8 @@ class Calls:
         deliveries: Deliveries,
         observer: Observer,
         assumptions: Assumptions,
+        *,
+        magic_numbers: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -35,6 +37,7 @@ class Calls:
         self._deliveries = deliveries
         self._observer = observer
         self._assumptions = assumptions
+        self._magic_numbers = magic_numbers
         self._until_answered: dict[str, Sequence[Delivery]] = {}
 
     def place(self, account_id: str, order: CallOrder) -> Call:
@@ -44,7 +47,8 @@ class Calls:
         """
 
         def decide(account: Account, balance: int, n: int) -> Placement:
-            call = rules.place(account, balance, n, order, self._assumptions, self._clock.now(account_id))
+            now = self._clock.now(account_id)
+            call = rules.place(account, balance, n, order, self._assumptions, now, magic_numbers=self._magic_numbers)
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, owes_cdr=False, account=account)
             fault, account = take_fault(account, of_cdr=True)

@@ -74,7 +74,7 @@ def built_in() -> Config:
         balance="100.00",
         numbers=("79158888888",),
     )
-    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(), (account,))
+    return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
 
 
 def load(path: Path) -> Config:
@@ -124,7 +124,11 @@ class _Reader:
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
         settings = Settings(
-            tariff, assumptions, server.get("journal_size", Settings().journal_size), server.get("state")
+            tariff,
+            assumptions,
+            server.get("journal_size", Settings().journal_size),
+            server.get("magic_numbers", True),
+            server.get("state"),
         )
         return Config(
             server.get("host", DEFAULT_HOST),

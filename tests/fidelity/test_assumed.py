@@ -197,3 +197,25 @@ def test_nothing_is_signed(mcn: Account, receiver: Receiver) -> None:
     mcn.wait_for_cdr()
     names = {name.lower() for name in receiver.headers[0]}
     assert names == {"host", "accept", "user-agent", "content-type", "content-length", "accept-encoding"}
+
+
+def test_some_refusals_are_the_fakes_own(mcn: Account) -> None:
+    mcn.hold_cdrs()
+    flash_call(mcn)
+    call = mcn.wait_for_call()
+    admin = mcn.base_url.replace("/v2/rest", "/__admin")
+    complete, account = f"{admin}/calls/{call.verification_call_uuid}/complete", f"{admin}/accounts/{mcn.account_id}"
+    assert requests.post(complete, timeout=30).status_code == 200
+    assert refusal(requests.post(complete, timeout=30)) == (409, "conflict", None)
+    stale = requests.patch(account, json={"cdrs_held": False}, headers={"If-Match": '"x"'}, timeout=30)
+    assert refusal(stale) == (412, "precondition_failed", None)
+
+
+def test_magic_numbers_are_the_fakes_own_and_a_setting(mcn: Account) -> None:
+    flash_call(mcn, "70000000002")
+    assert mcn.wait_for_call().outcome is Outcome.ANSWERED
+    with MCNServer(settings=Settings(magic_numbers=True)) as server:
+        account = server.open_account()
+        flash_call(account, "70000000002")
+        assert account.wait_for_call().outcome is Outcome.BUSY
+        assert refusal(flash_call(account, "70000000402")) == (402, "insufficient_funds", "login_did")
