@@ -8,6 +8,7 @@ arrived.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -35,11 +36,11 @@ url = "http://127.0.0.1:{port}/"
 
 
 @contextmanager
-def serving(folder: Path, port: int, *options: str) -> Iterator[str]:
-    """A sandbox whose CDRs go to the port, and its address."""
+def serving(folder: Path, port: int, *options: str) -> Iterator[tuple[str, int]]:
+    """A sandbox whose CDRs go to the port: its address, and the id of its process."""
     config = folder / "mcn-mock.toml"
     config.write_text(CONFIG.format(port=port), encoding="utf-8")
-    command = [
+    command: list[str | Path] = [
         Path(sys.executable).with_name("mcn-mock"),
         "serve",
         "--config",
@@ -52,13 +53,20 @@ def serving(folder: Path, port: int, *options: str) -> Iterator[str]:
         if process.stdout is None:
             raise RuntimeError("there is no pipe")
         try:
-            yield urlsplit(next(word for word in process.stdout.readline().split() if word.startswith("http"))).netloc
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            yield urlsplit(url).netloc, process.pid
         finally:
             process.kill()
 
 
-async def measure(folder: Path, *options: str) -> float:
-    """Cycles a second."""
+def cpu_s(pid: int) -> float:
+    """Seconds of a processor that the process has had, in Linux's account of it."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(folder: Path, *options: str) -> tuple[float, float]:
+    """Cycles a second, and milliseconds of a processor that the sandbox takes for one."""
     loop = asyncio.get_running_loop()
     placed = arrived = 0
     is_over = False
@@ -77,29 +85,33 @@ async def measure(folder: Path, *options: str) -> float:
         return answer(204)
 
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
-    with serving(folder, receiver.sockets[0].getsockname()[1], *options) as netloc:
+    with serving(folder, receiver.sockets[0].getsockname()[1], *options) as (netloc, pid):
         host, _, port = netloc.partition(":")
-        began = loop.time()
+        began, before = loop.time(), cpu_s(pid)
         for _ in range(CLIENTS):
             await loop.create_connection(lambda: Talk(answered, ORDER), host, int(port))
         await asyncio.sleep(SECONDS)
         is_over = True
         await complete.wait()
-        rate = arrived / (loop.time() - began)
+        rate, cost = arrived / (loop.time() - began), 1000 * (cpu_s(pid) - before) / arrived
     receiver.close()
-    return rate
+    return rate, cost
 
 
 def main() -> None:
     """Measure in turn, and print medians and their ratio."""
-    rates: dict[str, list[float]] = {"memory": [], "sqlite": []}
+    results: dict[str, list[tuple[float, float]]] = {"memory": [], "sqlite": []}
     with tempfile.TemporaryDirectory() as name:
         for number in range(ROUNDS):
-            rates["memory"].append(asyncio.run(measure(Path(name))))
-            rates["sqlite"].append(asyncio.run(measure(Path(name), "--state", f"sqlite:///{name}/state-{number}.db")))
-    memory, sqlite = (statistics.median(rates[store]) for store in ("memory", "sqlite"))
-    print(f"in memory          {memory:7,.0f} cycles a second")
-    print(f"with a state file  {sqlite:7,.0f} cycles a second, {sqlite / memory:.0%} of it")
+            results["memory"].append(asyncio.run(measure(Path(name))))
+            state = f"sqlite:///{name}/state-{number}.db"
+            results["sqlite"].append(asyncio.run(measure(Path(name), "--state", state)))
+    (memory, memory_ms), (sqlite, sqlite_ms) = (
+        [statistics.median(column) for column in zip(*rounds, strict=True)] for rounds in results.values()
+    )
+    print(f"in memory          {memory:7,.0f} cycles a second, {memory_ms:.2f} ms of a processor each")
+    print(f"with a state file  {sqlite:7,.0f} cycles a second, {sqlite_ms:.2f} ms of a processor each")
+    print(f"                   {sqlite / memory:7.0%}")
 
 
 if __name__ == "__main__":

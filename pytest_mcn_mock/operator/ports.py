@@ -161,9 +161,9 @@ class Durability(Protocol):
         """Why nothing can be kept at the moment, and every step is refused; None if all is well."""
         ...
 
-    def settled(self) -> Future[None] | None:
-        """Done once all that has changed so far is kept, with StorageFailed where it could not be and did not happen.
-        None where there is nothing to wait for.
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:
+        """Done once all that has changed so far, or what made that delivery what it is, is kept; with StorageFailed
+        where it could not be and did not happen. None where there is nothing to wait for.
         """
         ...
 

@@ -63,7 +63,7 @@ class MemoryStore:
     failure: str | None = None
     latest = 0.0
 
-    def settled(self) -> Future[None] | None:
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:  # noqa: ARG002 - there is nothing to keep
         return None
 
     def reopen(self) -> None:

@@ -59,14 +59,15 @@ class SqlStore:
         self._writer = threading.Thread(target=self._write_all, name="mcn-mock-state", daemon=True)
         self._writer.start()
 
-    def settled(self) -> Future[None] | None:
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:
         with self._lock:
-            batch: Batch | None = self._in_flight
-            if self._gathering.batch:
+            if _concerns(self._gathering.batch, delivery_id):
                 batch = self._gathering.batch
                 self._is_awaited = True
                 self._woken.notify()
-            if batch is None:
+            elif self._in_flight is not None and _concerns(self._in_flight, delivery_id):
+                batch = self._in_flight
+            else:
                 return None
             if batch.done is None:
                 batch.done = Future()
@@ -164,3 +165,7 @@ class SqlStore:
             contents = rows.read_contents(connection)
         self._memory.restore(contents)
         self._is_stale = False
+
+
+def _concerns(batch: Batch, delivery_id: int | None) -> bool:
+    return bool(batch) if delivery_id is None else delivery_id in batch.deliveries

@@ -39,6 +39,9 @@ class _Rows(Generic[_Key, _Value]):
     def __bool__(self) -> bool:
         return bool(self._changes)
 
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._changes
+
     def put(self, key: _Key, value: _Value, *, is_new: bool) -> None:
         before = self._changes.get(key)
         if before is None:

@@ -241,7 +241,7 @@ class Dispatcher:
         if self._operator is None:
             return
         deliveries = self._operator.deliveries
-        if (kept := self._durability.settled()) is not None:
+        if (kept := self._durability.settled(delivery.id)) is not None:
             await asyncio.wrap_future(kept)
         request = deliveries.prepare(delivery.id, delivery.due_at)
         if request is None or self._durability.failure is not None:
