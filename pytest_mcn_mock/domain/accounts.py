@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -85,10 +86,17 @@ def add_subscription(account: Account, subscription: Subscription) -> Account:
 
 def find_subscription(account: Account, number: int) -> Subscription:
     """The subscription with the number; UnknownItem if there is none."""
-    for subscription in account.subscriptions:
-        if subscription.number == number:
-            return subscription
-    raise UnknownItem(f"account {account.id} has no subscription {number}")
+    found = look_up_subscription(account, number)
+    if found is None:
+        raise UnknownItem(f"account {account.id} has no subscription {number}")
+    return found
+
+
+def look_up_subscription(account: Account, number: int) -> Subscription | None:
+    """The subscription with the number, or None. They are in the order of their numbers."""
+    place = bisect_left(account.subscriptions, number, key=lambda subscription: subscription.number)
+    found = account.subscriptions[place] if place < len(account.subscriptions) else None
+    return found if found is not None and found.number == number else None
 
 
 def replace_subscription(account: Account, changed: Subscription) -> Account:

@@ -11,7 +11,8 @@ from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.magic import MAGIC_NUMBERS, Magic
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
-from pytest_mcn_mock.domain.outcomes import Ending, ending, first_match
+from pytest_mcn_mock.domain.outcomes import Ending, ending
+from pytest_mcn_mock.domain.rule_index import first_match
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -131,11 +130,6 @@ class OutcomeRule:
     def matches(self, login_did: str) -> bool:
         """Whether the number fits the pattern."""
         return fnmatchcase(login_did, self.login_did)
-
-
-def first_match(rules: Iterable[OutcomeRule], login_did: str) -> OutcomeRule | None:
-    """The first rule whose pattern fits, or None."""
-    return next((rule for rule in rules if rule.matches(login_did)), None)
 
 
 def check_seconds(value: float, *, name: str, most: float = MAX_DELAY_S) -> float:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain import accounts as account_rules
 from pytest_mcn_mock.domain import cdr
-from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.accounts import Account, look_up_subscription
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.deliveries import (
     Attempt,
@@ -89,7 +89,7 @@ class Deliveries:
             return None
         if delivery.state is not DeliveryState.OWED or delivery.due_at != due_at or call.ending is None:
             return None
-        subscription = _subscription_of(account, delivery)
+        subscription = look_up_subscription(account, delivery.subscription)
         if subscription is None:
             self._give_up(delivery_id, "the webhook was removed")
             return None
@@ -145,7 +145,7 @@ class Deliveries:
         account = self._accounts.get(delivery.account_id)
         if self._calls.get(delivery.verification_call_uuid).ending is None:
             raise Conflict(f"delivery {delivery_id} has no CDR yet: its call has not ended; complete the call first")
-        if _subscription_of(account, delivery) is None:
+        if look_up_subscription(account, delivery.subscription) is None:
             raise Conflict(f"delivery {delivery_id} has nowhere to go: its webhook was removed")
         now = self._clock.now(account.id)
 
@@ -252,12 +252,12 @@ class Deliveries:
         if delivery.state is DeliveryState.OWED:
             return
         failed = delivery.state is DeliveryState.GIVEN_UP
-        subscription = _subscription_of(account, delivery)
+        subscription = look_up_subscription(account, delivery.subscription)
         if subscription is None or not (failed or subscription.failed_in_a_row):
             return
 
         def count(account: Account) -> Account:
-            subscription = _subscription_of(account, delivery)
+            subscription = look_up_subscription(account, delivery.subscription)
             if subscription is None:
                 return account
             in_a_row = subscription.failed_in_a_row + 1 if failed else 0
@@ -268,13 +268,8 @@ class Deliveries:
         self._accounts.change(account.id, count)
 
 
-def _subscription_of(account: Account, delivery: Delivery) -> Subscription | None:
-    """The delivery's subscription, or None where it was removed."""
-    return next((s for s in account.subscriptions if s.number == delivery.subscription), None)
-
-
 def _is_retried(account: Account, delivery: Delivery) -> bool:
-    subscription = _subscription_of(account, delivery)
+    subscription = look_up_subscription(account, delivery.subscription)
     return subscription is not None and subscription.retry
 
 

@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending, first_match
+from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.domain.rule_index import RuleIndex, first_match
 from pytest_mcn_mock.errors import UsageError
 
 
@@ -80,7 +83,18 @@ def test_a_delay_is_a_bounded_number_of_seconds(delay_s: Any) -> None:
 
 def test_the_first_rule_that_fits_wins() -> None:
     busy, answered = (ending(word, unavailable_cause=20) for word in ("busy", "answered"))
-    rules = [OutcomeRule(busy, "7915*"), OutcomeRule(answered, "79*")]
+    rules = (OutcomeRule(busy, "7915*"), OutcomeRule(answered, "79*"))
     assert first_match(rules, "79157777777") == rules[0]
     assert first_match(rules, "79267777777") == rules[1]
     assert first_match(rules, "42190123456") is None
+
+
+PATTERNS = st.text("79*?", min_size=1, max_size=5)
+
+
+@given(patterns=st.lists(PATTERNS, max_size=30), login_did=st.text("79", max_size=5))
+def test_a_rule_is_found_in_the_index_as_by_trying_one_by_one(patterns: list[str], login_did: str) -> None:
+    rules = tuple(OutcomeRule(ending(q931_status=1 + i, unavailable_cause=20), p) for i, p in enumerate(patterns))
+    expected = next((rule for rule in rules if rule.matches(login_did)), None)
+    assert RuleIndex(rules).first_match(login_did) is expected
+    assert first_match(rules, login_did) is first_match(rules, login_did) is expected
