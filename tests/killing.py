@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -47,7 +48,9 @@ class Killed:
         config = folder / "mcn-mock.toml"
         accounts = [ACCOUNT.format(id=account_id, url=receiver.url) for account_id in ACCOUNTS]
         config.write_text("".join((CONFIG, *accounts)), encoding="utf-8")
-        self.arguments = ("--config", str(config), "--state", f"sqlite:///{folder}/state.db")
+        state = f"sqlite:///{folder}/state.db"
+        # Nobody reads its log meanwhile: the pipe would fill up.
+        self.arguments = ("--config", str(config), "--state", state, "--log-level", "error")
 
     def round(self, most: int) -> None:
         """Place calls from several threads, and kill the sandbox after some of them, at most so many, were answered."""
@@ -113,9 +116,11 @@ def everything(sandbox: Sandbox, path: str) -> Iterator[Any]:
 
 def wait_until_delivered(sandbox: Sandbox) -> list[Any]:
     """All deliveries, once none is owed any more."""
-    while True:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
         deliveries = list(everything(sandbox, "deliveries"))
         owed = [delivery for delivery in deliveries if delivery["state"] == "owed"]
         assert all(delivery["due_at"] for delivery in owed), "it is owed, and never due"
         if not owed:
             return deliveries
+    raise AssertionError(f"still owed: {owed[:3]}")

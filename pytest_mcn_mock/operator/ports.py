@@ -164,6 +164,8 @@ class Durability(Protocol):
     def settled(self, delivery_id: int | None = None) -> Future[None] | None:
         """Done once all that has changed so far, or what made that delivery what it is, is kept; with StorageFailed
         where it could not be and did not happen. None where there is nothing to wait for.
+
+        On the thread on which ``on_recovery`` ends in ``reopen`` it also tells of a failure since the change.
         """
         ...
 

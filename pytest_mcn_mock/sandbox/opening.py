@@ -25,13 +25,28 @@ def open_accounts(accounts: Sequence[AccountConfig], operator: Operator) -> None
             problems.append(f"account {account.id}: its token is that of account {owner.id}, which the state has kept")
     if problems:
         raise ConfigError("state", problems)
+    kept, closed = [], []
     for account in accounts:
         if not operator.accounts.is_taken(account.id):
             account.open(operator)
-            continue
-        try:
-            operator.accounts.get(account.id)
-        except UnknownItem:
-            _log.info("account %s was closed, and stays so; a reset opens it again", account.id)
+        elif _is_open(account.id, operator):
+            kept.append(account.id)
         else:
-            _log.info("account %s is as the state has kept it; a reset opens it as it is configured", account.id)
+            closed.append(account.id)
+    if kept:
+        _log.info("as the state has kept them, not as configured: %s; a reset opens them anew", _names(kept))
+    if closed:
+        _log.info("closed, and left so: %s; a reset opens them anew", _names(closed))
+
+
+def _is_open(account_id: str, operator: Operator) -> bool:
+    try:
+        operator.accounts.get(account_id)
+    except UnknownItem:
+        return False
+    return True
+
+
+def _names(account_ids: Sequence[str]) -> str:
+    more = f" and {len(account_ids) - 5} more" if len(account_ids) > 5 else ""
+    return f"account{'s' if len(account_ids) > 1 else ''} {', '.join(account_ids[:5])}{more}"

@@ -61,6 +61,11 @@ class SqlStore:
 
     def settled(self, delivery_id: int | None = None) -> Future[None] | None:
         with self._lock:
+            if self._failure is not None:
+                # What the caller has just done may have been undone since.
+                failed: Future[None] = Future()
+                failed.set_exception(StorageFailed(self._failure))
+                return failed
             if _concerns(self._gathering.batch, delivery_id):
                 batch = self._gathering.batch
                 self._is_awaited = True
@@ -132,7 +137,7 @@ class SqlStore:
             refused = (batch, self._gathering.batch)
             self._in_flight, self._gathering.batch, self._is_awaited = None, Batch(), False
             self._is_stale = True
-            with suppress(SQLAlchemyError):  # it is read once it can be
+            with suppress(Exception):  # it is read once it can be
                 self._reload()
         for lost in refused:
             if lost.done is not None:
@@ -145,7 +150,8 @@ class SqlStore:
                     return
             try:
                 self._try_to_write()
-            except SQLAlchemyError:
+            except Exception as error:
+                _log.debug("the state cannot be written yet: %s", reason(error))
                 continue
             _log.warning("the state can be written again")
             self.on_recovery()

@@ -59,13 +59,14 @@ class Application:
     def handle(self, request: Request) -> Response:
         """The answer to a request. One of the client's is in the journal before anything else happens."""
         if request.path == ADMIN_PATH or request.path.startswith(f"{ADMIN_PATH}/"):
-            return self._once_kept(request, self._admin.answer(request, (request,))[0], self._admin.refuse)
+            response, refusal = self._admin.answer(request, (request,))
+            return response if refusal else self._once_kept(request, response, self._admin.refuse)
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
         entry.status = response.status
         answer = replace(response, after=partial(self._after, entry, response.after))
-        return self._once_kept(request, answer, partial(self._not_kept, entry))
+        return answer if entry.refusal else self._once_kept(request, answer, partial(self._not_kept, entry))
 
     def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
         """The answer, to be sent once what the request changed is kept."""

@@ -124,8 +124,8 @@ def test_the_states_accounts_stay_as_they_are_and_new_ones_are_opened(tmp_path: 
         assert [(a["id"], a["balance"]) for a in everything(sandbox, "accounts")] == expected
         sandbox.flash_call("1", "other")
         _, _, log = sandbox.stop()
-    assert "account 1 is as the state has kept it" in log
-    assert "account 2 was closed, and stays so" in log
+    assert "as the state has kept them, not as configured: account 1;" in log
+    assert "closed, and left so: account 2;" in log
     with running_sandbox(*arguments) as sandbox:
         assert next((a["id"], a["balance"]) for a in everything(sandbox, "accounts")) == (1, "0.85")
         assert [call["seq"] for call in everything(sandbox, "calls")] == [2]

@@ -24,7 +24,7 @@ from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.errors import ConfigError, UnknownItem
+from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator.ports import Placement
 from pytest_mcn_mock.store.sql import SqlStore
 
@@ -254,6 +254,11 @@ def test_the_store_is_where_it_was_committed_after_a_commit_that_failed(tmp_path
     assert waiting is not None
     assert "no room" in str(waiting.exception(timeout=30))
     assert contents(store) == before
+    later = store.settled()
+    assert later is not None
+    assert isinstance(later.exception(timeout=30), StorageFailed), "who looks later hears of it too"
+    with pytest.raises(StorageFailed):
+        store.calls.place("1", accept)
     with pytest.raises(UnknownItem):
         store.calls.get(second.verification_call_uuid)
     store.close()
