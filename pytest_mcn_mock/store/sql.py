@@ -42,7 +42,7 @@ class SqlStore:
     """
 
     def __init__(self, url: str, journal_size: int) -> None:
-        self._database = open_database(url)
+        self._database, contents = open_database(url)
         self._lock = threading.RLock()
         self._woken = threading.Condition(self._lock)
         self._gathering = Gathering(self._admit)
@@ -52,9 +52,9 @@ class SqlStore:
         self._failure: str | None = None
         self._is_stale = False
         self.on_recovery: Callable[[], None] = self.reopen
-        self.latest = self._database.contents.latest()
+        self.latest = contents.latest()
         self._memory = MemoryStore(journal_size, self._gathering, self._lock)
-        self._memory.restore(self._database.contents)
+        self._memory.restore(contents)
         self.accounts, self.calls = self._memory.accounts, self._memory.calls
         self._writer = threading.Thread(target=self._write_all, name="mcn-mock-state", daemon=True)
         self._writer.start()

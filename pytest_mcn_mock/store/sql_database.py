@@ -27,10 +27,9 @@ FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database, which nobody else has open, and what was in it."""
+    """An open database, which nobody else has open."""
 
     engine: Engine
-    contents: Contents
     unlock: Callable[[], None]
 
     def close(self) -> None:
@@ -39,8 +38,8 @@ class Database:
         self.unlock()
 
 
-def open_database(url: str) -> Database:
-    """Open the database, and make its tables if it is new. ConfigError where that cannot be; it names no password."""
+def open_database(url: str) -> tuple[Database, Contents]:
+    """Open the database, and make its tables if it is new; return what is in it too. ConfigError where that cannot be; it names no password."""
     parsed = _parse(url)
     path = Path(parsed.database or "")
     is_new = not os.path.lexists(path)
@@ -60,7 +59,7 @@ def open_database(url: str) -> Database:
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
-    return Database(engine, contents, unlock)
+    return Database(engine, unlock), contents
 
 
 def reason(error: Exception) -> str:
