@@ -8,6 +8,8 @@ McnMockError
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── UnknownItem      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
+├── Unreachable      no sandbox answers the command line
+├── Declined         a sandbox answers the command line with a refusal
 ├── MistakesError    a strict test passed although something went wrong (also an AssertionError)
 └── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
 """
@@ -85,6 +87,18 @@ class UnknownItem(McnMockError, LookupError):
 
 class SendError(McnMockError):
     """A webhook's endpoint gave no answer; the message says why."""
+
+
+class Unreachable(McnMockError):
+    """No sandbox answers at the URL that the command line was given; the message says why and what to do."""
+
+
+class Declined(McnMockError):
+    """A sandbox refuses what the command line asks of it. ``status`` is the HTTP status of the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MistakesError(McnMockError, AssertionError):

@@ -101,7 +101,7 @@ class Deliveries:
             verification_call_uuid=delivery.of_uuid or call.verification_call_uuid,
         )
         record = cdr.render(told, subscription.body, subscription.constants)
-        request = _request(subscription, record)
+        request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return request
 
@@ -197,6 +197,10 @@ class Deliveries:
         for delivery_id in list(self._first_attempts):
             self._tried(delivery_id)
 
+    def count_owed(self) -> int:
+        """How many deliveries are still owed."""
+        return self._calls.count_owed()
+
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
@@ -217,7 +221,11 @@ class Deliveries:
 
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
-        followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
+        try:
+            own = self._calls.deliveries_of(settled.verification_call_uuid)
+        except UnknownItem:  # the call is listed no more, and this was the last that it owed
+            own = ()
+        followers = [delivery for delivery in own if delivery.waits_for == settled.id]
         parked = self._parked.get(settled.account_id, deque())
         for _ in range(len(parked)):  # one may be added meanwhile, on another thread
             delivery = parked.popleft()
@@ -273,7 +281,8 @@ def _is_retried(account: Account, delivery: Delivery) -> bool:
     return subscription is not None and subscription.retry
 
 
-def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+    """The request that carries a rendered CDR to a subscription's endpoint."""
     query = {name: _text(value) for name, value in subscription.query.items()}
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:

@@ -145,6 +145,14 @@ class CallStore(Protocol):
         """Every call that has not ended."""
         ...
 
+    def count_owed(self) -> int:
+        """How many deliveries are still owed; asked for every call, also from within ``place``."""
+        ...
+
+    def count_dropped(self) -> int:
+        """How many calls are listed no more, because the journal was full."""
+        ...
+
 
 class Durability(Protocol):
     """Whether the state outlives the process.
@@ -200,7 +208,9 @@ class Observer(Protocol):
     """Hears of every change, after it was stored."""
 
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
-        """A call, a delivery or a request of the account is now this or, with None, the account itself changed."""
+        """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
+        ``account_id`` is empty for a request to a path without one.
+        """
 
     def reset(self) -> None:
         """Everything was forgotten."""

@@ -205,6 +205,8 @@ class MemoryCalls:
         self._by_delivery: dict[int, _Record] = {}
         self._calls_placed = 0
         self._deliveries_made = 0
+        self._owed = 0
+        self._dropped = 0
 
     def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
         with self._lock:
@@ -223,6 +225,7 @@ class MemoryCalls:
             self._recorder.call(call, is_listed=True, is_new=True)
             self._records[call.verification_call_uuid] = record
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += len(record.deliveries)
             book.journal[call.verification_call_uuid] = record
             self._journal[call.verification_call_uuid] = record
             if len(self._journal) > self._journal_size:
@@ -237,10 +240,12 @@ class MemoryCalls:
             record = self._records.get(verification_call_uuid)
             if record is None or record.call.ending is not None:
                 return None
+            owed_before = _count_owed(record.deliveries)
             record.call, deliveries = end(record.call, record.deliveries)
             self._recorder.call(record.call, is_listed=record.listed)
             record.deliveries = [self._kept(delivery) for delivery in deliveries]
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += _count_owed(record.deliveries) - owed_before
             self._drop_if_done(record)
             return record.call, tuple(record.deliveries)
 
@@ -274,8 +279,10 @@ class MemoryCalls:
         with self._lock:
             self._recorder.admit()
             record, index = self._place_of(delivery_id)
-            changed = record.deliveries[index] = change(record.deliveries[index])
+            before = record.deliveries[index]
+            changed = record.deliveries[index] = change(before)
             self._recorder.delivery(changed)
+            self._owed += _count_owed((changed,)) - _count_owed((before,))
             self._drop_if_done(record)
             return changed
 
@@ -286,6 +293,12 @@ class MemoryCalls:
     def ringing(self) -> Sequence[Call]:
         with self._lock:
             return [record.call for record in self._records.values() if record.call.ending is None]
+
+    def count_owed(self) -> int:
+        return self._owed
+
+    def count_dropped(self) -> int:
+        return self._dropped
 
     def forget(self, records: Iterable[_Record]) -> None:
         """Drop calls whose account is removed."""
@@ -298,6 +311,7 @@ class MemoryCalls:
         self._journal.clear()
         self._records.clear()
         self._by_delivery.clear()
+        self._owed = 0
         for held in contents.calls:
             self._restore(held)
         self._calls_placed = max(self._calls_placed, contents.calls_placed)
@@ -310,6 +324,7 @@ class MemoryCalls:
         record = _Record(held.call, held.deliveries, held.is_listed)
         self._records[uuid] = self._books[held.call.account_id].journal[uuid] = record
         self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+        self._owed += _count_owed(record.deliveries)
         if held.is_listed:
             self._journal[uuid] = record
 
@@ -361,6 +376,7 @@ class MemoryCalls:
         _, record = self._journal.popitem(last=False)
         record.listed = False
         self._recorder.call(record.call, is_listed=False)
+        self._dropped += 1
         self._drop_if_done(record)
 
     def _drop_if_done(self, record: _Record) -> None:
@@ -370,6 +386,7 @@ class MemoryCalls:
             self._books[record.call.account_id].journal.pop(record.call.verification_call_uuid)
 
     def _drop(self, record: _Record) -> None:
+        self._owed -= _count_owed(record.deliveries)
         self._records.pop(record.call.verification_call_uuid, None)
         self._recorder.call_dropped(record.call.seq)
         for delivery in record.deliveries:
@@ -384,6 +401,10 @@ def _post(
     recorder.posted(book.account.id, entry)
     if folded is not None:
         recorder.folded(book.account.id, folded)
+
+
+def _count_owed(deliveries: Iterable[Delivery]) -> int:
+    return sum(delivery.state is DeliveryState.OWED for delivery in deliveries)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
@@ -70,8 +71,9 @@ class Applications:
 class ApplicationSender:
     """Sends into the application of a URL, and over a socket where it has none."""
 
-    def __init__(self, applications: Applications) -> None:
+    def __init__(self, applications: Applications, targets: Targets | None) -> None:
         self._applications = applications
+        self._targets = targets
         self._sockets: Sender | None = None
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mcn-mock-wsgi")
 
@@ -80,7 +82,7 @@ class ApplicationSender:
         mounted = self._applications.find(request.url)
         if mounted is None:
             if self._sockets is None:
-                self._sockets = make_http_sender()
+                self._sockets = make_http_sender(self._targets)
             return await self._sockets.send(request, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):

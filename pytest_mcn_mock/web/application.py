@@ -18,11 +18,11 @@ from pytest_mcn_mock.errors import Conflict, McnMockError, Refusal, RefusalCode,
 from pytest_mcn_mock.operator.journal import Journal
 from pytest_mcn_mock.operator.ports import Durability
 from pytest_mcn_mock.web.client_api import ClientApi
+from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
-ADMIN_PATH: Final = "/__admin"
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -44,6 +44,7 @@ class Application:
         admin: Endpoints,
         journal: Journal,
         assumptions: Assumptions,
+        guard: Guard,
         durability: Durability,
     ) -> None:
         self._client = _Face(BASE_PATH, client_api.endpoints(), assumptions)
@@ -51,16 +52,24 @@ class Application:
         self._admin = _Face(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
         self._durability = durability
+        self._guard = guard
 
     def routes(self) -> list[tuple[str, str]]:
         """Every method and path there is; a path's variables are in braces."""
         return [*self._client.routes(), *self._admin.routes()]
 
     def handle(self, request: Request) -> Response:
-        """The answer to a request. One of the client's is in the journal before anything else happens."""
-        if request.path == ADMIN_PATH or request.path.startswith(f"{ADMIN_PATH}/"):
-            response, refusal = self._admin.answer(request, (request,))
-            return response if refusal else self._once_kept(request, response, self._admin.refuse)
+        """The answer to a request that the guard lets pass. One of the client's is in the journal before anything else
+        happens.
+        """
+        try:
+            self._guard.check(request)
+        except Refusal as refusal:
+            _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
+            return self._admin.refuse(refusal)
+        if is_admin_path(request.path):
+            response, refused = self._admin.answer(request, (request,))
+            return response if refused else self._once_kept(request, response, self._admin.refuse)
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))

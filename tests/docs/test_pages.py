@@ -10,6 +10,7 @@ has to fail, and a text block after it is a part of what pytest printed, but for
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import running_sandbox
+from support import MCN_MOCK, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -82,8 +83,15 @@ def _bash(example: Example) -> None:
             text=True,
             check=True,
             cwd=namespace["pytester"].path,
+            env=_environment(namespace["port"]),
         )
         namespace["printed"] = done.stdout
+
+
+def _environment(port: str) -> dict[str, str]:
+    """That of a shell in which ``mcn-mock`` is the installed one and finds the page's sandbox."""
+    path = os.pathsep.join([str(Path(MCN_MOCK).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "MCN_MOCK_URL": f"http://127.0.0.1:{port}"}
 
 
 def _json(example: Example) -> None:

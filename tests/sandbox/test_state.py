@@ -212,10 +212,14 @@ def test_a_full_disk_refuses_new_calls_and_forgets_none(tmp_path: Path) -> None:
             top_up = requests.post(f"{sandbox.url}/__admin/accounts/12345678/top_up", json={"amount": "1"}, timeout=60)
             assert (top_up.status_code, top_up.json()["errors"][0]["code"]) == (503, "storage_failed")
 
+            ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=60)
+            assert (ready.status_code, "storage_failed" in ready.text) == (503, True)
+
             (disk / "filler").unlink()
             while (answer := try_to_call(sandbox))[0] != 200:
                 assert answer[1]["errors"][0]["code"] == "storage_failed"
             accepted.append(answer[1]["object"]["verification_call_uuid"])
+            sandbox.admin("health/ready")
             wait_until_delivered(sandbox)
             sandbox.process.kill()
             assert sandbox.process.stderr is not None
