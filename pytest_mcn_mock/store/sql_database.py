@@ -39,7 +39,10 @@ class Database:
 
 
 def open_database(url: str) -> tuple[Database, Contents]:
-    """Open the database, and make its tables if it is new; return it and what is in it. ConfigError where that cannot be; it names no password."""
+    """Open the database, and make its tables if it is new; return it and what is in it.
+
+    ConfigError where that cannot be; it names no password.
+    """
     parsed = _parse(url)
     path = Path(parsed.database or "")
     is_new = not os.path.lexists(path)

@@ -54,7 +54,7 @@ class Found:
         self.store.accounts.add(ACCOUNT, 1000, 0.0)
         ports = VirtualClock(), self.courier
         self.deliveries = Deliveries(self.store.accounts, self.store.calls, *ports, Observers(), Assumptions())
-        self.calls = Calls(self.store.calls, *ports, self.deliveries, Observers(), Assumptions())
+        self.calls = Calls(self.store.calls, *ports, self.deliveries, Observers(), Assumptions(), max_owed=100)
 
     def call(self, *, ends_at: float | None = 5.0) -> tuple[Call, Delivery]:
         def decide(account: Account, balance: int, n: int) -> Placement:
