@@ -1,6 +1,10 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+<<<<<<< HEAD
 # make screenshots   the pictures in docs/images, anew
+=======
+# make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
+>>>>>>> main
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,13 +14,20 @@ BIN := $(VENV)/bin
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
+<<<<<<< HEAD
 .PHONY: run test lint format screenshots clean
+=======
+.PHONY: run test soak lint format clean
+>>>>>>> main
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/soak -m soak -p no:randomly $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
