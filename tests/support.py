@@ -206,6 +206,20 @@ def running_sandbox(
                 process.kill()
 
 
+@contextmanager
+def running_application(*command: str, cwd: Path) -> Iterator[str]:
+    """The URL of an application that the command, ``flask --app app run``, serves on a free port."""
+    run = [sys.executable, "-m", *command, "--port", "0"]
+    with subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
+        assert process.stderr is not None
+        try:
+            told = next(line for line in process.stderr if "Running on" in line)
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
+            yield told.split()[-1]
+        finally:
+            process.kill()
+
+
 @dataclass
 class Api:
     """One of the two servers, with an account on it and another account's token."""

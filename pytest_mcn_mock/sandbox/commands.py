@@ -30,6 +30,7 @@ _MODULES: Final = {
     "advance": "commands_actions",
     "call": "commands_actions",
     "calls": "commands_calls",
+    "check": "check_command",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
     "resend": "commands_actions",
@@ -108,6 +109,7 @@ def mcn_mock() -> None:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
 @click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
 def serve(
     host: str | None,
     port: int | None,
@@ -119,10 +121,12 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_self_signed: bool,
+    demo: bool,
 ) -> None:
     """Run the sandbox server until it is interrupted."""
     from pytest_mcn_mock.sandbox import config as configuration
     from pytest_mcn_mock.sandbox import logs
+    from pytest_mcn_mock.sandbox.demo import Demo
     from pytest_mcn_mock.sandbox.server import serve as run
     from pytest_mcn_mock.sandbox.tls import TlsChoice
 
@@ -136,7 +140,7 @@ def serve(
         tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
         settings=chosen.settings if state is None else replace(chosen.settings, state=state),
     )
-    run(chosen, click.echo)
+    run(chosen, click.echo, Demo() if demo else None)
     # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
     logging.shutdown()
     sys.stdout.flush()

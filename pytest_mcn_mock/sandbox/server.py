@@ -26,6 +26,7 @@ from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
+from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.sandbox.logs import LogObserver, redacted, without_secrets
 from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
 from pytest_mcn_mock.sandbox.opening import open_accounts
@@ -47,15 +48,15 @@ HEAD_BUFFER = 32_768
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it.
+def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it, ``demo`` fills a day in.
 
     ConfigError where the address cannot be listened on.
     """
-    asyncio.run(_serve(config, say))
+    asyncio.run(_serve(config, say, demo))
 
 
-async def _serve(config: Config, say: Callable[[str], None]) -> None:
+async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
     address = await _resolve(config.host)
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
@@ -66,7 +67,7 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     with prepared(config.tls, config.host) as tls:
-        exchange = await _open(config)
+        exchange = await _open(config, demo)
         with closing(exchange.durability):
             serving, server, port = await _start(exchange, address, config.port, tls)
             if tls is not None:
@@ -88,9 +89,11 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
         loop.set_exception_handler(lambda _, __: None)
 
 
-async def _open(config: Config) -> Exchange:
+async def _open(config: Config, demo: Demo | None) -> Exchange:
     """A wired operator with its accounts, and with what its state owes under way again."""
-    exchange = _compose(config)
+    if demo is not None and config.settings.state is not None:
+        raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    exchange = _compose(config, demo)
     try:
         open_accounts(config.accounts, exchange.operator)
         if (kept := exchange.durability.settled()) is not None:
@@ -102,10 +105,12 @@ async def _open(config: Config) -> Exchange:
         exchange.durability.close()
         raise
     exchange.operator.resume()
+    if demo is not None:
+        await demo.fill(exchange)
     return exchange
 
 
-def _compose(config: Config) -> Exchange:
+def _compose(config: Config, demo: Demo | None) -> Exchange:
     """A wired operator, and what watches it. To be called on the loop that is to carry its CDRs."""
     loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
 
@@ -115,7 +120,7 @@ def _compose(config: Config) -> Exchange:
         else:
             loop.call_soon_threadsafe(job)
 
-    clock = SystemClock()
+    clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
     metrics = Metrics(version("pytest-mcn-mock"), clock)
     exchange = compose(
@@ -126,6 +131,7 @@ def _compose(config: Config) -> Exchange:
         restore=partial(open_accounts, config.accounts),
         guard=guard,
         render_metrics=metrics.render,
+        make_sender=None if demo is None else demo.make_sender,
     )
     metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_owed))
     return exchange
