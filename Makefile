@@ -1,5 +1,6 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+# make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,13 +10,16 @@ BIN := $(VENV)/bin
 # its tests are skipped, and say so.
 PROGRAMS := curl nodejs php-cli php-curl
 
-.PHONY: run test lint format clean
+.PHONY: run test soak lint format clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/soak -m soak -p no:randomly $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
