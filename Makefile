@@ -1,6 +1,7 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
 # make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
+# make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
-.PHONY: run test soak lint format screenshots clean
+.PHONY: run test soak bench lint format screenshots clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
@@ -21,6 +22,9 @@ test: $(VENV)/.ready $(VENV)/.programs
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/soak -m soak -p no:randomly $(ARGS)
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/measure.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

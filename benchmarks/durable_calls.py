@@ -49,7 +49,7 @@ def serving(folder: Path, port: int, *options: str) -> Iterator[tuple[str, int]]
         "error",
         *options,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         if process.stdout is None:
             raise RuntimeError("there is no pipe")
         try:

@@ -74,7 +74,11 @@ def _install_from_npm(versions: dict[str, str], missing: dict[str, str]) -> None
     for name, package in FROM_NPM.items():
         manifest = MODULES / package / "package.json"
         # One at a time, so that one that fails takes no other with it.
-        why = None if manifest.exists() else _run("npm", "install", "--no-audit", "--no-fund", package, cwd=MODULES.parent)
+        why = (
+            None
+            if manifest.exists()
+            else _run("npm", "install", "--no-audit", "--no-fund", package, cwd=MODULES.parent)
+        )
         if manifest.exists():
             versions[name] = json.loads(manifest.read_text(encoding="utf-8"))["version"]
         else:
@@ -85,14 +89,14 @@ def _install_from_npm(versions: dict[str, str], missing: dict[str, str]) -> None
 
 def _run(*command: str, cwd: Path | None = None) -> str | None:
     """None where the command succeeded, else the end of what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
     if done.returncode == 0:
         return None
     return (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1][:200]
 
 
 def _first_line(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip().splitlines()[0]
 
 

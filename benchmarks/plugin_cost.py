@@ -20,13 +20,18 @@ print(b - a, c - b)
 """
 
 
+def measure(runs: int) -> list[list[float]]:
+    """Seconds that importing pytest takes, and the plugin after it, of each run."""
+    pairs = []
+    for _ in range(runs):
+        done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+        pairs.append([float(part) for part in done.stdout.split()])
+    return pairs
+
+
 def main() -> None:
     """Print the medians, in milliseconds."""
-    pairs = []
-    for _ in range(RUNS):
-        done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)  # noqa: S603
-        pairs.append([float(part) for part in done.stdout.split()])
-    pytest_s, plugin_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    pytest_s, plugin_s = (statistics.median(column) for column in zip(*measure(RUNS), strict=True))
     print(f"import pytest                  {pytest_s * 1000:7.2f} ms")
     print(f"import pytest_mcn_mock.plugin  {plugin_s * 1000:7.2f} ms, {plugin_s / pytest_s:.1%} of it")
 

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from rivals import SILENT, SUBSCRIBED, Receiver, Rival, Running, running, wait_until_answered
 
@@ -26,11 +26,11 @@ def load(server: Running, account: str, seconds: float, clients: int = CLIENTS) 
     """What wrk saw: ``answers``, ``seconds``, ``refused``, ``broken``, ``p50_us`` and ``p99_us``."""
     token = server.rival.tokens[account == SILENT]
     command = [
-        "wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(LUA),
+        "wrk", "-t1", f"-c{clients}", f"-d{round(seconds)}s", "--timeout", "10s", "-s", str(LUA),
         f"http://127.0.0.1:{server.port}/",
     ]  # fmt: skip
     environment = {**os.environ, "ACCOUNT": account, "TOKEN": token}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     seen: Figures = json.loads(done.stdout.splitlines()[-1])
     return seen
 
@@ -86,40 +86,63 @@ def measure_start(rival: Rival, hook: str) -> Figures:
 
 
 def compare(
-    rivals: Sequence[Rival], receiver: Receiver, *, rounds: int, seconds: float, missing: dict[str, str], say: Any
+    rivals: Sequence[Rival],
+    receiver: Receiver,
+    *,
+    rounds: int,
+    seconds: float,
+    missing: dict[str, str],
+    say: Callable[[str], None],
 ) -> dict[str, dict[str, list[Figures]]]:
-    """All rates, round after round, one rival after the other: ``{"cycles": {"sandbox": [figures, …], …}, …}``."""
-    found: dict[str, dict[str, list[Figures]]] = {"cycles": {}, "calls": {}, "latency": {}, "start": {}}
+    """All rates, round after round, one rival after the other: ``{"cycles": {"sandbox": [figures, …], …}, …}``.
+
+    What does not start goes to ``missing``.
+    """
     with ExitStack() as stack:
         servers = []
         for rival in rivals:
             try:
                 servers.append(stack.enter_context(running(rival, receiver.url)))
             except (RuntimeError, OSError, StopIteration) as error:
-                missing[rival.name] = f"did not start: {error}"
-        for server in servers:
+                missing[rival.name] = f"it did not start: {error}"
+        for server in servers:  # a first run warms what compiles as it goes
             load(server, SILENT, 1.0)
-            measure_cycles(server, receiver, 1.0)  # a first run warms what compiles as it goes
-        for number in range(rounds):
-            for server in servers:
-                name = server.rival.name
-                cycles = measure_cycles(server, receiver, seconds)
-                calls = measure_calls(server, seconds)
-                found["cycles"].setdefault(name, []).append(cycles)
-                found["calls"].setdefault(name, []).append(calls)
-                say(f"round {number + 1}: {name:18} {cycles['rate']:8,.0f} cycles/s  {calls['rate']:8,.0f} calls/s"
-                    f"  late {cycles['late']:.0f} lost {cycles['lost']:.0f} refused {cycles['refused'] + calls['refused']:.0f}"
-                    f"  {cycles['cpu_us']:.0f} us CPU a cycle")  # fmt: skip
-        of = {server.rival.name: server for server in servers}
-        for _ in range(rounds):
-            for name in ("sandbox", "Express", "nginx"):
-                if name in of:
-                    found["latency"].setdefault(name, []).append(measure_latency(of[name], SUBSCRIBED, seconds))
-                    found["latency"].setdefault(f"{name}, no webhook", []).append(
-                        measure_latency(of[name], SILENT, seconds)
-                    )
+            measure_cycles(server, receiver, 1.0)
+        found = _compare_rates(servers, receiver, rounds, seconds, say)
+        found["latency"] = _compare_latency(servers, rounds, seconds)
+    found["start"] = defaultdict(list)
     for _ in range(rounds):
-        for rival in rivals:
-            if rival.name not in missing and rival.name != "Flask, tuned":
-                found["start"].setdefault(rival.name, []).append(measure_start(rival, receiver.url))
+        for server in servers:
+            if not server.rival.environment:
+                found["start"][server.rival.name].append(measure_start(server.rival, receiver.url))
+    return found
+
+
+def _compare_rates(
+    servers: Sequence[Running], receiver: Receiver, rounds: int, seconds: float, say: Callable[[str], None]
+) -> dict[str, dict[str, list[Figures]]]:
+    found: dict[str, dict[str, list[Figures]]] = {"cycles": defaultdict(list), "calls": defaultdict(list)}
+    for number in range(rounds):
+        for server in servers:
+            name = server.rival.name
+            cycles = measure_cycles(server, receiver, seconds)
+            calls = measure_calls(server, seconds)
+            found["cycles"][name].append(cycles)
+            found["calls"][name].append(calls)
+            say(
+                f"round {number + 1}: {name:18} {cycles['rate']:8,.0f} cycles/s, {cycles['late']:.0f} late, "
+                f"{cycles['lost']:.0f} lost, {cycles['refused'] + calls['refused']:.0f} refused; "
+                f"{calls['rate']:8,.0f} calls/s"
+            )
+    return found
+
+
+def _compare_latency(servers: Sequence[Running], rounds: int, seconds: float) -> dict[str, list[Figures]]:
+    found: dict[str, list[Figures]] = defaultdict(list)
+    for _ in range(rounds):
+        for server in servers:
+            name = server.rival.name
+            if name in {"sandbox", "Express", "nginx"}:
+                found[name].append(measure_latency(server, SUBSCRIBED, seconds))
+                found[f"{name}, no webhook"].append(measure_latency(server, SILENT, seconds))
     return found

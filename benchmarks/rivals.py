@@ -1,4 +1,4 @@
-"""What is measured: the sandbox and its rivals, each a process that answers flash calls, and the receiver of the CDRs."""
+"""What is measured: the sandbox and its rivals, each a process that answers flash calls, and the CDRs' receiver."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ RIVALS = [
             "--host", "127.0.0.1", "--verboseLevel", "silent", str(filled("prism.json", folder, HOOK=hook)),
         ],
         ("Prism",),
-        "answers an example, and posts it: the uuid is always the same, so no CDR can be told from another; takes any token",
+        "answers an example and posts it: one uuid for all, so no CDR can be told from another; takes any token",
     ),
     Rival(
         "Mockoon",
@@ -153,7 +153,7 @@ RIVALS = [
             str(filled("mockoon.json", folder, PORT=port, HOOK=hook)), "--disable-log-to-file", "--disable-admin-api",
         ],
         ("Mockoon",),
-        "the CDR's uuid comes from a global variable, and may be another call's where several are under way; takes any token",
+        "its CDR takes the uuid from a global variable, where another call may have put its own; takes any token",
     ),
     Rival("nginx", _nginx, ("nginx",), "the bound: a constant answer, a mirrored request; nothing is looked at"),
 ]  # fmt: skip
@@ -236,7 +236,7 @@ def running(rival: Rival, hook: str, *, wait: bool = True) -> Iterator[Running]:
     environment = {**os.environ, **dict(rival.environment), "HOOK": hook, "NODE_PATH": str(MODULES)}
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             rival.command(port, hook, folder),
             stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder, start_new_session=True,
         ) as process,
@@ -258,7 +258,7 @@ class Receiver:
 
     def count(self) -> int:
         """The requests that it has had. Each question counts as one itself."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=10) as response:
             lines = response.read().decode().splitlines()
         return int(lines[2].split()[2])
 
@@ -270,8 +270,9 @@ def receiving() -> Iterator[Receiver]:
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     config = filled("receiver.conf", folder, PORT=port, DIR=folder)
-    with subprocess.Popen(  # noqa: S603
-        ["nginx", "-c", str(config), "-e", str(folder / "receiver-error.log")], start_new_session=True  # noqa: S607
+    with subprocess.Popen(
+        ["nginx", "-c", str(config), "-e", str(folder / "receiver-error.log")],
+        start_new_session=True,
     ) as process:
         receiver = Receiver(f"http://127.0.0.1:{port}/hook", port)
         deadline = time.monotonic() + READY_WITHIN_S

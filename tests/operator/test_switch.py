@@ -42,13 +42,13 @@ class SetClock:
     def __init__(self) -> None:
         self.time = 1000.0
 
-    def now(self, account_id: str | None) -> float:  # noqa: ARG002 - the time of all accounts
+    def now(self, account_id: str | None) -> float:
         return self.time
 
-    def move(self, account_id: str | None, seconds: float) -> None:  # noqa: ARG002 - the time of all accounts
+    def move(self, account_id: str | None, seconds: float) -> None:
         self.time += seconds
 
-    def reach(self, account_id: str, moment: float) -> None:  # noqa: ARG002 - the time of all accounts
+    def reach(self, account_id: str, moment: float) -> None:
         self.time = max(self.time, moment)
 
 
@@ -72,7 +72,7 @@ class Notes:
     def advance(self, seconds: float) -> Future[None]:
         raise NotImplementedError
 
-    def changed(self, account_id: str, item: object = None) -> None:  # noqa: ARG002 - what it is, is enough
+    def changed(self, account_id: str, item: object = None) -> None:
         self.changes.append(item)
 
     def reset(self) -> None:

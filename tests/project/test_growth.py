@@ -1,0 +1,79 @@
+"""A call costs as much among many as among few: ratios of times that are taken in turn, never times.
+
+``make bench`` draws the whole curves; see docs/explanation/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from in_process import BUSY, fill, make_exchange, make_rules, open_account, seconds_of_calls
+
+from pytest_mcn_mock.compose import Exchange
+from pytest_mcn_mock.domain.outcomes import OutcomeRule
+
+BATCH, ENOUGH, ROUNDS = 20, 5, 40
+MOST = 3.0
+"""What is linear would be a hundred times as much; what is as it should be is the same."""
+
+
+def with_rules(count: int) -> Exchange:
+    exchange = make_exchange()
+    open_account(exchange, rules=make_rules(count))
+    return exchange
+
+
+def with_journal(size: int) -> Exchange:
+    exchange = make_exchange(journal_size=size)
+    open_account(exchange)
+    fill(exchange, size)
+    return exchange
+
+
+def with_accounts(count: int) -> Exchange:
+    exchange = make_exchange()
+    for number in range(count):
+        open_account(exchange, str(number + 1))
+    return exchange
+
+
+def ratio(few: Exchange, many: Exchange) -> float:
+    """Of the fastest batches, once it is small enough; who else uses the machine makes a batch slower, never faster."""
+    fastest_few = fastest_many = float("inf")
+    for number in range(ROUNDS):
+        fastest_few = min(fastest_few, seconds_of_calls(few, BATCH))
+        fastest_many = min(fastest_many, seconds_of_calls(many, BATCH))
+        if number >= ENOUGH and fastest_many < MOST * fastest_few:
+            break
+    return fastest_many / fastest_few
+
+
+@pytest.mark.parametrize(
+    "few, many",
+    [
+        pytest.param(lambda: with_rules(10), lambda: with_rules(1_000), id="rules"),
+        pytest.param(lambda: with_journal(100), lambda: with_journal(10_000), id="journal"),
+        pytest.param(lambda: with_accounts(1), lambda: with_accounts(10_000), id="accounts"),
+    ],
+)
+def test_a_call_costs_no_more_among_many(few: object, many: object) -> None:
+    assert callable(few)
+    assert callable(many)
+    assert ratio(few(), many()) < MOST
+
+
+def test_a_call_costs_no_more_among_many_pending_cdrs() -> None:
+    async def run() -> float:
+        exchanges = []
+        for pending in (100, 10_000):
+            exchange = make_exchange(post=lambda job: job())
+            open_account(exchange, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
+            fill(exchange, pending)
+            exchanges.append(exchange)
+        found = ratio(*exchanges)
+        for exchange in exchanges:
+            await exchange.dispatcher.close()
+        return found
+
+    assert asyncio.run(run()) < MOST
