@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -246,7 +246,8 @@ def running(rival: Rival, hook: str, *, wait: bool = True) -> Iterator[Running]:
                 wait_until_answered(port, process)
             yield Running(rival, process, port)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself, and its children with it
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @dataclass
