@@ -36,7 +36,7 @@ def bars(title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Sequen
 
 def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], across: str, upwards: str) -> str:
     """A line for each curve, in a plane whose two scales are logarithmic."""
-    left, right, top, bottom, height = 70, 20, 90, 46, 430
+    left, right, top, bottom, height = 70, 40, 90, 46, 430
     points = [point for curve in curves.values() for point in curve]
     x_low, x_high = _decades([x for x, _ in points])
     y_low, y_high = _decades([y for _, y in points])

@@ -60,7 +60,7 @@ def _at_least(found: Found, part: str, name: str, least: float, what: str) -> Ro
 
 def _at_most(what: str, ours: float, theirs: float, most: float, unit: str) -> Row:
     target = "no more" if most == 1 else f"no more than {most:g} times"
-    measured = f"{ours:,.3g} against {theirs:,.3g} {unit}: {_times(ours / theirs)}"
+    measured = f"{_short(ours)} against {_short(theirs)} {unit}: {_times(ours / theirs)}"
     return Row(what, target, measured, ours <= most * theirs, _times(ours / theirs / most, "the target"))
 
 
@@ -124,6 +124,10 @@ def _fixture(found: Found) -> list[Row]:
 
 def _median(figures: list[dict[str, float]], name: str) -> float:
     return float(median(figure[name] for figure in figures))
+
+
+def _short(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def _times(ratio: float, of: str = "") -> str:
