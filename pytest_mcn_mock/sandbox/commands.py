@@ -31,10 +31,12 @@ _MODULES: Final = {
     "calls": "commands_calls",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
+    "record": "commands_verify",
     "resend": "commands_actions",
     "reset": "commands_actions",
     "tail": "commands_tail",
     "trigger": "commands_trigger",
+    "verify": "commands_verify",
 }
 """The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
 
