@@ -22,9 +22,9 @@ MAX_ANSWER: Final = 65_536
 class HttpAsker:
     """Sends requests to a server with a token. To be made, used and closed on one event loop.
 
-    Each has a connection of its own. Redirects are not followed, cookies are not kept, and no proxy of the environment is
-    used, so that the token goes nowhere else. A certificate is always verified: by the authorities of this machine, or by
-    those of ``cafile``.
+    Each has a connection of its own. Redirects are not followed, cookies are not kept, and no proxy of the environment
+    is used, so that the token goes nowhere else. A certificate is always verified: by the authorities of this machine,
+    or by those of ``cafile``.
 
     Raises UsageError for a URL or a file of certificates that cannot be used.
     """

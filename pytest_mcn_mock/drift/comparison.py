@@ -56,8 +56,8 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference in the answers to a question. ``place`` is a path in the document, ``fake`` and ``server`` say what
-    each does, and ``row`` is the row of docs/fidelity.md that it concerns. ``refusal`` is the fake's code word.
+    """One difference in the answers to a question. ``place`` is a path in the document, ``fake`` and ``server`` say
+    what each does, and ``row`` is the row of docs/fidelity.md that it concerns. ``refusal`` is the fake's code word.
     """
 
     question: str

@@ -57,9 +57,7 @@ def _is_refused(answer: Answer) -> bool:
     return not is_acceptance(answer) and not 300 <= answer.status <= 399
 
 
-def _statuses(
-    cases: Sequence[Case], error_body: Mapping[str, Any], current: Assumptions
-) -> Mapping[RefusalCode, int]:
+def _statuses(cases: Sequence[Case], error_body: Mapping[str, Any], current: Assumptions) -> Mapping[RefusalCode, int]:
     seen: defaultdict[RefusalCode, Counter[int]] = defaultdict(Counter)
     for case in cases:
         answer = case.exchange.answer

@@ -25,8 +25,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a recording shows. ``fakes`` are the fake's answers by question, and ``schema`` what the schemas do not allow
-    in the server's. ``assumed`` is a table of TOML with all that was derived.
+    """What a recording shows. ``fakes`` are the fake's answers by question, and ``schema`` what the schemas do not
+    allow in the server's. ``assumed`` is a table of TOML with all that was derived.
     """
 
     recording: Recording
@@ -56,9 +56,7 @@ def find(recording: Recording, assumptions: Assumptions) -> Findings:
     return Findings(recording, tuple(found), fakes, schema, toml_of(derived, assumptions))
 
 
-def _ask(
-    recording: Recording, assumptions: Assumptions
-) -> tuple[list[Difference], list[Case], dict[str, Answer]]:
+def _ask(recording: Recording, assumptions: Assumptions) -> tuple[list[Difference], list[Case], dict[str, Answer]]:
     fake = Fake(recording.party, assumptions)
     differences, cases, fakes = list[Difference](), list[Case](), dict[str, Answer]()
     for exchange in recording.exchanges:

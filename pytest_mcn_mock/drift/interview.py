@@ -49,9 +49,7 @@ async def interview(
         tell(question.name)
         got = await ask(question.render(party))
         answer, trouble = (got, None) if isinstance(got, Answer) else (None, got)
-        exchanges.append(
-            Exchange(question.name, question.render(mask.party), answer and mask.answer(answer), trouble)
-        )
+        exchanges.append(Exchange(question.name, question.render(mask.party), answer and mask.answer(answer), trouble))
         unanswered = 0 if answer else unanswered + 1
         if question.calls is not None and (answer is None or is_acceptance(answer)):
             spent += question.price(party)
@@ -66,6 +64,4 @@ async def interview(
     if trouble is not None and all(exchange.answer is None for exchange in exchanges):
         raise Unreachable(f"no answer from {base_url}: {_WHY[trouble]}")
     left_out = [LeftOut(question.name, f"stopped: {stopped}") for question in plan.questions[len(exchanges) :]]
-    return Recording(
-        base_url, recorded_at, mask.party, tuple(exchanges), (*left_out, *plan.left_out), spent, stopped
-    )
+    return Recording(base_url, recorded_at, mask.party, tuple(exchanges), (*left_out, *plan.left_out), spent, stopped)

@@ -22,7 +22,7 @@ _GRAM: Final = 8
 """So many characters in a row of a token are taken for a part of it."""
 _BETWEEN: Final = r"[\s().\-\u00a0\u2011]{0,3}"
 _PHONE: Final = re.compile(rf"(?<![0-9A-Za-z_])\+?[1-9](?:{_BETWEEN}[0-9]){{9,14}}(?![0-9A-Za-z_])", re.ASCII)
-_EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _OPAQUE: Final = re.compile(r"(?<![\w+/=.-])(?=[\w+/=.-]*[0-9])[\w+/=.-]{32,}", re.ASCII)
 """What may be a session, a signature or another token."""
 
@@ -44,7 +44,10 @@ class Mask:
         )
         """The same party behind the mask: questions rendered for it hold no secret."""
         self._tokens = list(dict.fromkeys((token, quote(token, safe=""), html.escape(token))))
-        self._numbers = [*self._known(party.ring, self.party.ring), *self._known(party.caller_did, self.party.caller_did)]
+        self._numbers = [
+            *_known(party.ring, self.party.ring),
+            *_known(party.caller_did, self.party.caller_did),
+        ]
         self._kept = {party.account_id, self.party.ring, self.party.caller_did}
         self._account = _find_account(party.account_id) if with_pseudonym else None
 
@@ -87,19 +90,21 @@ class Mask:
             return self.party.caller_did[-4:]
         return self.text(code)
 
-    @staticmethod
-    def _known(number: str | None, stand_in: str | None) -> Iterator[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]:
-        """What finds a number, however it is punctuated, without its country code, and without its prefix."""
-        if number is None or stand_in is None:
-            return
-        for digits in dict.fromkeys((number, number[-10:], number[-7:])):
-            given = stand_in[-len(digits) :]
 
-            def put(found: re.Match[str], given: str = given) -> str:
-                left = iter(given)
-                return "".join(next(left) if character.isdecimal() else character for character in found[0])
+def _known(
+    number: str | None, stand_in: str | None
+) -> Iterator[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]:
+    """What finds a number, however it is punctuated, without its country code, and without its prefix."""
+    if number is None or stand_in is None:
+        return
+    for digits in dict.fromkeys((number, number[-10:], number[-7:])):
+        given = stand_in[-len(digits) :]
 
-            yield re.compile(_BETWEEN.join(digits)), put
+        def put(found: re.Match[str], given: str = given) -> str:
+            left = iter(given)
+            return "".join(next(left) if character.isdecimal() else character for character in found[0])
+
+        yield re.compile(_BETWEEN.join(digits)), put
 
 
 def _find_account(account_id: str) -> re.Pattern[str]:

@@ -32,22 +32,25 @@ class Row:
     level: str
 
 
-QUERY = Row("Parameters are in the query string; the body is empty although `Content-Type` says JSON", "documented")
 BODY = Row("Parameters may be in a urlencoded or multipart form, or in a JSON object", "observed")
 USER_HASH = Row("`user_hash=<token>` stands for the Authorization header", "observed")
 TWICE = Row("A parameter that is given twice is refused; an unknown one is ignored", "assumed")
 NUMBER_FORM = Row("A number is 7 to 15 digits; `+7 (915) 777-77-77` is refused", "assumed")
 SUCCESS = Row(
-    '`{"status": "success", "code": 200, "object": {…}}`, every value in `object` text, the code with its leading zeros',
+    '`{"status": "success", "code": 200, "object": {…}}`, every value in `object` text, '
+    "the code with its leading zeros",
     "observed",
 )
-CODE_THERE = Row("`code` is there also where none was asked for: the last four digits of the caller's number", "observed")
+CODE_THERE = Row(
+    "`code` is there also where none was asked for: the last four digits of the caller's number", "observed"
+)
 UUID = Row("`verification_call_uuid` is a call id, twelve lower-case hex digits, `_`, and the account", "documented")
 SAME_ENVELOPE = Row("`call_for_2fa` answers in the same envelope, with `caller_did` and a uuid", "assumed")
 REFUSALS = Row("Refusals: 400 `missing_parameter` and `invalid_parameter`", "assumed")
-ERROR_FORM = Row('`{"status": "error", "code": <HTTP status>, "errors": [{"code", "message", "parameter"}]}`', "assumed")
+ERROR_FORM = Row(
+    '`{"status": "error", "code": <HTTP status>, "errors": [{"code", "message", "parameter"}]}`', "assumed"
+)
 CALLER_DID = Row("`caller_did` must be connected to the account", "documented")
-CODE = Row("The caller's number ends in `code`", "documented")
 FROM_SLOVAKIA = Row("`country_id=703`: from a Slovak number", "documented")
 FROM_RUSSIA = Row("`country_id=643`: from a Russian number", "documented")
 
@@ -157,7 +160,9 @@ HARMLESS: Final = (
         row=REFUSALS,
         path="account/$other/flash_call",
     ),
-    Question(name="account_of_letters", asks="an account that is no number", row=REFUSALS, path="account/none/flash_call"),
+    Question(
+        name="account_of_letters", asks="an account that is no number", row=REFUSALS, path="account/none/flash_call"
+    ),
     Question(name="no_login_did", asks="flash_call without login_did", row=REFUSALS),
     Question(name="empty_login_did", asks="login_did without a value", row=TWICE, query=(("login_did", ""),)),
     Question(

@@ -71,10 +71,11 @@ def load(path: Path) -> Recording:
     except (ValueError, RecursionError):
         raise UsageError(f"{path} is no JSON document in UTF-8") from None
     if isinstance(content, dict) and content.get("format") == FORMAT and content.get("version") != VERSION:
-        raise UsageError(f"{path} is a recording of version {str(content.get('version'))[:20]}; this one reads {VERSION}")
-    error = best_match(Draft202012Validator(schemas.load("recording")).iter_errors(content))
-    if error is not None:
-        raise UsageError(f"{path} is no recording: {error.json_path}: {error.message[:200]}")
+        version = str(content.get("version"))[:20]
+        raise UsageError(f"{path} is a recording of version {version}; this mcn-mock reads version {VERSION}")
+    mistake = best_match(Draft202012Validator(schemas.load("recording")).iter_errors(content))
+    if mistake is not None:
+        raise UsageError(f"{path} is no recording: {mistake.json_path}: {mistake.message[:200]}")
     return Recording(
         content["base_url"],
         content["recorded_at"],

@@ -28,7 +28,7 @@ class Line:
 
     def cells(self) -> tuple[str, str, str, str]:
         """Its cells, in the order of HEADINGS, in Markdown."""
-        setting = NO_SETTING if self.setting is None else f"`{self.setting}`"
+        setting = NO_SETTING if self.setting is None else "`{}`".format(self.setting.replace("`", "'"))
         return self.behaviour, self.level, self.server, setting
 
 
@@ -99,9 +99,11 @@ def _show(finding: Finding) -> dict[str, Any]:
 
 def _cell(text: str) -> str:
     """Text of any origin as one cell: nothing in it ends the cell or the line, steers a terminal or is markup."""
-    plain = "".join(c if unicodedata.category(c)[0] not in "CZ" or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text)
-    outside = re.split(r"(`[^`]*`)", plain)
-    return "".join(
-        part.replace("|", "\\|") if part.startswith("`") else part.replace("|", "\\|").replace("<", "&lt;")
-        for part in outside
-    )
+    plain = "".join(map(_visible, text))
+    parts = re.split(r"(`[^`]*`)", plain.replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+
+
+def _visible(character: str) -> str:
+    is_visible = character == " " or unicodedata.category(character)[0] not in "CZ"
+    return character if is_visible else "\N{REPLACEMENT CHARACTER}"

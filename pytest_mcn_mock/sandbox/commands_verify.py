@@ -53,7 +53,8 @@ _OPTIONS = (
     click.option("--caller-did", metavar="NUMBER", help="A number connected to the account, for call_for_2fa."),
     click.option("--yes", is_flag=True, help="Do not ask before money is spent."),
     click.option(
-        "--pace", type=click.FloatRange(0, 60), default=0.5, show_default=True, help="The seconds between two questions."
+        "--pace", type=click.FloatRange(0, 60), default=0.5, show_default=True,
+        help="The seconds between two questions.",
     ),
     click.option(
         "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True,
@@ -197,8 +198,8 @@ def _party(account: int, spend: int | None, ring: str | None, caller_did: str | 
 def _confirm(plan: Plan, party: Party, url: str) -> None:
     """UsageError, so that nothing is asked, where the answer is not yes."""
     text = (
-        f"Up to {count(plan.calls, 'call')} to {party.ring}, for {plan.cost} kopecks at most by the article's prices (yours"
-        f" can be higher), paid by account {party.account_id} of {url}. Go on?"
+        f"Up to {count(plan.calls, 'call')} to {party.ring}, for {plan.cost} kopecks at most by the article's prices"
+        f" (yours can be higher), paid by account {party.account_id} of {url}. Go on?"
     )
     try:
         is_agreed = click.confirm(text, err=True)
