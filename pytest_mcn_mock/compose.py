@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
@@ -21,10 +23,12 @@ from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
 from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
+from pytest_mcn_mock.web.admin_operations import OperationsApi, Readiness, Render
 from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
+from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
 
@@ -55,6 +59,7 @@ class Exchange:
     dispatcher: Dispatcher
     clock: Clock
     feed: Feed
+    readiness: Readiness
 
 
 def compose(
@@ -64,22 +69,27 @@ def compose(
     clock: Clock | None = None,
     observers: Sequence[Observer] = (),
     restore: Callable[[Operator], None] = lambda _: None,
-    make_sender: Callable[[], Sender] | None = None,
+    guard: Guard | None = None,
+    render_metrics: Render | None = None,
+    make_sender: Callable[[Targets | None], Sender] | None = None,
 ) -> Exchange:
     """Wire an operator. ``post`` runs a function on the thread of the event loop that carries the CDRs, and ``restore``
     opens the accounts that it is configured with, at a reset.
 
-    The rest is by default for a server of its own: the machine's time, and CDRs over sockets.
+    The rest is by default for a server of its own: the machine's time, CDRs over sockets, and a guard without a token.
+    UsageError for settings that cannot be.
     """
     clock = clock or SystemClock()
+    guard = guard or Guard()
+    targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     feed = Feed()
     observer = Observers(feed, *observers)
     store = MemoryStore(settings.journal_size)
-    dispatcher = Dispatcher(clock, post, make_sender or make_http_sender)
+    dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets))
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
-        accounts=Accounts(store.accounts, clock, observer, settings.tariff),
-        settings=AccountSettings(store.accounts, observer),
+        accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),
+        settings=AccountSettings(store.accounts, observer, targets),
         calls=Calls(
             store.calls,
             clock,
@@ -87,6 +97,7 @@ def compose(
             deliveries,
             observer,
             settings.assumptions,
+            max_owed=settings.max_owed,
             magic_numbers=settings.magic_numbers,
         ),
         deliveries=deliveries,
@@ -98,18 +109,21 @@ def compose(
     )
     dispatcher.serve(operator)
     feed.serve(operator)
+    readiness = Readiness()
+    readiness.add(lambda: "overloaded" if operator.calls.is_overloaded() else None)
     admin = {
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
-        **ServerApi(operator, clock, feed, version("pytest-mcn-mock")).endpoints(),
+        **ServerApi(operator, clock, feed).endpoints(),
+        **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
     }
-    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions)
-    return Exchange(operator, application, dispatcher, clock, feed)
+    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard)
+    return Exchange(operator, application, dispatcher, clock, feed, readiness)
 
 
-def make_http_sender() -> Sender:
-    """What sends CDRs over sockets."""
+def make_http_sender(targets: Targets | None = None) -> Sender:
+    """What sends CDRs over sockets, to the targets alone if there are any."""
     # aiohttp takes longer to import than everything else together, and a test without a webhook never needs it.
     from pytest_mcn_mock.webhooks.sender import HttpSender
 
-    return HttpSender()
+    return HttpSender(targets)

@@ -141,6 +141,14 @@ class CallStore(Protocol):
         """Every delivery that is still owed."""
         ...
 
+    def count_owed(self) -> int:
+        """How many deliveries are still owed; asked for every call, also from within ``place``."""
+        ...
+
+    def count_dropped(self) -> int:
+        """How many calls are listed no more, because the journal was full."""
+        ...
+
 
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.
@@ -166,7 +174,9 @@ class Observer(Protocol):
     """Hears of every change, after it was stored."""
 
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
-        """A call, a delivery or a request of the account is now this or, with None, the account itself changed."""
+        """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
+        ``account_id`` is empty for a request to a path without one.
+        """
 
     def reset(self) -> None:
         """Everything was forgotten."""

@@ -19,6 +19,7 @@ import click
 from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, Unreachable, UsageError
 
 _LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("text", "json")
 
 STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, ConfigError: 2, Unreachable: 3}
 """The exit status for each error that a command may raise."""
@@ -29,6 +30,7 @@ _MODULES: Final = {
     "advance": "commands_actions",
     "call": "commands_actions",
     "calls": "commands_calls",
+    "check": "check_command",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
     "record": "commands_verify",
@@ -97,19 +99,47 @@ def mcn_mock() -> None:
     show_default=True,
     help="What is logged, to standard error.",
 )
-def serve(host: str | None, port: int | None, config: Path | None, log_level: str) -> None:
+@click.option(
+    "--log-format", type=click.Choice(_LOG_FORMATS), default="text", show_default=True, help="How a line is written."
+)
+@click.option(
+    "--admin-token",
+    envvar="MCN_MOCK_ADMIN_TOKEN",
+    help="What everything under /__admin demands. The environment variable MCN_MOCK_ADMIN_TOKEN hides it from ps.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
+@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+def serve(
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    log_level: str,
+    log_format: str,
+    admin_token: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_self_signed: bool,
+    demo: bool,
+) -> None:
     """Run the sandbox server until it is interrupted."""
     from pytest_mcn_mock.sandbox import config as configuration
+    from pytest_mcn_mock.sandbox import logs
+    from pytest_mcn_mock.sandbox.demo import Demo
     from pytest_mcn_mock.sandbox.server import serve as run
+    from pytest_mcn_mock.sandbox.tls import TlsChoice
 
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(log_format, log_level)
     chosen = configuration.built_in() if config is None else configuration.load(config)
-    run(
-        replace(chosen, host=chosen.host if host is None else host, port=chosen.port if port is None else port),
-        click.echo,
+    chosen = replace(
+        chosen,
+        host=chosen.host if host is None else host,
+        port=chosen.port if port is None else port,
+        admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
+        tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
     )
+    run(chosen, click.echo, Demo() if demo else None)
     # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
     logging.shutdown()
     sys.stdout.flush()

@@ -90,7 +90,7 @@ def show_account(sandbox: SandboxClient, account_id: int, *, as_json: bool) -> N
 
 @accounts.command("open")
 @click.option("--id", "account_id", type=click.IntRange(1, 10**15 - 1), help="Its number; drawn if not given.")
-@click.option("--token", envvar="MCN_MOCK_TOKEN", show_envvar=True, help="Its token; drawn, and printed, if not given.")
+@click.option("--token", help="Its token; drawn, and printed, if not given.")
 @click.option("--balance", callback=check_amount, default="0.00", show_default=True, help="Its money, in roubles.")
 @click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
 @click.option(

@@ -147,6 +147,8 @@ class MemoryCalls:
         self._by_delivery: dict[int, _Record] = {}
         self._calls_placed = 0
         self._deliveries_made = 0
+        self._owed = 0
+        self._dropped = 0
 
     def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
         with self._lock:
@@ -160,6 +162,7 @@ class MemoryCalls:
             book.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
             self._records[call.verification_call_uuid] = record
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += len(record.deliveries)
             book.journal[call.verification_call_uuid] = record
             self._journal[call.verification_call_uuid] = record
             if len(self._journal) > self._journal_size:
@@ -173,9 +176,11 @@ class MemoryCalls:
             record = self._records.get(verification_call_uuid)
             if record is None or record.call.ending is not None:
                 return None
+            owed_before = _count_owed(record.deliveries)
             record.call, deliveries = end(record.call, record.deliveries)
             record.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += _count_owed(record.deliveries) - owed_before
             self._drop_if_done(record)
             return record.call, tuple(record.deliveries)
 
@@ -208,13 +213,21 @@ class MemoryCalls:
     def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
         with self._lock:
             record, index = self._place_of(delivery_id)
-            changed = record.deliveries[index] = change(record.deliveries[index])
+            before = record.deliveries[index]
+            changed = record.deliveries[index] = change(before)
+            self._owed += _count_owed((changed,)) - _count_owed((before,))
             self._drop_if_done(record)
             return changed
 
     def owed(self) -> Sequence[Delivery]:
         with self._lock:
             return [d for r in self._records.values() for d in r.deliveries if d.state is DeliveryState.OWED]
+
+    def count_owed(self) -> int:
+        return self._owed
+
+    def count_dropped(self) -> int:
+        return self._dropped
 
     def forget(self, records: Iterable[_Record]) -> None:
         """Drop calls whose account is removed."""
@@ -261,6 +274,7 @@ class MemoryCalls:
     def _unlist_oldest(self) -> None:
         _, record = self._journal.popitem(last=False)
         record.listed = False
+        self._dropped += 1
         self._drop_if_done(record)
 
     def _drop_if_done(self, record: _Record) -> None:
@@ -270,9 +284,14 @@ class MemoryCalls:
             self._books[record.call.account_id].journal.pop(record.call.verification_call_uuid)
 
     def _drop(self, record: _Record) -> None:
+        self._owed -= _count_owed(record.deliveries)
         self._records.pop(record.call.verification_call_uuid, None)
         for delivery in record.deliveries:
             self._by_delivery.pop(delivery.id, None)
+
+
+def _count_owed(deliveries: Iterable[Delivery]) -> int:
+    return sum(delivery.state is DeliveryState.OWED for delivery in deliveries)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:

@@ -15,7 +15,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.web.application import ADMIN_PATH, BASE_PATH, Application
+from pytest_mcn_mock.web.application import BASE_PATH, Application
+from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, Closing, Request, Response, Spoilt, Stream
 
 

@@ -36,6 +36,17 @@ class Sender(Protocol):
         """Nothing more is sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the courier has to do now. ``under_way`` counts attempts that wait for an answer, ``waiting`` those that
+    wait for one of these to end; ``oldest_due_at`` is in seconds since the epoch, None where there is neither.
+    """
+
+    waiting: int
+    under_way: int
+    oldest_due_at: float | None
+
+
 @dataclass(slots=True)
 class _Lane:
     """The deliveries that wait for one host, and how many workers carry them."""
@@ -64,6 +75,7 @@ class Dispatcher:
         self._under_way: Counter[str] = Counter()
         self._idle: dict[str | None, asyncio.Event] = {}
         self._draining = False
+        self._tried: dict[int, Delivery] = {}
 
     def serve(self, operator: Operator) -> None:
         """Carry out what this operator asks for."""
@@ -120,6 +132,13 @@ class Dispatcher:
             timer.deadline -= seconds
             self._timers.put_back(timer)
         self._set_alarm()
+
+    def load(self) -> Load:
+        """What there is to do now."""
+        waiting = [lane.waiting[0] for lane in self._lanes.values() if lane.waiting]
+        due = [delivery.due_at for delivery in (*waiting, *self._tried.values()) if delivery.due_at is not None]
+        queued = sum(len(lane.waiting) for lane in self._lanes.values())
+        return Load(queued, len(self._tried), min(due, default=None))
 
     async def drain(self, timeout_s: float) -> None:
         """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
@@ -242,10 +261,13 @@ class Dispatcher:
         at, started = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
+        self._tried[delivery.id] = delivery
         try:
             response = await self._sender.send(request, deliveries.ack_timeout_s)
         except SendError as failure:
             error = str(failure)
+        finally:
+            self._tried.pop(delivery.id, None)  # sent again by hand, it may be under way twice
         took = asyncio.get_running_loop().time() - started
         again = deliveries.record(delivery.id, at, took, response, error)
         if again is not None:
