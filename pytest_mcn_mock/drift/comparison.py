@@ -99,17 +99,22 @@ class _Comparison:
             to = f" to {server.location}" if server.location else ""
             yield self._difference(Aspect.REDIRECT, self._said(), f"redirects with {server.status}{to}")
         elif is_acceptance(server) != (self.refusal is None):
-            does = "accepts it" if is_acceptance(server) else f"answers {server.status} with {_outline(server)}"
-            yield self._difference(Aspect.OUTCOME, self._said(), does)
+            yield self._difference(Aspect.OUTCOME, self._said(), self._does(server))
         else:
             yield from self._head(server)
             yield from self._call(server) if self.refusal is None else self._refusal(server, self.refusal)
+
+    def _does(self, server: Answer) -> str:
+        if is_acceptance(server):
+            return "accepts it"
+        word = (read_refusal(server.document, self.assumed.error_body) or {}).get(CODE)
+        return f"{server.status} {_quoted(word)}" if word else f"answers {server.status} with {_outline(server)}"
 
     def _head(self, server: Answer) -> Iterator[Difference]:
         if server.status != self.fake.status:
             row = self.question.row if self.refusal is None else REFUSALS
             what = "" if self.refusal is None else f" for `{self.refusal.code}`"
-            yield self._difference(Aspect.STATUS, f"{self.fake.status}{what}", f"{server.status}{what}", row=row)
+            yield self._difference(Aspect.STATUS, str(self.fake.status), f"{server.status}{what}", row=row)
         if server.is_json and server.media_type != self.fake.media_type:
             row = SUCCESS if self.refusal is None else ERROR_FORM
             given = f"Content-Type {server.media_type or 'none'}"

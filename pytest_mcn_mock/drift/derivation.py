@@ -40,21 +40,25 @@ def derive(cases: Sequence[Case], differences: Sequence[Difference], current: As
     error_body: Mapping[str, Any] = current.error_body
     if any(difference.aspect is Aspect.BODY for difference in differences):
         error_body = infer_template(samples) or error_body
-    number_format = current.number_format
-    for case in cases:
-        if case.exchange.question == PASTED_QUESTION and case.exchange.answer is not None:
-            takes = is_acceptance(case.exchange.answer)
-            number_format = NumberFormat.PASTED if takes else NumberFormat.DIGITS
     return replace(
         current,
         error_body=error_body,
         error_status=_statuses(cases, error_body, current),
-        number_format=number_format,
+        number_format=_number_format(cases, current),
     )
 
 
 def _is_refused(answer: Answer) -> bool:
     return not is_acceptance(answer) and not 300 <= answer.status <= 399
+
+
+def _number_format(cases: Sequence[Case], current: Assumptions) -> NumberFormat:
+    """By the answer to the pasted number, where any call was accepted: else it may be refused for another reason."""
+    accepted = [case.exchange.question for case in cases if is_acceptance(case.exchange.answer)]
+    asked = any(case.exchange.question == PASTED_QUESTION and case.exchange.answer is not None for case in cases)
+    if not asked or not accepted:
+        return current.number_format
+    return NumberFormat.PASTED if PASTED_QUESTION in accepted else NumberFormat.DIGITS
 
 
 def _statuses(cases: Sequence[Case], error_body: Mapping[str, Any], current: Assumptions) -> Mapping[RefusalCode, int]:

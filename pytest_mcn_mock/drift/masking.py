@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -19,7 +20,9 @@ MAX_TEXT: Final = 2_000
 """Characters of an answer that is no JSON."""
 _PREFIX: Final = 4
 _GRAM: Final = 8
-"""So many characters in a row of a token are taken for a part of it."""
+"""So many characters in a row of a token, in whichever case, are taken for a part of it."""
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""It keeps the length of a text, which ``lower`` does not."""
 _BETWEEN: Final = r"[\s().\-\u00a0\u2011]{0,3}"
 _PHONE: Final = re.compile(rf"(?<![0-9A-Za-z_])\+?[1-9](?:{_BETWEEN}[0-9]){{9,14}}(?![0-9A-Za-z_])", re.ASCII)
 _EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
@@ -127,12 +130,13 @@ def _zeros(number: str) -> str:
 def _without(text: str, token: str) -> str:
     """The text without the token and without any _GRAM characters in a row of it; a shorter token only as a whole."""
     if len(token) < _GRAM:
-        return re.sub(rf"(?<!\w){re.escape(token)}(?!\w)", MASK, text)
+        return re.sub(rf"(?<!\w){re.escape(token)}(?!\w)", MASK, text, flags=re.IGNORECASE)
+    token, low = token.translate(_LOWER), text.translate(_LOWER)
     grams = {token[n : n + _GRAM] for n in range(len(token) - _GRAM + 1)}
     kept: list[str] = []
     end = 0  # of what is masked
     for n in range(len(text)):
-        if text[n : n + _GRAM] in grams:
+        if low[n : n + _GRAM] in grams:
             if n >= end:
                 kept.append(MASK)
             end = n + _GRAM

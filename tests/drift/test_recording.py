@@ -193,6 +193,7 @@ def test_a_question_of_another_version_is_compared_too(tool: Tool, tmp_path: Pat
         ("2026-01-01T12:00:00", "2026-01-01T12:00:00"),
         ("Bearer s3cret-token-of-the-account!", "Bearer ***!"),
         ("xs3cret-token-of-y", "x***y"),
+        ("İ S3CRET-TOKEN-OF-THE-ACCOUNT", "İ ***"),
         ("four digits 0042", "four digits 0042"),
     ],
 )

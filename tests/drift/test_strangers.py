@@ -14,6 +14,7 @@ from drift_support import Told, Tool, whom
 from stranger import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
 from support import RUSSIAN
 
+LONG = b"HTTP/1.1 400 Bad Request\r\nX: " + b"x" * 100_000 + b"\r\nContent-Length: 0\r\n\r\n"
 SPEND = ("--spend", "1000", "--ring", RUSSIAN, "--yes")
 
 
@@ -176,7 +177,9 @@ def test_one_question_that_is_not_answered_is_a_difference(tool: Tool) -> None:
     assert told.document["answers"][-1]["question"] == "large_body"
 
 
-@pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 400\r\nContent-Length: 9\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    "raw", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 400\r\nContent-Length: 9\r\n\r\n", LONG, b""]
+)
 def test_a_server_that_answers_nothing_is_unreachable(tool: Tool, raw: bytes) -> None:
     with Stranger(vendor_like, raw=raw) as stranger:
         told = tool("verify", *whom(stranger.url), "--timeout", "5")

@@ -198,3 +198,12 @@ def test_the_token_may_come_from_the_environment(tool: Tool, account: Account, m
     arguments: list[Any] = at(account)
     del arguments[2:4]
     assert tool("verify", *arguments).status == 0
+
+
+def test_an_account_without_money_is_told_as_such(tool: Tool, account: Account) -> None:
+    account.set_balance("0.14")
+    told = tool("verify", *at(account), "--spend", "15", "--ring", RUSSIAN, "--yes", "--json")
+    assert told.status == 1
+    assert told.document["spent_kopecks"] == 0
+    (difference,) = told.document["differences"]
+    assert (difference["aspect"], difference["server"]) == ("outcome", '402 `"insufficient_funds"`')
