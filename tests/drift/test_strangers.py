@@ -127,6 +127,21 @@ def test_refusals_with_status_200_are_told(tool: Tool) -> None:
     assert (value["server"], value["setting"]) == ("status 400 in the body of a 200", None)
 
 
+def test_of_several_statuses_the_most_frequent_is_the_setting(tool: Tool) -> None:
+    def particular(asked: Asked) -> Reply:
+        status = 401 if not asked.has_token else 400 if asked.body == b'{"login_did": ' else 422
+        error = {"code": "unauthorized" if status == 401 else "invalid_parameter", "message": "no", "parameter": None}
+        return as_json(status, {"status": "error", "code": status, "errors": [error]})
+
+    with Stranger(particular) as stranger:
+        told = tool("verify", *whom(stranger.url), "--json")
+    assert "invalid_parameter = 422" in told.document["assumed"]
+    assert differences(told, aspect="status", question="letters_in_login_did")[0]["setting"]
+    (other,) = differences(told, aspect="status", question="broken_json")
+    assert (other["fake"], other["server"]) == ("422", "400 for `invalid_parameter`")
+    assert other["setting"] is None
+
+
 def test_a_redirect_is_told_and_not_followed(tool: Tool) -> None:
     def away(asked: Asked) -> Reply:
         return 302, {"Location": f"https://other.invalid/login?token={TOKEN}"}, b""
