@@ -1,5 +1,10 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+<<<<<<< HEAD
+# make screenshots   the pictures in docs/images, anew
+=======
+# make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
+>>>>>>> main
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,15 +12,22 @@ ARGS ?=
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
-PROGRAMS := curl nodejs php-cli php-curl
+PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
-.PHONY: run test lint format clean
+<<<<<<< HEAD
+.PHONY: run test lint format screenshots clean
+=======
+.PHONY: run test soak lint format clean
+>>>>>>> main
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/soak -m soak -p no:randomly $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -26,6 +38,9 @@ lint: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: $(VENV)/.ready $(VENV)/.programs
+	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/page/test_screenshots.py
 
 # Debian keeps venv in a package of its own.
 $(VENV)/.ready: pyproject.toml

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
@@ -18,7 +19,7 @@ from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Clock, Observer
+from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
@@ -29,8 +30,12 @@ from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.page import Page
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.store.sql import SqlStore
 
 
 class Observers:
@@ -52,7 +57,10 @@ class Observers:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it."""
+    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it.
+
+    ``durability`` says whether what was said is kept, and is to be closed at the end.
+    """
 
     operator: Operator
     application: Application
@@ -60,6 +68,7 @@ class Exchange:
     clock: Clock
     feed: Feed
     readiness: Readiness
+    durability: Durability
 
 
 def compose(
@@ -79,13 +88,15 @@ def compose(
     The rest is by default for a server of its own: the machine's time, CDRs over sockets, and a guard without a token.
     UsageError for settings that cannot be.
     """
+    store = open_store(settings)
     clock = clock or SystemClock()
+    # The time may have been put forward before the process that left the state ended.
+    clock.move(None, max(0.0, store.latest - clock.now(None)))
     guard = guard or Guard()
     targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     feed = Feed()
     observer = Observers(feed, *observers)
-    store = MemoryStore(settings.journal_size)
-    dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets))
+    dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets), store)
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),
@@ -111,14 +122,32 @@ def compose(
     feed.serve(operator)
     readiness = Readiness()
     readiness.add(lambda: "overloaded" if operator.calls.is_overloaded() else None)
+    readiness.add(lambda: "storage_failed" if store.failure else None)
     admin = {
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed).endpoints(),
         **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
+        **Page().endpoints(),
     }
-    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard)
-    return Exchange(operator, application, dispatcher, clock, feed, readiness)
+    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard, store)
+
+    def recover() -> None:
+        store.reopen()
+        operator.resume()
+
+    store.on_recovery = lambda: post(recover)
+    return Exchange(operator, application, dispatcher, clock, feed, readiness, store)
+
+
+def open_store(settings: Settings) -> MemoryStore | SqlStore:
+    """The store that the settings ask for. ConfigError where its database cannot be used."""
+    if settings.state is None:
+        return MemoryStore(settings.journal_size)
+    # SQLAlchemy is of the sandbox's extra.
+    from pytest_mcn_mock.store.sql import SqlStore
+
+    return SqlStore(settings.state, settings.journal_size)
 
 
 def make_http_sender(targets: Targets | None = None) -> Sender:

@@ -2,6 +2,7 @@
 
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
+│   └── StorageFailed … because what it changes could not be kept
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
@@ -55,6 +56,13 @@ class Refusal(McnMockError):
         self.code = code
         self.message = message
         self.parameter = parameter
+
+
+class StorageFailed(Refusal):
+    """The state cannot be written, so the step did not happen; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(RefusalCode.STORAGE_FAILED, message)
 
 
 class UsageError(McnMockError, ValueError):

@@ -15,7 +15,8 @@ class Settings:
     account's ledger entries. ``max_owed`` bounds the CDRs that are owed: a call that would owe one more is refused.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
     a ``login_did`` of ``domain.magic`` forces how its call ends; a sandbox knows them unless told otherwise, a
-    fixture's server only if told to.
+    fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
+    with the process.
     """
 
     tariff: Tariff = field(default_factory=Tariff)
@@ -24,3 +25,4 @@ class Settings:
     magic_numbers: bool = False
     max_owed: int = 100_000
     webhook_targets: Sequence[str] | None = None
+    state: str | None = None

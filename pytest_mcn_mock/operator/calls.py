@@ -107,6 +107,12 @@ class Calls:
         """Calls of an account, or of all, in order of arrival or the newest first, behind the one with that ``seq``."""
         return self._store.page(account_id, after, limit, newest_first=newest_first)
 
+    def resume(self) -> None:
+        """Let the calls that ring end when they are due; what is held stays so."""
+        for call in self._store.ringing():
+            if call.ends_at is not None:
+                self._courier.end_call(call)
+
     def is_overloaded(self) -> bool:
         """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused."""
         return self._store.count_owed() >= self._max_owed

@@ -141,6 +141,10 @@ class CallStore(Protocol):
         """Every delivery that is still owed."""
         ...
 
+    def ringing(self) -> Sequence[Call]:
+        """Every call that has not ended."""
+        ...
+
     def count_owed(self) -> int:
         """How many deliveries are still owed; asked for every call, also from within ``place``."""
         ...
@@ -148,6 +152,36 @@ class CallStore(Protocol):
     def count_dropped(self) -> int:
         """How many calls are listed no more, because the journal was full."""
         ...
+
+
+class Durability(Protocol):
+    """Whether the state outlives the process.
+
+    ``latest`` is the latest moment in what it was opened with. ``on_recovery`` is called once everything can be kept
+    again, on any thread, to call ``reopen``.
+    """
+
+    latest: float
+    on_recovery: Callable[[], None]
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be kept at the moment, and every step is refused; None if all is well."""
+        ...
+
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:
+        """Done once all that has changed so far, or what made that delivery what it is, is kept; with StorageFailed
+        where it could not be and did not happen. None where there is nothing to wait for.
+
+        On the thread on which ``on_recovery`` ends in ``reopen`` it also tells of a failure since the change.
+        """
+        ...
+
+    def reopen(self) -> None:
+        """Take steps again, after a failure."""
+
+    def close(self) -> None:
+        """Keep what has changed, and let go of the place where it is kept."""
 
 
 class Courier(Protocol):

@@ -92,6 +92,7 @@ def mcn_mock() -> None:
     "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.  [default: 8643]"
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file, mcn-mock.toml.")
+@click.option("--state", help="Where the state is kept: sqlite:///path.  [default: in memory]")
 @click.option(
     "--log-level",
     type=click.Choice(_LEVELS),
@@ -115,6 +116,7 @@ def serve(
     host: str | None,
     port: int | None,
     config: Path | None,
+    state: str | None,
     log_level: str,
     log_format: str,
     admin_token: str | None,
@@ -138,6 +140,7 @@ def serve(
         port=chosen.port if port is None else port,
         admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
         tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
+        settings=chosen.settings if state is None else replace(chosen.settings, state=state),
     )
     run(chosen, click.echo, Demo() if demo else None)
     # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.

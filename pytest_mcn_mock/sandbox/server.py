@@ -7,9 +7,11 @@ import logging
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
 
@@ -20,12 +22,14 @@ from granian.server.embed import Server
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
 from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.sandbox.logs import LogObserver, redacted, without_secrets
 from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
+from pytest_mcn_mock.sandbox.opening import open_accounts
 from pytest_mcn_mock.sandbox.tls import Tls, prepared
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.asgi import AsgiAdapter
@@ -63,21 +67,20 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     with prepared(config.tls, config.host) as tls:
-        exchange = _compose(config, demo)
-        if demo is not None:
-            await demo.fill(exchange)
-        serving, server, port = await _start(exchange, address, config.port, tls)
-        if tls is not None:
-            tls.forget_key()
-        for line in _greeting(config, port, tls):
-            say(line)
-        if is_drawn:
-            say(f"admin token, for everything under /__admin: {config.admin_token}")
+        exchange = await _open(config, demo)
+        with closing(exchange.durability):
+            serving, server, port = await _start(exchange, address, config.port, tls)
+            if tls is not None:
+                tls.forget_key()
+            for line in _greeting(config, exchange.operator, port, tls):
+                say(line)
+            if is_drawn:
+                say(f"admin token, for everything under /__admin: {config.admin_token}")
 
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await _stop(exchange, server, serving)
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await _stop(exchange, server, serving)
     say(_farewell(exchange))
     if serving.done():
         serving.result()
@@ -86,28 +89,51 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
         loop.set_exception_handler(lambda _, __: None)
 
 
-def _compose(config: Config, demo: Demo | None) -> Exchange:
-    """A wired operator with its accounts, and with what watches it."""
+async def _open(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator with its accounts, and with what its state owes under way again."""
+    if demo is not None and config.settings.state is not None:
+        raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    exchange = _compose(config, demo)
+    try:
+        open_accounts(config.accounts, exchange.operator)
+        if (kept := exchange.durability.settled()) is not None:
+            await asyncio.wrap_future(kept)
+    except StorageFailed as error:
+        exchange.durability.close()
+        raise ConfigError("state", [error.message]) from error
+    except ConfigError:
+        exchange.durability.close()
+        raise
+    exchange.operator.resume()
+    if demo is not None:
+        await demo.fill(exchange)
+    return exchange
 
-    def open_accounts(operator: Operator) -> None:
-        for account in config.accounts:
-            account.open(operator)
+
+def _compose(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator, and what watches it. To be called on the loop that is to carry its CDRs."""
+    loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def post(job: Callable[[], None]) -> None:
+        if threading.get_ident() == own_thread:
+            job()
+        else:
+            loop.call_soon_threadsafe(job)
 
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
     metrics = Metrics(version("pytest-mcn-mock"), clock)
     exchange = compose(
         config.settings,
-        lambda job: job(),
+        post,
         clock=clock,
         observers=[metrics, LogObserver()],
-        restore=open_accounts,
+        restore=partial(open_accounts, config.accounts),
         guard=guard,
         render_metrics=metrics.render,
         make_sender=None if demo is None else demo.make_sender,
     )
     metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_owed))
-    open_accounts(exchange.operator)
     return exchange
 
 
@@ -211,12 +237,12 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not listened on
 
 
-def _greeting(config: Config, port: int, tls: Tls | None) -> list[str]:
+def _greeting(config: Config, operator: Operator, port: int, tls: Tls | None) -> list[str]:
     host = _reachable(config.host)
     url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
     first = config.accounts[0]
     number = first.numbers[0] if first.numbers else "79158888888"
-    names = ", ".join(f"{account.id} ({account.balance} roubles)" for account in config.accounts[:5])
+    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
     more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     token = first.token if first.token == "test-token" else "$TOKEN"  # noqa: S105 - the public token of the built-in account
     trust = f"--cacert {tls.authority} " if tls is not None and tls.authority is not None else ""
@@ -229,6 +255,13 @@ def _greeting(config: Config, port: int, tls: Tls | None) -> list[str]:
         f"{curl}/flash_call?login_did=79157777777'",
         f"{curl}/call_for_2fa?caller_did={number}&login_did=79157777777'",
     ]
+
+
+def _balance(operator: Operator, account_id: str) -> str:
+    try:
+        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
+    except UnknownItem:
+        return "closed"
 
 
 def _quoted(text: str) -> str:

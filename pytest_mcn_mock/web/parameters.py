@@ -35,6 +35,11 @@ def read_parameters(request: Request) -> dict[str, str]:
     body = _whole_body(request)
     if body:
         given = {**_read_body(body, request.headers.get("content-type", "")), **given}
+    return bounded(given)
+
+
+def bounded(given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that are not empty; Refusal ``invalid_parameter`` for one longer than 256 characters."""
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")

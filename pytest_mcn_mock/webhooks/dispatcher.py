@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
-from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.errors import SendError, StorageFailed
 from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.operator.ports import Clock, Durability
 from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
 
 PER_HOST = 32
@@ -59,11 +59,14 @@ class Dispatcher:
     """Implements ``operator.ports.Courier``.
 
     ``post`` runs a function on the event loop's thread, soon. The methods of the port may be called from any
-    thread; every other one is called on the loop.
+    thread; every other one is called on the loop. Nothing is sent before what it tells is kept: see ``durability``.
     """
 
-    def __init__(self, clock: Clock, post: Callable[[Job], None], make_sender: Callable[[], Sender]) -> None:
+    def __init__(
+        self, clock: Clock, post: Callable[[Job], None], make_sender: Callable[[], Sender], durability: Durability
+    ) -> None:
         self._clock = clock
+        self._durability = durability
         self._post = post
         self._make_sender = make_sender
         self._operator: Operator | None = None
@@ -212,6 +215,8 @@ class Dispatcher:
     def _run(self, job: Job) -> None:
         try:
             job()
+        except StorageFailed:
+            pass  # as in _work
         except Exception:
             _log.exception("a timed step failed")
 
@@ -240,6 +245,8 @@ class Dispatcher:
                 delivery = lane.waiting.popleft()
                 try:
                     await self._attempt(delivery)
+                except StorageFailed:
+                    pass  # the store has said so, and it is handed over again once it can be kept
                 except Exception:
                     _log.exception("delivery %d could not be tried", delivery.id)
                 finally:
@@ -253,8 +260,10 @@ class Dispatcher:
         if self._operator is None:
             return
         deliveries = self._operator.deliveries
+        if (kept := self._durability.settled(delivery.id)) is not None:
+            await asyncio.wrap_future(kept)
         request = deliveries.prepare(delivery.id, delivery.due_at)
-        if request is None:
+        if request is None or self._durability.failure is not None:
             return
         if self._sender is None:
             self._sender = self._make_sender()

@@ -3,10 +3,10 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on, and ``flask --app`` an application, which stands for the one at port 8000. A PHP or JavaScript block is the file
-that its first comment names; the page is skipped where the machine does not have the language. A JSON block is the form
-of what the last command printed. ``# test_failing.py`` has to fail, and a text block after it is a part of what pytest
-printed, but for ports and times.
+on, ``$SANDBOX`` for its process, and ``flask --app`` an application, which stands for the one at port 8000. A PHP or
+JavaScript block is the file that its first comment names; the page is skipped where the machine does not have the
+language. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block
+after it is a part of what pytest printed, but for ports and times.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def _bash(example: Example) -> None:
             arguments = command.removeprefix("mcn-mock serve").split()
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
             namespace["port"] = sandbox.url.rpartition(":")[2]
+            namespace["pid"] = str(sandbox.process.pid)
             continue
         if command.startswith("flask --app "):
             application = running_application(*command.split()[:4], cwd=namespace["pytester"].path)
@@ -113,7 +114,8 @@ def _environment(port: str) -> dict[str, str]:
 
 def _on_their_ports(command: str, namespace: dict[str, Any]) -> str:
     """The command with the ports that the page's sandbox and application really have."""
-    return command.replace(DEFAULT_PORT, namespace["port"]).replace(APPLICATION, namespace["application"])
+    command = command.replace(DEFAULT_PORT, namespace["port"]).replace(APPLICATION, namespace["application"])
+    return command.replace("$SANDBOX", namespace["pid"])
 
 
 def _json(example: Example) -> None:
@@ -157,7 +159,13 @@ def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> 
     document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
     with ExitStack() as stack:
         document.namespace.update(
-            pytester=pytester, preamble="", port=DEFAULT_PORT, application=APPLICATION, printed="", stack=stack
+            pytester=pytester,
+            preamble="",
+            port=DEFAULT_PORT,
+            pid="",
+            application=APPLICATION,
+            printed="",
+            stack=stack,
         )
         for example in document.examples():
             try:
