@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +15,7 @@ import pytest
 from drift_support import Tool, whom
 from jsonschema import Draft202012Validator
 from stranger import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
-from support import RUSSIAN
+from support import MCN_MOCK, RUSSIAN
 
 from pytest_mcn_mock import MCNServer, schemas
 from pytest_mcn_mock.drift.masking import Mask
@@ -199,3 +203,25 @@ def test_a_question_of_another_version_is_compared_too(tool: Tool, tmp_path: Pat
 )
 def test_a_text_behind_its_mask(given: str, masked: str) -> None:
     assert Mask(TOKEN, Party(str(ACCOUNT), RUSSIAN), with_pseudonym=True).text(given) == masked
+
+
+def test_a_terminal_gets_a_table_that_fits_it(tool: Tool, tmp_path: Path) -> None:
+    file = tmp_path / "seen.json"
+    with Stranger(talkative) as stranger:
+        tool("record", file, *whom(stranger.url))
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": "100", "TERM": "xterm", "NO_COLOR": "1"}
+    command = [MCN_MOCK, "verify", "--replay", str(file)]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.STDOUT, env=env) as process:
+        os.close(theirs)
+        written = bytearray()
+        with suppress(OSError):  # which is how a terminal ends
+            while chunk := os.read(ours, 65_536):
+                written += chunk
+        assert process.wait(timeout=60) == 1
+    os.close(ours)
+    lines = written.decode().replace("\r\n", "\n").splitlines()
+    table = lines[: lines.index("")]
+    assert "behaviour" in table[0] + table[1]
+    assert max(map(len, table)) <= 100
+    assert not any(line.startswith("|") for line in table)
