@@ -97,6 +97,8 @@ def verify(*, replay: Path | None, config: Path | None, is_list: bool, as_json: 
         print_json(findings_as_json(findings))
     else:
         _tell(findings)
+    if replay is None:
+        _end_if_interrupted(seen)
     if findings.differences:
         raise SystemExit(DIFFERENT)
 
@@ -128,6 +130,7 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
     click.echo(f"{count(len(seen.exchanges), 'exchange')} in {file}; compare: mcn-mock verify --replay {file}")
     _tell_limits(seen)
+    _end_if_interrupted(seen)
 
 
 def _assumptions(config: Path | None) -> Assumptions:
@@ -243,6 +246,13 @@ def _tell(findings: Findings) -> None:
     result = f"{count(len(lines), 'difference')}, {settled} settled by settings" if lines else "no difference"
     click.echo(f"{clean(seen.base_url)}: {count(len(seen.exchanges), 'question')} asked, {result}")
     _tell_limits(seen)
+
+
+def _end_if_interrupted(seen: Recording) -> None:
+    from pytest_mcn_mock.drift.interview import INTERRUPTED
+
+    if seen.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
 
 
 def _tell_limits(seen: Recording) -> None:

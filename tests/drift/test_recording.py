@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -225,3 +227,26 @@ def test_a_terminal_gets_a_table_that_fits_it(tool: Tool, tmp_path: Path) -> Non
     assert "behaviour" in table[0] + table[1]
     assert max(map(len, table)) <= 100
     assert not any(line.startswith("|") for line in table)
+
+
+def test_what_was_answered_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    is_asked = threading.Event()
+
+    def hangs_on_get(asked: Asked) -> Reply | None:
+        if asked.method != "GET":
+            return talkative(asked)
+        is_asked.set()
+        return None
+
+    file = tmp_path / "seen.json"
+    with Stranger(hangs_on_get) as stranger:
+        command = [MCN_MOCK, "record", str(file), *whom(stranger.url)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert is_asked.wait(timeout=60)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "stopped early: interrupted" in out
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert [left["question"] for left in content["not_asked"]][:2] == ["get", "large_body"]
+    assert len(content["exchanges"]) == 20
