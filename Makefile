@@ -1,10 +1,7 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
-<<<<<<< HEAD
-# make screenshots   the pictures in docs/images, anew
-=======
 # make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
->>>>>>> main
+# make screenshots   the pictures in docs/images, anew
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,11 +11,7 @@ BIN := $(VENV)/bin
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
-<<<<<<< HEAD
-.PHONY: run test lint format screenshots clean
-=======
-.PHONY: run test soak lint format clean
->>>>>>> main
+.PHONY: run test soak lint format screenshots clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
