@@ -1,12 +1,13 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+# make schemas   schemas/openapi.json, after a change of a schema or a route
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean
+.PHONY: run test lint format schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
@@ -23,6 +24,10 @@ lint: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# schemas/openapi.json, from the schemas beside it
+schemas: $(VENV)/.ready
+	$(BIN)/python tools/make_openapi.py
 
 # Debian keeps venv in a package of its own.
 $(VENV)/.ready: pyproject.toml

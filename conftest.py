@@ -1,3 +1,3 @@
-"""Lends every test pytest's fixture for tests of a plugin."""
+"""Lends every test pytest's fixture for tests of a plugin, and checks every answer against the schemas."""
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "checked"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from pytest_mcn_mock import schemas
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
@@ -21,6 +22,7 @@ from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
 from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
+from pytest_mcn_mock.web.admin_schemas import SchemasApi
 from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
@@ -102,6 +104,7 @@ def compose(
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed, version("pytest-mcn-mock")).endpoints(),
+        **SchemasApi(schemas.read).endpoints(),
     }
     application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions)
     return Exchange(operator, application, dispatcher, clock, feed)

@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import checked
 import requests
 
 from pytest_mcn_mock.domain.deliveries import CdrRequest
@@ -153,22 +155,34 @@ MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
 
 
 @contextmanager
-def running_sandbox(*arguments: str, cwd: Path | None = None, before: str = "") -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first."""
-    program = (
-        [sys.executable, "-c", f"{before}\nfrom pytest_mcn_mock.cli import main; main()"] if before else [MCN_MOCK]
-    )
-    command = [*program, "serve", "--port", "0", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            greeting = [process.stdout.readline() for _ in range(3)]
-            yield Sandbox(process, greeting)
-        finally:
-            if process.poll() is None:
-                process.kill()
+def running_sandbox(
+    *arguments: str, cwd: Path | None = None, before: str = "", unchecked: bool = False
+) -> Iterator[Sandbox]:
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first.
+
+    What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
+    """
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "violations")
+        log.touch()
+        program = f"{checked.in_a_process(log)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
+        start = [MCN_MOCK] if unchecked else [sys.executable, "-c", program]
+        with subprocess.Popen(
+            [*start, "serve", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            try:
+                greeting = [process.stdout.readline() for _ in range(3)]
+                yield Sandbox(process, greeting)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        assert log.read_text(encoding="utf-8").splitlines() == []
 
 
 @dataclass

@@ -12,6 +12,7 @@ import click
 
 from pytest_mcn_mock.errors import ConfigError
 from pytest_mcn_mock.sandbox import config as configuration
+from pytest_mcn_mock.sandbox.commands_schema import schema
 from pytest_mcn_mock.sandbox.server import serve as run
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -21,6 +22,9 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.version_option(package_name="pytest-mcn-mock")
 def mcn_mock() -> None:
     """A fake api.mcn.ru: test flash-call logins without ringing a phone."""
+
+
+mcn_mock.add_command(schema)
 
 
 @mcn_mock.command()
