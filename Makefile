@@ -1,5 +1,6 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+# make soak   what takes minutes
 # make schemas   schemas/openapi.json, after a change of a schema or a route
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format schemas clean
+.PHONY: run test soak lint format schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.ready
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
