@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_mcn_mock.contract.pytest_class import WebhookContract
     from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
     from pytest_mcn_mock.domain.faults import FaultKind
     from pytest_mcn_mock.domain.outcomes import Outcome
@@ -39,6 +40,7 @@ _MODULES = {
     "UnknownItem": "errors",
     "UsageError": "errors",
     "WaitTimeout": "errors",
+    "WebhookContract": "contract.pytest_class",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "UnknownItem",
     "UsageError",
     "WaitTimeout",
+    "WebhookContract",
 ]
 
 

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Clock, Observer
+from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
 from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
+from pytest_mcn_mock.web.admin_operations import OperationsApi, Readiness, Render
 from pytest_mcn_mock.web.admin_schemas import SchemasApi
 from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
+from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.store.sql import SqlStore
 
 
 class Observers:
@@ -50,13 +58,18 @@ class Observers:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it."""
+    """A wired operator: what it can do, its HTTP face, its courier, and what tells those who watch it.
+
+    ``durability`` says whether what was said is kept, and is to be closed at the end.
+    """
 
     operator: Operator
     application: Application
     dispatcher: Dispatcher
     clock: Clock
     feed: Feed
+    readiness: Readiness
+    durability: Durability
 
 
 def compose(
@@ -66,22 +79,29 @@ def compose(
     clock: Clock | None = None,
     observers: Sequence[Observer] = (),
     restore: Callable[[Operator], None] = lambda _: None,
-    make_sender: Callable[[], Sender] | None = None,
+    guard: Guard | None = None,
+    render_metrics: Render | None = None,
+    make_sender: Callable[[Targets | None], Sender] | None = None,
 ) -> Exchange:
     """Wire an operator. ``post`` runs a function on the thread of the event loop that carries the CDRs, and ``restore``
     opens the accounts that it is configured with, at a reset.
 
-    The rest is by default for a server of its own: the machine's time, and CDRs over sockets.
+    The rest is by default for a server of its own: the machine's time, CDRs over sockets, and a guard without a token.
+    UsageError for settings that cannot be.
     """
+    store = open_store(settings)
     clock = clock or SystemClock()
+    # The time may have been put forward before the process that left the state ended.
+    clock.move(None, max(0.0, store.latest - clock.now(None)))
+    guard = guard or Guard()
+    targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     feed = Feed()
     observer = Observers(feed, *observers)
-    store = MemoryStore(settings.journal_size)
-    dispatcher = Dispatcher(clock, post, make_sender or make_http_sender)
+    dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets), store)
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
-        accounts=Accounts(store.accounts, clock, observer, settings.tariff),
-        settings=AccountSettings(store.accounts, observer),
+        accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),
+        settings=AccountSettings(store.accounts, observer, targets),
         calls=Calls(
             store.calls,
             clock,
@@ -89,6 +109,7 @@ def compose(
             deliveries,
             observer,
             settings.assumptions,
+            max_owed=settings.max_owed,
             magic_numbers=settings.magic_numbers,
         ),
         deliveries=deliveries,
@@ -100,19 +121,39 @@ def compose(
     )
     dispatcher.serve(operator)
     feed.serve(operator)
+    readiness = Readiness()
+    readiness.add(lambda: "overloaded" if operator.calls.is_overloaded() else None)
+    readiness.add(lambda: "storage_failed" if store.failure else None)
     admin = {
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
-        **ServerApi(operator, clock, feed, version("pytest-mcn-mock")).endpoints(),
+        **ServerApi(operator, clock, feed).endpoints(),
+        **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
         **SchemasApi(schemas.read).endpoints(),
     }
-    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions)
-    return Exchange(operator, application, dispatcher, clock, feed)
+    application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard, store)
+
+    def recover() -> None:
+        store.reopen()
+        operator.resume()
+
+    store.on_recovery = lambda: post(recover)
+    return Exchange(operator, application, dispatcher, clock, feed, readiness, store)
 
 
-def make_http_sender() -> Sender:
-    """What sends CDRs over sockets."""
+def open_store(settings: Settings) -> MemoryStore | SqlStore:
+    """The store that the settings ask for. ConfigError where its database cannot be used."""
+    if settings.state is None:
+        return MemoryStore(settings.journal_size)
+    # SQLAlchemy is of the sandbox's extra.
+    from pytest_mcn_mock.store.sql import SqlStore
+
+    return SqlStore(settings.state, settings.journal_size)
+
+
+def make_http_sender(targets: Targets | None = None) -> Sender:
+    """What sends CDRs over sockets, to the targets alone if there are any."""
     # aiohttp takes longer to import than everything else together, and a test without a webhook never needs it.
     from pytest_mcn_mock.webhooks.sender import HttpSender
 
-    return HttpSender()
+    return HttpSender(targets)

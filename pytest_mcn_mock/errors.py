@@ -2,11 +2,14 @@
 
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
+│   └── StorageFailed … because what it changes could not be kept
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── UnknownItem      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
+├── Unreachable      no sandbox answers the command line
+├── Declined         a sandbox answers the command line with a refusal
 ├── MistakesError    a strict test passed although something went wrong (also an AssertionError)
 └── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
 """
@@ -55,6 +58,13 @@ class Refusal(McnMockError):
         self.parameter = parameter
 
 
+class StorageFailed(Refusal):
+    """The state cannot be written, so the step did not happen; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(RefusalCode.STORAGE_FAILED, message)
+
+
 class UsageError(McnMockError, ValueError):
     """A tester's argument or setting is wrong; the message says which and what would be right."""
 
@@ -77,6 +87,18 @@ class UnknownItem(McnMockError, LookupError):
 
 class SendError(McnMockError):
     """A webhook's endpoint gave no answer; the message says why."""
+
+
+class Unreachable(McnMockError):
+    """No sandbox answers at the URL that the command line was given; the message says why and what to do."""
+
+
+class Declined(McnMockError):
+    """A sandbox refuses what the command line asks of it. ``status`` is the HTTP status of the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MistakesError(McnMockError, AssertionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -11,11 +12,17 @@ from pytest_mcn_mock.domain.tariffs import Tariff
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``magic_numbers`` says whether a ``login_did`` of ``domain.magic`` forces how its call
-    ends; a sandbox knows them unless told otherwise, a fixture's server only if told to.
+    account's ledger entries. ``max_owed`` bounds the CDRs that are owed: a call that would owe one more is refused.
+    ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
+    a ``login_did`` of ``domain.magic`` forces how its call ends; a sandbox knows them unless told otherwise, a
+    fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
+    with the process.
     """
 
     tariff: Tariff = field(default_factory=Tariff)
     assumptions: Assumptions = field(default_factory=Assumptions)
     journal_size: int = 10_000
     magic_numbers: bool = False
+    max_owed: int = 100_000
+    webhook_targets: Sequence[str] | None = None
+    state: str | None = None

@@ -15,9 +15,10 @@ from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
 from pytest_mcn_mock.operator import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
+from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Request, Response
 
-BASE_PATH, ADMIN_PATH = application.BASE_PATH, application.ADMIN_PATH
+BASE_PATH = application.BASE_PATH
 
 
 class Contract:
@@ -44,7 +45,7 @@ class Contract:
         path = request.path.rstrip("/")
         operation = next((o for m, pattern, o in self._operations if m == method and pattern.fullmatch(path)), None)
         if operation is None:
-            if response.status not in (404, 405, 403, 413, 500, 503):
+            if response.status not in (401, 403, 404, 405, 413, 500, 503):
                 return [f"is answered with {response.status}, and is not described"]
             return self._problems({"$ref": "urn:openapi#/components/schemas/error"}, json.loads(response.body))
         described = operation["responses"].get(str(response.status))

@@ -6,7 +6,6 @@ nothing of the package before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +54,3 @@ def _as_the_schemas_have_it() -> Iterator[None]:
     found = violations.copy()
     violations.clear()
     assert found == []
-
-
-@pytest.fixture(autouse=True)
-def _runs_of_pytest_are_checked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those that a test starts in a process of its own, which have no need of schemathesis' plugin."""
-    if "pytester" in request.fixturenames:
-        request.getfixturevalue("pytester")  # it clears the variable
-        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis -p checked")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)

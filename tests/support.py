@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import checked
@@ -75,6 +77,13 @@ def refusal(response: requests.Response) -> tuple[int, str, str | None]:
     return response.status_code, error["code"], error["parameter"]
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until it holds; what is asked takes its time itself."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"
+
+
 class Receiver:
     """A webhook endpoint on a socket of its own. ``statuses`` are answered in turn, the last one from then on."""
 
@@ -84,6 +93,9 @@ class Receiver:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.methods: list[str] = []
+        self._lock = threading.Lock()
+        self._gate = threading.Event()
+        self._gate.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -91,11 +103,13 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                receiver.received.append(json.loads(body) if body else {})
-                receiver.paths.append(self.path)
-                receiver.methods.append(self.command)
-                receiver.headers.append(dict(self.headers))
-                count = len(receiver.received)
+                with receiver._lock:
+                    receiver.received.append(json.loads(body) if body else {})
+                    receiver.paths.append(self.path)
+                    receiver.methods.append(self.command)
+                    receiver.headers.append(dict(self.headers))
+                    count = len(receiver.received)
+                receiver._gate.wait(60)
                 self.send_response(receiver.statuses[min(count, len(receiver.statuses)) - 1])
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -107,6 +121,11 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/mcn"
+
+    def hold(self) -> Callable[[], None]:
+        """Keep back every acknowledgement until the function that is returned is called."""
+        self._gate.clear()
+        return self._gate.set
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -123,17 +142,20 @@ class Sandbox:
 
     process: subprocess.Popen[str]
     greeting: list[str]
+    log: IO[str]
+    """What it has said on standard error: a file, because nobody empties a pipe meanwhile."""
 
     @property
     def url(self) -> str:
-        word = next(word for word in self.greeting[0].split() if word.startswith("http://"))
+        word = next(word for word in self.greeting[0].split() if word.startswith("http"))
         return word.removesuffix("/v2/rest")
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Stop it; its exit status, and what it said after the greeting on its two outputs."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, out, err
+        out, _ = self.process.communicate(timeout=60)
+        self.log.seek(0)
+        return self.process.returncode, out, self.log.read()
 
     def admin(self, path: str) -> Any:
         response = requests.get(f"{self.url}/__admin/{path}", timeout=30)
@@ -156,33 +178,53 @@ MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
 
 @contextmanager
 def running_sandbox(
-    *arguments: str, cwd: Path | None = None, before: str = "", unchecked: bool = False
+    *arguments: str,
+    cwd: Path | None = None,
+    before: str = "",
+    lines: int = 3,
+    environment: dict[str, str] | None = None,
+    unchecked: bool = False,
 ) -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first.
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first; it greets with so
+    many ``lines``.
 
     What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
     """
+    environment = {**os.environ, **(environment or {})}
     with TemporaryDirectory() as folder:
-        log = Path(folder, "violations")
-        log.touch()
-        program = f"{checked.in_a_process(log)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
+        violations = Path(folder, "violations")
+        violations.touch()
+        program = f"{checked.in_a_process(violations)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
         start = [MCN_MOCK] if unchecked else [sys.executable, "-c", program]
-        with subprocess.Popen(
-            [*start, "serve", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=cwd,
-            start_new_session=True,
-        ) as process:
+        command = [*start, "serve", "--port", "0", *arguments]
+        with (
+            TemporaryFile("w+", encoding="utf-8") as log,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, start_new_session=True, env=environment
+            ) as process,
+        ):
             assert process.stdout is not None
             try:
-                greeting = [process.stdout.readline() for _ in range(3)]
-                yield Sandbox(process, greeting)
+                greeting = [process.stdout.readline() for _ in range(lines)]
+                yield Sandbox(process, greeting, log)
             finally:
                 if process.poll() is None:
                     process.kill()
-        assert log.read_text(encoding="utf-8").splitlines() == []
+        assert violations.read_text(encoding="utf-8").splitlines() == []
+
+
+@contextmanager
+def running_application(*command: str, cwd: Path) -> Iterator[str]:
+    """The URL of an application that the command, ``flask --app app run``, serves on a free port."""
+    run = [sys.executable, "-m", *command, "--port", "0"]
+    with subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
+        assert process.stderr is not None
+        try:
+            told = next(line for line in process.stderr if "Running on" in line)
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
+            yield told.split()[-1]
+        finally:
+            process.kill()
 
 
 @dataclass
@@ -244,3 +286,18 @@ def _is_whole(answer: bytes) -> bool:
     head, _, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
     return length is not None and len(body) >= int(length[1])
+
+
+def raw_request(
+    url: str, method: str, path: str, headers: dict[str, str], body: bytes = b""
+) -> tuple[int, dict[str, str], bytes]:
+    """The status, headers and body of the answer to a request with these headers alone, and the URL's Host."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
+    for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value.encode())
+    connection.endheaders(body)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, dict(response.getheaders()), content

@@ -32,7 +32,7 @@ ERRORS = {
     503: "The sandbox has as much to do as it may, or could not write its state.",
 }
 VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 500, 503)
-ADMIN_ERRORS = (400, 403, 405, 413, 500, 503)
+ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
 
 ACCOUNT = "/__admin/accounts/{account_id}"
 CALL = "/__admin/calls/{verification_call_uuid}"
@@ -88,6 +88,17 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
         "get": {"summary": "Requests to the vendor's API.", "query": PAGE_OF_ALL, "answer": "request.list"}
     },
     "/__admin/health": {"get": {"summary": "That the server answers.", "answer": "health"}},
+    "/__admin/health/live": {"get": {"summary": "That the server answers.", "answer": "done"}},
+    "/__admin/health/ready": {
+        "get": {"summary": "Whether new calls are taken.", "answer": "readiness", "otherwise": {503: "readiness"}}
+    },
+    "/__admin/metrics": {
+        "get": {"summary": "Metrics in Prometheus's text format.", "type": "text/plain", "errors": (404,)}
+    },
+    "/__admin/session": {
+        "post": {"summary": "Give a browser a session.", "body": "session.open", "answer": "done"},
+        "delete": {"summary": "Take it away.", "answer": "done"},
+    },
     "/__admin/clock/advance": {
         "post": {"summary": "Put the time forward.", "body": "clock.advance", "answer": "clock.advanced"}
     },
@@ -106,8 +117,12 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
     "/__admin/schemas/{name}.json": {"get": {"summary": "A JSON Schema.", "type": JSON}},
 }
 """The admin API: of each operation the names of its query parameters, of the schemas of its body and its answer, its
-status where that is not 200, its errors beside the usual ones, and whether what it shows has an ETag.
+status where that is not 200, its errors beside the usual ones, what another status shows in place of an error, its
+content type where that is not JSON, and whether what it shows has an ETag.
 """
+
+OPEN = ("/__admin/health", "/__admin/health/live", "/__admin/health/ready", "/__admin/session")
+"""What demands no admin token."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "account_id": {"description": "The account.", "schema": {"type": "integer"}, "example": 12345678},
@@ -193,6 +208,19 @@ def make() -> dict[str, Any]:
                     "description": "The token; clients of other methods of the same API send it so, or in the body.",
                     "x-mcn-level": "observed",
                 },
+                "admin_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The admin token, where the server has one.",
+                    "x-mcn-level": "own",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "mcn_mock_session",
+                    "description": "A browser's session, from POST /__admin/session.",
+                    "x-mcn-level": "own",
+                },
             },
         },
     }
@@ -277,6 +305,7 @@ def _admin_operation(
     answer: str | None = None,
     status: int = 200,
     errors: tuple[int, ...] = (),
+    otherwise: dict[int, str] | None = None,
     etag: bool = False,
     type: str = JSON,  # noqa: A002 - the word that the table has for it
 ) -> dict[str, Any]:
@@ -296,10 +325,13 @@ def _admin_operation(
         "tags": ["admin"],
         "summary": summary,
         "x-mcn-level": "own",
-        "security": [],
+        "security": [] if path in OPEN else [{}, {"admin_token": []}, {"session": []}],
         "parameters": parameters,
         "responses": _responses(status, answer, codes, type, etag=etag and status != 204),
     }
+    for code, shown in (otherwise or {}).items():
+        content = {JSON: {"schema": _ref(shown)}}
+        operation["responses"][str(code)] = {"description": "Not so.", "content": content}
     if body is not None:
         operation["requestBody"] = {"content": {JSON: {"schema": _ref(body)}}}
     return operation
@@ -316,8 +348,9 @@ def _responses(
     sound: dict[str, Any] = {"description": "Done." if status == 204 else "What was asked for."}
     if status != 204:
         sound["content"] = {content_type: {"schema": _ref(answer)} if answer else {"schema": {"type": "object"}}}
-    if content_type == "text/event-stream":
-        sound["content"] = {content_type: {"schema": {"type": "string"}, "x-mcn-event": _ref("event")}}
+    if content_type != JSON:
+        written: dict[str, Any] = {"schema": {"type": "string"}}
+        sound["content"] = {content_type: written if answer is None else {**written, "x-mcn-event": _ref(answer)}}
     if etag:
         text = "For If-Match: it is another one after a change."
         sound["headers"] = {"ETag": {"description": text, "schema": {"type": "string"}}}

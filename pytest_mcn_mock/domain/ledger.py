@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -48,17 +48,18 @@ class Entry:
 
 class Ledger:
     """Entries in order, at most ``limit`` of them: older ones are folded into one that brings their sum forward.
+    ``entries`` are those of a ledger that goes on.
 
     Not thread-safe by itself: the store that owns it holds its lock.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, entries: Iterable[Entry] = ()) -> None:
         if limit < 2:
             raise ValueError("a ledger needs room for the sum brought forward and for one entry")
         self._limit = limit
-        self._entries: deque[Entry] = deque()
-        self._balance = 0
-        self._posted = 0
+        self._entries: deque[Entry] = deque(entries)
+        self._balance = self._entries[-1].balance if self._entries else 0
+        self._posted = self._entries[-1].n if self._entries else 0
 
     @property
     def balance(self) -> int:
@@ -71,17 +72,28 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def post(self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None) -> None:
-        """Add an entry and, past the limit, fold the two oldest into one."""
+    def post(
+        self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None
+    ) -> tuple[Entry, Entry | None]:
+        """Add an entry; return it, and what ``fold`` returns then."""
         self._posted += 1
         self._balance += kopecks
-        self._entries.append(Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance))
-        if len(self._entries) > self._limit:
-            first, second = self._entries.popleft(), self._entries.popleft()
-            folded = replace(
-                second,
-                kind=EntryKind.BROUGHT_FORWARD,
-                kopecks=first.kopecks + second.kopecks,
-                verification_call_uuid=None,
-            )
-            self._entries.appendleft(folded)
+        entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance)
+        self._entries.append(entry)
+        return entry, self.fold()
+
+    def fold(self) -> Entry | None:
+        """Past the limit, fold the two oldest entries into one, which has the number of the younger one; return it, or
+        None where there is room.
+        """
+        if len(self._entries) <= self._limit:
+            return None
+        first, second = self._entries.popleft(), self._entries.popleft()
+        folded = replace(
+            second,
+            kind=EntryKind.BROUGHT_FORWARD,
+            kopecks=first.kopecks + second.kopecks,
+            verification_call_uuid=None,
+        )
+        self._entries.appendleft(folded)
+        return folded

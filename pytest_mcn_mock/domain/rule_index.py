@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
 from typing import Final
 
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
@@ -48,32 +46,25 @@ class RuleIndex:
         return None if first == none else self._rules[first]
 
 
-class _Kept:
-    """The indexes of tuples of rules, each by the tuple's identity: to compare a thousand rules would cost what the
-    index saves.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._indexes: OrderedDict[int, tuple[tuple[OutcomeRule, ...], RuleIndex]] = OrderedDict()
-
-    def of(self, rules: tuple[OutcomeRule, ...]) -> RuleIndex:
-        with self._lock:
-            kept = self._indexes.get(id(rules))
-            if kept is not None and kept[0] is rules:
-                return kept[1]
-            index = RuleIndex(rules)
-            self._indexes[id(rules)] = (rules, index)
-            if len(self._indexes) > MAX_KEPT:
-                self._indexes.popitem(last=False)
-            return index
+_indexes: dict[int, tuple[tuple[OutcomeRule, ...], RuleIndex]] = {}
+"""By the identity of the rules: to compare a thousand of them would cost what the index saves. Two threads may make the
+same index, and either will do.
+"""
 
 
-_kept = _Kept()
+def _index_of(rules: tuple[OutcomeRule, ...]) -> RuleIndex:
+    kept = _indexes.get(id(rules))
+    if kept is not None and kept[0] is rules:
+        return kept[1]
+    if len(_indexes) >= MAX_KEPT:
+        _indexes.clear()
+    index = RuleIndex(rules)
+    _indexes[id(rules)] = (rules, index)
+    return index
 
 
 def first_match(rules: tuple[OutcomeRule, ...], login_did: str) -> OutcomeRule | None:
     """The first rule whose pattern fits, or None."""
     if len(rules) <= FEW:
         return next((rule for rule in rules if rule.matches(login_did)), None)
-    return _kept.of(rules).first_match(login_did)
+    return _index_of(rules).first_match(login_did)

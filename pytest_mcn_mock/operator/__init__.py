@@ -33,13 +33,21 @@ class Operator:
         self.accounts.close(account_id)
         self.deliveries.forget(account_id)
 
+    def resume(self) -> None:
+        """Hand over what the store owes, and nothing else: its state has outlived the process, or was read again."""
+        self.courier.forget_all()
+        self.calls.forget_all()
+        self.deliveries.forget_all()
+        self.calls.resume()
+        self.deliveries.resume()
+
     def reset(self) -> None:
         """Go back to the configured state: every account, call, delivery and request is forgotten.
 
         What is under way to a webhook arrives there, and its result is forgotten too.
         """
+        self.accounts.clear()  # first: where the state cannot be written, nothing has happened
         self.courier.forget_all()
-        self.accounts.clear()
         self.calls.forget_all()
         self.deliveries.forget_all()
         self.journal.clear()

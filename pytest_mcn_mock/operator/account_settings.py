@@ -10,19 +10,21 @@ from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
 from pytest_mcn_mock.domain.subscriptions import Subscription
+from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.operator.ports import AccountStore, Observer
 
 
 class AccountSettings:
     """Changes accounts, each change in one atomic step. Every method raises UnknownItem where there is no account."""
 
-    def __init__(self, store: AccountStore, observer: Observer) -> None:
+    def __init__(self, store: AccountStore, observer: Observer, targets: Targets | None = None) -> None:
         self._store = store
         self._observer = observer
+        self._targets = targets
 
     def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
         """Replace the account by what ``change`` makes of it; what ``change`` raises leaves it as it was."""
-        account = self._store.change(account_id, change)
+        account = self._store.change(account_id, lambda account: self._checked(account, change(account)))
         self._observer.changed(account_id)
         return account
 
@@ -63,3 +65,12 @@ class AccountSettings:
 
         self.change(account.id, take)
         return taken[-1]
+
+    def _checked(self, before: Account, after: Account) -> Account:
+        """The account, if none of its new webhooks is where none may be."""
+        if self._targets is not None and after.subscriptions != before.subscriptions:
+            known = {subscription.url for subscription in before.subscriptions}
+            for subscription in after.subscriptions:
+                if subscription.url not in known:
+                    self._targets.check(subscription.url)
+        return after

@@ -12,6 +12,7 @@ from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
 from pytest_mcn_mock.domain.subscriptions import Subscription
+from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.operator.ports import AccountStore, Clock, Observer
@@ -25,12 +26,20 @@ class Accounts:
     Every method that takes an ``account_id`` raises UnknownItem where there is none.
     """
 
-    def __init__(self, store: AccountStore, clock: Clock, observer: Observer, default_tariff: Tariff) -> None:
+    def __init__(
+        self,
+        store: AccountStore,
+        clock: Clock,
+        observer: Observer,
+        default_tariff: Tariff,
+        targets: Targets | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._observer = observer
         self.default_tariff = default_tariff
         """That of an account which has none of its own."""
+        self._targets = targets
 
     def open(
         self,
@@ -66,6 +75,8 @@ class Accounts:
         for number in numbers:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
+            if self._targets is not None:
+                self._targets.check(subscription.url)
             account = rules.add_subscription(account, subscription)
         self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now(account.id))
         self._observer.changed(account.id)

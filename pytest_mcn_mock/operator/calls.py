@@ -12,7 +12,7 @@ from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
-from pytest_mcn_mock.errors import Conflict, UnknownItem
+from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement
 
@@ -29,6 +29,7 @@ class Calls:
         observer: Observer,
         assumptions: Assumptions,
         *,
+        max_owed: int,
         magic_numbers: bool = False,
     ) -> None:
         self._store = store
@@ -37,6 +38,7 @@ class Calls:
         self._deliveries = deliveries
         self._observer = observer
         self._assumptions = assumptions
+        self._max_owed = max_owed
         self._magic_numbers = magic_numbers
         self._until_answered: dict[str, Sequence[Delivery]] = {}
 
@@ -51,6 +53,7 @@ class Calls:
             call = rules.place(account, balance, n, order, self._assumptions, now, magic_numbers=self._magic_numbers)
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, owes_cdr=False, account=account)
+            self._check_load(account)
             fault, account = take_fault(account, of_cdr=True)
             return Placement(replace(call, cdr_fault=fault) if fault else call, owes_cdr=True, account=account)
 
@@ -104,9 +107,29 @@ class Calls:
         """Calls of an account, or of all, in order of arrival or the newest first, behind the one with that ``seq``."""
         return self._store.page(account_id, after, limit, newest_first=newest_first)
 
+    def resume(self) -> None:
+        """Let the calls that ring end when they are due; what is held stays so."""
+        for call in self._store.ringing():
+            if call.ends_at is not None:
+                self._courier.end_call(call)
+
+    def is_overloaded(self) -> bool:
+        """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused."""
+        return self._store.count_owed() >= self._max_owed
+
+    def count_dropped(self) -> int:
+        """How many calls are listed no more, because the journal was full."""
+        return self._store.count_dropped()
+
     def forget_all(self) -> None:
         """Every account is gone, and every call."""
         self._until_answered.clear()
+
+    def _check_load(self, account: Account) -> None:
+        """Within the store's step, so that no two calls take the same last place."""
+        owing = sum(subscription.enabled for subscription in account.subscriptions)
+        if owing and self._store.count_owed() + owing > self._max_owed:
+            raise Refusal(RefusalCode.OVERLOADED, f"{self._store.count_owed()} CDRs are owed; at most {self._max_owed}")
 
     def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -100,7 +101,7 @@ class Deliveries:
             verification_call_uuid=delivery.of_uuid or call.verification_call_uuid,
         )
         record = cdr.render(told, subscription.body, subscription.constants)
-        request = _request(subscription, record)
+        request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return request
 
@@ -176,6 +177,16 @@ class Deliveries:
         """Deliveries of an account, or of all, in order or the newest first, behind the one whose id is ``after``."""
         return self._calls.page_of_deliveries(account_id, after, limit, newest_first=newest_first)
 
+    def resume(self) -> None:
+        """Hand over what is owed, as if its call had just ended, and make due what waits for what is settled."""
+        for delivery in self._calls.owed():
+            if self._calls.get(delivery.verification_call_uuid).ending is None:
+                continue
+            if delivery.waits_for is None or not self._is_to_wait(delivery):
+                self._release(delivery)
+            else:
+                self.dispatch([delivery])
+
     def forget(self, account_id: str) -> None:
         """The account is closed: nothing of it has to wait any more."""
         self._parked.pop(account_id, None)
@@ -185,6 +196,10 @@ class Deliveries:
         self._parked.clear()
         for delivery_id in list(self._first_attempts):
             self._tried(delivery_id)
+
+    def count_owed(self) -> int:
+        """How many deliveries are still owed."""
+        return self._calls.count_owed()
 
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
@@ -206,7 +221,11 @@ class Deliveries:
 
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
-        followers = [d for d in self._calls.deliveries_of(settled.verification_call_uuid) if d.waits_for == settled.id]
+        try:
+            own = self._calls.deliveries_of(settled.verification_call_uuid)
+        except UnknownItem:  # the call is listed no more, and this was the last that it owed
+            own = ()
+        followers = [delivery for delivery in own if delivery.waits_for == settled.id]
         parked = self._parked.get(settled.account_id, deque())
         for _ in range(len(parked)):  # one may be added meanwhile, on another thread
             delivery = parked.popleft()
@@ -215,11 +234,26 @@ class Deliveries:
                 parked.append(delivery)
             else:
                 followers.append(delivery)
-        now = self._clock.now(settled.account_id)
         for delivery in followers:
-            self._courier.deliver(
-                self._calls.change_delivery(delivery.id, lambda d: replace(d, due_at=now, waits_for=None))
-            )
+            self._release(delivery)
+
+    def _release(self, delivery: Delivery) -> None:
+        """Hand over an owed delivery; one that waited for another waits no more."""
+        if delivery.waits_for is not None:
+            now = self._clock.now(delivery.account_id)
+            delivery = self._calls.change_delivery(delivery.id, lambda d: replace(d, due_at=now, waits_for=None))
+        self._courier.deliver(delivery)
+
+    def _is_to_wait(self, delivery: Delivery) -> bool:
+        """Whether what the delivery waits for was not settled while nobody was there to notice."""
+        if delivery.waits_for != NEXT_CALL:
+            others = self._calls.deliveries_of(delivery.verification_call_uuid)
+            return any(other.id == delivery.waits_for and other.state is DeliveryState.OWED for other in others)
+        later = self._calls.page_of_deliveries(delivery.account_id, delivery.id, sys.maxsize)
+        return not any(
+            other.state is not DeliveryState.OWED and other.verification_call_uuid != delivery.verification_call_uuid
+            for other in later
+        )
 
     def _count_failures(self, account: Account, delivery: Delivery) -> None:
         """Count the CDRs given up in a row, and disable the webhook after too many."""
@@ -247,7 +281,8 @@ def _is_retried(account: Account, delivery: Delivery) -> bool:
     return subscription is not None and subscription.retry
 
 
-def _request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+    """The request that carries a rendered CDR to a subscription's endpoint."""
     query = {name: _text(value) for name, value in subscription.query.items()}
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:

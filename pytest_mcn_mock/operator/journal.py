@@ -18,18 +18,20 @@ class Journal:
         self._observer = observer
         self._requests: deque[ApiRequest] = deque(maxlen=size)
         self._seq = count(1)
+        self.dropped = 0
+        """How many requests are listed no more, because the journal was full."""
 
     def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
         """Enter a request that has just arrived."""
         request = ApiRequest(next(self._seq), method, path, account_id, self._clock.now(account_id))
+        self.dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(request)
         return request
 
     def answered(self, request: ApiRequest) -> None:
         """The answer was sent, or could not be."""
         request.is_answered = True
-        if request.account_id is not None:
-            self._observer.changed(request.account_id, request)
+        self._observer.changed(request.account_id or "", request)
 
     def since(self, after: int) -> Sequence[ApiRequest]:
         """The requests behind the one whose ``seq`` is ``after``, 0 for all."""

@@ -141,6 +141,48 @@ class CallStore(Protocol):
         """Every delivery that is still owed."""
         ...
 
+    def ringing(self) -> Sequence[Call]:
+        """Every call that has not ended."""
+        ...
+
+    def count_owed(self) -> int:
+        """How many deliveries are still owed; asked for every call, also from within ``place``."""
+        ...
+
+    def count_dropped(self) -> int:
+        """How many calls are listed no more, because the journal was full."""
+        ...
+
+
+class Durability(Protocol):
+    """Whether the state outlives the process.
+
+    ``latest`` is the latest moment in what it was opened with. ``on_recovery`` is called once everything can be kept
+    again, on any thread, to call ``reopen``.
+    """
+
+    latest: float
+    on_recovery: Callable[[], None]
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be kept at the moment, and every step is refused; None if all is well."""
+        ...
+
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:
+        """Done once all that has changed so far, or what made that delivery what it is, is kept; with StorageFailed
+        where it could not be and did not happen. None where there is nothing to wait for.
+
+        On the thread on which ``on_recovery`` ends in ``reopen`` it also tells of a failure since the change.
+        """
+        ...
+
+    def reopen(self) -> None:
+        """Take steps again, after a failure."""
+
+    def close(self) -> None:
+        """Keep what has changed, and let go of the place where it is kept."""
+
 
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.
@@ -166,7 +208,9 @@ class Observer(Protocol):
     """Hears of every change, after it was stored."""
 
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
-        """A call, a delivery or a request of the account is now this or, with None, the account itself changed."""
+        """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
+        ``account_id`` is empty for a request to a path without one.
+        """
 
     def reset(self) -> None:
         """Everything was forgotten."""

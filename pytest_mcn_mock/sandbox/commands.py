@@ -1,30 +1,88 @@
-"""The commands of ``mcn-mock``. Status 0 is success, 1 a failure while it ran, 2 a wrong argument or configuration."""
+"""The command ``mcn-mock``: ``serve``, and the names of the rest, which are loaded when they are asked for.
+
+The exit statuses are those of ``STATUS``, and 0 for success: documented in docs/reference/cli.md.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from pytest_mcn_mock.errors import ConfigError
-from pytest_mcn_mock.sandbox import config as configuration
-from pytest_mcn_mock.sandbox.commands_schema import schema
-from pytest_mcn_mock.sandbox.server import serve as run
+from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, Unreachable, UsageError
 
 _LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("text", "json")
+
+STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, ConfigError: 2, Unreachable: 3}
+"""The exit status for each error that a command may raise."""
+INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C, as a shell has it."""
+_MODULES: Final = {
+    "accounts": "commands_accounts",
+    "advance": "commands_actions",
+    "call": "commands_actions",
+    "calls": "commands_calls",
+    "check": "check_command",
+    "complete": "commands_actions",
+    "deliveries": "commands_calls",
+    "resend": "commands_actions",
+    "reset": "commands_actions",
+    "schema": "commands_schema",
+    "tail": "commands_tail",
+    "trigger": "commands_trigger",
+}
+"""The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class CommandLine(click.Group):
+    """A group that imports a command when it is asked for, and ends with a line and a status where one fails."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, `serve` first."""
+        return [*super().list_commands(ctx), *_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"pytest_mcn_mock.sandbox.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except tuple(STATUS) as error:
+            status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+            say_error(str(error) if isinstance(error, ConfigError) else f"mcn-mock: {error}")
+        except BrokenPipeError:  # `mcn-mock calls | head`: who reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        return ctx.exit(status)
+
+
+def say_error(text: str) -> None:
+    """A line on standard error, whatever the sandbox put into it."""
+    from pytest_mcn_mock.sandbox.output import clean
+
+    click.echo("\n".join(map(clean, text.splitlines())), err=True)
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pytest-mcn-mock")
 def mcn_mock() -> None:
     """A fake api.mcn.ru: test flash-call logins without ringing a phone."""
-
-
-mcn_mock.add_command(schema)
 
 
 @mcn_mock.command()
@@ -33,6 +91,7 @@ mcn_mock.add_command(schema)
     "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.  [default: 8643]"
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file, mcn-mock.toml.")
+@click.option("--state", help="Where the state is kept: sqlite:///path.  [default: in memory]")
 @click.option(
     "--log-level",
     type=click.Choice(_LEVELS),
@@ -40,20 +99,49 @@ mcn_mock.add_command(schema)
     show_default=True,
     help="What is logged, to standard error.",
 )
-def serve(host: str | None, port: int | None, config: Path | None, log_level: str) -> None:
+@click.option(
+    "--log-format", type=click.Choice(_LOG_FORMATS), default="text", show_default=True, help="How a line is written."
+)
+@click.option(
+    "--admin-token",
+    envvar="MCN_MOCK_ADMIN_TOKEN",
+    help="What everything under /__admin demands. The environment variable MCN_MOCK_ADMIN_TOKEN hides it from ps.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
+@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+def serve(
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    state: str | None,
+    log_level: str,
+    log_format: str,
+    admin_token: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_self_signed: bool,
+    demo: bool,
+) -> None:
     """Run the sandbox server until it is interrupted."""
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    from pytest_mcn_mock.sandbox import config as configuration
+    from pytest_mcn_mock.sandbox import logs
+    from pytest_mcn_mock.sandbox.demo import Demo
+    from pytest_mcn_mock.sandbox.server import serve as run
+    from pytest_mcn_mock.sandbox.tls import TlsChoice
+
+    logs.set_up(log_format, log_level)
+    chosen = configuration.built_in() if config is None else configuration.load(config)
+    chosen = replace(
+        chosen,
+        host=chosen.host if host is None else host,
+        port=chosen.port if port is None else port,
+        admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
+        tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
+        settings=chosen.settings if state is None else replace(chosen.settings, state=state),
     )
-    try:
-        chosen = configuration.built_in() if config is None else configuration.load(config)
-        run(
-            replace(chosen, host=chosen.host if host is None else host, port=chosen.port if port is None else port),
-            click.echo,
-        )
-    except ConfigError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(2) from None
+    run(chosen, click.echo, Demo() if demo else None)
     # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
     logging.shutdown()
     sys.stdout.flush()

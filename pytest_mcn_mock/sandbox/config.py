@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tomllib
 from collections import Counter
@@ -20,13 +21,16 @@ from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.domain.money import parse_roubles
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
+from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.sandbox.tls import TlsChoice
 from pytest_mcn_mock.settings import Settings
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
+_ADMIN_TOKEN = re.compile(r"[!-~]{8,512}")
 _T = TypeVar("_T")
 
 
@@ -57,12 +61,15 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a sandbox is started with."""
+    """What a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are what ``web.guard`` takes."""
 
     host: str
     port: int
     settings: Settings
     accounts: tuple[AccountConfig, ...]
+    allowed_hosts: tuple[str, ...] = ()
+    admin_token: str | None = field(default=None, repr=False)
+    tls: TlsChoice = field(default_factory=TlsChoice)
 
 
 def built_in() -> Config:
@@ -75,6 +82,13 @@ def built_in() -> Config:
         numbers=("79158888888",),
     )
     return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
+
+
+def check_admin_token(token: str) -> str:
+    """The token; ConfigError, which does not show it, for one that could not be sent, or guessed too easily."""
+    if not _ADMIN_TOKEN.fullmatch(token):
+        raise ConfigError("mcn-mock", ["the admin token must be 8 to 512 visible ASCII characters without spaces"])
+    return token
 
 
 def load(path: Path) -> Config:
@@ -111,9 +125,13 @@ class _Reader:
         self._content = content
         self._source = source
         self._problems: list[str] = []
+        self._targets: Targets | None = None
 
     def read(self) -> Config:
         server = self._content.get("server", {})
+        targets = server.get("webhook_targets")
+        if targets is not None:
+            self._targets = self._try("server", partial(make_targets, targets))
         tariff = self._tariff(self._content.get("tariff", {}))
         assumptions = self._assumptions(self._content.get("assumed", {}))
         tables = self._content.get("account", [])
@@ -123,17 +141,16 @@ class _Reader:
         opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
-        settings = Settings(
-            tariff,
-            assumptions,
-            server.get("journal_size", Settings().journal_size),
-            server.get("magic_numbers", True),
-        )
+        given = ("journal_size", "magic_numbers", "max_owed", "state", "webhook_targets")
+        chosen = {"magic_numbers": True, **{name: server[name] for name in given if name in server}}
+        settings = Settings(tariff, assumptions, **chosen)
         return Config(
             server.get("host", DEFAULT_HOST),
             server.get("port", DEFAULT_PORT),
             settings,
             tuple(account for account in opened if account is not None) or built_in().accounts,
+            tuple(server.get("allowed_hosts", ())),
+            server.get("admin_token"),
         )
 
     def _tariff(self, table: dict[str, Any]) -> Tariff | None:
@@ -155,7 +172,7 @@ class _Reader:
         return self._try("assumed", build)
 
     def _account(self, place: str, table: dict[str, Any], unavailable_cause: int) -> AccountConfig | None:
-        subscriptions = self._each(f"{place}.webhook", table.get("webhook", []), lambda t: make_subscription(**t))
+        subscriptions = self._each(f"{place}.webhook", table.get("webhook", []), self._subscription)
 
         def rule(given: dict[str, Any]) -> OutcomeRule:
             how = ending(given.get("outcome"), given.get("q931_status"), unavailable_cause=unavailable_cause)
@@ -180,6 +197,12 @@ class _Reader:
             return account
 
         return self._try(place, build)
+
+    def _subscription(self, table: dict[str, Any]) -> Subscription:
+        subscription = make_subscription(**table)
+        if self._targets is not None:
+            self._targets.check(subscription.url)
+        return subscription
 
     def _each(self, place: str, tables: Iterable[dict[str, Any]], build: Callable[[dict[str, Any]], _T]) -> list[_T]:
         built = [self._try(f"{place}[{i}]", partial(build, table)) for i, table in enumerate(tables)]

@@ -4,52 +4,163 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from ipaddress import ip_address
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
+from pytest_mcn_mock.sandbox.demo import Demo
+from pytest_mcn_mock.sandbox.logs import LogObserver, redacted, without_secrets
+from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
+from pytest_mcn_mock.sandbox.opening import open_accounts
+from pytest_mcn_mock.sandbox.tls import Tls, prepared
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.asgi import AsgiAdapter
+from pytest_mcn_mock.web.guard import Guard
 
 STOP_S = 10.0
 """How long a stop may take: the requests under way first, then the CDRs that are still owed."""
+MAX_CONNECTIONS = 1024
+"""Connections that are served at once; as many more wait in the kernel's queue until one ends."""
+MAX_WAITING = 1024
+HEAD_TIMEOUT_S = 10
+"""How long a request's head may take to arrive, and how long a connection may be idle."""
+HEAD_BUFFER = 32_768
+"""Bytes of the buffer that a request's head is read into; it may grow once, so that a head has less than 64 KiB."""
 
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it.
+def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it, ``demo`` fills a day in.
 
     ConfigError where the address cannot be listened on.
     """
-    asyncio.run(_serve(config, say))
+    asyncio.run(_serve(config, say, demo))
 
 
-async def _serve(config: Config, say: Callable[[str], None]) -> None:
-    def open_accounts(operator: Operator) -> None:
-        for account in config.accounts:
-            account.open(operator)
-
-    exchange = compose(config.settings, lambda job: job(), restore=open_accounts)
-    open_accounts(exchange.operator)
-
+async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
+    address = await _resolve(config.host)
+    is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    is_drawn = is_open and config.admin_token is None
+    if is_drawn:
+        config = replace(config, admin_token=secrets.token_urlsafe(24))
+    with prepared(config.tls, config.host) as tls:
+        exchange = await _open(config, demo)
+        with closing(exchange.durability):
+            serving, server, port = await _start(exchange, address, config.port, tls)
+            if tls is not None:
+                tls.forget_key()
+            for line in _greeting(config, exchange.operator, port, tls):
+                say(line)
+            if is_drawn:
+                say(f"admin token, for everything under /__admin: {config.admin_token}")
 
-    address = await _resolve(config.host)
-    with closing(_reserve(address, config.port)) as reserved:
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await _stop(exchange, server, serving)
+    say(_farewell(exchange))
+    if serving.done():
+        serving.result()
+    else:
+        # A request has not ended, its body perhaps not arrived: it is given up, and what granian says to that is noise.
+        loop.set_exception_handler(lambda _, __: None)
+
+
+async def _open(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator with its accounts, and with what its state owes under way again."""
+    if demo is not None and config.settings.state is not None:
+        raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    exchange = _compose(config, demo)
+    try:
+        open_accounts(config.accounts, exchange.operator)
+        if (kept := exchange.durability.settled()) is not None:
+            await asyncio.wrap_future(kept)
+    except StorageFailed as error:
+        exchange.durability.close()
+        raise ConfigError("state", [error.message]) from error
+    except ConfigError:
+        exchange.durability.close()
+        raise
+    exchange.operator.resume()
+    if demo is not None:
+        await demo.fill(exchange)
+    return exchange
+
+
+def _compose(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator, and what watches it. To be called on the loop that is to carry its CDRs."""
+    loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def post(job: Callable[[], None]) -> None:
+        if threading.get_ident() == own_thread:
+            job()
+        else:
+            loop.call_soon_threadsafe(job)
+
+    clock = SystemClock() if demo is None else demo.clock
+    guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
+    metrics = Metrics(version("pytest-mcn-mock"), clock)
+    exchange = compose(
+        config.settings,
+        post,
+        clock=clock,
+        observers=[metrics, LogObserver()],
+        restore=partial(open_accounts, config.accounts),
+        guard=guard,
+        render_metrics=metrics.render,
+        make_sender=None if demo is None else demo.make_sender,
+    )
+    metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_owed))
+    return exchange
+
+
+def _gauges(exchange: Exchange, guard: Guard, max_owed: int) -> Gauges:
+    operator, load = exchange.operator, exchange.dispatcher.load()
+    lag_s = 0.0 if load.oldest_due_at is None else exchange.clock.now(None) - load.oldest_due_at
+    return Gauges(
+        owed=operator.deliveries.count_owed(),
+        max_owed=max_owed,
+        waiting=load.waiting,
+        under_way=load.under_way,
+        lag_s=max(0.0, lag_s),
+        dropped={
+            "requests": operator.journal.dropped,
+            "calls": operator.calls.count_dropped(),
+            "events": exchange.feed.dropped,
+        },
+        guarded=guard.refused,
+        is_ready=not exchange.readiness.reasons(),
+    )
+
+
+async def _start(
+    exchange: Exchange, address: str, port: int, tls: Tls | None
+) -> tuple[asyncio.Task[None], Server, int]:
+    """The server once it listens, and its port. ConfigError where the address cannot be listened on."""
+    with closing(_reserve(address, port)) as reserved:
         port = reserved.getsockname()[1]
         server = Server(
             AsgiAdapter(exchange.application),
@@ -57,29 +168,28 @@ async def _serve(config: Config, say: Callable[[str], None]) -> None:
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000),
+            http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000), max_buffer_size=HEAD_BUFFER),
+            backlog=MAX_WAITING,
+            backpressure=MAX_CONNECTIONS,
             websockets=False,
             log_enabled=False,
+            ssl_cert=tls.certificate if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
         )
         serving = asyncio.create_task(server.serve())
         await _listening(address, port, serving)
-    for line in _greeting(config, port):
-        say(line)
+    return serving, server, port
 
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+
+async def _stop(exchange: Exchange, server: Server, serving: asyncio.Task[None]) -> None:
+    """Answer what is under way, then try once more what is owed."""
+    exchange.readiness.is_stopping = True
     exchange.feed.close()
     server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
     await asyncio.wait((serving,), timeout=STOP_S)
     await exchange.dispatcher.drain(STOP_S)
     await exchange.dispatcher.close()
-    say(_farewell(exchange))
-    if serving.done():
-        serving.result()
-    else:
-        # A request has not ended, its body perhaps not arrived: it is given up, and what granian says to that is noise.
-        loop.set_exception_handler(lambda _, __: None)
 
 
 async def _resolve(host: str) -> str:
@@ -127,16 +237,17 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not listened on
 
 
-def _greeting(config: Config, port: int) -> list[str]:
+def _greeting(config: Config, operator: Operator, port: int, tls: Tls | None) -> list[str]:
     host = _reachable(config.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
     first = config.accounts[0]
     number = first.numbers[0] if first.numbers else "79158888888"
-    names = ", ".join(f"{account.id} ({account.balance} roubles)" for account in config.accounts[:5])
+    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
     more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     token = first.token if first.token == "test-token" else "$TOKEN"  # noqa: S105 - the public token of the built-in account
+    trust = f"--cacert {tls.authority} " if tls is not None and tls.authority is not None else ""
     curl = (
-        "curl -X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
+        f"curl {trust}-X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
         f"-H {_quoted(f'Authorization: Bearer {token}')} '{url}{BASE_PATH}/account/{first.id}"
     )
     return [
@@ -144,6 +255,13 @@ def _greeting(config: Config, port: int) -> list[str]:
         f"{curl}/flash_call?login_did=79157777777'",
         f"{curl}/call_for_2fa?caller_did={number}&login_did=79157777777'",
     ]
+
+
+def _balance(operator: Operator, account_id: str) -> str:
+    try:
+        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
+    except UnknownItem:
+        return "closed"
 
 
 def _quoted(text: str) -> str:
@@ -163,5 +281,5 @@ def _farewell(exchange: Exchange) -> str:
 
 
 def _owed(delivery: Delivery) -> str:
-    tried = f"; {delivery.attempts[-1]}" if delivery.attempts else "; no answer yet"
-    return f"{delivery.verification_call_uuid} to {delivery.url}{tried}"
+    tried = without_secrets(str(delivery.attempts[-1]), delivery) if delivery.attempts else "no answer yet"
+    return f"{delivery.verification_call_uuid} to {redacted(delivery.url)}; {tried}"

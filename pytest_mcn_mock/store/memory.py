@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -14,6 +15,8 @@ from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind, Ledger
 from pytest_mcn_mock.errors import UnknownItem, UsageError
 from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.store.contents import AccountContents, CallContents, Contents
+from pytest_mcn_mock.store.recorder import NullRecorder, Recorder
 
 
 @dataclass(slots=True, eq=False)
@@ -39,17 +42,44 @@ class _Book:
 
 
 class MemoryStore:
-    """``accounts`` and ``calls`` over the same books, each step under one lock.
+    """``accounts`` and ``calls`` over the same books, each step under one lock. ``recorder`` is told of every change.
+
+    Implements ``operator.ports.Durability`` for a state that goes with its process.
 
     ``journal_size`` bounds the calls that are listed, and each account's ledger entries. The oldest call goes first;
     one that has not ended, or still owes a CDR, is no longer listed then but is kept until it owes nothing.
     """
 
-    def __init__(self, journal_size: int) -> None:
-        lock = threading.RLock()
+    def __init__(
+        self, journal_size: int, recorder: Recorder | None = None, lock: threading.RLock | None = None
+    ) -> None:
+        self.on_recovery: Callable[[], None] = self.reopen
+        self._lock = lock or threading.RLock()
+        recorder = recorder or NullRecorder()
         books: dict[str, _Book] = {}
-        self.calls = MemoryCalls(lock, books, journal_size)
-        self.accounts = MemoryAccounts(lock, books, journal_size, self.calls.forget)
+        self.calls = MemoryCalls(self._lock, books, journal_size, recorder)
+        self.accounts = MemoryAccounts(self._lock, books, journal_size, recorder, self.calls.forget)
+
+    failure: str | None = None
+    latest = 0.0
+
+    def settled(self, delivery_id: int | None = None) -> Future[None] | None:  # noqa: ARG002 - there is nothing to keep
+        return None
+
+    def reopen(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def restore(self, contents: Contents) -> None:
+        """Hold this and nothing else. Numbers that were given out are not given out again, whoever got them.
+
+        What is more than ``journal_size`` is folded and unlisted, and ``recorder`` is told of that.
+        """
+        with self._lock:
+            self.accounts.restore(contents)
+            self.calls.restore(contents)
 
 
 class MemoryAccounts:
@@ -60,6 +90,7 @@ class MemoryAccounts:
         lock: threading.RLock,
         books: dict[str, _Book],
         ledger_limit: int,
+        recorder: Recorder,
         forget_calls: Callable[[Iterable[_Record]], None],
     ) -> None:
         self._lock = lock
@@ -68,33 +99,56 @@ class MemoryAccounts:
         self._taken: set[str] = set()
         self._opened = 0
         self._ledger_limit = ledger_limit
+        self._recorder = recorder
         self._forget_calls = forget_calls
 
     def add(self, account: Account, opening: int, at: float) -> None:
         with self._lock:
+            self._recorder.admit()
             if account.id in self._taken:
                 raise UsageError(f"account {account.id} exists already, or did; choose another id")
             if account.token in self._by_token:
                 raise UsageError(f"the token of account {account.id} is another account's; a token names one account")
-            ledger = Ledger(self._ledger_limit)
-            ledger.post(EntryKind.OPENING, opening, at)
             self._opened += 1
-            self._books[account.id] = _Book(replace(account, seq=self._opened), ledger)
+            book = _Book(replace(account, seq=self._opened), Ledger(self._ledger_limit))
+            self._books[account.id] = book
             self._by_token[account.token] = account.id
             self._taken.add(account.id)
+            self._recorder.account(book.account, is_new=True)
+            _post(self._recorder, book, EntryKind.OPENING, opening, at)
 
     def remove(self, account_id: str) -> None:
         with self._lock:
+            self._recorder.admit()
             book = self._books.pop(account_id, None)
             if book is not None:
                 del self._by_token[book.account.token]
                 self._forget_calls(book.journal.values())
+                self._recorder.account_removed(account_id)
 
     def clear(self) -> None:
         with self._lock:
             for account in self.all():
                 self.remove(account.id)
             self._taken.clear()
+            self._recorder.cleared()
+
+    def restore(self, contents: Contents) -> None:
+        """Hold these accounts and no other; see ``MemoryStore.restore``."""
+        accepted = {account_id: book.accepted_calls for account_id, book in self._books.items()}
+        self._books.clear()
+        for held in contents.accounts:
+            self._restore(held, accepted.get(held.account.id, 0))
+        self._by_token = {book.account.token: book.account.id for book in self._books.values()}
+        self._taken = {*contents.taken_ids, *self._books}
+        self._opened = max(self._opened, contents.accounts_opened)
+
+    def _restore(self, held: AccountContents, accepted: int) -> None:
+        account_id = held.account.id
+        ledger = Ledger(self._ledger_limit, held.entries)
+        self._books[account_id] = _Book(held.account, ledger, max(held.accepted_calls, accepted))
+        while (folded := ledger.fold()) is not None:
+            self._recorder.folded(account_id, folded)
 
     def is_taken(self, account_id: str) -> bool:
         return account_id in self._taken
@@ -117,8 +171,10 @@ class MemoryAccounts:
 
     def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
         with self._lock:
+            self._recorder.admit()
             book = _book(self._books, account_id)
             book.account = change(book.account)
+            self._recorder.account(book.account)
             return book.account
 
     def balance(self, account_id: str) -> int:
@@ -130,16 +186,18 @@ class MemoryAccounts:
 
     def post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int], at: float) -> int:
         with self._lock:
-            ledger = _book(self._books, account_id).ledger
-            ledger.post(kind, amount(ledger.balance), at)
-            return ledger.balance
+            self._recorder.admit()
+            book = _book(self._books, account_id)
+            _post(self._recorder, book, kind, amount(book.ledger.balance), at)
+            return book.ledger.balance
 
 
 class MemoryCalls:
     """Implements ``operator.ports.CallStore``, where each method is described."""
 
-    def __init__(self, lock: threading.RLock, books: dict[str, _Book], journal_size: int) -> None:
+    def __init__(self, lock: threading.RLock, books: dict[str, _Book], journal_size: int, recorder: Recorder) -> None:
         self._lock = lock
+        self._recorder = recorder
         self._books = books
         self._journal_size = journal_size
         self._journal: OrderedDict[str, _Record] = OrderedDict()
@@ -147,19 +205,27 @@ class MemoryCalls:
         self._by_delivery: dict[int, _Record] = {}
         self._calls_placed = 0
         self._deliveries_made = 0
+        self._owed = 0
+        self._dropped = 0
 
     def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
         with self._lock:
+            self._recorder.admit()
             book = _book(self._books, account_id)
             placement = decide(book.account, book.ledger.balance, book.accepted_calls)
             self._calls_placed += 1
             call = replace(placement.call, seq=self._calls_placed)
             record = _Record(call, self._owe(book.account, call) if placement.owes_cdr else [])
-            book.account = placement.account
+            if placement.account is not book.account:
+                book.account = placement.account
+                self._recorder.account(book.account)
             book.accepted_calls += 1
-            book.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
+            self._recorder.accepted(account_id, book.accepted_calls)
+            _post(self._recorder, book, EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
+            self._recorder.call(call, is_listed=True, is_new=True)
             self._records[call.verification_call_uuid] = record
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += len(record.deliveries)
             book.journal[call.verification_call_uuid] = record
             self._journal[call.verification_call_uuid] = record
             if len(self._journal) > self._journal_size:
@@ -170,12 +236,16 @@ class MemoryCalls:
         self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
     ) -> tuple[Call, Sequence[Delivery]] | None:
         with self._lock:
+            self._recorder.admit()
             record = self._records.get(verification_call_uuid)
             if record is None or record.call.ending is not None:
                 return None
+            owed_before = _count_owed(record.deliveries)
             record.call, deliveries = end(record.call, record.deliveries)
-            record.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
+            self._recorder.call(record.call, is_listed=record.listed)
+            record.deliveries = [self._kept(delivery) for delivery in deliveries]
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+            self._owed += _count_owed(record.deliveries) - owed_before
             self._drop_if_done(record)
             return record.call, tuple(record.deliveries)
 
@@ -207,8 +277,12 @@ class MemoryCalls:
 
     def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
         with self._lock:
+            self._recorder.admit()
             record, index = self._place_of(delivery_id)
-            changed = record.deliveries[index] = change(record.deliveries[index])
+            before = record.deliveries[index]
+            changed = record.deliveries[index] = change(before)
+            self._recorder.delivery(changed)
+            self._owed += _count_owed((changed,)) - _count_owed((before,))
             self._drop_if_done(record)
             return changed
 
@@ -216,11 +290,43 @@ class MemoryCalls:
         with self._lock:
             return [d for r in self._records.values() for d in r.deliveries if d.state is DeliveryState.OWED]
 
+    def ringing(self) -> Sequence[Call]:
+        with self._lock:
+            return [record.call for record in self._records.values() if record.call.ending is None]
+
+    def count_owed(self) -> int:
+        return self._owed
+
+    def count_dropped(self) -> int:
+        return self._dropped
+
     def forget(self, records: Iterable[_Record]) -> None:
         """Drop calls whose account is removed."""
         for record in records:
             self._journal.pop(record.call.verification_call_uuid, None)
             self._drop(record)
+
+    def restore(self, contents: Contents) -> None:
+        """Hold these calls and no other, whose accounts are there; see ``MemoryStore.restore``."""
+        self._journal.clear()
+        self._records.clear()
+        self._by_delivery.clear()
+        self._owed = 0
+        for held in contents.calls:
+            self._restore(held)
+        self._calls_placed = max(self._calls_placed, contents.calls_placed)
+        self._deliveries_made = max(self._deliveries_made, contents.deliveries_made)
+        while len(self._journal) > self._journal_size:
+            self._unlist_oldest()
+
+    def _restore(self, held: CallContents) -> None:
+        uuid = held.call.verification_call_uuid
+        record = _Record(held.call, held.deliveries, held.is_listed)
+        self._records[uuid] = self._books[held.call.account_id].journal[uuid] = record
+        self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
+        self._owed += _count_owed(record.deliveries)
+        if held.is_listed:
+            self._journal[uuid] = record
 
     def _owe(self, account: Account, call: Call) -> list[Delivery]:
         deliveries = []
@@ -237,9 +343,17 @@ class MemoryCalls:
                 deliveries.append(self._numbered(owed))
         return deliveries
 
+    def _kept(self, delivery: Delivery) -> Delivery:
+        if not delivery.id:
+            return self._numbered(delivery)
+        self._recorder.delivery(delivery)
+        return delivery
+
     def _numbered(self, delivery: Delivery) -> Delivery:
         self._deliveries_made += 1
-        return replace(delivery, id=self._deliveries_made)
+        numbered = replace(delivery, id=self._deliveries_made)
+        self._recorder.delivery(numbered, is_new=True)
+        return numbered
 
     def _listed(self, account_id: str | None, *, newest_first: bool = False) -> Iterator[_Record]:
         journal = self._journal if account_id is None else _book(self._books, account_id).journal
@@ -261,6 +375,8 @@ class MemoryCalls:
     def _unlist_oldest(self) -> None:
         _, record = self._journal.popitem(last=False)
         record.listed = False
+        self._recorder.call(record.call, is_listed=False)
+        self._dropped += 1
         self._drop_if_done(record)
 
     def _drop_if_done(self, record: _Record) -> None:
@@ -270,9 +386,25 @@ class MemoryCalls:
             self._books[record.call.account_id].journal.pop(record.call.verification_call_uuid)
 
     def _drop(self, record: _Record) -> None:
+        self._owed -= _count_owed(record.deliveries)
         self._records.pop(record.call.verification_call_uuid, None)
+        self._recorder.call_dropped(record.call.seq)
         for delivery in record.deliveries:
             self._by_delivery.pop(delivery.id, None)
+            self._recorder.delivery_dropped(delivery.id)
+
+
+def _post(
+    recorder: Recorder, book: _Book, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None
+) -> None:
+    entry, folded = book.ledger.post(kind, kopecks, at, verification_call_uuid)
+    recorder.posted(book.account.id, entry)
+    if folded is not None:
+        recorder.folded(book.account.id, folded)
+
+
+def _count_owed(deliveries: Iterable[Delivery]) -> int:
+    return sum(delivery.state is DeliveryState.OWED for delivery in deliveries)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
@@ -54,7 +55,7 @@ class Applications:
         except RuntimeError:
             loop = None
         host = f"{len(self._mounted) + 1}.{DOMAIN}"
-        self._mounted[host] = _Mounted(application, _is_asgi(application), loop)
+        self._mounted[host] = _Mounted(application, is_asgi(application), loop)
         return f"http://{host}{path}"
 
     def find(self, url: str) -> _Mounted | None:
@@ -70,8 +71,9 @@ class Applications:
 class ApplicationSender:
     """Sends into the application of a URL, and over a socket where it has none."""
 
-    def __init__(self, applications: Applications) -> None:
+    def __init__(self, applications: Applications, targets: Targets | None) -> None:
         self._applications = applications
+        self._targets = targets
         self._sockets: Sender | None = None
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mcn-mock-wsgi")
 
@@ -80,7 +82,7 @@ class ApplicationSender:
         mounted = self._applications.find(request.url)
         if mounted is None:
             if self._sockets is None:
-                self._sockets = make_http_sender()
+                self._sockets = make_http_sender(self._targets)
             return await self._sockets.send(request, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
@@ -102,22 +104,24 @@ class ApplicationSender:
     async def _call(self, mounted: _Mounted, request: CdrRequest) -> CdrResponse:
         loop = asyncio.get_running_loop()
         if not mounted.is_async:
-            return await loop.run_in_executor(self._threads, _call_wsgi, mounted.application, request)
+            return await loop.run_in_executor(self._threads, call_wsgi, mounted.application, request)
         if mounted.loop is None or mounted.loop is loop:
-            return await _call_asgi(mounted.application, request)
+            return await call_asgi(mounted.application, request)
         if mounted.loop.is_closed():
             raise SendError("the event loop of the application is closed")
-        elsewhere = asyncio.run_coroutine_threadsafe(_call_asgi(mounted.application, request), mounted.loop)
+        elsewhere = asyncio.run_coroutine_threadsafe(call_asgi(mounted.application, request), mounted.loop)
         return await asyncio.wrap_future(elsewhere)
 
 
-def _is_asgi(application: object) -> bool:
+def is_asgi(application: object) -> bool:
+    """Whether an application is called as a coroutine; anything else is WSGI."""
     return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(
         getattr(application, "__call__", None)  # noqa: B004 - the method itself is looked at, not whether it is there
     )
 
 
-def _call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
+def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
+    """The answer of a WSGI application, called on this thread; what it raises comes out."""
     builder = EnvironBuilder(
         path=request.url, method=request.method, headers=list(request.headers.items()), data=request.body
     )
@@ -125,7 +129,8 @@ def _call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
     return CdrResponse(response.status_code, dict(response.headers), response.get_data())
 
 
-async def _call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
+async def call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
+    """The answer of an ASGI application, called on this event loop; what it raises comes out."""
     parts = urlsplit(request.url)
     headers = {"host": parts.netloc, "content-length": str(len(request.body)), **request.headers}
     scope = {

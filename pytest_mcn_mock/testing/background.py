@@ -49,3 +49,11 @@ class BackgroundLoop:
             self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
             self._thread.start()
         return self._loop
+
+
+async def cancel_all() -> None:
+    """End what else runs on the loop, and wait for its end: for ``BackgroundLoop.stop``."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

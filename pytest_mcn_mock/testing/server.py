@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
@@ -19,7 +20,7 @@ from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account
-from pytest_mcn_mock.testing.applications import Applications, ApplicationSender
+from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender
 from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.handle import Backing
@@ -76,12 +77,15 @@ class MCNServer(HTTPServer):
         self._changes = Changes()
         self._background = BackgroundLoop()
         self._applications = Applications()
+        settings = settings or Settings()
+        if settings.webhook_targets is not None:
+            settings = replace(settings, webhook_targets=[*settings.webhook_targets, f"*.{DOMAIN}"])
         self._exchange = compose(
-            settings or Settings(),
+            settings,
             self._background.post,
             clock=VirtualClock(),
             observers=[self._changes],
-            make_sender=lambda: ApplicationSender(self._applications),
+            make_sender=lambda targets: ApplicationSender(self._applications, targets),
         )
         self._accounts_opened = 0
         self._tls: BaseWSGIServer | None = None

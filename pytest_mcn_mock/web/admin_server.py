@@ -1,4 +1,4 @@
-"""The admin API of the server itself: its health, its time, its events, and the way back to where it began."""
+"""The admin API of the server itself: its time, its events, and the way back to where it began."""
 
 from __future__ import annotations
 
@@ -21,24 +21,18 @@ _EVENT_STREAM: Mapping[str, str] = {"Content-Type": "text/event-stream", "Cache-
 class ServerApi:
     """What is of no account."""
 
-    def __init__(self, operator: Operator, clock: Clock, feed: Feed, version: str) -> None:
+    def __init__(self, operator: Operator, clock: Clock, feed: Feed) -> None:
         self._operator = operator
         self._clock = clock
         self._feed = feed
-        self._version = version
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
         return {
-            ("GET", "health"): self.health,
             ("POST", "clock/advance"): self.advance,
             ("POST", "reset"): self.reset,
             ("GET", "events"): self.events,
         }
-
-    def health(self, request: Request) -> Response:
-        """That the server answers, and its version."""
-        return json_response(200, {"status": "ok", "version": self._version, "ready": True})
 
     def advance(self, request: Request) -> Response:
         """Put the time forward for every account; answered when all that fell due has been tried."""

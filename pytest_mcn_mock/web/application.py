@@ -16,14 +16,17 @@ from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Conflict, McnMockError, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.journal import Journal
+from pytest_mcn_mock.operator.ports import Durability
 from pytest_mcn_mock.web.client_api import ClientApi
+from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
-ADMIN_PATH: Final = "/__admin"
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+_SAFE: Final = frozenset({"GET", "HEAD"})
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
 _ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
 
 _log = logging.getLogger("mcn_mock")
@@ -35,25 +38,55 @@ class Application:
     ``handle`` never raises an Exception: one that nobody expected is logged and answered with ``internal_error``.
     """
 
-    def __init__(self, client_api: ClientApi, admin: Endpoints, journal: Journal, assumptions: Assumptions) -> None:
+    def __init__(
+        self,
+        client_api: ClientApi,
+        admin: Endpoints,
+        journal: Journal,
+        assumptions: Assumptions,
+        guard: Guard,
+        durability: Durability,
+    ) -> None:
         self._client = _Face(BASE_PATH, client_api.endpoints(), assumptions)
         # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
         self._admin = _Face(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
+        self._durability = durability
+        self._guard = guard
 
     def routes(self) -> list[tuple[str, str]]:
         """Every method and path there is; a path's variables are in braces."""
         return [*self._client.routes(), *self._admin.routes()]
 
     def handle(self, request: Request) -> Response:
-        """The answer to a request. One of the client's is in the journal before anything else happens."""
-        if request.path == ADMIN_PATH or request.path.startswith(f"{ADMIN_PATH}/"):
-            return self._admin.answer(request, (request,))[0]
+        """The answer to a request that the guard lets pass. One of the client's is in the journal before anything else
+        happens.
+        """
+        try:
+            self._guard.check(request)
+        except Refusal as refusal:
+            _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
+            return self._admin.refuse(refusal)
+        if is_admin_path(request.path):
+            response, refused = self._admin.answer(request, (request,))
+            return response if refused else self._once_kept(request, response, self._admin.refuse)
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
         entry.status = response.status
-        return replace(response, after=partial(self._after, entry, response.after))
+        answer = replace(response, after=partial(self._after, entry, response.after))
+        return answer if entry.refusal else self._once_kept(request, answer, partial(self._not_kept, entry))
+
+    def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
+        """The answer, to be sent once what the request changed is kept."""
+        kept = None if request.method in _SAFE else self._durability.settled()
+        return response if kept is None else replace(response, kept=kept, otherwise=otherwise)
+
+    def _not_kept(self, entry: ApiRequest, refusal: Refusal) -> Response:
+        """What is answered in place of an answer that would not have come true."""
+        response = self._client.refuse(refusal)
+        entry.status, entry.refusal, entry.verification_call_uuid = response.status, refusal, None
+        return replace(response, after=partial(self._after, entry, None))
 
     def _after(self, entry: ApiRequest, then: Callable[[], None] | None) -> None:
         try:
@@ -105,9 +138,10 @@ class _Face:
         except Exception:
             _log.exception("a request could not be answered")
             refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
-        return self._refuse(refusal, headers), refusal
+        return self.refuse(refusal, headers), refusal
 
-    def _refuse(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
+    def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
+        """The error envelope."""
         status = self._assumptions.status_of(refusal.code)
         values = {
             "$status": status,

@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, STREAM_PACE_S, Closing, Request, Spoilt, Stream
+from pytest_mcn_mock.web.http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_S,
+    MAX_BODY,
+    STREAM_PACE_S,
+    Closing,
+    Request,
+    Response,
+    Spoilt,
+    Stream,
+)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -24,6 +36,7 @@ class AsgiAdapter:
 
     def __init__(self, application: Application) -> None:
         self._application = application
+        self._keeping: tuple[Future[None], asyncio.Future[None]] | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         headers = _headers(scope["headers"])
@@ -36,6 +49,8 @@ class AsgiAdapter:
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, body, is_whole)
         response = self._application.handle(request)
         try:
+            if response.kept is not None:
+                response = await self._kept(response, response.kept)
             if response.ready is not None:
                 await asyncio.wrap_future(response.ready)
             raw_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
@@ -52,6 +67,17 @@ class AsgiAdapter:
         finally:
             if response.after is not None:
                 response.after()
+
+    async def _kept(self, response: Response, kept: Future[None]) -> Response:
+        """The answer once what it says is kept, or what is to be said in its place."""
+        if self._keeping is None or self._keeping[0] is not kept:
+            # Many requests wait for the same thing: it wakes the loop once for all of them.
+            self._keeping = kept, asyncio.wrap_future(kept)
+        try:
+            await asyncio.shield(self._keeping[1])  # one that is cancelled leaves it to the others
+        except StorageFailed as error:
+            return response if response.otherwise is None else response.otherwise(error)
+        return response
 
 
 async def _send_stream(start: MutableMapping[str, Any], stream: Stream, receive: Receive, send: Send) -> None:

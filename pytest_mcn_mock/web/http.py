@@ -11,6 +11,8 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
+from pytest_mcn_mock.errors import StorageFailed
+
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
 _T = TypeVar("_T")
@@ -78,6 +80,9 @@ class Stream(Protocol):
 class Response:
     """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
 
+    Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
+    what ``otherwise`` makes of it is the answer in place of this one.
+
     ``stream`` stands for a body that goes on for as long as the client listens.
     """
 
@@ -88,6 +93,8 @@ class Response:
     ready: Future[None] | None = None
     spoilt: Spoilt | None = None
     stream: Stream | None = None
+    kept: Future[None] | None = None
+    otherwise: Callable[[StorageFailed], Response] | None = None
 
 
 Endpoints = Mapping[tuple[str, str], Callable[..., Response]]

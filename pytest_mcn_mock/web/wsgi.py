@@ -15,7 +15,9 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.web.application import ADMIN_PATH, BASE_PATH, Application
+from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.web.application import BASE_PATH, Application
+from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, Closing, Request, Response, Spoilt, Stream
 
 
@@ -49,6 +51,11 @@ def answer(
             is_whole=unread is None or too_large,
         )
     )
+    if response.kept is not None and response.otherwise is not None:
+        try:
+            response.kept.result()
+        except StorageFailed as error:
+            response = response.otherwise(error)
     if response.ready is not None:
         response.ready.result()
     after = ExitStack()

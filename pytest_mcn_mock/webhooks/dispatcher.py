@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
-from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.errors import SendError, StorageFailed
 from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.operator.ports import Clock, Durability
 from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
 
 PER_HOST = 32
@@ -36,6 +36,17 @@ class Sender(Protocol):
         """Nothing more is sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the courier has to do now. ``under_way`` counts attempts that wait for an answer, ``waiting`` those that
+    wait for one of these to end; ``oldest_due_at`` is in seconds since the epoch, None where there is neither.
+    """
+
+    waiting: int
+    under_way: int
+    oldest_due_at: float | None
+
+
 @dataclass(slots=True)
 class _Lane:
     """The deliveries that wait for one host, and how many workers carry them."""
@@ -48,11 +59,14 @@ class Dispatcher:
     """Implements ``operator.ports.Courier``.
 
     ``post`` runs a function on the event loop's thread, soon. The methods of the port may be called from any
-    thread; every other one is called on the loop.
+    thread; every other one is called on the loop. Nothing is sent before what it tells is kept: see ``durability``.
     """
 
-    def __init__(self, clock: Clock, post: Callable[[Job], None], make_sender: Callable[[], Sender]) -> None:
+    def __init__(
+        self, clock: Clock, post: Callable[[Job], None], make_sender: Callable[[], Sender], durability: Durability
+    ) -> None:
         self._clock = clock
+        self._durability = durability
         self._post = post
         self._make_sender = make_sender
         self._operator: Operator | None = None
@@ -64,6 +78,7 @@ class Dispatcher:
         self._under_way: Counter[str] = Counter()
         self._idle: dict[str | None, asyncio.Event] = {}
         self._draining = False
+        self._tried: dict[int, Delivery] = {}
 
     def serve(self, operator: Operator) -> None:
         """Carry out what this operator asks for."""
@@ -120,6 +135,13 @@ class Dispatcher:
             timer.deadline -= seconds
             self._timers.put_back(timer)
         self._set_alarm()
+
+    def load(self) -> Load:
+        """What there is to do now."""
+        waiting = [lane.waiting[0] for lane in self._lanes.values() if lane.waiting]
+        due = [delivery.due_at for delivery in (*waiting, *self._tried.values()) if delivery.due_at is not None]
+        queued = sum(len(lane.waiting) for lane in self._lanes.values())
+        return Load(queued, len(self._tried), min(due, default=None))
 
     async def drain(self, timeout_s: float) -> None:
         """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
@@ -193,6 +215,8 @@ class Dispatcher:
     def _run(self, job: Job) -> None:
         try:
             job()
+        except StorageFailed:
+            pass  # as in _work
         except Exception:
             _log.exception("a timed step failed")
 
@@ -221,6 +245,8 @@ class Dispatcher:
                 delivery = lane.waiting.popleft()
                 try:
                     await self._attempt(delivery)
+                except StorageFailed:
+                    pass  # the store has said so, and it is handed over again once it can be kept
                 except Exception:
                     _log.exception("delivery %d could not be tried", delivery.id)
                 finally:
@@ -234,18 +260,23 @@ class Dispatcher:
         if self._operator is None:
             return
         deliveries = self._operator.deliveries
+        if (kept := self._durability.settled(delivery.id)) is not None:
+            await asyncio.wrap_future(kept)
         request = deliveries.prepare(delivery.id, delivery.due_at)
-        if request is None:
+        if request is None or self._durability.failure is not None:
             return
         if self._sender is None:
             self._sender = self._make_sender()
         at, started = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
+        self._tried[delivery.id] = delivery
         try:
             response = await self._sender.send(request, deliveries.ack_timeout_s)
         except SendError as failure:
             error = str(failure)
+        finally:
+            self._tried.pop(delivery.id, None)  # sent again by hand, it may be under way twice
         took = asyncio.get_running_loop().time() - started
         again = deliveries.record(delivery.id, at, took, response, error)
         if again is not None:

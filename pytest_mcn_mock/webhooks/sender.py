@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+from yarl import URL
 
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.domain.targets import Targets, is_literal
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.webhooks.resolver import NotATarget, TargetResolver
 
 MAX_RESPONSE = 65_536
 """Bytes of an endpoint's answer that are kept; the rest is not read."""
@@ -16,12 +19,19 @@ MAX_RESPONSE = 65_536
 class HttpSender:
     """Sends requests over kept connections. To be made, used and closed on one event loop.
 
-    Redirects are not followed, cookies are not kept, and no proxy of the environment is used.
+    Redirects are not followed, cookies are not kept, and no proxy of the environment is used. With ``targets`` nothing
+    is connected to but these.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, targets: Targets | None = None) -> None:
+        self._targets = targets
+        connector = (
+            aiohttp.TCPConnector(limit=0)
+            if targets is None
+            else aiohttp.TCPConnector(limit=0, resolver=TargetResolver(targets), use_dns_cache=False)
+        )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -30,10 +40,12 @@ class HttpSender:
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
         """The endpoint's answer. SendError where it did not arrive within ``timeout_s`` seconds, or at all."""
         try:
+            url = URL(request.url)
+            self._check_literal(url)
             async with asyncio.timeout(timeout_s):
                 response = await self._session.request(
                     request.method,
-                    request.url,
+                    url,
                     data=request.body or None,
                     headers=request.headers,
                     allow_redirects=False,
@@ -42,9 +54,22 @@ class HttpSender:
                 body = await self._read(response)
         except TimeoutError:
             raise SendError(f"no answer within {timeout_s:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            refused = error.os_error if isinstance(error.os_error, NotATarget) else None
+            raise SendError(f"{refused or f'{type(error).__name__}: {error}'}"[:300]) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise SendError(f"{type(error).__name__}: {error}"[:300]) from error
         return CdrResponse(response.status, dict(response.headers), body)
+
+    def _check_literal(self, url: URL) -> None:
+        """An address in the URL itself is asked of no resolver. What counts is the host as it is connected to, in which
+        ``１`` has become ``1``.
+        """
+        host = url.raw_host or ""
+        if self._targets is None or not is_literal(host):
+            return
+        if not self._targets.allows_address(host):
+            raise SendError(f"{host[:80]} is not among the webhook_targets")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -14,7 +14,7 @@ import pytest
 import pytest_mcn_mock
 from pytest_mcn_mock import Account, Call, Delivery, FaultKind, MCNServer, Outcome, compose, plugin
 from pytest_mcn_mock.errors import RefusalCode
-from pytest_mcn_mock.sandbox.commands import mcn_mock
+from pytest_mcn_mock.sandbox.commands import INTERRUPTED, STATUS, mcn_mock
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import session
 from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaiting
@@ -95,10 +95,29 @@ def test_every_route_and_refusal_is_in_the_reference() -> None:
     assert [code for code in RefusalCode if f"| `{code}` |" not in text] == []
 
 
+def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
 def test_every_command_and_option_is_in_the_reference() -> None:
-    text = page("cli.md")
-    for name, command in mcn_mock.commands.items():
-        assert f"## `mcn-mock {name}`" in text
+    sections = dict(section.split("\n", 1) for section in page("cli.md").split("\n## "))
+    for name, command in commands(mcn_mock, "mcn-mock"):
+        asks_a_sandbox = any(parameter.name == "url" and parameter.opts[0] == "--url" for parameter in command.params)
+        section = sections[f"`{name}`"] + (sections["Which sandbox"] if asks_a_sandbox else "")
         for parameter in command.params:
-            assert isinstance(parameter, click.Option)
-            assert f"| `{parameter.opts[0]}` |" in text
+            if isinstance(parameter, click.Option):
+                assert f"| `{parameter.opts[0]}` |" in section, (name, parameter.opts)
+            else:
+                assert parameter.make_metavar(click.Context(command)) in section, (name, parameter.name)
+
+
+def test_every_exit_status_is_in_the_reference() -> None:
+    text = page("cli.md")
+    assert [status for status in {0, INTERRUPTED, *STATUS.values()} if f"| {status} |" not in text] == []

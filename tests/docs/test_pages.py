@@ -3,21 +3,26 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block after
-it is a part of what pytest printed, but for ports and times.
+on, ``$SANDBOX`` for its process, and ``flask --app`` an application, which stands for the one at port 8000. A PHP or
+JavaScript block is the file that its first comment names; the page is skipped where the machine does not have the
+language. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block
+after it is a part of what pytest printed, but for ports and times.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import running_sandbox
+from support import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -31,6 +36,7 @@ PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
 _NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv")
 DEFAULT_PORT = "8643"
+APPLICATION = "http://127.0.0.1:8000"
 _OPTIONS = ("-q", "-p", "no:randomly", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
@@ -65,6 +71,15 @@ def _toml(example: Example) -> None:
         config.load(path)
 
 
+def _program(interpreter: str, example: Example) -> None:
+    if shutil.which(interpreter) is None:
+        pytest.skip(f"{interpreter} is missing, and the page has a program for it")
+    code, namespace = str(example.parsed), example.namespace
+    named = re.match(r"(?:<\?php\n)?// (?P<name>[\w.-]+)\n", code)
+    assert named, "the first comment of a program names its file"
+    (namespace["pytester"].path / named["name"]).write_text(code.replace(DEFAULT_PORT, namespace["port"]))
+
+
 def _bash(example: Example) -> None:
     namespace = example.namespace
     for command in str(example.parsed).replace("\\\n", "").splitlines():
@@ -74,15 +89,33 @@ def _bash(example: Example) -> None:
             arguments = command.removeprefix("mcn-mock serve").split()
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
             namespace["port"] = sandbox.url.rpartition(":")[2]
+            namespace["pid"] = str(sandbox.process.pid)
+            continue
+        if command.startswith("flask --app "):
+            application = running_application(*command.split()[:4], cwd=namespace["pytester"].path)
+            namespace["application"] = namespace["stack"].enter_context(application)
             continue
         done = subprocess.run(
-            ["bash", "-c", command.replace(DEFAULT_PORT, namespace["port"])],
+            ["bash", "-c", _on_their_ports(command, namespace)],
             capture_output=True,
             text=True,
             check=True,
             cwd=namespace["pytester"].path,
+            env=_environment(namespace["port"]),
         )
         namespace["printed"] = done.stdout
+
+
+def _environment(port: str) -> dict[str, str]:
+    """That of a shell in which ``mcn-mock`` is the installed one and finds the page's sandbox."""
+    path = os.pathsep.join([str(Path(MCN_MOCK).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "MCN_MOCK_URL": f"http://127.0.0.1:{port}"}
+
+
+def _on_their_ports(command: str, namespace: dict[str, Any]) -> str:
+    """The command with the ports that the page's sandbox and application really have."""
+    command = command.replace(DEFAULT_PORT, namespace["port"]).replace(APPLICATION, namespace["application"])
+    return command.replace("$SANDBOX", namespace["pid"])
 
 
 def _json(example: Example) -> None:
@@ -114,6 +147,8 @@ PARSERS = [
     CodeBlockParser("python", _python),
     CodeBlockParser("toml", _toml),
     CodeBlockParser("bash", _bash),
+    CodeBlockParser("php", partial(_program, "php")),
+    CodeBlockParser("javascript", partial(_program, "node")),
     CodeBlockParser("json", _json),
     CodeBlockParser("text", _text),
 ]
@@ -123,7 +158,15 @@ PARSERS = [
 def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> None:
     document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
     with ExitStack() as stack:
-        document.namespace.update(pytester=pytester, preamble="", port=DEFAULT_PORT, printed="", stack=stack)
+        document.namespace.update(
+            pytester=pytester,
+            preamble="",
+            port=DEFAULT_PORT,
+            pid="",
+            application=APPLICATION,
+            printed="",
+            stack=stack,
+        )
         for example in document.examples():
             try:
                 example.evaluate()

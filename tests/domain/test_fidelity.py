@@ -159,7 +159,8 @@ def test_a_text_says_the_level_the_place_and_the_mend() -> None:
 
 
 def test_a_name_from_outside_is_quoted_and_bounded() -> None:
-    (beyond,) = judge(given(login_did=RUSSIAN, **{"\x1b[31m" + "x" * 100: "1"}))
+    strange = {"login_did": RUSSIAN, "\x1b[31m" + "x" * 100: "1"}
+    (beyond,) = judge(replace(DOCUMENTED, parameters=strange, query=strange))
     assert "\x1b" not in beyond.text
     assert "x" * 41 not in beyond.text
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,10 @@ WHOLE = """
 host = "127.0.0.1"
 port = 8643
 journal_size = 500
+max_owed = 7
+admin_token = "s3cret-of-the-admin"
+allowed_hosts = ["mcn.example.test", "[::1]", "10.0.0.1"]
+webhook_targets = ["localhost", "127.0.0.0/8"]
 [tariff]
 call_for_2fa = "0.02"
 flash_call = { 703 = "0.65" }
@@ -61,7 +66,10 @@ def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
     assert (account.id, account.balance, account.numbers, account.seed) == ("12345678", "100.00", ("79158888888",), 1)
     assert account.subscriptions[0].url == "http://localhost:8000/webhooks/mcn"
     assert [rule.ending.q931_status for rule in account.outcome_rules] == [17, 27]
-    assert "test-token" not in repr(loaded)
+    assert (loaded.settings.max_owed, loaded.settings.webhook_targets) == (7, ["localhost", "127.0.0.0/8"])
+    assert loaded.admin_token == "s3cret-of-the-admin"
+    assert loaded.allowed_hosts == ("mcn.example.test", "[::1]", "10.0.0.1")
+    assert not {"test-token", "s3cret-of-the-admin"} & set(re.findall(r"[\w-]+", repr(loaded)))
 
 
 def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
@@ -108,6 +116,16 @@ def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
         (
             ACCOUNT + ACCOUNT,
             ["account[0].id: the id 1 is also", "account[1].id:", "account[0].token: the token is also"],
+        ),
+        ("[server]\nadmin_token = 's3cret'\n", ["server.admin_token: it does not have the form"]),
+        ("[server]\nallowed_hosts = ['a b']\n", ["server.allowed_hosts[0]: 'a b' does not have the form"]),
+        ("[server]\nmax_owed = 0\n", ["server.max_owed: 0 is less than 1"]),
+        ("[server]\nwebhook_targets = ['127.0.0.1/8']\n", ["server: webhook_targets: '127.0.0.1/8' is not a network"]),
+        (
+            "[server]\nwebhook_targets = ['127.0.0.0/8']\n"
+            + ACCOUNT
+            + "[[account.webhook]]\nurl = 'http://10.0.0.1/'\n",
+            ["account[0].webhook[0]: url: 10.0.0.1 is not among the webhook_targets, which are 127.0.0.0/8"],
         ),
         ("not toml", ["is no TOML"]),
         ("a = 1\na = 2", ["is no TOML"]),

@@ -35,7 +35,7 @@ def connected(sandbox: Sandbox, sent: bytes) -> Iterator[socket.socket]:
         b"POST /v2/rest/account/123",
         b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthor",
         b"POST /v2/rest/account/1/flash_call HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-        b"GET /__admin/health HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
     ids=["nothing", "half a line", "half a head", "half a body", "a whole request"],
 )
@@ -93,7 +93,7 @@ def test_an_end_is_never_an_abort() -> None:
     """Threads of the server that outlive Python abort the process: seldom, so that it takes some ends to see it."""
 
     def end(_: int) -> tuple[int, str, str]:
-        with running_sandbox() as sandbox:
+        with running_sandbox("--log-level", "warning") as sandbox:
             requests.post(f"{sandbox.url}/v2/rest/account/1/flash_call?login_did={RUSSIAN}", timeout=60)
             return sandbox.stop()
 

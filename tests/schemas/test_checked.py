@@ -87,12 +87,12 @@ def test_a_cdr_that_does_not_fit_is_one(cdr: dict[str, Any]) -> None:
 
 
 BROKEN = """
-from pytest_mcn_mock.web import admin_server
-class Health(admin_server.ServerApi):
+from pytest_mcn_mock.web import admin_operations
+class Health(admin_operations.OperationsApi):
     def health(self, request):
-        return admin_server.json_response(200, {"status": "fine"})
+        return admin_operations.json_response(200, {"status": "fine"})
 import pytest_mcn_mock.compose
-pytest_mcn_mock.compose.ServerApi = Health
+pytest_mcn_mock.compose.OperationsApi = Health
 """
 
 

@@ -53,7 +53,7 @@ def run(sandbox: Sandbox, folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     "face,examples,phases",
     [
-        ("vendor", 10, "examples,coverage,fuzzing"),
+        ("vendor", 20, "coverage,fuzzing"),
         ("admin", 5, "examples,fuzzing"),
         pytest.param("vendor", 1000, "examples,coverage,fuzzing", marks=pytest.mark.soak),
         pytest.param("admin", 200, "examples,coverage,fuzzing", marks=pytest.mark.soak),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,14 +20,15 @@ from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, UnknownItem, UsageError
 from pytest_mcn_mock.operator.ports import Placement
 from pytest_mcn_mock.store.memory import MemoryStore
+from pytest_mcn_mock.store.sql import SqlStore
 
-Store = MemoryStore
+Store = MemoryStore | SqlStore
 JOURNAL = 10
 
 
-@pytest.fixture(params=[MemoryStore])
-def store(request: pytest.FixtureRequest) -> Store:
-    made: Store = request.param(JOURNAL)
+@pytest.fixture
+def store(make_store: Callable[[int], Store]) -> Store:
+    made = make_store(JOURNAL)
     account = add_subscription(Account("1", "token-1", 1), make_subscription("http://localhost/"))
     made.accounts.add(account, 1_000_000, 0.0)
     return made

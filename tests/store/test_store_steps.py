@@ -23,19 +23,12 @@ from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, UnknownItem
 from pytest_mcn_mock.operator.ports import Placement
 from pytest_mcn_mock.store.memory import MemoryStore
+from pytest_mcn_mock.store.sql import SqlStore
 
-Store = MemoryStore
+Store = MemoryStore | SqlStore
 T = TypeVar("T")
-STORES: list[Callable[[int], Store]] = [MemoryStore]
 JOURNAL, OPENING, PRICE, THREADS = 20, 100_000, 15, 64
 SUBSCRIBED = add_subscription(Account("1", "token-1", 1), make_subscription("http://localhost/"))
-
-
-@pytest.fixture(params=STORES)
-def make_store(request: pytest.FixtureRequest) -> Callable[[int], Store]:
-    """A function that makes an empty store with a journal of so many calls."""
-    made: Callable[[int], Store] = request.param
-    return made
 
 
 @pytest.fixture

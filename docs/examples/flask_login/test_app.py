@@ -21,7 +21,7 @@ def test_login(app, mcn, outcome, final_status):
 
     call = mcn.assert_called(login_did="79157777777", times=1)
     assert app.calls == {uuid: final_status}
-    assert browser.post("/login/code", data={"code": call.caller_did[-4:]}).json == {"ok": True}
+    assert browser.post("/login/code", data={"call": uuid, "code": call.caller_did[-4:]}).json == {"ok": True}
 
 
 def test_no_money(app, mcn):

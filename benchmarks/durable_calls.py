@@ -1,0 +1,118 @@
+"""Call -> CDR cycles a second, in memory and with a state file, in one run: ``python benchmarks/durable_calls.py``.
+
+The sandbox is a process of its own. This one is the load, which places call after call on kept connections, and the
+receiver of the CDRs, which acknowledges at once; both speak as little HTTP as will do. A cycle ends when its CDR has
+arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from traffic import Talk, answer, order
+
+CLIENTS, SECONDS, ROUNDS = 32, 6.0, 3
+ORDER = order(1, "t")
+CONFIG = """
+[server]
+port = 0
+[[account]]
+id = 1
+token = "t"
+balance = "10000000.00"
+[[account.webhook]]
+url = "http://127.0.0.1:{port}/"
+"""
+
+
+@contextmanager
+def serving(folder: Path, port: int, *options: str) -> Iterator[tuple[str, int]]:
+    """A sandbox whose CDRs go to the port: its address, and the id of its process."""
+    config = folder / "mcn-mock.toml"
+    config.write_text(CONFIG.format(port=port), encoding="utf-8")
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("mcn-mock"),
+        "serve",
+        "--config",
+        config,
+        "--log-level",
+        "error",
+        *options,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        if process.stdout is None:
+            raise RuntimeError("there is no pipe")
+        try:
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            yield urlsplit(url).netloc, process.pid
+        finally:
+            process.kill()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of a processor that the process has had, in Linux's account of it."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(folder: Path, *options: str) -> tuple[float, float]:
+    """Cycles a second, and milliseconds of a processor that the sandbox takes for one."""
+    loop = asyncio.get_running_loop()
+    placed = arrived = 0
+    is_over = False
+    complete = asyncio.Event()
+
+    def answered(_: bytes, __: bytes) -> bytes:
+        nonlocal placed
+        placed += 1
+        return b"" if is_over else ORDER
+
+    def acknowledged(_: bytes, __: bytes) -> bytes:
+        nonlocal arrived
+        arrived += 1
+        if is_over and arrived >= placed:
+            complete.set()
+        return answer(204)
+
+    receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
+    with serving(folder, receiver.sockets[0].getsockname()[1], *options) as (netloc, pid):
+        host, _, port = netloc.partition(":")
+        began, before = loop.time(), cpu_s(pid)
+        for _ in range(CLIENTS):
+            await loop.create_connection(lambda: Talk(answered, ORDER), host, int(port))
+        await asyncio.sleep(SECONDS)
+        is_over = True
+        await complete.wait()
+        rate, cost = arrived / (loop.time() - began), 1000 * (cpu_s(pid) - before) / arrived
+    receiver.close()
+    return rate, cost
+
+
+def main() -> None:
+    """Measure in turn, and print medians and their ratio."""
+    results: dict[str, list[tuple[float, float]]] = {"memory": [], "sqlite": []}
+    with tempfile.TemporaryDirectory() as name:
+        for number in range(ROUNDS):
+            results["memory"].append(asyncio.run(measure(Path(name))))
+            state = f"sqlite:///{name}/state-{number}.db"
+            results["sqlite"].append(asyncio.run(measure(Path(name), "--state", state)))
+    (memory, memory_ms), (sqlite, sqlite_ms) = (
+        [statistics.median(column) for column in zip(*rounds, strict=True)] for rounds in results.values()
+    )
+    print(f"in memory          {memory:7,.0f} cycles a second, {memory_ms:.2f} ms of a processor each")
+    print(f"with a state file  {sqlite:7,.0f} cycles a second, {sqlite_ms:.2f} ms of a processor each")
+    print(f"                   {sqlite / memory:7.0%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""What is a project of its own, with settings of its own, is run as one: see tests/examples."""
+
+collect_ignore = ["django_login"]

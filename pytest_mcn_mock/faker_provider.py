@@ -1,0 +1,113 @@
+"""A provider for Faker: numbers, identifiers and records as the operator makes them (the extra ``faker``).
+
+Everything is drawn from Faker's own random generator, so that Faker's seed gives the same values again. Nothing in this
+package imports the module by itself but ``mcn-mock serve --demo``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from faker.providers import BaseProvider
+
+from pytest_mcn_mock.domain import calls, cdr
+from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.money import KOPECKS_PER_ROUBLE
+from pytest_mcn_mock.domain.numbering import caller_number, is_code
+from pytest_mcn_mock.domain.outcomes import CAUSE_NAMES, Outcome, ending
+from pytest_mcn_mock.domain.subscriptions import Subscription
+from pytest_mcn_mock.domain.tariffs import COUNTRY_NAMES, RUSSIA, Method
+from pytest_mcn_mock.errors import UsageError
+
+MOBILE: Final = {
+    RUSSIA: "7915#######",
+    703: "421905######",
+    398: "7701#######",
+    112: "37533#######",
+    348: "3630#######",
+    860: "99890#######",
+}
+"""A block of mobile numbers for each country (ISO 3166-1 numeric) that ``mcn_login_did`` knows."""
+_UNAVAILABLE: Final = tuple(cause for cause in CAUSE_NAMES if cause not in (16, 17, 31))
+_FIRST_DAY: Final = 1_640_995_200
+_DAYS_S: Final = 365 * 86_400
+"""Calls are in 2022, the article's year: a record must not depend on today's date."""
+
+
+class McnProvider(BaseProvider):
+    """Methods for ``fake.add_provider(McnProvider)``; an argument that cannot be raises UsageError.
+
+    For a type checker, ``McnProvider(fake.factories[0])`` has the same methods and the same seed, with their types.
+    """
+
+    def mcn_did(self, country: int = RUSSIA, code: str | None = None) -> str:
+        """A number of the operator's own, from which a flash call comes: valid, of the country (643 or 703), and ending
+        in ``code`` where one is given.
+        """
+        if country not in COUNTRY_NAMES:
+            raise UsageError(f"country {country!r} has no callers' numbers; it is one of {_words(COUNTRY_NAMES)}")
+        if code is not None and not (isinstance(code, str) and is_code(code)):
+            raise UsageError(f"code {code!r} is not four digits in text, such as '0042'")
+        return caller_number(country, code, self.generator.random.getrandbits(64))
+
+    def mcn_login_did(self, country: int = RUSSIA) -> str:
+        """A subscriber's mobile number, valid by the numbering plan: whom a call goes to. ``country`` is in MOBILE."""
+        if country not in MOBILE:
+            raise UsageError(f"country {country!r} is not among those with a block of numbers: {_words(MOBILE)}")
+        return str(self.numerify(MOBILE[country]))
+
+    def mcn_code(self) -> str:
+        """A code: four digits, leading zeros included."""
+        return str(self.numerify("####"))
+
+    def mcn_account_id(self) -> str:
+        """An account's id: eight digits, as in the vendor's examples."""
+        return str(self.random_int(10_000_000, 99_999_999))
+
+    def mcn_token(self) -> str:
+        """A token as the fake draws them."""
+        return f"mcn-{self.generator.random.getrandbits(128):032x}"
+
+    def mcn_call_uuid(self, account_id: str | int | None = None) -> str:
+        """A ``verification_call_uuid``: twelve lower-case hex digits, ``_`` and the account's id."""
+        return f"{self.generator.random.getrandbits(48):012x}_{account_id or self.mcn_account_id()}"
+
+    def mcn_outcome(self) -> Outcome:
+        """How a call ended, each outcome as likely as the others."""
+        return self.random_element(tuple(Outcome))
+
+    def mcn_cdr(
+        self,
+        outcome: Outcome | str | None = None,
+        *,
+        q931_status: int | None = None,
+        body: Sequence[str] = cdr.DEFAULT_VARIABLES,
+        account_id: str | int | None = None,
+        verification_call_uuid: str | None = None,
+    ) -> dict[str, cdr.Value]:
+        """The record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
+
+        ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
+        unavailable number is drawn. ``final_status`` is absent where the article documents none. The account
+        is that of ``verification_call_uuid`` where only that is given.
+        """
+        if outcome is None and q931_status is None:
+            outcome = self.mcn_outcome()
+        how = ending(outcome, q931_status, unavailable_cause=self.random_element(_UNAVAILABLE))
+        body = Subscription("http://localhost/", body=tuple(body)).body  # which says what is wrong with it
+        account_id = account_id or (verification_call_uuid or "").rpartition("_")[2] or self.mcn_account_id()
+        account = Account(str(account_id), self.mcn_token(), self.generator.random.getrandbits(63))
+        order = calls.CallOrder(Method.FLASH_CALL, self.mcn_login_did(), self.mcn_code())
+        placed_at = float(_FIRST_DAY + self.random_int(0, _DAYS_S))
+        call = calls.place(account, KOPECKS_PER_ROUBLE, 0, order, Assumptions(), placed_at)
+        call = calls.end(call, how, placed_at + self.random_int(2, 30))
+        if verification_call_uuid is not None:
+            call = replace(call, verification_call_uuid=verification_call_uuid)
+        return cdr.render(call, body, {})
+
+
+def _words(countries: Mapping[int, str]) -> str:
+    return ", ".join(map(str, countries))

@@ -1,0 +1,164 @@
+"""The sandbox's log: text or JSON, a line each, with the call's uuid in every line that is about one, and no secret.
+
+One line a call would be noise where thousands are placed in a second: what goes well is ``debug``, a refusal and a
+failed attempt ``info``, a CDR that is given up ``warning``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from pytest_mcn_mock.domain.calls import Call
+from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.domain.requests import ApiRequest
+
+_FIELDS: Final = (
+    "event",
+    "verification_call_uuid",
+    "account_id",
+    "method",
+    "path",
+    "status",
+    "code",
+    "delivery",
+    "url",
+)
+"""What a line may have beside its message, in this order."""
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_log = logging.getLogger("mcn_mock")
+
+
+def set_up(log_format: str, level: str) -> None:
+    """Log to standard error from now on; ``log_format`` is ``text`` or ``json``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class TextFormatter(logging.Formatter):
+    """``time LEVEL logger: message field=value …``, a line, whatever is in the message. A traceback follows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items() if name != "event")
+        line = escaped(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}")
+        trace = _traceback(self, record)
+        return "\n".join((line, *map(escaped, trace.splitlines())))
+
+
+class JsonFormatter(logging.Formatter):
+    """An object a line: ``time``, ``level``, ``logger``, ``message``, and what the line is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        content = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        trace = _traceback(self, record)
+        if trace:
+            content["traceback"] = trace
+        return json.dumps(content)
+
+
+class LogObserver:
+    """Logs what the operator tells. Implements ``operator.ports.Observer``."""
+
+    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+        if isinstance(item, ApiRequest):
+            log_request(item)
+        elif isinstance(item, Call):
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("call %s: %s", item.state, item.ending or "no end yet", extra=_of_call(item))
+        elif isinstance(item, Delivery):
+            _log_delivery(item)
+
+    def reset(self) -> None:
+        _log.info("everything is as configured again")
+
+
+def log_request(entry: ApiRequest) -> None:
+    """A request that was answered, or was not. Its query and its headers are not in it."""
+    level = logging.DEBUG if entry.refusal is None else logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    fields = {"event": "request", "method": entry.method, "path": entry.path[:200], "status": entry.status}
+    if entry.verification_call_uuid is not None:
+        fields["verification_call_uuid"] = entry.verification_call_uuid
+    if entry.refusal is None:
+        _log.log(level, "answered", extra=fields)
+    else:
+        fields["code"] = str(entry.refusal.code)
+        _log.log(level, "refused: %s", entry.refusal.message, extra=fields)
+
+
+def _of_call(call: Call) -> dict[str, Any]:
+    return {
+        "event": "call",
+        "verification_call_uuid": call.verification_call_uuid,
+        "account_id": call.account_id,
+        "method": str(call.method),
+    }
+
+
+def _log_delivery(delivery: Delivery) -> None:
+    attempt = delivery.attempts[-1] if delivery.attempts else None
+    level = logging.DEBUG
+    if delivery.state is DeliveryState.GIVEN_UP:
+        level = logging.WARNING
+    elif attempt is not None and attempt.error is not None:
+        level = logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    fields = {
+        "event": "delivery",
+        "verification_call_uuid": delivery.verification_call_uuid,
+        "account_id": delivery.account_id,
+        "delivery": delivery.id,
+        "url": redacted(delivery.url),
+    }
+    told = without_secrets(str(attempt), delivery) if attempt else delivery.note or "not tried"
+    _log.log(level, "CDR %s; %s", delivery.state, told, extra=fields)
+
+
+def without_secrets(text: str, delivery: Delivery) -> str:
+    """The text without the secrets of the delivery's URL, which an error message may quote."""
+    sent = delivery.request.url if delivery.request else delivery.url
+    return text.replace(sent, redacted(sent)).replace(delivery.url, redacted(delivery.url))
+
+
+def redacted(url: str) -> str:
+    """The URL without what may be secret in it: user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "***" if parts.query else "", ""))
+
+
+def escaped(text: str) -> str:
+    """The text in one line: what is not printable, or would turn the line around, is written as its code."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name in _FIELDS if (value := getattr(record, name, None)) is not None}
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,95 @@
+"""The sandbox's certificate: a given one, or one of a throw-away authority."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_mcn_mock.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a server shows. ``authority`` is the file to trust, where the certificate is a throw-away one."""
+
+    certificate: Path
+    key: Path
+    authority: Path | None = None
+
+    def forget_key(self) -> None:
+        """The server has read the key: remove it, if it is ours."""
+        if self.authority is not None:
+            self.key.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsChoice:
+    """How to serve: without TLS, with a given certificate and key, or ``self_signed``."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    self_signed: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.self_signed or self.certificate is not None
+
+
+@contextmanager
+def prepared(choice: TlsChoice, host: str) -> Iterator[Tls | None]:
+    """The certificate for a server on ``host``, checked; None without TLS. ConfigError where it cannot be used.
+
+    A throw-away one is in a folder that only this user can read, and which is removed at the end.
+    """
+    if choice.self_signed:
+        if choice.certificate is not None or choice.key is not None:
+            raise ConfigError("mcn-mock", ["give either --tls-self-signed or --tls-cert and --tls-key, not both"])
+        with tempfile.TemporaryDirectory(prefix="mcn-mock-", ignore_cleanup_errors=True) as folder:
+            yield _issue(Path(folder), host)
+    elif choice.certificate is None and choice.key is None:
+        yield None
+    elif choice.certificate is None or choice.key is None:
+        raise ConfigError("mcn-mock", ["--tls-cert and --tls-key go together"])
+    else:
+        _check(choice.certificate, choice.key)
+        yield Tls(choice.certificate, choice.key)
+
+
+def _issue(folder: Path, host: str) -> Tls:
+    try:
+        import trustme
+    except ImportError as error:
+        raise ConfigError(
+            "mcn-mock", [f"--tls-self-signed needs {error.name}: pip install 'pytest-mcn-mock[sandbox]'"]
+        ) from error
+    names = dict.fromkeys(("localhost", "127.0.0.1", "::1", *(() if host in {"0.0.0.0", "::"} else (host,))))  # noqa: S104
+    authority = trustme.CA(organization_name="mcn-mock, a throw-away authority")
+    issued = authority.issue_cert(*names)
+    tls = Tls(folder / "server.pem", folder / "server.key", folder / "authority.pem")
+    authority.cert_pem.write_to_path(str(tls.authority))
+    tls.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    with os.fdopen(os.open(tls.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(issued.private_key_pem.bytes())
+    return tls
+
+
+def _check(certificate: Path, key: Path) -> None:
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    try:
+        # With a password the key would be asked for on the terminal, and the server could not read it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            str(certificate), [f"is no certificate with its unencrypted key in {key}: {reason}"]
+        ) from error

@@ -1,0 +1,164 @@
+"""Opening the database that a URL names. All that is SQLite's own is here.
+
+Every mistake of the one who starts the sandbox is a ConfigError, and leaves the database as it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from pytest_mcn_mock.errors import ConfigError
+from pytest_mcn_mock.store import sql_rows as rows
+from pytest_mcn_mock.store.contents import Contents
+
+_ROOM: Final = 65_536
+FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database, which nobody else has open."""
+
+    engine: Engine
+    unlock: Callable[[], None]
+
+    def close(self) -> None:
+        """Close it, and let others have it."""
+        self.engine.dispose()
+        self.unlock()
+
+
+def open_database(url: str) -> tuple[Database, Contents]:
+    """Open the database, and make its tables if it is new; return it and what is in it.
+
+    ConfigError where that cannot be; it names no password.
+    """
+    parsed = _parse(url)
+    path = Path(parsed.database or "")
+    is_new = not os.path.lexists(path)
+    unlock = _lock(path)
+    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5)
+    _set_up_sqlite(engine)
+    try:
+        contents = _load(engine, str(path))
+        _keep_log(engine)
+    except BaseException as error:
+        engine.dispose()
+        if is_new:
+            path.unlink(missing_ok=True)
+        unlock()
+        if isinstance(error, SQLAlchemyError):
+            # What SQLite says to a full disk depends on which of its files finds it so.
+            why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
+            raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
+        raise
+    return Database(engine, unlock), contents
+
+
+def reason(error: Exception) -> str:
+    """Why, in one line and in the database's own words: without the statement and the values that were in it."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0][:200]
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("state", [f"is no database URL; it is {FORM}"]) from None
+    if parsed.drivername != "sqlite":
+        raise ConfigError("state", [f"{parsed.drivername[:40]!r} is not known; known is {FORM}"])
+    if parsed.host or parsed.username or parsed.password or parsed.port or parsed.query:
+        raise ConfigError("state", [f"names more than a file; it is {FORM}"])
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigError("state", [f"names no file; it is {FORM}, and without a state all is in memory"])
+    return parsed
+
+
+def _lock(path: Path) -> Callable[[], None]:
+    """Keep other sandboxes off the file, which is made if there is none, for as long as this process lives."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError("state", [f"{path} cannot be opened: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError("state", [f"names no file, but {str(path)!r}: {error}"]) from error
+    try:
+        # Not SQLite's own locks, which are of another kind: those let go between two transactions.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        why = "another sandbox uses it" if isinstance(error, BlockingIOError) else error.strerror
+        raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
+    return lambda: os.close(descriptor)
+
+
+def _set_up_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: object) -> None:
+        # No transaction but ours: Python's would not include the making of tables.
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous = NORMAL")  # see _keep_log
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _keep_log(engine: Engine) -> None:
+    """Let SQLite keep a write-ahead log, with which ``synchronous = NORMAL`` flushes nothing to the disk at a commit.
+
+    What was committed is with the operating system then, and a process that is killed loses none of it. A power cut may
+    cost the last commits, never the soundness of the file; a fake can live with that, and is several times as fast.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        (mode,) = cursor.fetchone() or ("unknown",)
+    finally:
+        connection.close()
+    if mode != "wal":
+        raise ConfigError("state", [f"no write-ahead log can be kept beside the file; its journal is {mode!r}"])
+
+
+def _load(engine: Engine, source: str) -> Contents:
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if damage != "ok":
+                raise ConfigError("state", [f"{source} is damaged: {str(damage).splitlines()[-1][:200]}"])
+        tables = inspect(connection).get_table_names()
+        if not tables:
+            rows.metadata.create_all(connection)
+            values = {"schema_version": rows.SCHEMA_VERSION, rows.PROBE: "", **dict.fromkeys(rows.COUNTERS, 0)}
+            connection.execute(rows.meta.insert(), [{"key": key, "value": str(value)} for key, value in values.items()])
+        elif rows.meta.name not in tables:
+            raise ConfigError("state", [f"{source} is a database of another program"])
+        _check_version(connection, source)
+        # A disk that is full, or a file that is not to be written, is found out now and not with the first call.
+        connection.execute(update(rows.meta).where(rows.meta.c.key == "schema_version").values(value=rows.meta.c.value))
+        try:
+            return rows.read_contents(connection)
+        except ValueError as error:
+            raise ConfigError("state", [f"{source} is damaged: {str(error).splitlines()[0][:200]}"]) from error
+
+
+def _check_version(connection: Connection, source: str) -> None:
+    version = connection.scalar(select(rows.meta.c.value).where(rows.meta.c.key == "schema_version"))
+    if version is None or not version.isdecimal():
+        raise ConfigError("state", [f"{source} is a database of another program"])
+    if int(version) > rows.SCHEMA_VERSION:
+        raise ConfigError(
+            "state",
+            [f"{source} is of a newer version of mcn-mock, form {version[:20]}; this one knows {rows.SCHEMA_VERSION}"],
+        )

@@ -1,0 +1,89 @@
+"""The admin API for whoever operates the server: whether it is alive and ready, what it counts, a browser's session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.web import admin_input as given
+from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, json_response
+
+Render = Callable[[], tuple[str, bytes]]
+"""The metrics' content type and text."""
+_NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
+
+
+class Readiness:
+    """Whether new calls are taken, and if not, why not."""
+
+    def __init__(self) -> None:
+        self._checks: list[Callable[[], str | None]] = []
+        self.is_stopping = False
+
+    def add(self, check: Callable[[], str | None]) -> None:
+        """Ask this too; it returns the reason why the server is not ready, or None."""
+        self._checks.append(check)
+
+    def reasons(self) -> list[str]:
+        """Why the server is not ready; empty while it is."""
+        stopping = ["stopping"] if self.is_stopping else []
+        return stopping + [reason for check in self._checks if (reason := check()) is not None]
+
+
+class OperationsApi:
+    """Health, metrics and the page's session."""
+
+    def __init__(self, readiness: Readiness, guard: Guard, version: str, render: Render | None) -> None:
+        self._readiness = readiness
+        self._guard = guard
+        self._version = version
+        self._render = render
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        return {
+            ("GET", "health"): self.health,
+            ("GET", "health/live"): self.live,
+            ("GET", "health/ready"): self.ready,
+            ("GET", "metrics"): self.metrics,
+            ("POST", "session"): self.open_session,
+            ("DELETE", "session"): self.close_session,
+        }
+
+    def health(self, request: Request) -> Response:
+        """That the server answers, its version, and whether it is ready."""
+        ready = not self._readiness.reasons()
+        return json_response(200, {"status": "ok", "version": self._version, "ready": ready}, headers=_NOT_STORED)
+
+    def live(self, request: Request) -> Response:
+        """That the server answers."""
+        return json_response(200, {"status": "ok"}, headers=_NOT_STORED)
+
+    def ready(self, request: Request) -> Response:
+        """Whether new calls are taken; 503, and why not, while they are not."""
+        reasons = self._readiness.reasons()
+        content = {"status": "unavailable" if reasons else "ok", "ready": not reasons, "reasons": reasons}
+        return json_response(503 if reasons else 200, content, headers=_NOT_STORED)
+
+    def metrics(self, request: Request) -> Response:
+        """What the server counts, in Prometheus's text format."""
+        if self._render is None:
+            raise UnknownItem(
+                "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
+            )
+        content_type, text = self._render()
+        return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    def open_session(self, request: Request) -> Response:
+        """Give a browser a session, for the admin token."""
+        asked = given.read_object(request, {"token": str})
+        if "token" not in asked:
+            raise Refusal(RefusalCode.MISSING_PARAMETER, "token is required", "token")
+        headers = {**_NOT_STORED, **self._guard.open_session(asked["token"])}
+        return json_response(200, {"status": "ok"}, headers=headers)
+
+    def close_session(self, request: Request) -> Response:
+        """Take a browser's session away."""
+        return json_response(200, {"status": "ok"}, headers={**_NOT_STORED, **self._guard.close_session()})

@@ -1,0 +1,190 @@
+"""Who may ask at all: a check of a request before anything answers it. It stops what a browser can be made to do.
+
+A web page from elsewhere can send requests to this machine (CSRF), and can make its own name resolve to it (DNS
+rebinding). Both show in headers that a page cannot choose: Origin, Sec-Fetch-Site and Host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.web.http import Request
+
+ADMIN_PATH: Final = "/__admin"
+COOKIE: Final = "mcn_mock_session"
+_PAGE: Final = frozenset({ADMIN_PATH, f"{ADMIN_PATH}/"})
+_OPEN: Final = frozenset({*_PAGE, *(f"{ADMIN_PATH}/health{part}" for part in ("", "/live", "/ready"))})
+"""What is answered without a token: it holds nothing of any account."""
+_STATIC: Final = f"{ADMIN_PATH}/static/"
+_SESSION: Final = f"{ADMIN_PATH}/session"
+_READS: Final = frozenset({"GET", "HEAD"})
+
+
+class Guard:
+    """Refuses foreign web pages, and whoever has no token where one is demanded.
+
+    ``allowed_hosts`` are names, beside those of this machine, under which the server is reached. With ``admin_token``
+    everything under ``/__admin`` demands it; without, it demands a Host that is this machine's.
+    """
+
+    def __init__(
+        self, *, allowed_hosts: Iterable[str] = (), admin_token: str | None = None, is_tls: bool = False
+    ) -> None:
+        self._allowed = frozenset(host.lower().strip("[]") for host in allowed_hosts)
+        self._token = None if admin_token is None else admin_token.encode()
+        self._is_tls = is_tls
+        # Not the token, and of no use after a restart.
+        session = hmac.new(secrets.token_bytes(32), self._token or b"", hashlib.sha256)
+        self._session = session.hexdigest()
+        self.refused: Counter[str] = Counter()
+        """How many requests did not pass, by code."""
+
+    def check(self, request: Request) -> None:
+        """Let the request pass, or raise the Refusal: ``forbidden`` for a foreign page, ``unauthorized`` without token.
+
+        The Host of the vendor's API is not looked at: an application knows the server by any name.
+        """
+        try:
+            self._check(request)
+        except Refusal as refusal:
+            self.refused[refusal.code] += 1
+            raise
+
+    def _check(self, request: Request) -> None:
+        headers = request.headers
+        is_admin = is_admin_path(request.path)
+        if ("origin" in headers or "sec-fetch-site" in headers) and not self._is_visit(request):
+            self._check_origin(request, is_admin=is_admin)
+        if not is_admin:
+            return
+        if self._token is None:
+            host = _host_of(headers.get("host", ""))
+            if not self._is_ours(host):
+                raise Refusal(
+                    RefusalCode.FORBIDDEN,
+                    f"Host {host[:80]!r} is not this machine's; list it in [server] allowed_hosts if it is to be",
+                )
+        elif not self._is_open(request) and not self._has_token(request):
+            raise Refusal(
+                RefusalCode.UNAUTHORIZED,
+                "an admin token is required: Authorization: Bearer <token>, or a session of the page",
+            )
+
+    def open_session(self, token: str) -> dict[str, str]:
+        """The header that gives a browser a session. Refusal ``unauthorized`` for another token than the server's."""
+        if self._token is None or not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
+            raise Refusal(RefusalCode.UNAUTHORIZED, "that is not the admin token", "token")
+        return {"Set-Cookie": self._cookie(self._session)}
+
+    def close_session(self) -> dict[str, str]:
+        """The header that takes a browser's session away."""
+        return {"Set-Cookie": f"{self._cookie('')}; Max-Age=0"}
+
+    def _cookie(self, value: str) -> str:
+        secure = "; Secure" if self._is_tls else ""
+        return f"{COOKIE}={value}; Path={ADMIN_PATH}; HttpOnly; SameSite=Strict{secure}"
+
+    def _is_visit(self, request: Request) -> bool:
+        """Whether somebody follows a link to the page: it is the same for everybody, and no frame may hold it."""
+        headers = request.headers
+        return (
+            request.method in _READS
+            and request.path in _PAGE
+            and headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest", "document") == "document"
+            and "origin" not in headers
+        )
+
+    def _check_origin(self, request: Request, *, is_admin: bool) -> None:
+        headers = request.headers
+        origin = headers.get("origin")
+        if headers.get("sec-fetch-site", "").lower() == "cross-site":
+            raise Refusal(RefusalCode.FORBIDDEN, "a web page of another site may not ask this")
+        if origin is None:
+            return
+        host = _host_of_origin(origin)
+        if self._is_ours(host):
+            return
+        # A page of this server's own. Under a name it proves nothing, as anybody's name can resolve to this address;
+        # an address cannot be had like that, and a token cannot either.
+        is_own = host != "" and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        if not is_own or not (_is_address(host) or (is_admin and self._token is not None)):
+            raise Refusal(
+                RefusalCode.FORBIDDEN,
+                f"Origin {origin[:80]!r} is another site's; list its host in [server] allowed_hosts if it may ask",
+            )
+
+    def _is_ours(self, host: str) -> bool:
+        return host in self._allowed or is_loopback(host)
+
+    def _is_open(self, request: Request) -> bool:
+        if request.path == _SESSION:
+            return True
+        return request.method in _READS and (request.path in _OPEN or request.path.startswith(_STATIC))
+
+    def _has_token(self, request: Request) -> bool:
+        if self._token is None:
+            return False
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(_raw(given.strip()), self._token):
+            return True
+        # Read by hand: our value is never quoted, and http.cookies takes quadratic time for some hostile ones.
+        cookies = (cookie.strip().partition("=") for cookie in request.headers.get("cookie", "").split(";"))
+        return any(
+            name == COOKIE and hmac.compare_digest(_raw(value), self._session.encode()) for name, _, value in cookies
+        )
+
+
+def is_admin_path(path: str) -> bool:
+    """Whether the path is the admin API's or the page's."""
+    return path == ADMIN_PATH or path.startswith(f"{ADMIN_PATH}/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is a name or an address of this machine itself (RFC 6761, 6.3; RFC 1122, 3.2.1.3; ::1)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_of(netloc: str) -> str:
+    """The host of ``host:port``, in lower case; empty where there is none, or where it is not that simple."""
+    if any(character in netloc for character in "@/?#\\, "):
+        return ""
+    try:
+        parts = urlsplit(f"//{netloc}")
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return ""
+    return (parts.hostname or "").removesuffix(".")
+
+
+def _host_of_origin(origin: str) -> str:
+    scheme, separator, netloc = origin.partition("://")
+    return _host_of(netloc) if separator and scheme.lower() in {"http", "https"} else ""
+
+
+def _raw(text: str) -> bytes:
+    """The bytes of a header; it was decoded as Latin-1."""
+    return text.encode("latin-1", "replace")

@@ -1,0 +1,157 @@
+"""The examples under deploy/: what of them can be tried without a container engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.client import HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from support import RUSSIAN, running_sandbox
+
+from pytest_mcn_mock.sandbox.commands import mcn_mock
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TOKEN = "a-long-admin-token"
+NAME = "mcn.example.test"
+NONE: Mapping[str, str] = {}
+
+
+def read(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "mcn-mock.service"])
+def test_every_option_of_an_example_is_one_of_serve(name: str) -> None:
+    known = {option for parameter in mcn_mock.commands["serve"].params for option in parameter.opts}
+    text = "\n".join(line for line in read(name).splitlines() if "serve" in line or line.lstrip().startswith("- --"))
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    assert used
+    assert used <= known
+
+
+def test_the_images_health_check_tells_ready_from_not() -> None:
+    check = json.loads(re.findall(r"CMD (\[.*urllib.*\])", read("Dockerfile"))[0])
+    with running_sandbox() as sandbox:
+        command = [part.replace("127.0.0.1:8643", sandbox.url.removeprefix("http://")) for part in check]
+        assert subprocess.run(command, check=False).returncode == 0
+        sandbox.stop()
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_is_sound(tmp_path: Path) -> None:
+    unit = tmp_path / "mcn-mock.service"
+    unit.write_text(read("mcn-mock.service").replace("/opt/mcn-mock/bin/mcn-mock", shutil.which("true") or ""))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@contextmanager
+def running_nginx(folder: Path, upstream: str) -> Iterator[int]:
+    """nginx with the example, before the sandbox at ``upstream``; its port."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(NAME)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    example = (
+        read("nginx.conf")
+        .replace("127.0.0.1:8643", upstream)
+        .replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+        .replace(f"/etc/ssl/{NAME}.pem", str(folder / "server.pem"))
+        .replace(f"/etc/ssl/private/{NAME}.key", str(folder / "server.pem"))
+    )
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log stderr warn; events {{}}"
+        f"http {{ access_log off; {temporary}\n{example} }}"
+    )
+    command = ["nginx", "-c", str(config), "-p", str(folder), "-e", "stderr"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while process.poll() is None:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+                    break
+                except ConnectionRefusedError:
+                    continue
+            assert process.poll() is None, process.communicate()
+            yield port
+        finally:
+            process.terminate()
+
+
+class Browser:
+    """Asks nginx as a browser would to which its name resolves."""
+
+    def __init__(self, port: int, authority: Path) -> None:
+        self._port = port
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._opened: list[HTTPSConnection] = []
+        self.cookie = ""
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
+
+    def begin(
+        self, method: str, path: str, headers: Mapping[str, str] = NONE, body: dict[str, str] | None = None
+    ) -> HTTPResponse:
+        connection = HTTPSConnection(NAME, self._port)
+        self._opened.append(connection)
+        to_nginx = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+        connection.sock = self._context.wrap_socket(to_nginx, server_hostname=NAME)
+        sent = {**headers, **({"Cookie": self.cookie} if self.cookie else {})}
+        connection.request(method, path, json.dumps(body) if body is not None else None, sent)
+        response = connection.getresponse()
+        self.cookie = response.headers.get("Set-Cookie", self.cookie).partition(";")[0]
+        return response
+
+    def ask(
+        self, method: str, path: str, headers: Mapping[str, str] = NONE, body: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        response = self.begin(method, path, headers, body)
+        return response.status, json.loads(response.read())
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_nginx_in_front(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text(f'[server]\nallowed_hosts = ["{NAME}"]\nadmin_token = "{TOKEN}"\n')
+    with (
+        running_sandbox("--config", str(config)) as sandbox,
+        running_nginx(tmp_path, sandbox.url.removeprefix("http://")) as port,
+        closing(Browser(port, tmp_path / "ca.pem")) as browser,
+    ):
+        own = {"Origin": f"https://{NAME}:{port}", "Sec-Fetch-Site": "same-origin"}
+        foreign = {"Origin": "https://evil.test"}
+        call = f"/v2/rest/account/12345678/flash_call?login_did={RUSSIAN}"
+        assert browser.ask("GET", "/__admin/health")[1]["ready"] is True
+        assert browser.ask("GET", "/__admin/calls")[0] == 401
+        assert browser.ask("POST", "/__admin/session", foreign, {"token": TOKEN})[0] == 403
+        assert browser.ask("POST", "/__admin/session", own, {"token": TOKEN})[0] == 200
+        events = browser.begin("GET", "/__admin/events")
+        assert (events.status, events.headers["Content-Type"]) == (200, "text/event-stream")
+        assert events.readline().startswith(b":")  # it arrives before anything has happened
+        status, placed = browser.ask("POST", call, {**own, "Authorization": "Bearer test-token"})
+        assert status == 200
+        uuid = placed["object"]["verification_call_uuid"].encode()
+        assert any(uuid in line for line in iter(events.readline, b""))
+        assert browser.ask("POST", "/__admin/reset", own, {})[0] == 200
+        assert browser.ask("POST", "/__admin/reset", foreign, {})[0] == 403
+        assert browser.ask("POST", call, {**foreign, "Authorization": "Bearer test-token"})[0] == 403
