@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import jsonschema_rs
@@ -99,9 +100,11 @@ class Checks:
         """Check from now on."""
         checks = self
 
+        @wraps(self._handle)
         def handle(self: application.Application, request: Request) -> Response:
             return checks.handle(self, request)
 
+        @wraps(self._prepare)
         def prepare(self: deliveries.Deliveries, delivery_id: int, due_at: float | None) -> Any:
             return checks.prepare(self, delivery_id, due_at)
 

@@ -51,6 +51,6 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
 def _as_the_schemas_have_it() -> Iterator[None]:
     """What did not fit fails the test."""
     yield
-    found = violations.copy()
+    told = "\n".join(violations)
     violations.clear()
-    assert found == []
+    assert not told, f"not as the schemas have it:\n{told}"

@@ -210,7 +210,8 @@ def running_sandbox(
             finally:
                 if process.poll() is None:
                     process.kill()
-        assert violations.read_text(encoding="utf-8").splitlines() == []
+        told = violations.read_text(encoding="utf-8")
+        assert not told, f"not as the schemas have it:\n{told}"
 
 
 @contextmanager
