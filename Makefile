@@ -1,6 +1,7 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
 # make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, and thousands of generated requests
+# make screenshots   the pictures in docs/images, anew
 # make schemas   schemas/openapi.json, after a change of a schema or a route
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
@@ -9,9 +10,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
-PROGRAMS := curl nodejs php-cli php-curl
+PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
-.PHONY: run test soak lint format schemas clean
+.PHONY: run test soak lint format screenshots schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
@@ -35,6 +36,9 @@ format: $(VENV)/.ready
 # schemas/openapi.json, from the schemas beside it
 schemas: $(VENV)/.ready
 	$(BIN)/python tools/make_openapi.py
+
+screenshots: $(VENV)/.ready $(VENV)/.programs
+	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/page/test_screenshots.py
 
 # Debian keeps venv in a package of its own.
 $(VENV)/.ready: pyproject.toml

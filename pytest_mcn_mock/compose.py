@@ -32,6 +32,7 @@ from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.page import Page
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
 
@@ -130,6 +131,7 @@ def compose(
         **ServerApi(operator, clock, feed).endpoints(),
         **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
         **SchemasApi(schemas.read).endpoints(),
+        **Page().endpoints(),
     }
     application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard, store)
 

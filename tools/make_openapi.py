@@ -69,6 +69,15 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
         "delete": {"summary": "Remove a webhook.", "status": 204, "etag": True},
     },
     "/__admin/calls": {"get": {"summary": "Calls in order of arrival.", "query": PAGE_OF_ALL, "answer": "call.list"}},
+    f"{ACCOUNT}/calls": {
+        "post": {
+            "summary": "Place a call, without a token.",
+            "body": "call.place",
+            "answer": "call",
+            "status": 201,
+            "errors": (402,),
+        }
+    },
     CALL: {"get": {"summary": "One call.", "answer": "call"}},
     f"{CALL}/complete": {
         "post": {"summary": "End a ringing call.", "body": "call.complete", "answer": "call", "errors": (409,)}

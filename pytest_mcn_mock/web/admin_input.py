@@ -15,7 +15,7 @@ from werkzeug.http import parse_etags
 from pytest_mcn_mock.domain.faults import Fault, fault_kind
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.domain.tariffs import Method, Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.web.admin_views import MASK
 from pytest_mcn_mock.web.http import Request, etag_of
@@ -80,6 +80,17 @@ def check_object(content: Any, kinds: Kinds, place: str) -> dict[str, Any]:
         if value is not None and (is_bool is not (kind is bool) or not isinstance(value, kind)):
             raise _invalid(name, f"{name} must be {_NAMES[kind]}")
     return {name: value for name, value in content.items() if value is not None}
+
+
+def read_method(content: Mapping[str, Any]) -> Method:
+    """The method of a call to place; Refusal for none and for an unknown one."""
+    name = content.get("method")
+    if name is None:
+        raise Refusal(RefusalCode.MISSING_PARAMETER, f"method is required: {' or '.join(Method)}", "method")
+    try:
+        return Method(name)
+    except ValueError:
+        raise _invalid("method", f"method {name[:40]!r} is unknown; {nearest(name, list(Method))}") from None
 
 
 def read_items(request: Request, read: Callable[[Any, str], _T]) -> list[_T]:

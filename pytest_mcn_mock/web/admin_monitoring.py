@@ -10,8 +10,11 @@ from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
+from pytest_mcn_mock.web.orders import answer_placed, read_order
+from pytest_mcn_mock.web.parameters import bounded
 
 _PARAMETERS = ("account_id", "after", "limit", "order")
+_ORDER = {"method": str, "login_did": str, "code": str, "country_id": (str, int), "caller_did": str}
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -35,6 +38,7 @@ class MonitoringApi:
             ("GET", "calls"): self.calls,
             ("GET", call): self.call,
             ("POST", f"{call}/complete"): self.complete,
+            ("POST", "accounts/<account_id>/calls"): self.place,
             ("GET", "deliveries"): self.deliveries,
             ("GET", delivery): self.delivery,
             ("POST", f"{delivery}/resend"): self.resend,
@@ -49,6 +53,18 @@ class MonitoringApi:
     def call(self, request: Request, verification_call_uuid: str) -> Response:
         """One call."""
         return json_response(200, show_call(self._operator.calls.get(verification_call_uuid)))
+
+    def place(self, request: Request, account_id: str) -> Response:
+        """Place a call for an account, with the checks and refusals of the vendor's API, but without a token.
+
+        It is no request of an application's: it is not among the requests, and no fault of a request strikes it.
+        """
+        asked = given.read_object(request, _ORDER)
+        account = self._operator.accounts.get(account_id)
+        method = given.read_method(asked)
+        parameters = bounded({name: str(value) for name, value in asked.items()})
+        call = self._operator.calls.place(account.id, read_order(method, parameters, self._operator.assumptions))
+        return answer_placed(self._operator, call, 201, show_call(call))
 
     def complete(self, request: Request, verification_call_uuid: str) -> Response:
         """End a ringing call now, as said or, with an empty object, as planned."""

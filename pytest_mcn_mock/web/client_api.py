@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
-from pytest_mcn_mock.domain.faults import FaultKind
 from pytest_mcn_mock.domain.fidelity import Sent, judge
-from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.faults import spoil
-from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
+from pytest_mcn_mock.web.http import Endpoints, Request, Response
+from pytest_mcn_mock.web.orders import answer_placed, read_order
 from pytest_mcn_mock.web.parameters import Given, read_parameters
 
 
@@ -37,22 +33,13 @@ class ClientApi:
     def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
         account, parameters = self._enter(request, entry, account_id, Method.CALL_FOR_2FA)
-        order = CallOrder(
-            Method.CALL_FOR_2FA,
-            login_did=self._number(parameters, "login_did"),
-            caller_did=self._number(parameters, "caller_did"),
-        )
+        order = read_order(Method.CALL_FOR_2FA, parameters, self._operator.assumptions)
         return self._place(account, order, entry)
 
     def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from a number of the vendor's that ends in ``code``."""
         account, parameters = self._enter(request, entry, account_id, Method.FLASH_CALL)
-        order = CallOrder(
-            Method.FLASH_CALL,
-            login_did=self._number(parameters, "login_did"),
-            code=_code(parameters),
-            country_id=parameters.get("country_id"),
-        )
+        order = read_order(Method.FLASH_CALL, parameters, self._operator.assumptions)
         return self._place(account, order, entry)
 
     def _place(self, account: Account, order: CallOrder, entry: ApiRequest) -> Response:
@@ -96,15 +83,6 @@ class ClientApi:
             )
         return account
 
-    def _number(self, parameters: dict[str, str], name: str) -> str:
-        given = parameters.get(name)
-        if given is None:
-            raise Refusal(RefusalCode.MISSING_PARAMETER, f"{name} is required", name)
-        number = clean_pasted(given) if self._takes_pasted else given
-        if not is_number(number):
-            raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)
-        return number
-
     def _accepted(self, call: Call) -> Response:
         """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
         caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
@@ -115,19 +93,7 @@ class ClientApi:
             "account_id": call.account_id,
             "verification_call_uuid": call.verification_call_uuid,
         }
-        response = json_response(
-            200,
-            {"status": "success", "code": 200, "object": placed},
-            after=partial(self._operator.calls.release, call.verification_call_uuid),
-        )
-        if call.cdr_fault is None or call.cdr_fault.kind is not FaultKind.CDR_EARLY:
-            return response
-        ready = self._operator.deliveries.first_attempt(call.verification_call_uuid)
-        if call.ending is None:
-            self._operator.calls.end(call.verification_call_uuid)
-        else:
-            self._operator.calls.release(call.verification_call_uuid)
-        return replace(response, ready=ready)
+        return answer_placed(self._operator, call, 200, {"status": "success", "code": 200, "object": placed})
 
 
 def _sent(request: Request, given: Given, method: Method) -> Sent:
@@ -144,10 +110,3 @@ def _sent(request: Request, given: Given, method: Method) -> Sent:
         headers.get("content-type", ""),
         request.path,
     )
-
-
-def _code(parameters: dict[str, str]) -> str | None:
-    code = parameters.get("code")
-    if code is not None and not is_code(code):
-        raise Refusal(RefusalCode.INVALID_PARAMETER, "code must be four digits, such as 0042", "code")
-    return code

@@ -50,21 +50,22 @@ def read_parameters(request: Request) -> Given:
     query = read_query(request.query)
     body = _whole_body(request)
     if not body:
-        query = _bounded(query)
+        query = bounded(query)
         return Given(query, query)
     mime_type, options = parse_options_header(request.headers.get("content-type", ""))
     content, not_text = _read_body(body, mime_type, options)
-    return Given(_bounded({**content, **query}), _given(query), _given(content), mime_type, not_text)
+    return Given(bounded({**content, **query}), _given(query), _given(content), mime_type, not_text)
 
 
-def _bounded(parameters: dict[str, str]) -> dict[str, str]:
-    for name, value in parameters.items():
+def bounded(given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that are not empty; Refusal ``invalid_parameter`` for one longer than 256 characters."""
+    for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
-    return _given(parameters)
+    return _given(given)
 
 
-def _given(parameters: dict[str, str]) -> dict[str, str]:
+def _given(parameters: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value}
 
 

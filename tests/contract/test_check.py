@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -64,35 +63,6 @@ def test_a_faulty_endpoint_is_found_with_the_right_diagnosis(name: str) -> None:
     first = next(finding for finding in wrong[fault.finds[0]]["findings"] if finding["level"] == fault.level)
     assert re.search(fault.diagnosis, first["diagnosis"]), first
     assert re.search(fault.hint, first["hint"]), first
-
-
-def example(name: str) -> Any:
-    """The application of an example, loaded in a process that has no other one."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SERVE_EXAMPLE], cwd=ROOT / "docs/examples" / name, stdout=subprocess.PIPE, text=True
-    )
-
-
-SERVE_EXAMPLE = """
-import logging
-from app import create_app
-from werkzeug.serving import make_server
-
-logging.disable()
-server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-print(f"http://127.0.0.1:{server.port}/webhooks/mcn", flush=True)
-server.serve_forever()
-"""
-
-
-def test_the_flask_example_passes() -> None:
-    with example("flask_login") as process:
-        try:
-            url = process.stdout.readline().strip()
-            status, found = results(url)
-        finally:
-            process.kill()
-    assert (status, [result for result in found.values() if result["findings"]]) == (0, [])
 
 
 def test_the_table_tells_every_case_and_how_to_mend_what_is_wrong() -> None:

@@ -36,7 +36,6 @@ def copy_of(example: str, tmp_path: Path) -> Path:
 def test_django(tmp_path: Path) -> None:
     project = copy_of("django_login", tmp_path)
     assert "No changes detected" in run(sys.executable, "manage.py", "makemigrations", "--check", cwd=project)
-    assert "no issues" in run(sys.executable, "manage.py", "check", cwd=project)
     told = run(sys.executable, "-m", "pytest", "-q", "-p", "no:faker", cwd=project)
     passed = re.search(r"^(\d+) passed in", told, re.MULTILINE)
     assert passed, told

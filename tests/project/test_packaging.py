@@ -45,12 +45,14 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_has_the_package_its_schemas_and_nothing_else(built: Path) -> None:
+def test_the_wheel_has_the_package_its_page_its_schemas_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "pytest_mcn_mock").rglob("*.py")}
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "pytest_mcn_mock/web/page").iterdir()}
     schemas = {f"pytest_mcn_mock/_schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
-    assert names == sources | schemas | {"pytest_mcn_mock/py.typed"}
+    assert page
+    assert names == sources | page | schemas | {"pytest_mcn_mock/py.typed"}
 
 
 def test_the_sdist_has_what_its_tests_need(built: Path) -> None:
@@ -58,6 +60,7 @@ def test_the_sdist_has_what_its_tests_need(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"conftest.py", "Makefile", "pyproject.toml", "schemas/config.schema.json", "tests/support.py"} <= names
+    assert {"pytest_mcn_mock/web/page/main.js", "tests/page/audit.js", "docs/images/calls.png"} <= names
     assert not {name for name in names if "__pycache__" in name}
 
 

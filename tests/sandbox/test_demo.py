@@ -24,7 +24,7 @@ from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 
-def no_sender() -> Sender:
+def no_sender(targets: object) -> Sender:
     pytest.fail("a CDR would have left the machine")
 
 
@@ -105,7 +105,7 @@ def test_what_is_to_be_tried_again_later_than_the_day_goes_on_by_the_real_sender
             return await super().send(request, timeout_s)
 
     async def run() -> list[Delivery]:
-        demo = Demo(make_sender=lambda: Real(deque()))
+        demo = Demo(make_sender=lambda _: Real(deque()))
         settings = Settings(assumptions=Assumptions(retry_after_s=(50_000.0,)))
         exchange = compose(settings, lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
         await demo.fill(exchange)

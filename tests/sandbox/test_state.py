@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -221,9 +222,7 @@ def test_a_full_disk_refuses_new_calls_and_forgets_none(tmp_path: Path) -> None:
             accepted.append(answer[1]["object"]["verification_call_uuid"])
             sandbox.admin("health/ready")
             wait_until_delivered(sandbox)
-            sandbox.process.kill()
-            assert sandbox.process.stderr is not None
-            log = sandbox.process.stderr.read()
+            _, _, log = sandbox.stop(signal.SIGKILL)
         assert {cdr["verification_call_uuid"] for cdr in receiver.received} == set(accepted)
         assert "Traceback" not in log
         assert "the state cannot be written: database or disk is full" in log

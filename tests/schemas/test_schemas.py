@@ -26,7 +26,7 @@ from pytest_mcn_mock.domain.subscriptions import WebhookMethod
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import RefusalCode, UnknownItem
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web import admin_accounts, admin_input
+from pytest_mcn_mock.web import admin_accounts, admin_input, admin_monitoring
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name for name in schemas.names() if name != schemas.OPENAPI]
@@ -182,6 +182,7 @@ def test_every_assumption_is_a_key_of_the_configuration() -> None:
         ("webhook.create", admin_input.WEBHOOK),
         ("webhook.change", admin_input.WEBHOOK),
         ("call.complete", admin_input.ENDING),
+        ("call.place", vars(admin_monitoring)["_ORDER"]),
         ("outcome.given", vars(admin_input)["_RULE"]),
         ("fault.given", vars(admin_input)["_FAULT"]),
         ("account.open", vars(admin_accounts)["_OPENING"]),

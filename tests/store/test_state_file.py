@@ -62,6 +62,7 @@ def contents(store: SqlStore) -> dict[str, object]:
         "of each": [store.calls.page(a.id, 0, 1000) for a in accounts],
         "deliveries": store.calls.page_of_deliveries(None, 0, 1000),
         "owed": sorted(store.calls.owed(), key=lambda delivery: delivery.id),
+        "count of owed": store.calls.count_owed(),
         "ringing": sorted(store.calls.ringing(), key=lambda call: call.seq),
     }
 

@@ -1,0 +1,84 @@
+"""The monitoring page at ``/__admin/``: a document, and the scripts, styles and icon that it loads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
+
+from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.web.http import Endpoints, Request, Response
+
+SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+)
+"""What goes with every file: no script but ours runs, nothing is loaded from elsewhere, and nobody frames the page."""
+
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_DOCUMENT: Final = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it is answered."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Page:
+    """Answers with the files that are packaged beside this module. They are read once, at the first request."""
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        return {("GET", ""): self.document, ("GET", "static/<name>"): self.static}
+
+    def document(self, request: Request) -> Response:
+        """The document itself."""
+        return _answer(request, _files()[_DOCUMENT])
+
+    def static(self, request: Request, name: str) -> Response:
+        """A file of the page; UnknownItem if there is none of that name."""
+        file = _files().get(name)
+        if file is None:
+            raise UnknownItem(f"the page has no file {name[:80]!r}")
+        return _answer(request, file)
+
+
+def _answer(request: Request, file: _File) -> Response:
+    """The file, or 304 where the client says that it has it."""
+    known = request.headers.get("if-none-match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    if file.headers["ETag"] in tags or "*" in tags:
+        return Response(304, b"", {name: value for name, value in file.headers.items() if name != "Content-Type"})
+    return Response(200, file.body, file.headers)
+
+
+@cache
+def _files() -> Mapping[str, _File]:
+    folder = files("pytest_mcn_mock.web").joinpath("page")
+    found = {}
+    for entry in folder.iterdir():
+        content_type = _TYPES.get("." + entry.name.rpartition(".")[2])
+        if content_type is not None:
+            body = entry.read_bytes()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            found[entry.name] = _File(body, {"Content-Type": content_type, "ETag": tag, **SECURITY_HEADERS})
+    return found

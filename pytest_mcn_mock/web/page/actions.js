@@ -1,0 +1,196 @@
+// What a person can do that is of no single view: place a call, money, time, accounts, and the way back.
+
+import { at, get, send } from './api.js';
+import { announce, confirmDialog, formDialog } from './dialogs.js';
+import { areaField, numberField, selectField, textField } from './fields.js';
+import { money, moment, seconds, t, word } from './i18n.js';
+import { rememberSignedIn } from './prefs.js';
+
+// The destination numbers that decide by themselves how a call ends; docs: how-to/outcomes.
+const MAGIC = [
+  ['70000000001', 'answered'], ['70000000002', 'busy'], ['70000000003', 'no_answer'], ['70000000004', 'rejected'],
+  ['70000000005', 'unavailable'], ['70000000006', 'held'],
+];
+
+/** Place a call, and go to it. */
+export async function placeCall(accountId = null) {
+  const accounts = (await get('accounts', { limit: 1000 })).items;
+  const ids = accounts.map((account) => String(account.id));
+  const numbers = [...new Set(accounts.flatMap((account) => account.numbers))].slice(0, 50);
+  const suggestions = [['79157777777', t('place.ordinary')], ...MAGIC.map(([n, what]) => [n, what === 'held' ? t('place.held') : word('outcome', what)])];
+  const method = selectField('method', {
+    label: t('column.method'), value: 'flash_call', options: [['flash_call', 'flash_call'], ['call_for_2fa', 'call_for_2fa']],
+    on: { change: () => adapt() },
+  });
+  const fields = {
+    account: selectField('account_id', { label: t('column.account'), value: String(accountId ?? ids[0] ?? ''), options: ids.map((id) => [id, id]) }),
+    method,
+    login: textField('login_did', { label: t('place.login'), hint: t('place.login.hint'), inputmode: 'numeric', suggestions }),
+    code: textField('code', { label: t('place.code'), hint: t('place.code.hint'), inputmode: 'numeric', maxlength: 256 }),
+    country: selectField('country_id', {
+      label: t('place.country'), options: [['', t('place.country.auto')], ['643', t('place.country.643')], ['703', t('place.country.703')]],
+    }),
+    caller: textField('caller_did', { label: t('place.caller'), hint: t('place.caller.hint'), inputmode: 'numeric', suggestions: numbers.map((n) => [n, '']) }),
+  };
+  function adapt() {
+    const isFlash = method.read() === 'flash_call';
+    fields.code.node.hidden = fields.country.node.hidden = !isFlash;
+    fields.caller.node.hidden = isFlash;
+  }
+  adapt();
+  let placed = null;
+  await formDialog({
+    title: t('action.place'),
+    fields: [fields.login, fields.account, fields.method, fields.code, fields.country, fields.caller],
+    submit: t('place.submit'),
+    act: async (values) => {
+      const isFlash = values.method === 'flash_call';
+      const asked = { method: values.method, login_did: values.login_did };
+      for (const name of isFlash ? ['code', 'country_id'] : ['caller_did']) if (values[name]) asked[name] = values[name];
+      placed = await send('POST', at('accounts', values.account_id, 'calls'), asked);
+      return t('place.done', { number: placed.login_did, amount: money(placed.price) });
+    },
+  });
+  if (placed) location.hash = `#/calls/${encodeURIComponent(placed.verification_call_uuid)}`;
+}
+
+/** Add money to an account. */
+export function topUp(account) {
+  return formDialog({
+    title: t('topup.title', { id: String(account.id) }),
+    intro: t('topup.now', { amount: money(account.balance) }),
+    fields: [textField('amount', { label: t('topup.amount'), value: '10.00', inputmode: 'decimal' })],
+    submit: t('action.topup'),
+    act: async ({ amount }) => {
+      const changed = await send('POST', at('accounts', account.id, 'top_up'), { amount: amount.replace(',', '.') });
+      return t('topup.done', { amount: money(changed.balance) });
+    },
+  });
+}
+
+/** Make the balance of an account so much. */
+export function setBalance(account) {
+  return formDialog({
+    title: t('balance.title', { id: String(account.id) }),
+    fields: [textField('balance', { label: t('balance.new'), value: account.balance, inputmode: 'decimal' })],
+    submit: t('action.set'),
+    act: async ({ balance }) => {
+      const changed = await send('PATCH', at('accounts', account.id), { balance: balance.replace(',', '.') });
+      return t('topup.done', { amount: money(changed.balance) });
+    },
+  });
+}
+
+/** Change what is connected to an account and what it pays. `tag` is the version that the person has seen. */
+export function editAccount(account, tag) {
+  const { tariff } = account;
+  return formDialog({
+    title: t('edit.title', { id: String(account.id) }),
+    fields: [
+      areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), value: account.numbers.join('\n'), rows: 4 }),
+      textField('flash_643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
+      textField('flash_703', { label: t('edit.flash_703'), value: tariff.flash_call['703'], inputmode: 'decimal' }),
+      textField('call_for_2fa', { label: t('edit.call_for_2fa'), value: tariff.call_for_2fa, inputmode: 'decimal' }),
+    ],
+    submit: t('action.save'),
+    act: async (values) => {
+      const price = (text) => text.replace(',', '.');
+      await send('PATCH', at('accounts', account.id), {
+        numbers: values.numbers.split(/[\s,;]+/).filter(Boolean),
+        tariff: { call_for_2fa: price(values.call_for_2fa), flash_call: { 643: price(values.flash_643), 703: price(values.flash_703) } },
+      }, tag);
+      return t('saved');
+    },
+  });
+}
+
+/** Open an account, and go to it. */
+export async function openAccount() {
+  let opened = null;
+  await formDialog({
+    title: t('open.title'),
+    fields: [
+      numberField('id', { label: t('open.id'), hint: t('open.id.hint'), min: 1, step: 1 }),
+      textField('token', { label: t('open.token'), hint: t('open.token.hint') }),
+      textField('balance', { label: t('open.balance'), value: '100.00', inputmode: 'decimal' }),
+      areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), rows: 2 }),
+    ],
+    submit: t('action.open'),
+    act: async ({ id, token, balance, numbers }) => {
+      const asked = { balance: balance.replace(',', '.') || '0.00', numbers: numbers.split(/[\s,;]+/).filter(Boolean) };
+      if (id !== null) asked.id = id;
+      if (token) asked.token = token;
+      opened = await send('POST', 'accounts', asked);
+      return t('open.done', { id: String(opened.id) });
+    },
+  });
+  if (!opened) return;
+  location.hash = `#/accounts/${opened.id}`;
+  if (opened.token) await showToken(opened);
+}
+
+function showToken(account) {
+  return formDialog({
+    title: t('token.title', { id: String(account.id) }),
+    intro: t('token.text'),
+    fields: [textField('token', { label: t('open.token'), value: account.token, readonly: true })],
+    submit: t('dialog.done'),
+    act: async () => null,
+  });
+}
+
+/** Close an account, and go to the others. */
+export async function closeAccount(account) {
+  const isClosed = await confirmDialog({
+    title: t('close.title', { id: String(account.id) }),
+    text: t('close.text'),
+    submit: t('action.close'),
+    act: async () => {
+      await send('DELETE', at('accounts', account.id));
+      return t('close.done', { id: String(account.id) });
+    },
+  });
+  if (isClosed) location.hash = '#/accounts';
+}
+
+/** Let calls ring until they are finished by hand, or not. */
+export async function holdCalls(account, isHeld) {
+  await send('PATCH', at('accounts', account.id), { cdrs_held: isHeld });
+  return isHeld ? t('hold.on') : t('hold.off');
+}
+
+/** Put the clock forward. */
+export function advanceClock() {
+  return formDialog({
+    title: t('clock.title'),
+    intro: t('clock.text'),
+    fields: [numberField('seconds', { label: t('clock.seconds'), value: 30, min: 0 })],
+    submit: t('action.advance'),
+    act: async (values) => {
+      const { now } = await send('POST', 'clock/advance', { seconds: values.seconds });
+      return t('clock.done', { seconds: seconds(values.seconds ?? 0), now: moment(now).textContent });
+    },
+  });
+}
+
+/** Back to the configured state. */
+export async function reset() {
+  const isDone = await confirmDialog({
+    title: t('reset.title'),
+    text: t('reset.text'),
+    submit: t('action.reset'),
+    act: async () => {
+      await send('POST', 'reset', {});
+      return t('reset.done');
+    },
+  });
+  if (isDone && location.hash.split('/').length > 2) location.hash = '#/calls';
+}
+
+/** Sign out, where a token is needed to sign in. */
+export async function signOut() {
+  await send('DELETE', 'session');
+  rememberSignedIn(false);
+  announce(t('signin.out'));
+  document.dispatchEvent(new Event('signedout'));
+}

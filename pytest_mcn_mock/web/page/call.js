@@ -1,0 +1,126 @@
+// One call: what it is and why, its timeline, and the deliveries of its CDR.
+
+import { at, get, send } from './api.js';
+import { deliveryDetails } from './delivery.js';
+import { actionButton } from './dialogs.js';
+import { h, refill } from './dom.js';
+import { numberField } from './fields.js';
+import { moment, money, seconds, t, word } from './i18n.js';
+import { OUTCOMES, accountLink, amount, deliveryChip, facts, outcomeChip, said, statusChip } from './parts.js';
+
+/** A call as a panel. */
+export function callPanel(uuid) {
+  const node = h('section', { class: 'panel', 'aria-label': t('call.title') });
+  const cause = numberField('q931_status', { label: t('complete.cause'), min: 1, max: 127, step: 1, inputmode: 'numeric' });
+  cause.control.dataset.key = 'cause';
+  let call = null;
+  let deliveries = new Map();
+
+  const view = {
+    title: uuid,
+    node,
+    async load() {
+      const [found, owed] = await Promise.all([
+        get(at('calls', uuid)), get('deliveries', { verification_call_uuid: uuid }),
+      ]);
+      call = found;
+      deliveries = new Map(owed.items.map((delivery) => [delivery.id, delivery]));
+      render();
+    },
+    async apply(batch) {
+      if (batch.stale) {
+        await view.load();
+        return;
+      }
+      const changed = batch.call.get(uuid);
+      const owed = [...batch.delivery.values()].filter((one) => one.verification_call_uuid === uuid);
+      if (!call || (!changed && !owed.length)) return;
+      if (changed) call = changed;
+      for (const delivery of owed) deliveries.set(delivery.id, delivery);
+      render();
+    },
+    close: () => {},
+  };
+  return view;
+
+  function render() {
+    refill(node,
+      h('div', { class: 'panel-head' },
+        h('h2', { tabindex: '-1', class: 'mono' }, call.login_did), outcomeChip(call),
+        h('a', { class: 'close', href: '#/calls', 'data-key': 'close', 'aria-label': t('panel.close') }, '×')),
+      call.state === 'ringing' ? completion() : null,
+      facts([
+        [t('column.uuid'), h('span', { class: 'mono break' }, call.verification_call_uuid)],
+        [t('column.account'), accountLink(call.account_id)],
+        [t('column.method'), h('code', {}, call.method)],
+        [t('column.caller'), h('span', { class: 'mono' }, call.caller_did)],
+        [t('column.code'), h('span', { class: 'mono' }, call.code)],
+        [t('column.price'), amount(call.price)],
+        ['q931_status', call.q931_status === null ? null : String(call.q931_status)],
+        ['final_status', call.final_status],
+      ]),
+      h('h3', {}, t('call.timeline')),
+      timeline(call, [...deliveries.values()]),
+      h('h3', {}, t('call.why')),
+      h('ul', { class: 'why', lang: 'en' }, Object.values(call.explanation).filter(Boolean).map((text) => h('li', {}, text))),
+      h('h3', {}, t('call.deliveries')),
+      deliveries.size ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
+  }
+
+  function completion() {
+    const finish = async (body) => {
+      const ended = await send('POST', at('calls', uuid, 'complete'), body);
+      if (call.state === 'ringing') {
+        call = ended;
+        render();
+      }
+      return t('complete.done', { outcome: word('outcome', ended.outcome) });
+    };
+    const byCause = actionButton(t('complete.by'), () => finish({ q931_status: cause.read() }), { 'data-key': 'by-cause' });
+    return h('fieldset', { class: 'complete' }, h('legend', {}, t('complete.title')),
+      h('div', { class: 'choices' }, OUTCOMES.map((outcome) => actionButton(
+        word('outcome', outcome), () => finish({ outcome }), { class: `outcome ${outcome}`, 'data-key': `finish-${outcome}` },
+      ))),
+      h('div', { class: 'choices' }, cause.node, byCause,
+        actionButton(t('complete.planned'), () => finish({}), { 'data-key': 'as-planned' })));
+  }
+}
+
+function deliveryBlock(delivery) {
+  return h('details', { class: 'delivery', 'data-key': `delivery-${delivery.id}` },
+    h('summary', { 'data-key': `summary-${delivery.id}` }, deliveryChip(delivery), ' ', h('span', { class: 'mono break' }, delivery.url)),
+    deliveryDetails(delivery));
+}
+
+/** What happened, in order: request, charge, ring, hang-up, and every attempt to deliver. */
+function timeline(call, deliveries) {
+  const start = Date.parse(call.placed_at);
+  const after = (iso) => seconds((Date.parse(iso) - start) / 1000);
+  const step = (kind, iso, what, detail) => h('li', { class: kind },
+    h('span', { class: 'when' }, iso ? [moment(iso, { exact: true }), h('span', { class: 'offset' }, ` +${after(iso)}`)] : null),
+    h('span', { class: 'what' }, what), detail ? h('span', { class: 'detail' }, detail) : null);
+
+  const steps = [
+    step('request', call.placed_at, t('step.request'), h('code', {}, `${call.method} login_did=${call.login_did}`)),
+    step('charge', call.placed_at, t('step.charge', { amount: money(call.price) }), said(call.explanation.price)),
+    step('ring', call.placed_at, t('step.ring'), h('span', { class: 'mono' }, `${call.caller_did} → ${call.login_did}`)),
+  ];
+  if (call.ended_at) {
+    steps.push(step(`hangup ${call.outcome}`, call.ended_at, t('step.hangup', { outcome: word('outcome', call.outcome) }),
+      said(call.explanation.outcome)));
+  } else {
+    steps.push(step('pending', call.ends_at, call.ends_at ? t('step.ends') : t('step.held'), null));
+  }
+  const attempts = deliveries.flatMap((delivery) => delivery.attempts.map((attempt) => ({ delivery, attempt })));
+  attempts.sort((a, b) => Date.parse(a.attempt.at) - Date.parse(b.attempt.at));
+  for (const { delivery, attempt } of attempts) {
+    steps.push(step(attempt.error ? 'cdr failed' : 'cdr', attempt.at,
+      [t('step.cdr', { n: String(attempt.number) }), ' ', statusChip(attempt.status)],
+      [h('span', { class: 'mono break' }, delivery.url), attempt.error ? [' ', said(attempt.error)] : null]));
+  }
+  for (const delivery of deliveries) {
+    if (delivery.state === 'owed' && delivery.due_at) steps.push(step('pending', delivery.due_at, t('step.due'), h('span', { class: 'mono break' }, delivery.url)));
+    if (delivery.state === 'given_up') steps.push(step('failed', null, t('step.given_up'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note)]));
+  }
+  return h('ol', { class: 'timeline' }, steps);
+}

@@ -1,0 +1,71 @@
+// One delivery of a CDR: the request, and every answer to it.
+
+import { at, get, send } from './api.js';
+import { actionButton } from './dialogs.js';
+import { h, refill } from './dom.js';
+import { moment, seconds, t } from './i18n.js';
+import { accountLink, bodyBlock, callLink, deliveryChip, facts, pairsTable, said, statusChip } from './parts.js';
+
+/** A delivery as a panel. */
+export function deliveryPanel(id) {
+  const node = h('section', { class: 'panel', 'aria-label': t('delivery.title', { id }) });
+  let delivery = null;
+  const view = {
+    title: t('delivery.title', { id }),
+    node,
+    async load() {
+      delivery = await get(at('deliveries', id));
+      render();
+    },
+    async apply(batch) {
+      const changed = batch.delivery.get(Number(id));
+      if (batch.stale) await view.load();
+      else if (changed) {
+        delivery = changed;
+        render();
+      }
+    },
+    close: () => {},
+  };
+  return view;
+
+  function render() {
+    refill(node,
+      h('div', { class: 'panel-head' },
+        h('h2', { tabindex: '-1' }, t('delivery.title', { id })), deliveryChip(delivery),
+        h('a', { class: 'close', href: '#/deliveries', 'data-key': 'close', 'aria-label': t('panel.close') }, '×')),
+      facts([
+        [t('column.url'), h('span', { class: 'mono break' }, delivery.url)],
+        [t('column.account'), accountLink(delivery.account_id)],
+        [t('column.call'), callLink(delivery.verification_call_uuid)],
+      ]),
+      deliveryDetails(delivery));
+  }
+}
+
+/** What was sent, and what came back for each attempt. */
+export function deliveryDetails(delivery) {
+  return h('div', { class: 'details' },
+    facts([
+      [t('delivery.webhook'), String(delivery.webhook)],
+      [t('delivery.due'), delivery.due_at && delivery.state === 'owed' ? moment(delivery.due_at) : null],
+      [t('column.note'), delivery.note ? said(delivery.note) : null],
+    ]),
+    actionButton(t('action.resend'), async () => {
+      await send('POST', at('deliveries', delivery.id, 'resend'), {});
+      return t('delivery.resent', { id: String(delivery.id) });
+    }, { 'data-key': `resend-${delivery.id}`, 'aria-label': t('delivery.resend', { id: String(delivery.id) }) }),
+    delivery.request ? exchange(t('delivery.request'), h('p', { class: 'mono break' }, `${delivery.request.method} ${delivery.request.url}`), delivery.request)
+      : h('p', { class: 'muted' }, t('delivery.unsent')),
+    delivery.attempts.map((attempt) => exchange(
+      t('delivery.attempt', { n: String(attempt.number) }),
+      h('p', {}, statusChip(attempt.status), ' ', moment(attempt.at, { exact: true }), ' · ', seconds(attempt.duration_s),
+        attempt.error ? [' · ', said(attempt.error)] : null),
+      attempt.response,
+    )));
+}
+
+function exchange(title, line, message) {
+  return h('div', { class: 'exchange' }, h('h4', {}, title), line,
+    message ? [pairsTable(t('delivery.headers'), message.headers), bodyBlock(t('delivery.body'), message.body)] : null);
+}

@@ -1,0 +1,100 @@
+// Dialogs: a form whose errors are shown where they are, and a question before what cannot be undone.
+
+import { ApiError } from './api.js';
+import { h, newId } from './dom.js';
+import { t } from './i18n.js';
+
+/** Tell everybody, also who only listens. */
+export function announce(message) {
+  const announcer = document.getElementById('announcer');
+  announcer.textContent = message;
+  announcer.classList.remove('shown');
+  void announcer.offsetWidth; // so that the same words appear anew
+  announcer.classList.add('shown');
+}
+
+/** Ask for values and act on them. `act(values)` returns what to announce; a refusal is shown at its field, or above the
+ * buttons, and the dialog stays. Resolves to whether it was done. */
+export function formDialog({ title, intro = null, fields, submit, isDanger = false, act, isWide = false }) {
+  return new Promise((resolve) => {
+    let isDone = false;
+    const heading = h('h2', { id: newId('dialog') }, title);
+    const problem = h('p', { class: 'error', role: 'alert', hidden: true });
+    const ok = h('button', { type: 'submit', class: isDanger ? 'danger' : 'primary' }, submit);
+    const cancel = h('button', { type: 'button', on: { click: () => dialog.close() } }, t('dialog.cancel'));
+    const form = h('form', { novalidate: true, on: { submit: onSubmit } },
+      heading,
+      intro ? h('p', { class: 'intro' }, intro) : null,
+      h('div', { class: 'fields' }, fields.map((one) => one.node)),
+      problem,
+      h('div', { class: 'buttons' }, ok, cancel));
+    const dialog = h('dialog', { 'aria-labelledby': heading.id, class: isWide ? 'wide' : null }, form);
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(isDone);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    if (isDanger) cancel.focus();
+    else fields[0]?.focus();
+
+    async function onSubmit(event) {
+      event.preventDefault();
+      if (ok.disabled) return;
+      problem.hidden = true;
+      for (const one of fields) one.clear?.();
+      ok.disabled = true;
+      try {
+        const values = Object.fromEntries(fields.map((one) => [one.name, one.read()]));
+        const message = await act(values);
+        isDone = true;
+        dialog.close();
+        if (message) announce(message);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        showError(error, fields, problem);
+      } finally {
+        ok.disabled = false;
+      }
+    }
+  });
+}
+
+function showError(error, fields, problem) {
+  const words = (error.parameter ?? '').split(/[.[\]]+/);
+  const wrong = fields.find((one) => one.fail && !one.node.hidden && words.includes(one.name));
+  const text = error.status === 412 ? t('error.changed') : error.message;
+  if (wrong) {
+    wrong.fail(text);
+    wrong.focus();
+  } else {
+    problem.textContent = text;
+    problem.hidden = false;
+  }
+}
+
+/** Ask before something destructive. */
+export function confirmDialog({ title, text, submit, act }) {
+  return formDialog({ title, intro: text, fields: [], submit, isDanger: true, act });
+}
+
+/** A button that acts at once; what the server refuses is shown beside it. */
+export function actionButton(label, act, attributes = {}) {
+  const problem = h('span', { class: 'error', role: 'alert', hidden: true });
+  const button = h('button', { type: 'button', ...attributes, on: { click: onClick } }, label);
+  async function onClick() {
+    problem.hidden = true;
+    button.setAttribute('aria-disabled', 'true');
+    try {
+      const message = await act();
+      if (message) announce(message);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      problem.textContent = error.message;
+      problem.hidden = false;
+    } finally {
+      button.removeAttribute('aria-disabled');
+    }
+  }
+  return h('span', { class: 'action' }, button, problem);
+}

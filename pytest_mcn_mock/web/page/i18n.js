@@ -1,0 +1,93 @@
+// Words, amounts and times in the language of the reader.
+
+import en from './en.js';
+import ru from './ru.js';
+import { h } from './dom.js';
+
+export const LANGUAGES = { en: 'English', ru: 'Русский' };
+const DICTIONARIES = { en, ru };
+const LOCALES = { en: 'en-GB', ru: 'ru-RU' };
+let language = 'en';
+let formats = makeFormats();
+
+function makeFormats() {
+  const locale = LOCALES[language];
+  return {
+    money: new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+    number: new Intl.NumberFormat(locale, { maximumFractionDigits: 3 }),
+    time: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
+    exact: new Intl.DateTimeFormat(locale, {
+      hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3,
+    }),
+    day: new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short' }),
+    full: new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'long' }),
+    plural: new Intl.PluralRules(locale),
+  };
+}
+
+/** The language that a list of preferences asks for first, English if none is ours. */
+export function preferred(preferences) {
+  return preferences.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in DICTIONARIES) ?? 'en';
+}
+
+/** Speak a language from now on. */
+export function speak(tag) {
+  language = tag in DICTIONARIES ? tag : 'en';
+  formats = makeFormats();
+  document.documentElement.lang = language;
+}
+
+/** The language spoken. */
+export function spoken() {
+  return language;
+}
+
+/** A text of the dictionary with `{name}` filled in. One with plural forms is chosen by the value `n`. */
+export function t(key, values = {}) {
+  const entry = DICTIONARIES[language][key];
+  if (entry === undefined) throw new RangeError(`no text ${key}`);
+  const text = typeof entry === 'string' ? entry : entry[formats.plural.select(values.n)] ?? entry.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name];
+    return typeof value === 'number' ? formats.number.format(value) : String(value);
+  });
+}
+
+/** A text of the dictionary, or the word itself where the dictionary has none: words of the API may be new. */
+export function word(prefix, name) {
+  return DICTIONARIES[language][`${prefix}.${name}`] ?? String(name);
+}
+
+/** Roubles, with two decimals. The API's text goes in as it is, so that nothing is rounded on the way. */
+export function money(roubles) {
+  return `${formats.money.format(roubles)}\u00a0₽`;
+}
+
+/** A number. */
+export function number(value) {
+  return formats.number.format(value);
+}
+
+/** Seconds: `0.012 s`. */
+export function seconds(value) {
+  return t('unit.seconds', { n: Math.round(value * 1000) / 1000 });
+}
+
+/** A moment, with its day where that is not today. */
+export function moment(iso, { exact = false } = {}) {
+  if (!iso) return '–';
+  const date = new Date(iso);
+  const clock = (exact ? formats.exact : formats.time).format(date);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return h('time', { datetime: iso, title: formats.full.format(date) }, isToday ? clock : `${formats.day.format(date)}, ${clock}`);
+}
+
+/** A moment as text. */
+export function momentText(iso) {
+  return formats.full.format(new Date(iso));
+}
+
+/** A short time of day. */
+export function timeOfDay(iso) {
+  return formats.time.format(new Date(iso));
+}

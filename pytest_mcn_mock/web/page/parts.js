@@ -1,0 +1,106 @@
+// Small parts that several views share.
+
+import { h } from './dom.js';
+import { money, number, t, word } from './i18n.js';
+
+export const OUTCOMES = ['answered', 'busy', 'no_answer', 'rejected', 'unavailable'];
+
+/** How a call ended, or that it rings. */
+export function outcomeChip(call) {
+  if (call.state === 'ringing') return h('span', { class: 'chip ringing' }, t('call.ringing'));
+  const kind = OUTCOMES.includes(call.outcome) ? call.outcome : 'unavailable';
+  return h('span', { class: `chip ${kind}` }, word('outcome', call.outcome));
+}
+
+/** What became of a delivery. */
+export function deliveryChip(delivery) {
+  return h('span', { class: `chip ${delivery.state === 'given_up' ? 'given-up' : delivery.state}` }, word('delivery', delivery.state));
+}
+
+/** An HTTP status; null where there was no answer. */
+export function statusChip(status) {
+  if (status === null || status === undefined) return h('span', { class: 'chip failed' }, t('status.none'));
+  return h('span', { class: `chip ${status < 300 ? 'delivered' : 'failed'}` }, String(status));
+}
+
+/** A link to an account, a call or a delivery. */
+export function accountLink(id) {
+  return h('a', { href: `#/accounts/${encodeURIComponent(id)}` }, String(id));
+}
+
+/** A link to a call. `text` is its number or its uuid. */
+export function callLink(uuid, text = uuid) {
+  return h('a', { href: `#/calls/${encodeURIComponent(uuid)}`, class: 'mono' }, text);
+}
+
+/** An amount, aligned with others. */
+export function amount(roubles) {
+  return h('span', { class: `amount${roubles.startsWith('-') ? ' negative' : ''}` }, money(roubles));
+}
+
+/** A sentence of the server's, which speaks English. */
+export function said(text) {
+  return h('span', { lang: 'en' }, text);
+}
+
+/** A list of facts: `[term, value]`, those without a value left out. */
+export function facts(pairs) {
+  return h('dl', { class: 'facts' }, pairs.filter(([, value]) => value !== null && value !== undefined && value !== '').map(
+    ([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value)),
+  ));
+}
+
+/** A command to paste, with a button that copies it. */
+export function command(text) {
+  const button = h('button', { type: 'button', on: { click: copy } }, t('copy'));
+  const code = h('code', {}, text);
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = t('copied');
+    } catch {
+      const range = document.createRange(); // no clipboard without TLS: select it, for Ctrl+C
+      range.selectNodeContents(code);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+    }
+  }
+  return h('div', { class: 'command' }, h('pre', { tabindex: '0', role: 'region', 'aria-label': t('command') }, code), button);
+}
+
+/** What there is when there is nothing. */
+export function emptyState(title, ...content) {
+  return h('div', { class: 'empty' }, h('p', { class: 'title' }, title), content);
+}
+
+/** The command that places a flash call, for an account. */
+export function curlFor(accountId) {
+  // The token of the vendor's example is public; any other one is the tester's to fill in.
+  const token = String(accountId) === '12345678' ? "'Authorization: Bearer test-token'" : '"Authorization: Bearer $TOKEN"';
+  return `curl -X POST -H ${token} '${location.origin}/v2/rest/account/${accountId}/flash_call?login_did=79157777777'`;
+}
+
+/** Headers, or names and values, as a table. */
+export function pairsTable(caption, pairs) {
+  const entries = Object.entries(pairs ?? {});
+  if (!entries.length) return null;
+  return h('table', { class: 'pairs' }, h('caption', {}, caption),
+    h('tbody', {}, entries.map(([name, value]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, String(value))))));
+}
+
+/** A body, laid out if it is JSON. */
+export function bodyBlock(label, text) {
+  if (!text) return null;
+  let shown = text;
+  try {
+    shown = JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    // no JSON: as it came
+  }
+  return h('pre', { class: 'body', tabindex: '0', role: 'region', 'aria-label': label }, shown);
+}
+
+/** How many, or a dash for none. */
+export function count(n) {
+  return n ? number(n) : '–';
+}
