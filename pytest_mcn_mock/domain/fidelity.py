@@ -6,12 +6,12 @@ Everything here is what the fake takes. What it refuses needs no row: the refusa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_mcn_mock.domain.numbering import clean_pasted, is_number, lacks_country, region_of
 from pytest_mcn_mock.domain.tariffs import Method
@@ -156,7 +156,7 @@ _KNOWN: Final = {
     Method.FLASH_CALL: frozenset({"login_did", "code", "country_id"}),
     Method.CALL_FOR_2FA: frozenset({"login_did", "caller_did"}),
 }
-_COUNTRY_OTHERWISE = re.compile(r"[ +0]*(?:643|703) *", re.ASCII)
+_COUNTRY_OTHERWISE = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,7 @@ class Beyond:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
 
     ``parameters`` are those of both places as they were understood. ``body`` is None where there is none;
@@ -196,7 +195,20 @@ def judge(sent: Sent, *, takes_pasted: bool = False) -> tuple[Beyond, ...]:
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
-    return tuple(_beyond(rule, sent.method, name) for rule, name in _find(sent, takes_pasted))
+    found = _find_in_form(sent)
+    known = _KNOWN[sent.method]
+    for name in sent.parameters.keys() - known:
+        if name != "user_hash" or sent.authorization:
+            found.append(("unknown", repr(name[:40])))
+    for name in sent.not_text:
+        found.append(("json_value", name[:40] if name in known else repr(name[:40])))
+    for name in _NUMBERS[sent.method]:
+        rule = _of_number(sent, name, takes_pasted=takes_pasted)
+        if rule is not None:
+            found.append((rule, name))
+    if _COUNTRY_OTHERWISE.fullmatch(sent.parameters.get("country_id", "")):
+        found.append(("country_id", ""))
+    return tuple(_beyond(rule, sent.method, name) for rule, name in found) if found else ()
 
 
 @lru_cache(maxsize=256)
@@ -207,50 +219,34 @@ def _beyond(key: str, method: Method, name: str) -> Beyond:
     return Beyond(key, rule.level, text)
 
 
-def _find(sent: Sent, takes_pasted: bool) -> Iterator[tuple[str, str]]:
-    yield from _find_in_form(sent)
-    known = _KNOWN[sent.method]
-    for name in sent.parameters:
-        if name not in known and (name != "user_hash" or sent.authorization):
-            yield "unknown", repr(name[:40])
-    for name in sent.not_text:
-        yield "json_value", name[:40] if name in known else repr(name[:40])
-    for name in _NUMBERS[sent.method]:
-        rule = _of_number(sent, name, takes_pasted)
-        if rule:
-            yield rule, name
-    country_id = sent.parameters.get("country_id", "")
-    if country_id not in ("", "643", "703") and _COUNTRY_OTHERWISE.fullmatch(country_id):
-        yield "country_id", ""
-
-
-def _find_in_form(sent: Sent) -> Iterator[tuple[str, str]]:
-    """How it was sent, whatever its parameters say."""
+def _find_in_form(sent: Sent) -> list[tuple[str, str]]:
+    """How it was sent, whatever its parameters say: the rules, and nothing to fill in."""
+    found = []
     if not sent.authorization:
-        yield "user_hash", ""
+        found.append(("user_hash", ""))
     elif not sent.authorization.startswith("Bearer "):
-        yield "authorization", ""
+        found.append(("authorization", ""))
     if "application/json" not in sent.accept:
-        yield "accept", ""
+        found.append(("accept", ""))
     if sent.body is None:
         if not sent.content_type.startswith("application/json"):
-            yield "content_type", ""
+            found.append(("content_type", ""))
     else:
-        yield sent.body_type if sent.body_type in RULES else "ignored_body", ""
+        found.append((sent.body_type if sent.body_type in RULES else "ignored_body", ""))
         if sent.body.keys() - {"user_hash"} and sent.query.keys() - {"user_hash"}:
-            yield "mixed", ""
+            found.append(("mixed", ""))
     if sent.path.endswith("/"):
-        yield "path", ""
+        found.append(("path", ""))
+    return found
 
 
-def _of_number(sent: Sent, name: str, takes_pasted: bool) -> str | None:
+def _of_number(sent: Sent, name: str, *, takes_pasted: bool) -> str | None:
     given = sent.parameters.get(name, "")
     number = clean_pasted(given) if takes_pasted else given
-    if not is_number(number):
-        return None  # it is refused
     if number != given:
-        return "pasted_number"
+        return "pasted_number" if is_number(number) else None  # it is refused
     if lacks_country(number):
         return "number_without_country"
-    asks_for_country = sent.method is Method.CALL_FOR_2FA or "country_id" in sent.parameters
-    return None if asks_for_country or region_of(number) else "number_of_no_country"
+    if sent.method is Method.CALL_FOR_2FA or "country_id" in sent.parameters:
+        return None
+    return "number_of_no_country" if is_number(number) and region_of(number) is None else None

@@ -67,7 +67,7 @@ def region_of(number: str) -> str | None:
 @lru_cache(maxsize=4096)
 def lacks_country(number: str) -> bool:
     """Whether ten digits are a number without its country's code: they are no whole number of any country."""
-    if len(number) != 10:
+    if len(number) != 10 or not is_number(number):
         return False
     by_country = (
         phonenumbers.PhoneNumber(country_code=int(number[:digits]), national_number=int(number[digits:]))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -25,8 +24,7 @@ MAX_VALUE_LENGTH = 256
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """The parameters of a request that are not empty, as text: ``all`` of them, and by where they were.
 
     ``body`` is None where there is none, and ``body_type`` its media type. ``not_text`` names the values of a JSON body

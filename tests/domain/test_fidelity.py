@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,13 +29,12 @@ DOCUMENTED = Sent(
 
 
 def given(method: Method = Method.FLASH_CALL, **parameters: str) -> Sent:
-    return replace(DOCUMENTED, method=method, parameters=parameters, query=parameters)
+    return DOCUMENTED._replace(method=method, parameters=parameters, query=parameters)
 
 
 def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: str) -> Sent:
     query = query or {}
-    return replace(
-        DOCUMENTED,
+    return DOCUMENTED._replace(
         parameters={**parameters, **query},
         query=query,
         body=parameters,
@@ -93,7 +91,7 @@ def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> Non
         given(login_did="3725123456"),
         given(login_did="999123456789", country_id="703"),
         given(Method.CALL_FOR_2FA, login_did=RUSSIAN, caller_did="79158888888"),
-        replace(DOCUMENTED, accept="application/json, text/plain, */*", content_type="application/json; charset=utf-8"),
+        DOCUMENTED._replace(accept="application/json, text/plain, */*", content_type="application/json; charset=utf-8"),
     ],
 )
 def test_what_the_article_says_goes_beyond_nothing(sent: Sent) -> None:
@@ -103,18 +101,18 @@ def test_what_the_article_says_goes_beyond_nothing(sent: Sent) -> None:
 @pytest.mark.parametrize(
     "sent,rule",
     [
-        (replace(DOCUMENTED, authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"}), "user_hash"),
-        (replace(DOCUMENTED, authorization="bearer t"), "authorization"),
-        (replace(DOCUMENTED, accept=""), "accept"),
-        (replace(DOCUMENTED, accept="*/*"), "accept"),
-        (replace(DOCUMENTED, content_type=""), "content_type"),
-        (replace(DOCUMENTED, content_type="text/plain"), "content_type"),
+        (DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"}), "user_hash"),
+        (DOCUMENTED._replace(authorization="bearer t"), "authorization"),
+        (DOCUMENTED._replace(accept=""), "accept"),
+        (DOCUMENTED._replace(accept="*/*"), "accept"),
+        (DOCUMENTED._replace(content_type=""), "content_type"),
+        (DOCUMENTED._replace(content_type="text/plain"), "content_type"),
         (in_body("application/x-www-form-urlencoded", login_did=RUSSIAN), "application/x-www-form-urlencoded"),
         (in_body("multipart/form-data", login_did=RUSSIAN), "multipart/form-data"),
         (in_body("application/json", login_did=RUSSIAN), "application/json"),
         (in_body("application/json", {"user_hash": "t"}, login_did=RUSSIAN), "application/json"),
-        (replace(in_body("text/plain"), parameters=AS_THE_ARTICLE, query=AS_THE_ARTICLE), "ignored_body"),
-        (replace(DOCUMENTED, path="/v2/rest/account/1/flash_call/"), "path"),
+        (in_body("text/plain")._replace(parameters=AS_THE_ARTICLE, query=AS_THE_ARTICLE), "ignored_body"),
+        (DOCUMENTED._replace(path="/v2/rest/account/1/flash_call/"), "path"),
         (given(login_did=RUSSIAN, colour="red"), "unknown"),
         (given(login_did=RUSSIAN, caller_did="79158888888"), "unknown"),
         (given(login_did=RUSSIAN, user_hash="beside the header"), "unknown"),
@@ -140,7 +138,7 @@ def test_parameters_in_both_places_are_a_mix() -> None:
 
 
 def test_a_number_in_json_is_no_text() -> None:
-    sent = replace(in_body("application/json", login_did=RUSSIAN), not_text=("login_did",))
+    sent = in_body("application/json", login_did=RUSSIAN)._replace(not_text=("login_did",))
     assert rules(sent) == ["application/json", "json_value"]
 
 
@@ -150,7 +148,7 @@ def test_what_is_refused_goes_beyond_nothing() -> None:
 
 
 def test_a_text_says_the_level_the_place_and_the_mend() -> None:
-    sent = replace(DOCUMENTED, authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
+    sent = DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
     (beyond,) = judge(sent)
     assert str(beyond) == (
         "user_hash in place of the Authorization header is observed, not documented "
@@ -160,7 +158,7 @@ def test_a_text_says_the_level_the_place_and_the_mend() -> None:
 
 def test_a_name_from_outside_is_quoted_and_bounded() -> None:
     strange = {"login_did": RUSSIAN, "\x1b[31m" + "x" * 100: "1"}
-    (beyond,) = judge(replace(DOCUMENTED, parameters=strange, query=strange))
+    (beyond,) = judge(DOCUMENTED._replace(parameters=strange, query=strange))
     assert "\x1b" not in beyond.text
     assert "x" * 41 not in beyond.text
 
