@@ -36,6 +36,7 @@ _MODULES: Final = {
     "record": "commands_verify",
     "resend": "commands_actions",
     "reset": "commands_actions",
+    "schema": "commands_schema",
     "tail": "commands_tail",
     "trigger": "commands_trigger",
     "verify": "commands_verify",
