@@ -46,6 +46,7 @@ def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None
 
     What a handler raised fails the test even where it is not strict.
     """
+    server.leave_stopped_loops()
     with suppress(WaitTimeout):  # what hangs is not wrong for that
         account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
     _raise(server.take_errors(), account.mistakes() if strict else [])

@@ -7,6 +7,7 @@ from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.fidelity import Level
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
+from pytest_mcn_mock.testing.applications import LEFT
 from pytest_mcn_mock.testing.handle import Backing, Handle
 
 
@@ -48,7 +49,7 @@ class Strictness(Handle):
         if not self._expects_undelivered:
             # What a fault spoilt is a scenario.
             given_up = [d for d in self.deliveries if d.state is DeliveryState.GIVEN_UP and not d.note]
-            lines += [f"given up: {delivery!r}" for delivery in given_up]
+            lines += [f"given up: {d!r}" for d in given_up if not (d.attempts and d.attempts[-1].error == LEFT)]
         return lines + self._beyond_fidelity()
 
     def _beyond_fidelity(self) -> list[str]:
