@@ -152,6 +152,8 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
     if files:
         raise _invalid(str(next(iter(files)))[:40], "must be text, not a file")
     pairs = [(name, value) for name, values in form.lists() for value in values]
+    if any(name is None for name, _ in pairs):  # the parser's types do not say so
+        raise _invalid("body", "has a part without a name")
     if any("\ufffd" in name + value for name, value in pairs):
         raise _invalid("body", "is not UTF-8")
     return _once(pairs)
