@@ -7,6 +7,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Two tests at a time; CORES=0 is one after the other.
+CORES ?= 2
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
@@ -18,7 +20,7 @@ run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) $(ARGS)
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/soak tests/schemas -m soak -p no:randomly $(ARGS)

@@ -25,15 +25,14 @@ numbers = ["79158888888"]
 [[account.webhook]]
 url = "{webhook}"
 """
+CDRS = []
 
 
 class StagingSystem(BaseHTTPRequestHandler):
     """The system under test, which only remembers what it is told."""
 
-    cdrs = []
-
     def do_POST(self):
-        self.cdrs.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        CDRS.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(204)
         self.end_headers()
 
@@ -91,7 +90,7 @@ def main(folder):
             page.get_by_role("link", name="70000000006", exact=True).click()
             page.get_by_role("group", name="Finish the call").get_by_role("button", name="Busy").click()
             expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("204")
-            assert StagingSystem.cdrs[-1] == {
+            assert CDRS[-1] == {
                 "verification_call_uuid": held,
                 "q931_status": 17,
                 "final_status": "NO ANSWER",
@@ -102,7 +101,7 @@ def main(folder):
             page.get_by_role("link", name=re.compile(r"Delivery \d+")).first.click()
             page.get_by_role("button", name=re.compile(r"Send delivery \d+ again")).click()
             expect(page.get_by_role("heading", name="Attempt 2")).to_be_visible()
-            assert StagingSystem.cdrs[-1] == StagingSystem.cdrs[-2]
+            assert CDRS[-1] == CDRS[-2]
             print("sent its CDR again")
 
         with sandbox(folder) as url, monitoring(playwright, url) as page:
