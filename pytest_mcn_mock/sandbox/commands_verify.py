@@ -13,16 +13,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from pytest_mcn_mock.domain.numbering import NUMBER_FORM, is_number
-from pytest_mcn_mock.drift.questions import QUESTIONS, Party
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.options import json_option
 from pytest_mcn_mock.sandbox.output import clean, count, prepare_output, print_json
 
-if TYPE_CHECKING:  # they bring aiohttp and jsonschema
+if TYPE_CHECKING:  # they bring aiohttp, jsonschema and phonenumbers
     from pytest_mcn_mock.domain.assumptions import Assumptions
     from pytest_mcn_mock.drift.findings import Findings
     from pytest_mcn_mock.drift.planning import Plan
+    from pytest_mcn_mock.drift.questions import Party
     from pytest_mcn_mock.drift.recording import Recording
 
 DIFFERENT: Final = 1
@@ -188,6 +187,9 @@ def _interview(
 
 
 def _party(account: int, spend: int | None, ring: str | None, caller_did: str | None) -> Party:
+    from pytest_mcn_mock.domain.numbering import NUMBER_FORM, is_number
+    from pytest_mcn_mock.drift.questions import Party
+
     if (spend is None) != (ring is None):
         raise UsageError("to place calls give both --spend and --ring; without them nothing that can cost is asked")
     if caller_did is not None and ring is None:
@@ -213,11 +215,14 @@ def _confirm(plan: Plan, party: Party, url: str) -> None:
 
 
 def _say_question(name: str) -> None:
+    from pytest_mcn_mock.drift.questions import QUESTIONS
+
     if sys.stderr.isatty():
         click.echo(f"{name}: {QUESTIONS[name].asks}", err=True)
 
 
 def _list() -> None:
+    from pytest_mcn_mock.drift.questions import QUESTIONS
     from pytest_mcn_mock.sandbox.tables import Column, print_table
 
     print_table(
