@@ -1,27 +1,30 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
-# make soak   minutes of load: a hundred SIGKILLs, and 100,000 calls
+# make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
+# make schemas   schemas/openapi.json, after a change of a schema or a route
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Two tests at a time; CORES=0 is one after the other.
+CORES ?= 2
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
 
-.PHONY: run test soak bench lint format screenshots clean
+.PHONY: run test soak bench lint format screenshots schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(CORES) $(ARGS)
 
 soak: $(VENV)/.ready
-	$(BIN)/python -m pytest tests/soak -m soak -p no:randomly $(ARGS)
+	$(BIN)/python -m pytest tests/soak tests/schemas -m soak -p no:randomly $(ARGS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/measure.py $(ARGS)
@@ -35,6 +38,10 @@ lint: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# schemas/openapi.json, from the schemas beside it
+schemas: $(VENV)/.ready
+	$(BIN)/python tools/make_openapi.py
 
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/page/test_screenshots.py

@@ -38,6 +38,7 @@ def test_a_call_is_placed_and_its_cdr_arrives(mcn: Account, mcn_server: MCNServe
 
 def test_the_schemas_are_in_the_wheel() -> None:
     assert schemas.load("config")["title"] == "mcn-mock.toml"
+    assert schemas.load("openapi")["openapi"].startswith("3.1")
 
 
 def test_the_sandbox_serves() -> None:

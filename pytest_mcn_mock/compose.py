@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from pytest_mcn_mock import schemas
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
@@ -25,6 +26,7 @@ from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.admin_accounts import AccountsApi
 from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
 from pytest_mcn_mock.web.admin_operations import OperationsApi, Readiness, Render
+from pytest_mcn_mock.web.admin_schemas import SchemasApi
 from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
@@ -128,6 +130,7 @@ def compose(
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed).endpoints(),
         **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
+        **SchemasApi(schemas.read).endpoints(),
         **Page().endpoints(),
     }
     application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard, store)

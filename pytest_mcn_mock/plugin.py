@@ -23,13 +23,14 @@ _SERVER = pytest.StashKey["MCNServer"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini options."""
     parser.addini("mcn_strict", "Whether what went wrong on a test's account fails the test", type="bool", default=True)
+    parser.addini("mcn_fidelity", "What an application may rely on: documented, observed or assumed", default="assumed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "mcn(strict=…, balance=…, seed=…, outcome=…, tariff=…): settings of the account that the mcn fixture opens",
+        "mcn(strict=…, fidelity=…, balance=…, seed=…, outcome=…, tariff=…): settings of the mcn fixture's account",
     )
 
 
@@ -95,7 +96,8 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     """
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
-    account, strict = open_for_test(mcn_server, request.node, strict=request.config.getini("mcn_strict"))
+    ini = request.config.getini
+    account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
     request.node.stash[_ACCOUNT] = account
     try:
         yield account

@@ -1,29 +1,62 @@
-"""The JSON Schemas that the package ships: ``schemas/`` of a checkout, inside the package once it is installed."""
+"""The JSON Schemas and the OpenAPI description that the package ships.
+
+They are ``schemas/`` of a checkout, and inside the package once it is installed. To read them needs nothing but the
+standard library; ``registry`` needs the extra ``sandbox``.
+"""
 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mcn_mock.errors import UnknownItem, nearest
 
+if TYPE_CHECKING:
+    from referencing import Registry
+
+OPENAPI: Final = "openapi"
+"""The name under which the OpenAPI description is among the schemas."""
 _HERE = Path(__file__).parent
 _PLACES = (_HERE / "_schemas", _HERE.parent / "schemas")
 _SUFFIX = ".schema.json"
 
 
 def names() -> list[str]:
-    """The names of all schemas."""
-    return sorted(path.name.removesuffix(_SUFFIX) for path in _directory().glob(f"*{_SUFFIX}"))
+    """The names of all schemas, and ``openapi``."""
+    return sorted(_files())
+
+
+@lru_cache(maxsize=64)
+def read(name: str) -> bytes:
+    """A schema by its name, such as ``config``, as it is in its file; UnknownItem, with the nearest name, if there is
+    none.
+    """
+    files = _files()
+    if name not in files:
+        raise UnknownItem(f"there is no schema {name[:40]!r}; {nearest(name, sorted(files))}")
+    return files[name].read_bytes()
 
 
 def load(name: str) -> dict[str, Any]:
-    """A schema by its name, such as ``config``; UnknownItem, with the nearest name, if there is none."""
-    if name not in names():
-        raise UnknownItem(f"there is no schema {name[:40]!r}; {nearest(name, names())}")
-    schema: dict[str, Any] = json.loads((_directory() / f"{name}{_SUFFIX}").read_text(encoding="utf-8"))
+    """The same, parsed."""
+    schema: dict[str, Any] = json.loads(read(name))
     return schema
+
+
+def registry() -> Registry[Any]:
+    """Every schema by its ``$id``, for a validator that is to follow a ``$ref`` from one to another offline."""
+    from referencing import Registry, Resource
+
+    loaded = [load(name) for name in names() if name != OPENAPI]
+    return Registry().with_resources([(schema["$id"], Resource.from_contents(schema)) for schema in loaded])
+
+
+def _files() -> dict[str, Path]:
+    directory = _directory()
+    files = {path.name.removesuffix(_SUFFIX): path for path in directory.glob(f"*{_SUFFIX}")}
+    return {**files, OPENAPI: directory / f"{OPENAPI}.json"}
 
 
 def _directory() -> Path:

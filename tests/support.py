@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import checked
 import requests
 
 from pytest_mcn_mock.domain.deliveries import CdrRequest
@@ -182,28 +183,35 @@ def running_sandbox(
     before: str = "",
     lines: int = 3,
     environment: dict[str, str] | None = None,
+    unchecked: bool = False,
 ) -> Iterator[Sandbox]:
     """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first; it greets with so
     many ``lines``.
+
+    What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
     """
-    program = (
-        [sys.executable, "-c", f"{before}\nfrom pytest_mcn_mock.cli import main; main()"] if before else [MCN_MOCK]
-    )
-    command = [*program, "serve", "--port", "0", *arguments]
     environment = {**os.environ, **(environment or {})}
-    with (
-        TemporaryFile("w+", encoding="utf-8") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, start_new_session=True, env=environment
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            greeting = [process.stdout.readline() for _ in range(lines)]
-            yield Sandbox(process, greeting, log)
-        finally:
-            if process.poll() is None:
-                process.kill()
+    with TemporaryDirectory() as folder:
+        violations = Path(folder, "violations")
+        violations.touch()
+        program = f"{checked.in_a_process(violations)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
+        start = [MCN_MOCK] if unchecked else [sys.executable, "-c", program]
+        command = [*start, "serve", "--port", "0", *arguments]
+        with (
+            TemporaryFile("w+", encoding="utf-8") as log,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, start_new_session=True, env=environment
+            ) as process,
+        ):
+            assert process.stdout is not None
+            try:
+                greeting = [process.stdout.readline() for _ in range(lines)]
+                yield Sandbox(process, greeting, log)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        told = violations.read_text(encoding="utf-8")
+        assert not told, f"not as the schemas have it:\n{told}"
 
 
 @contextmanager

@@ -159,8 +159,10 @@ def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: M
 
 def end(call: Call, how: Ending, now: float) -> Call:
     """The call after it has ended so."""
-    outcome = call.explanation.outcome if how == call.planned else f"completed by hand: {how}"
-    return replace(call, ending=how, ended_at=now, ends_at=now, explanation=replace(call.explanation, outcome=outcome))
+    explanation = call.explanation
+    if how != call.planned:
+        explanation = replace(explanation, outcome=f"completed by hand: {how}")
+    return replace(call, ending=how, ended_at=now, ends_at=now, explanation=explanation)
 
 
 def owes_cdr(call: Call, assumptions: Assumptions) -> bool:

@@ -64,6 +64,18 @@ def region_of(number: str) -> str | None:
     return region or phonenumbers.region_code_for_country_code(calling_code)
 
 
+@lru_cache(maxsize=4096)
+def lacks_country(number: str) -> bool:
+    """Whether ten digits are a number without its country's code: they are no whole number of any country."""
+    if len(number) != 10 or not is_number(number):
+        return False
+    by_country = (
+        phonenumbers.PhoneNumber(country_code=int(number[:digits]), national_number=int(number[digits:]))
+        for digits in (1, 2, 3)
+    )
+    return not any(map(phonenumbers.is_valid_number, by_country))
+
+
 @dataclass(frozen=True, slots=True)
 class CountryChoice:
     """The country of the number that calls, and the rule of the article that chose it."""

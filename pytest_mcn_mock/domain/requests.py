@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pytest_mcn_mock.domain.fidelity import Beyond
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
@@ -17,7 +18,8 @@ class ApiRequest:
     """One request. ``account_id`` is that of the path, None where there is none.
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood. ``status`` is the HTTP
-    status of the answer, and ``is_answered`` says whether it was sent.
+    status of the answer, and ``is_answered`` says whether it was sent. ``beyond`` is what the request relied on that
+    is not documented.
     """
 
     seq: int
@@ -31,6 +33,7 @@ class ApiRequest:
     refusal: Refusal | None = None
     fault: str | None = None
     is_answered: bool = False
+    beyond: tuple[Beyond, ...] = ()
 
     @property
     def is_mistake(self) -> bool:

@@ -14,6 +14,7 @@ from pytest_mcn_mock.domain import accounts as account_rules
 from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.accounts import Account, look_up_subscription
 from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import (
     Attempt,
     CdrRequest,
@@ -95,12 +96,7 @@ class Deliveries:
             return None
         if delivery.request is not None:
             return delivery.request
-        told = replace(
-            call,
-            ending=delivery.says or call.ending,
-            verification_call_uuid=delivery.of_uuid or call.verification_call_uuid,
-        )
-        record = cdr.render(told, subscription.body, subscription.constants)
+        record = cdr.render(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return request
@@ -115,17 +111,21 @@ class Deliveries:
         if response is not None and not is_acknowledgement(response.status):
             error = f"HTTP {response.status}, not acknowledged"
         try:
-            account = self._accounts.get(self._calls.delivery(delivery_id).account_id)
+            delivery = self._calls.delivery(delivery_id)
+            account = self._accounts.get(delivery.account_id)
+            subscription = look_up_subscription(account, delivery.subscription)
+            is_retried = subscription is not None and subscription.retry
 
             def change(delivery: Delivery) -> Delivery:
                 attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
-                schedule = self._assumptions.retry_after_s if _is_retried(account, delivery) else ()
+                schedule = self._assumptions.retry_after_s if is_retried else ()
                 wait = next_retry(schedule, attempt.number - delivery.earlier_attempts)
                 due_at = None if wait is None else self._clock.now(account.id) + wait
                 return outcome_of_attempt(delivery, attempt, due_at)
 
             # Counted before the result is seen: who waited for the last failure finds the webhook disabled.
-            self._count_failures(account, change(self._calls.delivery(delivery_id)))
+            if error is not None or (subscription is not None and subscription.failed_in_a_row):
+                self._count_failures(account, change(delivery))
             delivery = self._calls.change_delivery(delivery_id, change)
             if delivery.state is not DeliveryState.OWED:
                 self._follow_up(delivery)
@@ -276,9 +276,12 @@ class Deliveries:
         self._accounts.change(account.id, count)
 
 
-def _is_retried(account: Account, delivery: Delivery) -> bool:
-    subscription = look_up_subscription(account, delivery.subscription)
-    return subscription is not None and subscription.retry
+def _as_told(call: Call, delivery: Delivery) -> Call:
+    """The call as its CDR tells it, which a fault may let lie."""
+    if delivery.says is None and delivery.of_uuid is None:
+        return call
+    uuid = delivery.of_uuid or call.verification_call_uuid
+    return replace(call, ending=delivery.says or call.ending, verification_call_uuid=uuid)
 
 
 def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:

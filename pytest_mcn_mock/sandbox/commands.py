@@ -33,10 +33,13 @@ _MODULES: Final = {
     "check": "check_command",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
+    "record": "commands_verify",
     "resend": "commands_actions",
     "reset": "commands_actions",
+    "schema": "commands_schema",
     "tail": "commands_tail",
     "trigger": "commands_trigger",
+    "verify": "commands_verify",
 }
 """The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
 

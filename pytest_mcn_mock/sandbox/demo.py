@@ -23,6 +23,7 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.outcomes import OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.errors import ConfigError, SendError
+from pytest_mcn_mock.sandbox.logs import silenced
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.http import Request
 from pytest_mcn_mock.webhooks.dispatcher import Sender
@@ -190,7 +191,8 @@ class Demo:
         else:
             for account in accounts:
                 self._open(exchange, account)
-            await self._pass_day(exchange, accounts)
+            with silenced():
+                await self._pass_day(exchange, accounts)
             await self._leave_ringing(exchange, accounts[0])
             await exchange.dispatcher.close()  # which drops the stand-in
         self.clock.hand_over()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,15 +20,23 @@ from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 Application = Callable[..., Any]
+LEFT = "the application's event loop has stopped: its test ended before the CDR came"
+"""Why an attempt got no answer, where that is nobody's mistake."""
 DOMAIN = "application.invalid"
 """Where applications seem to be: a name that can never be resolved (RFC 6761, 6.4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Mounted:
+    """An application; ``pending`` are the deliveries under way on its ``loop``, and ``is_left`` says that no more go
+    there.
+    """
+
     application: Application
     is_async: bool
     loop: asyncio.AbstractEventLoop | None
+    is_left: bool = False
+    pending: set[Future[CdrResponse]] = field(default_factory=set)
 
 
 class Applications:
@@ -61,6 +69,17 @@ class Applications:
     def find(self, url: str) -> _Mounted | None:
         """The application of a URL, or None where it is a real one."""
         return self._mounted.get(urlsplit(url).hostname or "")
+
+    def leave_stopped_loops(self) -> None:
+        """Give up what is under way to an application whose event loop has stopped, as it has when a test has ended.
+
+        Between two steps of a test it stands still too, and goes on with what has come meanwhile.
+        """
+        for mounted in self._mounted.values():
+            if mounted.loop is not None and not mounted.loop.is_running():
+                mounted.is_left = True
+                for delivery in mounted.pending.copy():
+                    delivery.cancel()
 
     def forget(self) -> None:
         """Drop every application and error."""
@@ -107,10 +126,18 @@ class ApplicationSender:
             return await loop.run_in_executor(self._threads, call_wsgi, mounted.application, request)
         if mounted.loop is None or mounted.loop is loop:
             return await call_asgi(mounted.application, request)
-        if mounted.loop.is_closed():
-            raise SendError("the event loop of the application is closed")
+        if mounted.is_left or mounted.loop.is_closed():
+            raise SendError(LEFT)
         elsewhere = asyncio.run_coroutine_threadsafe(call_asgi(mounted.application, request), mounted.loop)
-        return await asyncio.wrap_future(elsewhere)
+        mounted.pending.add(elsewhere)
+        elsewhere.add_done_callback(mounted.pending.discard)
+        try:
+            return await asyncio.wrap_future(elsewhere)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is the courier that stops, not the application
+            raise SendError(LEFT) from None
 
 
 def is_asgi(application: object) -> bool:

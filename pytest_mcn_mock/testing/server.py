@@ -141,6 +141,10 @@ class MCNServer(HTTPServer):
         self._applications.errors.clear()
         return errors
 
+    def leave_stopped_loops(self) -> None:
+        """Give up the CDRs that are under way to ASGI applications whose event loop has stopped."""
+        self._applications.leave_stopped_loops()
+
     def clear(self) -> None:
         """Drop registered handlers, subscribed applications, errors and the log; accounts stay."""
         super().clear()

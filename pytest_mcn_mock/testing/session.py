@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
 
-ARGUMENTS: Final = ("strict", "balance", "seed", "outcome", "tariff")
+ARGUMENTS: Final = ("strict", "fidelity", "balance", "seed", "outcome", "tariff")
 """What the marker ``mcn`` takes."""
 _SETTLE_MARGIN_S: Final = 1.0
 
 
-def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool) -> tuple[Account, bool]:
+def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelity: str) -> tuple[Account, bool]:
     """An account as the test's markers ask for it, and whether the test is strict.
+
+    ``strict`` and ``fidelity`` are what holds where no marker says otherwise.
 
     Of several markers the nearest wins, argument by argument. UsageError for an argument that is unknown or wrong.
     """
@@ -30,6 +32,7 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool) -> tupl
     seed = wanted.get("seed", seed_from_name(node.nodeid))
     account = server.open_account(seed=seed, balance=wanted.get("balance", DEFAULT_BALANCE), tariff=_tariff(wanted))
     try:
+        account.require_fidelity(wanted.get("fidelity", fidelity))
         if "outcome" in wanted:
             account.set_outcome(wanted["outcome"])
     except UsageError:
@@ -43,6 +46,7 @@ def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None
 
     What a handler raised fails the test even where it is not strict.
     """
+    server.leave_stopped_loops()
     with suppress(WaitTimeout):  # what hangs is not wrong for that
         account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
     _raise(server.take_errors(), account.mistakes() if strict else [])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pytest_mcn_mock.domain import accounts
 from pytest_mcn_mock.domain.deliveries import DeliveryState
+from pytest_mcn_mock.domain.fidelity import Level
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
+from pytest_mcn_mock.testing.applications import LEFT
 from pytest_mcn_mock.testing.handle import Backing, Handle
 
 
@@ -16,6 +18,16 @@ class Strictness(Handle):
         super().__init__(opened, backing)
         self._expected_refusals: set[RefusalCode] = set()
         self._expects_undelivered = False
+        self._fidelity = Level.ASSUMED
+
+    def require_fidelity(self, level: str) -> None:
+        """The application may rely on what is ``documented``, on what was ``observed`` too, or on all that is
+        ``assumed``: what a request uses beyond that is a mistake.
+        """
+        try:
+            self._fidelity = Level(str(level))
+        except ValueError:
+            raise UsageError(f"fidelity {str(level)[:40]!r} is unknown; {nearest(str(level), list(Level))}") from None
 
     def expect_refusal(self, code: RefusalCode | str) -> None:
         """The test provokes refusals with this code: they do not fail it, and their absence does."""
@@ -37,8 +49,18 @@ class Strictness(Handle):
         if not self._expects_undelivered:
             # What a fault spoilt is a scenario.
             given_up = [d for d in self.deliveries if d.state is DeliveryState.GIVEN_UP and not d.note]
-            lines += [f"given up: {delivery!r}" for delivery in given_up]
-        return lines
+            lines += [f"given up: {d!r}" for d in given_up if not (d.attempts and d.attempts[-1].error == LEFT)]
+        return lines + self._beyond_fidelity()
+
+    def _beyond_fidelity(self) -> list[str]:
+        """Each thing once that requests relied on and may not."""
+        lines = [
+            f"relied on: {request.method} …/{request.path.rstrip('/').rpartition('/')[2]}: {beyond}"
+            for request in self.requests
+            for beyond in request.beyond
+            if not self._fidelity.allows(beyond.level)
+        ]
+        return list(dict.fromkeys(lines))
 
     def _concerns(self, request: ApiRequest) -> bool:
         """Whether a refused request is this test's: to the account's own path, or to one of no account.

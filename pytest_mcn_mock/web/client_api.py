@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pytest_mcn_mock.domain.accounts import Account
+from pytest_mcn_mock.domain.assumptions import NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
+from pytest_mcn_mock.domain.fidelity import Sent, judge
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
@@ -11,7 +13,7 @@ from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Endpoints, Request, Response
 from pytest_mcn_mock.web.orders import answer_placed, read_order
-from pytest_mcn_mock.web.parameters import read_parameters
+from pytest_mcn_mock.web.parameters import Given, read_parameters
 
 
 class ClientApi:
@@ -19,6 +21,7 @@ class ClientApi:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
+        self._takes_pasted = operator.assumptions.number_format == NumberFormat.PASTED
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
@@ -29,13 +32,13 @@ class ClientApi:
 
     def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
-        account, parameters = self._enter(request, entry, account_id)
+        account, parameters = self._enter(request, entry, account_id, Method.CALL_FOR_2FA)
         order = read_order(Method.CALL_FOR_2FA, parameters, self._operator.assumptions)
         return self._place(account, order, entry)
 
     def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
         """Ring ``login_did`` from a number of the vendor's that ends in ``code``."""
-        account, parameters = self._enter(request, entry, account_id)
+        account, parameters = self._enter(request, entry, account_id, Method.FLASH_CALL)
         order = read_order(Method.FLASH_CALL, parameters, self._operator.assumptions)
         return self._place(account, order, entry)
 
@@ -51,17 +54,20 @@ class ClientApi:
         response = self._accepted(call)
         return response if fault is None else spoil(response, fault, account.seed, entry.seq)
 
-    def _enter(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, dict[str, str]]:
+    def _enter(
+        self, request: Request, entry: ApiRequest, account_id: str, method: Method
+    ) -> tuple[Account, dict[str, str]]:
         """The account that the token names, if it is the one in the path, and the request's parameters."""
-        account, parameters = self._admit(request, account_id)
-        entry.parameters = {name: value for name, value in parameters.items() if name != "user_hash"}
-        return account, parameters
+        account, given = self._admit(request, account_id)
+        entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
+        entry.beyond = judge(_sent(request, given, method), takes_pasted=self._takes_pasted)
+        return account, given.all
 
-    def _admit(self, request: Request, account_id: str) -> tuple[Account, dict[str, str]]:
+    def _admit(self, request: Request, account_id: str) -> tuple[Account, Given]:
         authorization = request.headers.get("authorization")
         if authorization is None:
-            parameters = read_parameters(request)
-            return self._authenticate(parameters.get("user_hash", ""), account_id), parameters
+            given = read_parameters(request)
+            return self._authenticate(given.all.get("user_hash", ""), account_id), given
         scheme, _, token = authorization.partition(" ")
         account = self._authenticate(token.strip() if scheme.lower() == "bearer" else "", account_id)
         return account, read_parameters(request)
@@ -88,3 +94,19 @@ class ClientApi:
             "verification_call_uuid": call.verification_call_uuid,
         }
         return answer_placed(self._operator, call, 200, {"status": "success", "code": 200, "object": placed})
+
+
+def _sent(request: Request, given: Given, method: Method) -> Sent:
+    headers = request.headers
+    return Sent(
+        method,
+        given.all,
+        given.query,
+        given.body,
+        given.body_type,
+        given.not_text,
+        headers.get("authorization", ""),
+        headers.get("accept", ""),
+        headers.get("content-type", ""),
+        request.path,
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -24,18 +24,35 @@ MAX_VALUE_LENGTH = 256
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def read_parameters(request: Request) -> dict[str, str]:
-    """Every parameter that was given and is not empty, as text.
+class Given(NamedTuple):
+    """The parameters of a request that are not empty, as text: ``all`` of them, and by where they were.
+
+    ``body`` is None where there is none, and ``body_type`` its media type. ``not_text`` names the values of a JSON body
+    that were a number or null.
+    """
+
+    all: dict[str, str]
+    query: dict[str, str]
+    body: dict[str, str] | None = None
+    body_type: str = ""
+    not_text: tuple[str, ...] = ()
+
+
+def read_parameters(request: Request) -> Given:
+    """Every parameter that was given.
 
     Raises Refusal ``invalid_parameter`` for text that is not UTF-8, a parameter given twice or longer than 256
     characters, more than 64 of them, and a body that is not what its Content-Type says; ``payload_too_large`` for a
     body over 64 KiB.
     """
-    given = read_query(request.query)
+    query = read_query(request.query)
     body = _whole_body(request)
-    if body:
-        given = {**_read_body(body, request.headers.get("content-type", "")), **given}
-    return bounded(given)
+    if not body:
+        query = bounded(query)
+        return Given(query, query)
+    mime_type, options = parse_options_header(request.headers.get("content-type", ""))
+    content, not_text = _read_body(body, mime_type, options)
+    return Given(bounded({**content, **query}), _given(query), _given(content), mime_type, not_text)
 
 
 def bounded(given: Mapping[str, str]) -> dict[str, str]:
@@ -43,7 +60,11 @@ def bounded(given: Mapping[str, str]) -> dict[str, str]:
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
-    return {name: value for name, value in given.items() if value}
+    return _given(given)
+
+
+def _given(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value}
 
 
 def read_json(request: Request) -> Any:
@@ -80,20 +101,19 @@ def read_query(query: bytes) -> dict[str, str]:
     return _once(pairs)
 
 
-def _read_body(body: bytes, content_type: str) -> dict[str, str]:
-    mime_type, options = parse_options_header(content_type)
+def _read_body(body: bytes, mime_type: str, options: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The parameters of a body, and the names of those that were no text."""
     if mime_type == "application/json":
         return _read_json(body)
-    if mime_type in _FORMS:
-        return _read_form(body, mime_type, options)
-    return {}
+    return _read_form(body, mime_type, options) if mime_type in _FORMS else {}, ()
 
 
-def _read_json(body: bytes) -> dict[str, str]:
+def _read_json(body: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
     content = _parse_json(body)
     if not isinstance(content, dict):
         raise _invalid("body", "is JSON, but no object of parameters")
-    return {name: _text(name, value) for name, value in content.items() if value is not None}
+    text = {name: _text(name, value) for name, value in content.items() if value is not None}
+    return text, tuple(name for name, value in content.items() if not isinstance(value, str))
 
 
 def _parse_json(body: bytes) -> Any:
@@ -132,6 +152,8 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
     if files:
         raise _invalid(str(next(iter(files)))[:40], "must be text, not a file")
     pairs = [(name, value) for name, values in form.lists() for value in values]
+    if any(name is None for name, _ in pairs):  # the parser's types do not say so
+        raise _invalid("body", "has a part without a name")
     if any("\ufffd" in name + value for name, value in pairs):
         raise _invalid("body", "is not UTF-8")
     return _once(pairs)

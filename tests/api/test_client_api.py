@@ -129,6 +129,12 @@ def test_what_is_empty_or_unknown_is_as_if_not_given(api: Api, query: str) -> No
         (b"login_did=%FF", "application/x-www-form-urlencoded", "query"),
         (b"--x\r\nContent-Disposition: form-data; nam", "multipart/form-data; boundary=x", "body"),
         (b"nothing", "multipart/form-data", "body"),
+        (b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x", "body"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="}\\"\r\n\r\n1\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+            "body",
+        ),
         (
             b'--x\r\nContent-Disposition: form-data; name="login_did"; filename="f"\r\n\r\n79157777777\r\n--x--\r\n',
             "multipart/form-data; boundary=x",

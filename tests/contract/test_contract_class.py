@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from contract.faulty import served, sound
 from fastapi import FastAPI
@@ -43,6 +45,13 @@ TESTS = sum(not case.optional for case in CASES)
 LOADED = (FastAPI, Flask, WebhookContract)
 """What the runs in this process would else load again each time."""
 OPTIONS = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:hypothesispytest")
+
+
+@pytest.fixture(autouse=True)
+def no_module_of_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run within this process imports modules of its own, whose names the examples of the documentation have too."""
+    for name in ("app", "test_webhook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def run(pytester: pytest.Pytester, test: str, *arguments: str, app: str = FLASK) -> pytest.RunResult:

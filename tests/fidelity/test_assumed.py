@@ -123,6 +123,20 @@ def test_a_parameter_given_twice_is_refused_and_an_unknown_one_is_ignored(mcn: A
     assert requests.post(f"{url}&colour=red", headers=mcn.headers, timeout=30).status_code == 200
 
 
+def test_a_request_may_be_written_otherwise_than_anybody_has_seen(mcn: Account) -> None:
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+
+    def ask(path: str = "", **settings: Any) -> int:
+        asked = {"params": {"login_did": RUSSIAN}, "headers": mcn.headers, "timeout": 30, **settings}
+        return requests.post(url + path, **asked).status_code
+
+    assert ask(headers={"Authorization": f"bearer {mcn.token}"}) == 200
+    assert ask("/") == 200
+    assert ask(data=b"?", headers={**mcn.headers, "Content-Type": "text/plain"}) == 200
+    assert ask(params={}, json={"login_did": int(RUSSIAN)}) == 200
+    assert all("assumed" in {beyond.level for beyond in request.beyond} for request in mcn.requests)
+
+
 def test_the_query_wins_over_the_body(mcn: Account) -> None:
     url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did={RUSSIAN}&code=1111"
     placed = requests.post(url, json={"code": "2222"}, headers=mcn.headers, timeout=30).json()["object"]

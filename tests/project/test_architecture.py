@@ -105,7 +105,9 @@ def test_a_module_has_one_job() -> None:
 
 def test_the_schemas_are_found_by_name() -> None:
     assert schemas.load("config") == schemas.load("config")
-    assert schemas.names() == sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").iterdir())
+    assert schemas.names() == sorted(
+        path.name.partition(".json")[0].removesuffix(".schema") for path in (ROOT / "schemas").iterdir()
+    )
     with pytest.raises(UnknownItem, match="config"):
         schemas.load("confg")
     with pytest.raises(UnknownItem):

@@ -153,7 +153,8 @@ def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_p
             assert [account["id"] for account in sandbox.admin("accounts")["items"]] == [12345678]
             uuid = sandbox.flash_call()["verification_call_uuid"]
             # What is still owed is tried at a stop.
-            sandbox.stop()
+            _, _, logged = sandbox.stop()
+        assert not re.search("refused:|CDR", logged)  # what is made up to look at did not happen
         assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [uuid]
 
 

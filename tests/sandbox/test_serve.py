@@ -34,7 +34,7 @@ def config_for(tmp_path: Path, url: str, more: str = "") -> str:
 
 
 def test_the_greeting_has_the_url_the_account_and_two_commands_that_work() -> None:
-    with running_sandbox() as sandbox:
+    with running_sandbox(unchecked=True) as sandbox:
         assert "12345678 (100.00 roubles)" in sandbox.greeting[0]
         flash, for_2fa = sandbox.greeting[1:]
         for command, balance in ((flash, "99.85"), (for_2fa, "99.84")):

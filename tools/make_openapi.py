@@ -1,0 +1,435 @@
+"""Makes ``schemas/openapi.json`` from the schemas beside it and the operations below; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SCHEMAS = ROOT / "schemas"
+TARGET = SCHEMAS / "openapi.json"
+SERVER = "http://127.0.0.1:8643"
+JSON = "application/json"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+NOT_BUNDLED = ("config", "recording")
+"""Schemas of what is no message."""
+
+ERRORS = {
+    400: "A parameter, or the body, is wrong.",
+    401: "No token, or an unknown one.",
+    402: "The call costs more than the balance.",
+    403: "The account or the number is not the token's, or the request is from a foreign web page.",
+    404: "There is no such thing.",
+    405: "The header Allow says which method to use.",
+    409: "The thing is in a state in which this cannot be done.",
+    412: "It was changed since it was read.",
+    413: "The body is over 64 KiB; it was not read.",
+    500: "The fake failed; its log says why.",
+    503: "The sandbox has as much to do as it may, or could not write its state.",
+}
+VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 500, 503)
+ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
+
+ACCOUNT = "/__admin/accounts/{account_id}"
+CALL = "/__admin/calls/{verification_call_uuid}"
+WEBHOOK = f"{ACCOUNT}/webhooks/{{number}}"
+PAGE = ("after", "limit")
+PAGE_OF_ALL = (*PAGE, "order", "account_id")
+ADMIN: dict[str, dict[str, dict[str, Any]]] = {
+    "/__admin/accounts": {
+        "get": {"summary": "Accounts in order of opening.", "query": PAGE, "answer": "account.list"},
+        "post": {"summary": "Open an account.", "body": "account.open", "answer": "account.opened", "status": 201},
+    },
+    ACCOUNT: {
+        "get": {"summary": "One account.", "answer": "account", "etag": True},
+        "patch": {"summary": "Change an account.", "body": "account.change", "answer": "account", "etag": True},
+        "delete": {"summary": "Close an account, and forget its calls.", "status": 204, "etag": True},
+    },
+    f"{ACCOUNT}/top_up": {"post": {"summary": "Add money.", "body": "top_up", "answer": "account", "etag": True}},
+    f"{ACCOUNT}/ledger": {"get": {"summary": "Movements of money.", "query": (*PAGE, "order"), "answer": "entry.list"}},
+    f"{ACCOUNT}/outcomes": {
+        "get": {"summary": "The outcome rules.", "answer": "outcome.list", "etag": True},
+        "put": {"summary": "Replace them.", "body": "outcome.replace", "answer": "outcome.list", "etag": True},
+    },
+    f"{ACCOUNT}/faults": {
+        "get": {"summary": "The faults that are switched on.", "answer": "fault.list", "etag": True},
+        "put": {"summary": "Replace them.", "body": "fault.replace", "answer": "fault.list", "etag": True},
+    },
+    f"{ACCOUNT}/webhooks": {
+        "get": {"summary": "The webhooks.", "answer": "webhook.list", "etag": True},
+        "post": {"summary": "Add a webhook.", "body": "webhook.create", "answer": "webhook", "status": 201},
+    },
+    WEBHOOK: {
+        "get": {"summary": "One webhook.", "answer": "webhook", "etag": True},
+        "patch": {"summary": "Change a webhook.", "body": "webhook.change", "answer": "webhook", "etag": True},
+        "delete": {"summary": "Remove a webhook.", "status": 204, "etag": True},
+    },
+    "/__admin/calls": {"get": {"summary": "Calls in order of arrival.", "query": PAGE_OF_ALL, "answer": "call.list"}},
+    f"{ACCOUNT}/calls": {
+        "post": {
+            "summary": "Place a call, without a token.",
+            "body": "call.place",
+            "answer": "call",
+            "status": 201,
+            "errors": (402,),
+        }
+    },
+    CALL: {"get": {"summary": "One call.", "answer": "call"}},
+    f"{CALL}/complete": {
+        "post": {"summary": "End a ringing call.", "body": "call.complete", "answer": "call", "errors": (409,)}
+    },
+    "/__admin/deliveries": {
+        "get": {
+            "summary": "Deliveries of CDRs, in order.",
+            "query": (*PAGE_OF_ALL, "verification_call_uuid"),
+            "answer": "delivery.list",
+        }
+    },
+    "/__admin/deliveries/{delivery_id}": {"get": {"summary": "One delivery.", "answer": "delivery"}},
+    "/__admin/deliveries/{delivery_id}/resend": {
+        "post": {"summary": "Send a CDR again.", "body": "common#nothing", "answer": "delivery", "errors": (409,)}
+    },
+    "/__admin/requests": {
+        "get": {"summary": "Requests to the vendor's API.", "query": PAGE_OF_ALL, "answer": "request.list"}
+    },
+    "/__admin/health": {"get": {"summary": "That the server answers.", "answer": "health"}},
+    "/__admin/health/live": {"get": {"summary": "That the server answers.", "answer": "done"}},
+    "/__admin/health/ready": {
+        "get": {"summary": "Whether new calls are taken.", "answer": "readiness", "otherwise": {503: "readiness"}}
+    },
+    "/__admin/metrics": {
+        "get": {"summary": "Metrics in Prometheus's text format.", "type": "text/plain", "errors": (404,)}
+    },
+    "/__admin/session": {
+        "post": {"summary": "Give a browser a session.", "body": "session.open", "answer": "done"},
+        "delete": {"summary": "Take it away.", "answer": "done"},
+    },
+    "/__admin/clock/advance": {
+        "post": {"summary": "Put the time forward.", "body": "clock.advance", "answer": "clock.advanced"}
+    },
+    "/__admin/reset": {
+        "post": {"summary": "Go back to the configured state.", "body": "common#nothing", "answer": "done"}
+    },
+    "/__admin/events": {
+        "get": {
+            "summary": "What changes from now on: server-sent events.",
+            "query": ("account_id",),
+            "answer": "event",
+            "type": "text/event-stream",
+        }
+    },
+    "/__admin/openapi.json": {"get": {"summary": "This description.", "type": JSON}},
+    "/__admin/schemas/{name}.json": {"get": {"summary": "A JSON Schema.", "type": JSON}},
+}
+"""The admin API: of each operation the names of its query parameters, of the schemas of its body and its answer, its
+status where that is not 200, its errors beside the usual ones, what another status shows in place of an error, its
+content type where that is not JSON, and whether what it shows has an ETag.
+"""
+
+OPEN = ("/__admin/health", "/__admin/health/live", "/__admin/health/ready", "/__admin/session")
+"""What demands no admin token."""
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "account_id": {"description": "The account.", "schema": {"type": "integer"}, "example": 12345678},
+    "verification_call_uuid": {
+        "description": "The call.",
+        "schema": {"type": "string"},
+        "example": "fa278be48dc2_12345678",
+    },
+    "number": {"description": "The webhook's n.", "schema": {"type": "integer", "minimum": 0}, "example": 1},
+    "delivery_id": {"description": "The delivery's id.", "schema": {"type": "integer", "minimum": 0}, "example": 1},
+    "name": {"description": "The schema's name.", "schema": {"type": "string"}, "example": "cdr"},
+    "after": {
+        "description": "The cursor: the next of the page before.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 10**15},
+    },
+    "limit": {
+        "description": "Items at most; 100 if not given.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 1000},
+    },
+    "order": {"description": "newest: the newest first.", "schema": {"enum": ["oldest", "newest"]}},
+}
+HEADERS = {
+    name: {"description": f"«--header '{name}: {value}'»", "x-mcn-level": "documented"}
+    for name, value in (("Accept", JSON), ("Content-Type", JSON), ("Authorization", "Bearer <ТОКЕН>"))
+}
+"""Headers that OpenAPI takes no parameters for."""
+OTHERWISE = {
+    "accept": ("observed", "No Accept, or */*, is what clients of other methods send."),
+    "content_type": (
+        "observed",
+        "An empty body with no Content-Type: clients of other methods send that of their body.",
+    ),
+    "authorization": ("assumed", "The word Bearer written otherwise is taken (RFC 9110, 11.1)."),
+    "ignored_body": ("assumed", "A body that is neither a form nor JSON is ignored."),
+    "mixed": ("assumed", "Parameters may be in the query and in the body at once; the query wins."),
+    "path": ("assumed", "A slash at the end of the path is ignored."),
+}
+"""What the fake takes that OpenAPI has no place for, with its level."""
+EXAMPLES = {"login_did": "79157777777", "caller_did": "79158888888", "code": "0042", "country_id": "643"}
+
+
+def make() -> dict[str, Any]:
+    """The description."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "api.mcn.ru: flash call, and the fake's admin API",
+            "version": version,
+            "summary": "What pytest-mcn-mock answers.",
+            "description": (
+                "The vendor's two methods, as its article «Flash call: звонки для авторизации, API» of 27 May 2022 has "
+                "them, and the admin API of pytest-mcn-mock. x-mcn-level says how well each thing is known: documented "
+                "by the article, observed elsewhere, assumed, or the fake's own."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [
+            {"url": "https://api.mcn.ru/v2/rest", "description": "The vendor; documented."},
+            {"url": "https://api.mcntele.com/v2/rest", "description": "The vendor, outside Russia; observed."},
+            {"url": f"{SERVER}/v2/rest", "description": "The sandbox."},
+        ],
+        "tags": [
+            {"name": "flash call", "description": "The vendor's API."},
+            {"name": "admin", "description": "The fake's own: for the tester, not a part of the vendor's API."},
+        ],
+        "paths": {**_vendor_paths(), **{path: _admin_path(path, methods) for path, methods in ADMIN.items()}},
+        "webhooks": {"flash_call": {"post": _cdr()}},
+        "components": {
+            "schemas": {name: _bundled(name) for name in _names() if name not in NOT_BUNDLED},
+            "responses": {f"error_{status}": _error(status, text) for status, text in ERRORS.items()},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "«--header 'Authorization: Bearer <ТОКЕН>'»",
+                    "x-mcn-level": "documented",
+                },
+                "user_hash": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "user_hash",
+                    "description": "The token; clients of other methods of the same API send it so, or in the body.",
+                    "x-mcn-level": "observed",
+                },
+                "admin_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The admin token, where the server has one.",
+                    "x-mcn-level": "own",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "mcn_mock_session",
+                    "description": "A browser's session, from POST /__admin/session.",
+                    "x-mcn-level": "own",
+                },
+            },
+        },
+    }
+
+
+def _vendor_paths() -> dict[str, Any]:
+    methods = {
+        "call_for_2fa": "Ring login_did from caller_did, a number connected to the account.",
+        "flash_call": "Ring login_did from a number of the vendor's that ends in code.",
+    }
+    return {f"/account/{{account_id}}/{method}": _vendor_path(method, text) for method, text in methods.items()}
+
+
+def _vendor_path(method: str, summary: str) -> dict[str, Any]:
+    schema = json.loads((SCHEMAS / f"{method}.request.schema.json").read_text(encoding="utf-8"))
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": "account_id",
+            "in": "path",
+            "required": True,
+            "description": "«account_id - ЛС клиента.»",
+            "schema": _ref("common#account_id"),
+            "example": "12345678",
+            "x-mcn-level": "documented",
+        },
+    ]
+    for name, described in schema["properties"].items():
+        if name == "user_hash":
+            continue
+        required = " Required, here or in the body." if name in schema["required"] else ""
+        parameters.append(
+            {
+                "name": name,
+                "in": "query",
+                "description": described["description"] + required,
+                "schema": {"$ref": f"#/components/schemas/{method}.request/properties/{name}"},
+                "example": EXAMPLES[name],
+                "x-mcn-level": described["x-mcn-level"],
+            }
+        )
+    body = {"schema": _ref(f"{method}.request"), "x-mcn-level": "observed"}
+    operation: dict[str, Any] = {
+        "operationId": method,
+        "tags": ["flash call"],
+        "summary": summary,
+        "description": schema["description"],
+        "x-mcn-level": "documented",
+        "security": [{"bearer": []}, {"user_hash": []}],
+        "x-mcn-headers": HEADERS,
+        "x-mcn-otherwise": {
+            key: {"description": text, "x-mcn-level": level} for key, (level, text) in OTHERWISE.items()
+        },
+        "parameters": parameters,
+        "requestBody": {
+            "description": (
+                "Empty, in the article. Clients of other methods of the same API send their parameters in a form or a "
+                "JSON object. A parameter in the query wins."
+            ),
+            "required": False,
+            "x-mcn-level": "observed",
+            "content": dict.fromkeys((*FORMS, JSON), body),
+        },
+        "responses": _responses(200, f"{method}.response", VENDOR_ERRORS),
+    }
+    return {"post": operation}
+
+
+def _admin_path(path: str, methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "servers": [{"url": SERVER, "description": "The sandbox."}],
+        **{method: _admin_operation(method, path, **described) for method, described in methods.items()},
+    }
+
+
+def _admin_operation(
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    query: tuple[str, ...] = (),
+    body: str | None = None,
+    answer: str | None = None,
+    status: int = 200,
+    errors: tuple[int, ...] = (),
+    otherwise: dict[int, str] | None = None,
+    etag: bool = False,
+    type: str = JSON,  # noqa: A002 - the word that the table has for it
+) -> dict[str, Any]:
+    in_path = [word.strip("{}").removesuffix("}.json") for word in path.split("/") if word.startswith("{")]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in in_path
+    ]
+    for name in query:
+        described = {key: PARAMETERS[name][key] for key in ("description", "schema")}
+        parameters.append({"name": name, "in": "query", **described})
+    if etag and method != "get":
+        text = "The ETag of what was read: the change is made if it is still that."
+        parameters.append({"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}})
+    codes = sorted({*ADMIN_ERRORS, *errors, *([404] if in_path or query else []), *([412] if etag else [])})
+    operation: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{method}_{path.removeprefix('/__admin/')}").strip("_"),
+        "tags": ["admin"],
+        "summary": summary,
+        "x-mcn-level": "own",
+        "security": [] if path in OPEN else [{}, {"admin_token": []}, {"session": []}],
+        "parameters": parameters,
+        "responses": _responses(status, answer, codes, type, etag=etag and status != 204),
+    }
+    for code, shown in (otherwise or {}).items():
+        content = {JSON: {"schema": _ref(shown)}}
+        operation["responses"][str(code)] = {"description": "Not so.", "content": content}
+    if body is not None:
+        operation["requestBody"] = {"content": {JSON: {"schema": _ref(body)}}}
+    return operation
+
+
+def _responses(
+    status: int,
+    answer: str | None,
+    errors: tuple[int, ...] | list[int],
+    content_type: str = JSON,
+    *,
+    etag: bool = False,
+) -> dict[str, Any]:
+    sound: dict[str, Any] = {"description": "Done." if status == 204 else "What was asked for."}
+    if status != 204:
+        sound["content"] = {content_type: {"schema": _ref(answer)} if answer else {"schema": {"type": "object"}}}
+    if content_type != JSON:
+        written: dict[str, Any] = {"schema": {"type": "string"}}
+        sound["content"] = {content_type: written if answer is None else {**written, "x-mcn-event": _ref(answer)}}
+    if etag:
+        text = "For If-Match: it is another one after a change."
+        sound["headers"] = {"ETag": {"description": text, "schema": {"type": "string"}}}
+    refused = {str(code): {"$ref": f"#/components/responses/error_{code}"} for code in errors}
+    return {str(status): sound, **refused}
+
+
+def _error(status: int, description: str) -> dict[str, Any]:
+    error: dict[str, Any] = {"description": description, "content": {JSON: {"schema": _ref("error")}}}
+    if status == 405:
+        error["headers"] = {"Allow": {"description": "The method to use.", "schema": {"type": "string"}}}
+    return error
+
+
+def _cdr() -> dict[str, Any]:
+    return {
+        "operationId": "cdr",
+        "tags": ["flash call"],
+        "summary": "The record of a call (CDR).",
+        "description": (
+            "Sent to every subscription of the account to the event «Flash call», after the answer. A subscription of "
+            "the method GET has the variables in the query string in place of the body; that is assumed."
+        ),
+        "x-mcn-level": "documented",
+        "security": [],
+        "requestBody": {"content": {JSON: {"schema": _ref("cdr")}}},
+        "responses": {
+            "2XX": {"description": "The CDR is acknowledged; that any 2xx does is assumed."},
+            "default": {"description": "It is sent again later; when is assumed."},
+        },
+    }
+
+
+def _names() -> list[str]:
+    return sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json"))
+
+
+def _ref(name: str) -> dict[str, str]:
+    """To a schema, or to one of its definitions, as in ``common#nothing``."""
+    schema, _, definition = name.partition("#")
+    return {"$ref": f"#/components/schemas/{schema}" + (f"/$defs/{definition}" if definition else "")}
+
+
+def _bundled(name: str) -> Any:
+    """A schema whose references lead into this description."""
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return _moved({key: value for key, value in schema.items() if key not in ("$schema", "$id")}, name)
+
+
+def _moved(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [_moved(item, name) for item in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {key: _moved(item, name) for key, item in value.items() if key != "$ref"}
+    if isinstance(value.get("$ref"), str):
+        file, _, pointer = value["$ref"].partition("#")
+        moved = {"$ref": f"#/components/schemas/{file.removesuffix('.schema.json') or name}{pointer}", **moved}
+    return moved
+
+
+def main() -> None:
+    """Write the description, or say that the one there is another one."""
+    made = json.dumps(make(), ensure_ascii=False, indent=2) + "\n"
+    if "--check" in sys.argv:
+        if TARGET.read_text(encoding="utf-8") != made:
+            raise SystemExit("schemas/openapi.json is out of date: make schemas")
+        return
+    TARGET.write_text(made, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
