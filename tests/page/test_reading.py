@@ -134,6 +134,33 @@ def test_the_main_path_needs_no_mouse(sandbox: Sandbox, open_page: OpenPage) -> 
     expect(page.get_by_role("heading", name="79150000001")).to_be_focused()
 
 
+@pytest.mark.parametrize("by", ["key", "pointer"])
+def test_what_happens_live_does_not_come_between_a_press_and_its_click(
+    sandbox: Sandbox, open_page: OpenPage, by: str
+) -> None:
+    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
+    button = page.get_by_role("button", name="Hold calls", exact=True)
+    button.hover()
+    button.focus()
+    page.evaluate("""() => {
+        const events = new EventSource('/__admin/events');
+        window.told = new Promise((resolve) => events.addEventListener('account', resolve, { once: true }));
+        return new Promise((resolve) => events.addEventListener('open', resolve, { once: true }));
+    }""")
+    if by == "key":
+        page.keyboard.down("Space")
+    else:
+        page.mouse.down()
+    send(sandbox, "POST", f"{ACCOUNT}/top_up", {"amount": "1.00"})
+    page.evaluate("told.then(() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go))))")
+    if by == "key":
+        page.keyboard.up("Space")
+    else:
+        page.mouse.up()
+    expect(page.get_by_role("button", name="Stop holding calls")).to_be_visible()
+    expect(page.get_by_role("heading", name="Balance 101.00 ₽")).to_be_visible()
+
+
 def test_what_happens_live_does_not_take_the_focus_and_is_not_read_out(sandbox: Sandbox, open_page: OpenPage) -> None:
     sandbox.flash_call(login_did="79150000001")
     page = open_page(f"{sandbox.url}/__admin/")

@@ -1,4 +1,5 @@
-// What happens on the server, live: gathered, and handed over once per animation frame.
+// What happens on the server, live: gathered, and handed over once per animation frame, but not while something is
+// pressed: a button is clicked only if it is still the same one when the key or the pointer is let go.
 
 import { get } from './api.js';
 
@@ -15,16 +16,25 @@ export function listen(apply, tell) {
   let frame = 0;
   let timer = 0;
   let isOver = false;
+  let isPressed = false;
   let batch = newBatch();
 
   const flush = () => {
     frame = 0;
+    if (isPressed) return;
     const ready = batch;
     batch = newBatch();
     apply(ready);
   };
   const schedule = () => {
     frame ||= requestAnimationFrame(flush);
+  };
+  const press = (event) => {
+    isPressed ||= event.type === 'pointerdown' || event.key === ' ';
+  };
+  const letGo = () => {
+    isPressed = false;
+    if (batch.size || batch.stale) schedule();
   };
   const missed = () => {
     batch = newBatch();
@@ -61,9 +71,17 @@ export function listen(apply, tell) {
     source.addEventListener('dropped', missed);
   };
 
+  const over = new AbortController();
+  const always = { capture: true, signal: over.signal };
+  for (const name of ['pointerdown', 'keydown']) window.addEventListener(name, press, always);
+  for (const name of ['pointerup', 'pointercancel', 'contextmenu', 'keyup', 'blur']) {
+    window.addEventListener(name, letGo, always);
+  }
+
   connect();
   return () => {
     isOver = true;
+    over.abort();
     clearTimeout(timer);
     cancelAnimationFrame(frame);
     source.close();
