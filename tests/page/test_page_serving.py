@@ -96,8 +96,8 @@ def test_no_script_has_two_jobs(scripts: dict[str, str]) -> None:
     assert {name for name, text in scripts.items() if len(text.splitlines()) > 400} == set()
 
 
-def test_a_call_placed_by_a_tester_is_checked_as_the_vendors_api_does(running: Sandbox) -> None:
-    path = f"{running.url}/__admin/accounts/12345678/calls"
+def test_a_call_placed_by_a_tester_is_checked_as_the_vendors_api_does(sandbox: Sandbox) -> None:
+    path = f"{sandbox.url}/__admin/accounts/12345678/calls"
 
     def place(**asked: str) -> tuple[int, str | None, str | None]:
         response = requests.post(path, json=asked, timeout=30)
@@ -122,7 +122,7 @@ def test_a_call_placed_by_a_tester_is_checked_as_the_vendors_api_does(running: S
         "caller_did",
     )
     assert place(method="flash_call", login_did="79157777777", tokn="x") == (400, "invalid_parameter", "tokn")
-    requests.patch(f"{running.url}/__admin/accounts/12345678", json={"balance": "0.14"}, timeout=30)
+    requests.patch(f"{sandbox.url}/__admin/accounts/12345678", json={"balance": "0.14"}, timeout=30)
     assert place(method="flash_call", login_did="79157777777")[:2] == (402, "insufficient_funds")
     unknown = requests.post(path.replace("12345678", "99"), json={"method": "flash_call"}, timeout=30)
     assert unknown.status_code == 404
