@@ -11,6 +11,7 @@ from typing import Any
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.money import parse_roubles
+from pytest_mcn_mock.domain.tariffs import tariff_from_roubles
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web import admin_input as given
@@ -77,7 +78,7 @@ class AccountsApi:
             account_id=str(asked["id"]) if "id" in asked else None,
             token=token,
             numbers=asked.get("numbers", ()),
-            tariff=given.read_tariff(asked["tariff"], self._operator.accounts.default_tariff)
+            tariff=tariff_from_roubles(asked["tariff"], self._operator.accounts.default_tariff)
             if "tariff" in asked
             else None,
             outcome_rules=[
@@ -105,7 +106,7 @@ class AccountsApi:
             if "numbers" in asked:
                 account = rules.replace_numbers(account, asked["numbers"])
             if "tariff" in asked:
-                account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
+                account = replace(account, tariff=tariff_from_roubles(asked["tariff"], account.tariff))
             return replace(account, cdrs_held=asked.get("cdrs_held", account.cdrs_held))
 
         self._operator.settings.change(account_id, change)

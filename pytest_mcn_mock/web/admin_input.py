@@ -15,7 +15,7 @@ from werkzeug.http import parse_etags
 from pytest_mcn_mock.domain.faults import Fault, fault_kind
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.domain.tariffs import Method, Tariff, tariff_from_roubles
+from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.web.admin_views import MASK
 from pytest_mcn_mock.web.http import Request, etag_of
@@ -162,11 +162,6 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
     made = make_subscription(**{**now, **given})
     failed = 0 if content.get("enabled") else subscription.failed_in_a_row
     return replace(made, number=subscription.number, enabled=enabled, failed_in_a_row=failed)
-
-
-def read_tariff(content: Mapping[str, Any], default: Tariff) -> Tariff:
-    """A tariff in roubles; what is left out is as in ``default``."""
-    return tariff_from_roubles(content, default)
 
 
 def check_precondition(request: Request, shown: Any) -> None:
