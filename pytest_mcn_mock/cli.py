@@ -13,7 +13,7 @@ def main() -> None:
         mcn_mock(prog_name="mcn-mock")
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in ("click", "granian", "jsonschema", "msgspec", "rich", "sqlalchemy"):
+        if missing not in ("click", "jsonschema", "msgspec", "rich", "sqlalchemy"):
             raise
         sys.stderr.write(f"mcn-mock: {missing} is not installed; pip install 'pytest-mcn-mock[sandbox]'\n")
         raise SystemExit(2) from None

@@ -15,10 +15,6 @@ from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
 
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
-
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.deliveries import Delivery
@@ -32,18 +28,16 @@ from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
 from pytest_mcn_mock.sandbox.opening import open_accounts
 from pytest_mcn_mock.sandbox.tls import Tls, prepared
 from pytest_mcn_mock.web.application import BASE_PATH
-from pytest_mcn_mock.web.asgi import AsgiAdapter
 from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.serving import HttpServer
 
 STOP_S = 10.0
 """How long a stop may take: the requests under way first, then the CDRs that are still owed."""
 MAX_CONNECTIONS = 1024
 """Connections that are served at once; as many more wait in the kernel's queue until one ends."""
 MAX_WAITING = 1024
-HEAD_TIMEOUT_S = 10
+HEAD_TIMEOUT_S = 10.0
 """How long a request's head may take to arrive, and how long a connection may be idle."""
-HEAD_BUFFER = 32_768
-"""Bytes of the buffer that a request's head is read into; it may grow once, so that a head has less than 64 KiB."""
 
 _log = logging.getLogger("mcn_mock")
 
@@ -66,27 +60,23 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
-    with prepared(config.tls, config.host) as tls:
+    with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
         exchange = await _open(config, demo)
         with closing(exchange.durability):
-            serving, server, port = await _start(exchange, address, config.port, tls)
-            if tls is not None:
-                tls.forget_key()
-            for line in _greeting(config, exchange.operator, port, tls):
+            server = HttpServer(
+                exchange.application,
+                max_connections=MAX_CONNECTIONS,
+                head_timeout_s=HEAD_TIMEOUT_S,
+                tls=None if tls is None else tls.context(),
+            )
+            server.start(listener)
+            for line in _greeting(config, exchange.operator, listener.getsockname()[1], tls):
                 say(line)
             if is_drawn:
                 say(f"admin token, for everything under /__admin: {config.admin_token}")
-
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            await _stop(exchange, server, serving)
+            await stop.wait()
+            await _stop(exchange, server)
     say(_farewell(exchange))
-    if serving.done():
-        serving.result()
-    else:
-        # A request has not ended, its body perhaps not arrived: it is given up, and what granian says to that is noise.
-        loop.set_exception_handler(lambda _, __: None)
 
 
 async def _open(config: Config, demo: Demo | None) -> Exchange:
@@ -156,38 +146,11 @@ def _gauges(exchange: Exchange, guard: Guard, max_owed: int) -> Gauges:
     )
 
 
-async def _start(
-    exchange: Exchange, address: str, port: int, tls: Tls | None
-) -> tuple[asyncio.Task[None], Server, int]:
-    """The server once it listens, and its port. ConfigError where the address cannot be listened on."""
-    with closing(_reserve(address, port)) as reserved:
-        port = reserved.getsockname()[1]
-        server = Server(
-            AsgiAdapter(exchange.application),
-            address=address,
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000), max_buffer_size=HEAD_BUFFER),
-            backlog=MAX_WAITING,
-            backpressure=MAX_CONNECTIONS,
-            websockets=False,
-            log_enabled=False,
-            ssl_cert=tls.certificate if tls else None,
-            ssl_key=tls.key if tls else None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-        serving = asyncio.create_task(server.serve())
-        await _listening(address, port, serving)
-    return serving, server, port
-
-
-async def _stop(exchange: Exchange, server: Server, serving: asyncio.Task[None]) -> None:
+async def _stop(exchange: Exchange, server: HttpServer) -> None:
     """Answer what is under way, then try once more what is owed."""
     exchange.readiness.is_stopping = True
     exchange.feed.close()
-    server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
-    await asyncio.wait((serving,), timeout=STOP_S)
+    await server.stop(STOP_S)
     await exchange.dispatcher.drain(STOP_S)
     await exchange.dispatcher.close()
 
@@ -201,35 +164,17 @@ async def _resolve(host: str) -> str:
     return str(min(found, key=lambda info: info[0] is not socket.AF_INET)[4][0])
 
 
-def _reserve(host: str, port: int) -> socket.socket:
-    """A bound socket that keeps the port until the server listens on it, and fails where somebody else does.
-
-    The server binds with SO_REUSEPORT, and so would silently share the port with another sandbox.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. ConfigError where the address cannot be listened on."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        with closing(socket.socket(family)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-        reserved = socket.socket(family)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind((host, port))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(MAX_WAITING)
     except OSError as error:
+        listener.close()
         raise ConfigError("mcn-mock", [f"cannot listen on {host} port {port}: {error.strerror or error}"]) from error
-    return reserved
-
-
-async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
-    """Wait until the server accepts connections."""
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(_reachable(host), port)
-        except ConnectionRefusedError:
-            await asyncio.sleep(0)
-        else:
-            writer.close()
-            return
-    await serving  # raises what kept it from listening
+    return listener
 
 
 def _reachable(host: str) -> str:

@@ -21,10 +21,14 @@ class Tls:
     key: Path
     authority: Path | None = None
 
-    def forget_key(self) -> None:
-        """The server has read the key: remove it, if it is ours."""
+    def context(self) -> ssl.SSLContext:
+        """What the server speaks TLS with. The key is read, and removed then if it is ours."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.certificate, self.key)
         if self.authority is not None:
             self.key.unlink(missing_ok=True)
+        return context
 
 
 @dataclass(frozen=True, slots=True)

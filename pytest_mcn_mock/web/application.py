@@ -77,6 +77,10 @@ class Application:
         answer = replace(response, after=partial(self._after, entry, response.after))
         return answer if entry.refusal else self._once_kept(request, answer, partial(self._not_kept, entry))
 
+    def refuse_unread(self, status: int, why: str) -> Response:
+        """The answer to what is no request that could be in the journal."""
+        return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
+
     def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
         """The answer, to be sent once what the request changed is kept."""
         kept = None if request.method in _SAFE else self._durability.settled()
@@ -140,9 +144,9 @@ class _Face:
             refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
         return self.refuse(refusal, headers), refusal
 
-    def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
-        """The error envelope."""
-        status = self._assumptions.status_of(refusal.code)
+    def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
+        """The error envelope, with the code's own status if no other is given."""
+        status = status or self._assumptions.status_of(refusal.code)
         values = {
             "$status": status,
             "$code": refusal.code,

@@ -1,0 +1,326 @@
+"""One client's connection to the sandbox: HTTP/1.1 (RFC 9112), answered by the application.
+
+An answer that is ready at once is written in the same step in which its request's last byte arrived: no task, no other
+thread. That is what makes the server as fast as it is (docs/explanation/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import deque
+from concurrent.futures import Future
+from typing import Final, Protocol, cast
+
+from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.web.application import Application
+from pytest_mcn_mock.web.http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_S,
+    STREAM_PACE_S,
+    Closing,
+    Request,
+    Response,
+    Spoilt,
+    Stream,
+)
+from pytest_mcn_mock.web.messages import LAST_CHUNK, chunk_of, head_of, whole_answer
+from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
+
+MAX_DISCARDED: Final = 1_048_576
+"""Bytes that are read and forgotten behind a refused request, so that its answer is not lost to a reset."""
+BODY_TIMEOUT_S = 30.0
+"""How long a request's body may take to arrive, and how long a client may take none of its answer."""
+LINGER_S: Final = 2.0
+"""How long a client that was refused may take to hear of it and leave."""
+
+_log = logging.getLogger("mcn_mock")
+
+
+class Host(Protocol):
+    """What a connection needs of its server. ``date`` is the line of the Date header."""
+
+    application: Application
+    head_timeout_s: float
+    date: bytes
+
+    async def kept(self, kept: Future[None]) -> None:
+        """Wait for it; StorageFailed where it failed."""
+
+    def run(self, answering: asyncio.Task[None]) -> None:
+        """Look after the task until it has ended."""
+
+    def joined(self, connection: Connection) -> None:
+        """The connection has begun."""
+
+    def left(self, connection: Connection) -> None:
+        """The connection has ended."""
+
+
+class Connection(asyncio.Protocol):
+    """Answers a client's requests one after the other. ``deadline`` is when it is to be given up, in the loop's time.
+
+    Requests that arrive while another is answered wait, and nothing more is read meanwhile.
+    """
+
+    def __init__(self, host: Host, *, is_tls: bool = False) -> None:
+        self._host = host
+        self._is_tls = is_tls
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._reader = RequestReader(self)
+        self._waiting: deque[tuple[Request | Unreadable, bool]] = deque()
+        self._is_answering = self._is_choked = False
+        self._is_last = self._lingers = False
+        self._discarded = 0
+        self._gone = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.has_joined = False
+        """Whether it was a connection at any time: TLS may fail before."""
+        self.deadline = self._loop.time() + host.head_timeout_s
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no byte of a request has arrived that is not answered."""
+        return self._reader.stage is Stage.NOTHING and not self._is_answering and not self._waiting
+
+    def expire(self) -> None:
+        """The deadline has passed. An answer may take longer, if the client takes what there is of it."""
+        if self._is_answering and not self._is_choked:
+            return
+        if self._reader.stage is Stage.BODY:
+            self._reader.cut_short()
+        else:
+            self.abort()
+
+    def close(self) -> None:
+        """End the connection once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once, and do nothing about what has arrived."""
+        self._reader.stage = Stage.END
+        if self._transport is not None:
+            self._transport.abort()
+
+    def finish(self) -> None:
+        """Answer what has begun to arrive, and nothing after it."""
+        if self.is_idle:
+            self.close()
+        self._is_last = True
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.Protocol``, as for the next ones."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.has_joined = True
+        self._host.joined(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone; half a request of it is in the journal all the same."""
+        self._transport = None
+        self._gone.set()
+        self._writable.set()
+        self._waiting.clear()
+        self._reader.cut_short()
+        self._reader.end()
+        self._host.left(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of requests."""
+        if self._reader.stage is not Stage.END:
+            self._reader.feed(data)
+            return
+        self._discarded += len(data)
+        if self._discarded > MAX_DISCARDED:
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may wait for an answer, which over TLS it cannot get any more."""
+        self._is_last = True
+        self._reader.cut_short()
+        self._gone.set()
+        return (self._is_answering or bool(self._waiting)) and not self._is_tls
+
+    def pause_writing(self) -> None:
+        """The client takes nothing: no more is answered before it does."""
+        self._is_choked = True
+        self._writable.clear()
+        self.deadline = self._loop.time() + BODY_TIMEOUT_S
+
+    def resume_writing(self) -> None:
+        """It does."""
+        self._is_choked = False
+        self._writable.set()
+        self._wait_for_more()
+        self._answer_waiting()
+
+    # What the reader calls
+
+    def head_began(self) -> None:
+        """See ``reader.Taker``, as for the next ones."""
+        self.deadline = self._loop.time() + self._host.head_timeout_s
+
+    def body_began(self, *, is_awaited: bool) -> None:
+        """A body follows."""
+        self.deadline = self._loop.time() + BODY_TIMEOUT_S
+        if is_awaited and not self._is_busy():
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
+        """Answer it, when those before it are answered."""
+        if self._is_busy():
+            self._waiting.append((what, keeps))
+            if self._transport is not None:
+                self._transport.pause_reading()
+        else:
+            self._answer(what, keeps=keeps)
+
+    def give_up(self, what: Request | Unreadable) -> None:
+        """Answer it so that the answer arrives, although the client may be sending."""
+        self._lingers = True
+        self.take(what, keeps=False)
+
+    def _is_busy(self) -> bool:
+        return self._is_answering or self._is_choked or bool(self._waiting)
+
+    # Answers
+
+    def _answer(self, what: Request | Unreadable, *, keeps: bool) -> None:
+        if isinstance(what, Unreadable):
+            refusal = self._host.application.refuse_unread(what.status, what.why)
+            self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=False))
+            self._answered(keeps=False)
+            return
+        response = self._host.application.handle(what)
+        keeps = keeps and not self._is_last
+        if response.kept or response.ready or response.spoilt or response.stream:
+            self._is_answering = True
+            is_chunked = response.stream is not None and self._reader.speaks_chunks()
+            answering = self._answer_later(what, response, keeps=keeps, is_chunked=is_chunked)
+            self._host.run(self._loop.create_task(answering))
+            return
+        self._write(self._whole(what, response, keeps=keeps))
+        if response.after is not None:
+            response.after()
+        self._answered(keeps=keeps)
+
+    def _answered(self, *, keeps: bool) -> None:
+        if keeps and not self._is_last:
+            self._wait_for_more()
+        elif self._lingers and not self._gone.is_set():
+            self._linger()
+        elif not self._waiting:
+            self.close()
+
+    def _wait_for_more(self) -> None:
+        if self._reader.stage is Stage.NOTHING and not self._is_choked:
+            self.deadline = self._loop.time() + self._host.head_timeout_s
+
+    def _linger(self) -> None:
+        """Say that nothing follows, and give the client the time to read it: closed with unread bytes, the connection
+        would be reset, and the answer lost (RFC 9112, 9.6).
+        """
+        self.deadline = self._loop.time() + LINGER_S
+        if self._transport is not None:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._transport.resume_reading()
+
+    def _answer_waiting(self) -> None:
+        while self._waiting and not self._is_answering and not self._is_choked:
+            what, keeps = self._waiting.popleft()
+            self._answer(what, keeps=keeps)
+        if not self._waiting and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _whole(self, request: Request, response: Response, *, keeps: bool) -> bytes:
+        says_keep = keeps and "connection" in request.headers
+        is_head = request.method == "HEAD"
+        return whole_answer(response, self._host.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
+
+    async def _answer_later(self, request: Request, response: Response, *, keeps: bool, is_chunked: bool) -> None:
+        try:
+            if response.kept is not None:
+                try:
+                    await self._host.kept(response.kept)
+                except StorageFailed as error:
+                    response = response if response.otherwise is None else response.otherwise(error)
+            if response.ready is not None:
+                await asyncio.wrap_future(response.ready)
+            if response.stream is not None:
+                await self._send_stream(response, response.stream, is_chunked=is_chunked)
+                keeps = False
+            elif response.spoilt is not None:
+                whole = self._whole(request, response, keeps=keeps)
+                keeps = await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
+            else:
+                self._write(self._whole(request, response, keeps=keeps))
+        except Exception:
+            _log.exception("an answer could not be sent")
+            keeps = False
+        finally:
+            if response.after is not None:
+                response.after()
+            self._is_answering = False
+        self._answered(keeps=keeps)
+        self._answer_waiting()
+
+    async def _send_stream(self, response: Response, stream: Stream, *, is_chunked: bool) -> None:
+        """A body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 has not."""
+        changed = asyncio.Event()
+        stream.wake_by(lambda: self._loop.call_soon_threadsafe(changed.set))
+        gone = self._loop.create_task(self._gone.wait())
+        gone.add_done_callback(lambda _: changed.set())
+        try:
+            self._write(head_of(response, self._host.date, keeps=False, length=None, is_chunked=is_chunked))
+            while not (stream.has_ended or gone.done()):
+                changed.clear()
+                events = stream.take() or KEEP_ALIVE
+                self._write(chunk_of(events) if is_chunked else events)
+                await self._writable.wait()
+                try:
+                    await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    continue
+                # Many changes at once make one message, each item in it once.
+                await asyncio.wait((gone,), timeout=STREAM_PACE_S)
+            self._write(LAST_CHUNK if is_chunked else b"")
+        finally:
+            gone.cancel()
+            stream.close()
+
+    async def _send_spoilt(self, whole: bytes, body: bytes, spoilt: Spoilt, *, keeps: bool) -> bool:
+        """The answer as a fault has it; whether the connection goes on after it."""
+        await asyncio.sleep(spoilt.delay_s)
+        head = len(whole) - len(body)
+        if spoilt.closing is Closing.RESET:
+            self._reset()
+        elif spoilt.closing is Closing.CUT_OFF:
+            self._write(whole[: head + len(body) // 2])
+        elif spoilt.drip_s and body:
+            self._write(whole[:head])
+            for byte in body:
+                self._write(bytes((byte,)))
+                await asyncio.sleep(spoilt.drip_s / len(body))
+            return keeps
+        else:
+            self._write(whole)
+            return keeps
+        return False
+
+    def _reset(self) -> None:
+        """End the connection with a reset: with nothing to linger for, that is what closing the socket does."""
+        if self._transport is not None:
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
