@@ -119,7 +119,14 @@ RIVALS = [
         "Express",
         lambda port, hook, _: ["node", str(PEERS / "express.cjs"), str(port), hook],
         ("Express",),
-        "about 60 lines by hand: no money, no journal, no record of what was delivered, no retries",
+        "about 60 lines by hand, its CDRs by fetch(): no money, no journal, no record of deliveries, no retries",
+    ),
+    Rival(
+        "Express, tuned",
+        lambda port, hook, _: ["node", str(PEERS / "express.cjs"), str(port), hook],
+        ("Express",),
+        "the same, its CDRs over kept connections of Node's own client",
+        environment=(("TUNED", "1"),),
     ),
     Rival("Flask", _python("flask_mock.py"), ("Flask",), "by hand, on its own server; a thread for each CDR"),
     Rival(
