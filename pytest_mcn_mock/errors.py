@@ -7,7 +7,7 @@ McnMockError
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── UnknownItem      no such account, call or delivery (also a LookupError)
-├── SendError        a webhook's endpoint gave no answer; recorded on the attempt
+├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (its kinds are webhooks/'s own)
 ├── Unreachable      no sandbox answers the command line
 ├── Declined         a sandbox answers the command line with a refusal
 ├── MistakesError    a strict test passed although something went wrong (also an AssertionError)

@@ -1,90 +1,105 @@
-"""Sends one CDR over a socket. Knows nothing of retries."""
+"""Sends CDRs over sockets, on connections that are kept. Knows nothing of retries."""
 
 from __future__ import annotations
 
 import asyncio
-
-import aiohttp
-from yarl import URL
+import ssl
+from typing import Final
 
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.domain.targets import Targets, is_literal
+from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError
-from pytest_mcn_mock.webhooks.resolver import NotATarget, TargetResolver
+from pytest_mcn_mock.webhooks.connecting import connect
+from pytest_mcn_mock.webhooks.connection import Connection
+from pytest_mcn_mock.webhooks.requests import Origin, render
 
-MAX_RESPONSE = 65_536
-"""Bytes of an endpoint's answer that are kept; the rest is not read."""
+IDLE_S: Final = 15.0
+"""How long a connection is kept without a request."""
 
 
 class HttpSender:
-    """Sends requests over kept connections. To be made, used and closed on one event loop.
+    """To be made, used and closed on one event loop.
 
-    Redirects are not followed, cookies are not kept, and no proxy of the environment is used. With ``targets`` nothing
-    is connected to but these.
+    Redirects are not followed, cookies are not kept, and no proxy of the environment is used. A request is sent once: a
+    connection that breaks may have carried it. With ``targets`` nothing is connected to but these. ``tls`` is for other
+    certificates than those that this machine trusts.
     """
 
-    def __init__(self, targets: Targets | None = None) -> None:
+    def __init__(
+        self, targets: Targets | None = None, *, tls: ssl.SSLContext | None = None, idle_s: float = IDLE_S
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._targets = targets
-        connector = (
-            aiohttp.TCPConnector(limit=0)
-            if targets is None
-            else aiohttp.TCPConnector(limit=0, resolver=TargetResolver(targets), use_dns_cache=False)
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self._tls = tls
+        self._idle_s = idle_s
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
         """The endpoint's answer. SendError where it did not arrive within ``timeout_s`` seconds, or at all."""
+        origin, data = render(request)
+        deadline = self._loop.time() + timeout_s
+        connection = self._take(origin)
+        if connection is None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    connection = await connect(origin, targets=self._targets, tls=self._tls)
+            except TimeoutError:
+                raise _late(timeout_s) from None
+        timer = self._loop.call_at(deadline, _give_up, connection, timeout_s)
         try:
-            url = URL(request.url)
-            self._check_literal(url)
-            async with asyncio.timeout(timeout_s):
-                response = await self._session.request(
-                    request.method,
-                    url,
-                    data=request.body or None,
-                    headers=request.headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None),
-                )
-                body = await self._read(response)
-        except TimeoutError:
-            raise SendError(f"no answer within {timeout_s:g} s") from None
-        except aiohttp.ClientConnectorError as error:
-            refused = error.os_error if isinstance(error.os_error, NotATarget) else None
-            raise SendError(f"{refused or f'{type(error).__name__}: {error}'}"[:300]) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SendError(f"{type(error).__name__}: {error}"[:300]) from error
-        return CdrResponse(response.status, dict(response.headers), body)
-
-    def _check_literal(self, url: URL) -> None:
-        """An address in the URL itself is asked of no resolver. What counts is the host as it is connected to, in which
-        ``１`` has become ``1``.
-        """
-        host = url.raw_host or ""
-        if self._targets is None or not is_literal(host):
-            return
-        if not self._targets.allows_address(host):
-            raise SendError(f"{host[:80]} is not among the webhook_targets")
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        try:
-            while len(body) < MAX_RESPONSE and (chunk := await response.content.read(MAX_RESPONSE - len(body))):
-                body += chunk
-        except aiohttp.ClientPayloadError:
-            pass  # the status has arrived, and it is what acknowledges; the body is only shown to people
+            return await connection.ask(data, is_head=request.method == "HEAD")
         finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
-        return bytes(body)
+            timer.cancel()
+            self._put(origin, connection)
 
     async def close(self) -> None:
         """Close the kept connections."""
-        await self._session.close()
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+        await asyncio.sleep(0)  # in which the sockets are closed
+
+    def _take(self, origin: Origin) -> Connection | None:
+        kept = self._idle.get(origin)
+        oldest = self._loop.time() - self._idle_s
+        while kept:
+            connection = kept.pop()
+            if connection.is_idle and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    def _put(self, origin: Origin, connection: Connection) -> None:
+        if not connection.is_idle or self._is_closed:
+            connection.close()
+            return
+        connection.idle_since = self._loop.time()
+        self._idle.setdefault(origin, []).append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._idle_s, self._close_idle)
+
+    def _close_idle(self) -> None:
+        oldest = self._loop.time() - self._idle_s
+        kept: dict[Origin, list[Connection]] = {}
+        for origin, connections in self._idle.items():
+            for connection in connections:
+                if connection.is_idle and connection.idle_since > oldest:
+                    kept.setdefault(origin, []).append(connection)
+                else:
+                    connection.close()
+        self._idle = kept
+        self._sweep = self._loop.call_later(self._idle_s, self._close_idle) if kept else None
+
+
+def _give_up(connection: Connection, timeout_s: float) -> None:
+    connection.fail(_late(timeout_s))
+
+
+def _late(timeout_s: float) -> SendError:
+    return SendError(f"no answer within {timeout_s:g} s")

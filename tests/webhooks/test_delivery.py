@@ -79,7 +79,7 @@ def test_an_endpoint_that_refuses_is_recorded(account: Account) -> None:
         bound.bind(("127.0.0.1", 0))
         delivery = first_attempt(account, f"http://127.0.0.1:{bound.getsockname()[1]}/hook")
     assert (delivery.state, delivery.status) == ("owed", None)
-    assert "Cannot connect" in str(delivery.attempts[0].error)
+    assert "connection refused by " in str(delivery.attempts[0].error)
 
 
 def test_an_endpoint_that_hangs_has_its_time_and_no_more(account: Account) -> None:

@@ -58,7 +58,17 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> Iterator[list[s
 
 def test_an_address_is_looked_at_however_it_is_written(receiver: Receiver) -> None:
     port = receiver.url.split(":")[2]
-    written = ["127.0.0.1", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f.0.0.1", "１２７.0.0.1", "127。0。0。1"]
+    written = [
+        "127.0.0.1",
+        "127.0.0.1.",
+        "[::ffff:7f00:1]",
+        "[::ffff:127.0.0.1]",
+        "127.1",
+        "2130706433",
+        "0x7f.0.0.1",
+        "１２７.0.0.1",
+        "127。0。0。1",
+    ]
     results = send(["10.0.0.0/8", "app.test"], *(f"http://{host}:{port}" for host in written))
     assert all("is not among the webhook_targets" in str(result) for result in results)
     assert receiver.received == []
@@ -95,7 +105,7 @@ def test_a_name_that_resolves_to_something_else_the_second_time_is_looked_at_aga
         with pytest.raises(BlockingIOError):
             private.accept()
     assert len(asked) == 2
-    assert "Cannot connect" in str(results[0])
+    assert "connection refused by " in str(results[0])
     assert results[1] == "app.invalid is 127.0.0.2, which is not among the webhook_targets"
 
 
@@ -105,7 +115,7 @@ def test_of_several_addresses_only_the_allowed_ones_are_connected_to(
     url = receiver.url.replace("127.0.0.1", "app.invalid")
     with resolving(monkeypatch, "127.0.0.1 127.0.0.2"):
         (result,) = send(["127.0.0.2/32"], url)
-    assert "Cannot connect" in str(result)
+    assert "connection refused by " in str(result)
     assert receiver.received == []
 
 

@@ -1,0 +1,196 @@
+"""One connection to an endpoint: a request's bytes go out, its answer comes back (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from pytest_mcn_mock.domain.deliveries import CdrResponse
+from pytest_mcn_mock.errors import SendError
+
+MAX_RESPONSE: Final = 65_536
+"""Bytes of an answer's body that are kept; the rest is not read."""
+MAX_HEAD: Final = 65_536
+"""Bytes of an answer's head, with those of the interim answers before it, as they are read."""
+_BUFFER: Final = 16_384
+"""Bytes that are read at once. A protocol without a buffer of its own has 256 KiB allocated for each answer."""
+SWITCHING_PROTOCOLS: Final = 101
+
+
+class Closed(SendError):
+    """The connection ended before an answer."""
+
+
+class Garbled(SendError):
+    """What came is no HTTP."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Carries one request at a time; ``most`` bytes of an answer's body are kept.
+
+    After anything that leaves in doubt where the next answer would begin, it is closed.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int = MAX_RESPONSE) -> None:
+        self.idle_since = 0.0
+        """When its last answer came, for whoever keeps it."""
+        self.broken: SendError | None = None
+        """Why the body of the last answer is not whole, where it is not, and was not too long either."""
+        self._loop = loop
+        self._most = most
+        self._parser = HttpResponseParser(self)
+        # What is clear enough is read, though a server should not send it: bare line feeds, say. So does aiohttp.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[CdrResponse] | None = None
+        self._is_for_head = False
+        self._received = 0
+        self._status: int | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = bytearray()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a request can be sent on it."""
+        return self._transport is not None and self._waiter is None
+
+    @property
+    def response(self) -> CdrResponse | None:
+        """The last request's answer as far as it has come; None before its status and headers have."""
+        if self._status is None:
+            return None
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in self._headers:
+            name, value = raw_name.decode("utf-8", "replace"), raw_value.rstrip().decode("utf-8", "replace")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return CdrResponse(self._status, headers, bytes(self._body))
+
+    def ask(self, request: bytes, *, is_head: bool = False) -> asyncio.Future[CdrResponse]:
+        """Send a request on the idle connection; Closed or Garbled where its answer does not come.
+
+        An answer to the method HEAD has no body, whatever it says. One whose body breaks off is an answer: see
+        ``broken``.
+        """
+        transport = self._transport
+        if transport is None:
+            raise Closed("the connection was closed before an answer")
+        waiter = self._waiter = self._loop.create_future()
+        self.broken = None
+        self._is_for_head = is_head
+        self._received = 0
+        self._status = None
+        self._headers = []
+        self._body = bytearray()
+        transport.write(request)
+        return waiter
+
+    def fail(self, error: SendError) -> None:
+        """Close it, and let the request that is under way fail so."""
+        waiter, self._waiter = self._waiter, None
+        self.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def close(self) -> None:
+        """Close it at once."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Implements ``asyncio.BufferedProtocol``."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, _: int) -> memoryview:
+        """Implements ``asyncio.BufferedProtocol``."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Implements ``asyncio.BufferedProtocol``."""
+        if self._waiter is None:
+            self.close()  # nothing was asked
+            return
+        self._received += nbytes
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])
+        except HttpParserUpgrade:
+            self.close()
+        except HttpParserError as error:
+            self._break(Garbled(f"the answer is no HTTP: {error}"[:300]))
+        if self._received > MAX_HEAD and self._status is None:
+            self.fail(Garbled(f"the answer is no HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
+        elif self._received > MAX_HEAD + 8 * self._most:  # more than a whole body in chunks of one byte
+            self._finish(is_kept=False)
+
+    def eof_received(self) -> None:
+        """Implements ``asyncio.BufferedProtocol``."""
+        self._end("closed")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Implements ``asyncio.BufferedProtocol``."""
+        self._end("reset" if isinstance(exc, ConnectionResetError) else "closed")
+
+    def on_message_begin(self) -> None:
+        """Called by the parser, as what follows."""
+        if self._waiter is None:
+            self.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; one of the trailer is dropped."""
+        if self._status is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The end of a head."""
+        if self._status is not None:
+            return  # of an answer to nothing
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
+            self._headers.clear()  # of an interim answer (RFC 9110, 15.2)
+            return
+        self._status = status
+        if self._is_for_head:
+            self._finish(is_kept=False)
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        if self._waiter is None:
+            return
+        self._body += data
+        if len(self._body) >= self._most:
+            del self._body[self._most :]
+            self._finish(is_kept=False)
+
+    def on_message_complete(self) -> None:
+        """The end of an answer."""
+        if self._status is not None:
+            self._finish(is_kept=self._parser.should_keep_alive() and self._status != SWITCHING_PROTOCOLS)
+
+    def _end(self, how: str) -> None:
+        self._break(Closed(f"the connection was {how} before {'an answer' if self._status is None else 'its end'}"))
+
+    def _break(self, error: SendError) -> None:
+        if self._status is None:
+            self.fail(error)
+            return
+        if self._waiter is not None and not self._ends_with_connection():
+            self.broken = error
+        self._finish(is_kept=False)  # the status has arrived, and it is what acknowledges
+
+    def _ends_with_connection(self) -> bool:
+        return not any(
+            name.lower() == b"content-length" or (name.lower() == b"transfer-encoding" and b"chunked" in value.lower())
+            for name, value in self._headers
+        )
+
+    def _finish(self, *, is_kept: bool) -> None:
+        waiter, self._waiter = self._waiter, None
+        if not is_kept:
+            self.close()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(cast(CdrResponse, self.response))
