@@ -60,7 +60,7 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
     machine = describe_machine()
     say("install what there is to compare with")
     versions, missing = install()
-    versions |= {name: version(name) for name in ("httptools", "aiohttp", "pytest")}
+    versions |= {name: version(name) for name in ("httptools", "pytest")}
     for name, why in missing.items():
         say(f"missing: {name}: {why}")
     rounds, seconds = (2, 1.0) if is_quick else (5, 2.0)

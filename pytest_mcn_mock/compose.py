@@ -155,7 +155,7 @@ def open_store(settings: Settings) -> MemoryStore | SqlStore:
 
 def make_http_sender(targets: Targets | None = None) -> Sender:
     """What sends CDRs over sockets, to the targets alone if there are any."""
-    # aiohttp takes longer to import than everything else together, and a test without a webhook never needs it.
+    # A test without a webhook never needs it, nor httptools.
     from pytest_mcn_mock.webhooks.sender import HttpSender
 
     return HttpSender(targets)

@@ -17,6 +17,7 @@ from pytest_mcn_mock.contract.judge import judge
 from pytest_mcn_mock.contract.messages import Writer
 from pytest_mcn_mock.contract.reports import fails, lines
 from pytest_mcn_mock.contract.run import deliver, is_served
+from pytest_mcn_mock.contract.sockets import SocketTransport
 from pytest_mcn_mock.contract.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -85,9 +86,6 @@ class WebhookContract:
         transport: Transport
         try:
             if isinstance(target, str):
-                # aiohttp takes long to import, and an application needs no socket.
-                from pytest_mcn_mock.contract.sockets import SocketTransport
-
                 url, transport = target, SocketTransport()
             else:
                 url, transport = url_of(path), make_transport(target)

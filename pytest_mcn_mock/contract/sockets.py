@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import aiohttp
-
 from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
 from pytest_mcn_mock.contract.messages import Message
-from pytest_mcn_mock.domain.deliveries import CdrResponse
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
-
-MAX_RESPONSE = 65_536
-"""Bytes of an answer that are read."""
+from pytest_mcn_mock.webhooks.connecting import NoConnection, connect
+from pytest_mcn_mock.webhooks.connection import Connection, Garbled
+from pytest_mcn_mock.webhooks.requests import Unsendable, render
 
 
 class SocketTransport:
@@ -30,9 +27,11 @@ class SocketTransport:
 
     def __init__(self, *, is_checked: bool = True, cafile: Path | None = None) -> None:
         self._loop = BackgroundLoop()
-        self._tls: ssl.SSLContext | bool = True  # aiohttp has one that it keeps; making one takes long
+        self._tls: ssl.SSLContext | None = None
         if not is_checked:
-            self._tls = False
+            self._tls = ssl.create_default_context()
+            self._tls.check_hostname = False
+            self._tls.verify_mode = ssl.CERT_NONE
         elif cafile is not None:
             try:
                 self._tls = ssl.create_default_context(cafile=cafile)
@@ -49,83 +48,55 @@ class SocketTransport:
         self._loop.stop(cancel_all)
 
     async def _at_once(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]:
-        async def alone(message: Message) -> Exchange:
-            async with self._session() as session:
-                return await _Exchanging(session, message).run(timeout_s)
-
-        return await asyncio.gather(*map(alone, messages))
+        alone = await asyncio.gather(*(self._in_turn([message], timeout_s) for message in messages))
+        return [exchange for exchanges in alone for exchange in exchanges]
 
     async def _in_turn(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]:
-        async with self._session() as session:
-            return [await _Exchanging(session, message).run(timeout_s) for message in messages]
-
-    def _session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_note_connection)
-        trace.on_connection_reuseconn.append(_note_connection)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            trace_configs=[trace],
-        )
+        line = _Line(self._tls)
+        try:
+            return [await line.exchange(message, timeout_s) for message in messages]
+        finally:
+            line.close()
 
 
-async def _note_connection(_: object, context: object, __: object) -> None:
-    context.trace_request_ctx.is_connected = True  # type: ignore[attr-defined]
+class _Line:
+    """A connection that is kept from message to message, as far as the endpoint lets it be."""
 
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._connection: Connection | None = None
 
-class _Exchanging:
-    """One message on its way: how far it came."""
-
-    def __init__(self, session: aiohttp.ClientSession, message: Message) -> None:
-        self._session = session
-        self._message = message
-        self._response: CdrResponse | None = None
-        self.is_connected = False
-
-    async def run(self, timeout_s: float) -> Exchange:
+    async def exchange(self, message: Message, timeout_s: float) -> Exchange:
         began = time.monotonic()
+        response: CdrResponse | None = None
         trouble: Trouble | None = None
         detail = ""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send()
+                response = await self._send(message.request)
         except TimeoutError:
-            if not self.is_connected:
+            if self._connection is None:
                 trouble, detail = Trouble.UNREACHABLE, "no connection within the time-out"
             else:
-                trouble = Trouble.UNFINISHED if self._response else Trouble.NO_ANSWER
-        except aiohttp.ClientConnectorError as error:
+                response = self._connection.response
+                trouble = Trouble.UNFINISHED if response else Trouble.NO_ANSWER
+            self.close()
+        except (NoConnection, Unsendable) as error:
             trouble, detail = Trouble.UNREACHABLE, printable(error)
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
-            trouble = Trouble.GARBLED  # the error's text would show what came, which may be secret
-        except (aiohttp.ClientError, OSError) as error:
-            trouble, detail = Trouble.CLOSED, type(error).__name__
-        except ValueError as error:  # what aiohttp will not send; its text can have the URL in it
-            trouble, detail = Trouble.UNREACHABLE, f"the request cannot be sent: {type(error).__name__}"
-        return Exchange(self._message, time.monotonic() - began, self._response, trouble, detail)
+        except Garbled:
+            trouble = Trouble.GARBLED  # the error's text is the parser's, and no help
+        except SendError:
+            trouble = Trouble.CLOSED
+        return Exchange(message, time.monotonic() - began, response, trouble, detail)
 
-    async def _send(self) -> None:
-        request = self._message.request
-        async with self._session.request(
-            request.method,
-            request.url,
-            data=io.BytesIO(request.body) if request.body else None,  # of a large bytes object aiohttp warns
-            headers=request.headers,
-            skip_auto_headers=("Content-Type",),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            trace_request_ctx=self,
-        ) as response:
-            self._response = CdrResponse(response.status, dict(response.headers), b"")
-            body = bytearray()
-            try:
-                while len(body) < MAX_RESPONSE and (chunk := await response.content.read(MAX_RESPONSE - len(body))):
-                    body += chunk
-            except aiohttp.ClientPayloadError:
-                pass  # the status acknowledges
-            self._response = CdrResponse(response.status, dict(response.headers), bytes(body))
-            if not response.content.at_eof():
-                response.close()
+    async def _send(self, request: CdrRequest) -> CdrResponse:
+        origin, data = render(request)
+        if self._connection is None or not self._connection.is_idle:
+            self.close()
+            self._connection = await connect(origin, tls=self._tls)
+        return await self._connection.ask(data, is_head=request.method == "HEAD")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

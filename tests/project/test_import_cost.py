@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-HEAVY = ["aiohttp", "click", "httptools", "jsonschema", "phonenumbers", "pytest_httpserver", "werkzeug"]
+HEAVY = ["click", "httptools", "jsonschema", "phonenumbers", "pytest_httpserver", "werkzeug"]
 
 
 def test_a_run_without_the_fixtures_loads_nothing_heavy(
