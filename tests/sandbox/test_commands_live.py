@@ -233,7 +233,7 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(monkeypatch: pytest.Mo
         (["--help"], ["rich", "aiohttp", "granian", "jsonschema", "phonenumbers"]),
         (["calls", "--json", "--url", "{}"], ["rich", "aiohttp", "granian", "jsonschema", "phonenumbers"]),
         (["calls", "--url", "{}"], ["rich.table", "aiohttp", "granian", "jsonschema", "phonenumbers"]),
-        (["serve", "--config", "/nonexistent"], ["rich", "aiohttp"]),
+        (["serve", "--config", "/nonexistent"], ["rich", "aiohttp", "jsonschema", "phonenumbers"]),
     ],
 )
 def test_a_command_loads_what_it_needs(words: list[str], absent: list[str]) -> None:
