@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from pytest_mcn_mock import schemas
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
@@ -23,21 +21,18 @@ from pytest_mcn_mock.operator.journal import Journal
 from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
-from pytest_mcn_mock.web.admin_accounts import AccountsApi
-from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
-from pytest_mcn_mock.web.admin_operations import OperationsApi, Readiness, Render
-from pytest_mcn_mock.web.admin_schemas import SchemasApi
-from pytest_mcn_mock.web.admin_server import ServerApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
-from pytest_mcn_mock.web.page import Page
+from pytest_mcn_mock.web.readiness import Readiness
 from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
 from pytest_mcn_mock.webhooks.timers import Job
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.store.sql import SqlStore
+    from pytest_mcn_mock.web.admin_operations import Render
+    from pytest_mcn_mock.web.http import Endpoints
 
 
 class Observers:
@@ -125,14 +120,7 @@ def compose(
     readiness = Readiness()
     readiness.add(lambda: "overloaded" if operator.calls.is_overloaded() else None)
     readiness.add(lambda: "storage_failed" if store.failure else None)
-    admin = {
-        **AccountsApi(operator).endpoints(),
-        **MonitoringApi(operator).endpoints(),
-        **ServerApi(operator, clock, feed).endpoints(),
-        **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
-        **SchemasApi(schemas.read).endpoints(),
-        **Page().endpoints(),
-    }
+    admin = partial(_admin_endpoints, operator, clock, feed, guard, readiness, render_metrics)
     application = Application(ClientApi(operator), admin, operator.journal, settings.assumptions, guard, store)
 
     def recover() -> None:
@@ -141,6 +129,31 @@ def compose(
 
     store.on_recovery = lambda: post(recover)
     return Exchange(operator, application, dispatcher, clock, feed, readiness, store)
+
+
+def _admin_endpoints(
+    operator: Operator, clock: Clock, feed: Feed, guard: Guard, readiness: Readiness, render_metrics: Render | None
+) -> Endpoints:
+    """The admin API and the page."""
+    # Most tests never ask it, and its modules and routes take 12 ms.
+    from importlib.metadata import version
+
+    from pytest_mcn_mock import schemas
+    from pytest_mcn_mock.web.admin_accounts import AccountsApi
+    from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
+    from pytest_mcn_mock.web.admin_operations import OperationsApi
+    from pytest_mcn_mock.web.admin_schemas import SchemasApi
+    from pytest_mcn_mock.web.admin_server import ServerApi
+    from pytest_mcn_mock.web.page import Page
+
+    return {
+        **AccountsApi(operator).endpoints(),
+        **MonitoringApi(operator).endpoints(),
+        **ServerApi(operator, clock, feed).endpoints(),
+        **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
+        **SchemasApi(schemas.read).endpoints(),
+        **Page().endpoints(),
+    }
 
 
 def open_store(settings: Settings) -> MemoryStore | SqlStore:

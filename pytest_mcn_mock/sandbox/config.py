@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.domain import accounts
@@ -27,6 +24,9 @@ from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.tls import TlsChoice
 from pytest_mcn_mock.settings import Settings
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
@@ -111,6 +111,9 @@ def load(path: Path) -> Config:
 
 def read(content: dict[str, Any], source: str) -> Config:
     """The configuration of a parsed file; ConfigError, with every mistake and its place, where it is wrong."""
+    # Takes a quarter of the sandbox's start, which without a file has nothing to check.
+    from jsonschema import Draft202012Validator
+
     schema = Draft202012Validator(schemas.load("config"))
     errors = sorted(schema.iter_errors(content), key=lambda error: [str(step) for step in error.absolute_path])
     if errors:

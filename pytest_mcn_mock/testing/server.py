@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 from pytest_httpserver import HTTPServer
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
@@ -24,6 +24,7 @@ from pytest_mcn_mock.testing.applications import DOMAIN, Applications, Applicati
 from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.handle import Backing
+from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH
 
@@ -56,8 +57,8 @@ def _without_token(parameter: re.Match[str]) -> str:
 class MCNServer(HTTPServer):
     """A ``pytest_httpserver.HTTPServer`` on which the operator answers whatever no registered handler matches.
 
-    Takes the arguments of HTTPServer and ``settings``. Each request has a thread of its own unless
-    ``threaded`` is False.
+    Takes the arguments of HTTPServer and ``settings``. Each request is answered in a thread of
+    its own, which is kept for a later one, unless ``threaded`` is False.
     """
 
     def __init__(
@@ -152,9 +153,20 @@ class MCNServer(HTTPServer):
 
     def thread_target(self) -> None:
         """Serve until stopped."""
-        if self.server is not None:
-            self.server.RequestHandlerClass = LogHandler
-            self.server.serve_forever(poll_interval=_POLL_S)
+        server = self.server
+        if server is None:
+            return
+        server.RequestHandlerClass = LogHandler
+        if not isinstance(server, ThreadedWSGIServer):
+            server.serve_forever(poll_interval=_POLL_S)
+            return
+        workers = Workers(server.process_request_thread)
+        # HTTPServer makes the server itself, and of a class of werkzeug's.
+        server.process_request = workers.start  # type: ignore[assignment,method-assign]
+        try:
+            server.serve_forever(poll_interval=_POLL_S)
+        finally:
+            workers.stop()
 
     def listen_tls(self, context: SSLContext) -> int:
         """Answer the same over TLS on a second port, until stopped; return the port."""

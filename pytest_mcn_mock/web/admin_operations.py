@@ -9,27 +9,11 @@ from pytest_mcn_mock.errors import Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, json_response
+from pytest_mcn_mock.web.readiness import Readiness
 
 Render = Callable[[], tuple[str, bytes]]
 """The metrics' content type and text."""
 _NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
-
-
-class Readiness:
-    """Whether new calls are taken, and if not, why not."""
-
-    def __init__(self) -> None:
-        self._checks: list[Callable[[], str | None]] = []
-        self.is_stopping = False
-
-    def add(self, check: Callable[[], str | None]) -> None:
-        """Ask this too; it returns the reason why the server is not ready, or None."""
-        self._checks.append(check)
-
-    def reasons(self) -> list[str]:
-        """Why the server is not ready; empty while it is."""
-        stopping = ["stopping"] if self.is_stopping else []
-        return stopping + [reason for check in self._checks if (reason := check()) is not None]
 
 
 class OperationsApi:

@@ -6,11 +6,11 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, cast
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Map, MapAdapter, Rule
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.requests import ApiRequest
@@ -36,18 +36,19 @@ class Application:
     """Routes a request, and turns whatever goes wrong into the error envelope.
 
     ``handle`` never raises an Exception: one that nobody expected is logged and answered with ``internal_error``.
+    ``admin`` is asked for the admin API's endpoints at the first request to one of them.
     """
 
     def __init__(
         self,
         client_api: ClientApi,
-        admin: Endpoints,
+        admin: Callable[[], Endpoints],
         journal: Journal,
         assumptions: Assumptions,
         guard: Guard,
         durability: Durability,
     ) -> None:
-        self._client = _Face(BASE_PATH, client_api.endpoints(), assumptions)
+        self._client = _Face(BASE_PATH, client_api.endpoints, assumptions)
         # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
         self._admin = _Face(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
@@ -105,15 +106,22 @@ class Application:
 class _Face:
     """One of the two APIs: its paths, and how it refuses."""
 
-    def __init__(self, base: str, endpoints: Endpoints, assumptions: Assumptions) -> None:
+    def __init__(self, base: str, load: Callable[[], Endpoints], assumptions: Assumptions) -> None:
         self._base = base
-        self._endpoints = endpoints
+        self._load = load
         self._assumptions = assumptions
+
+    @cached_property
+    def _endpoints(self) -> Endpoints:
+        return self._load()
+
+    @cached_property
+    def _routes(self) -> MapAdapter:
         rules = [
-            Rule(f"{base}/{path}", methods=[method], endpoint=endpoint)
-            for (method, path), endpoint in endpoints.items()
+            Rule(f"{self._base}/{path}", methods=[method], endpoint=endpoint)
+            for (method, path), endpoint in self._endpoints.items()
         ]
-        self._routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        return Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
 
     def routes(self) -> list[tuple[str, str]]:
         """The methods and paths, as the reference writes them."""

@@ -68,6 +68,27 @@ def test_plus_7_with_6_or_7_is_kazakhstan(first: str, rest: str) -> None:
     assert choose_country(f"7{first}{rest}", None).country == SLOVAKIA
 
 
+def test_the_shared_plan_of_plus_7_is_the_librarys() -> None:
+    for beginning in range(1000, 10_000):  # a national number has no leading zero, and the library takes an integer
+        for length in range(7, 16):
+            number = f"7{beginning}1234567890"[:length]
+            national = phonenumbers.PhoneNumber(country_code=7, national_number=int(number[1:]))
+            # It knows no region for a number of neither plan; there Kazakhstan's share is what the plan says.
+            known = phonenumbers.region_code_for_number(national)
+            assert known in {region_of(number), None}, number
+
+
+@given(st.integers(100_000, 10**14 - 1))
+def test_any_number_of_plus_7_is_where_the_library_says(rest: int) -> None:
+    national = phonenumbers.PhoneNumber(country_code=7, national_number=rest)
+    assert phonenumbers.region_code_for_number(national) in {region_of(f"7{rest}"), None}
+
+
+@pytest.mark.parametrize("first,region", [("6", "KZ"), ("7", "KZ"), *((digit, "RU") for digit in "01234589")])
+def test_plus_7_has_a_region_also_where_nobody_has_the_number(first: str, region: str) -> None:
+    assert region_of(f"7{first}0071234567") == region
+
+
 @pytest.mark.parametrize(
     "login_did,country_id,words",
     [

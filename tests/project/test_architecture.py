@@ -88,16 +88,6 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     assert done.stdout.split() == ["pytest_mcn_mock", "pytest_mcn_mock.plugin"]
 
 
-def test_the_fixtures_need_neither_a_webhooks_client_nor_the_sandboxs_extra() -> None:
-    code = (
-        "import sys; from pytest_mcn_mock import MCNServer; server = MCNServer(); server.start(); "
-        "server.open_account(); server.stop(); print(sorted({m.partition('.')[0] for m in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for heavy in ("httptools", "jsonschema", "click", "trustme"):
-        assert f"'{heavy}'" not in done.stdout
-
-
 def test_a_module_has_one_job() -> None:
     long = {str(path): lines for path in PACKAGE.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 400}
     assert long == {}

@@ -1,6 +1,11 @@
-"""pytest loads the plugin in every run of everybody who has it installed: it must not bring anything with it."""
+"""pytest loads the plugin in every run of everybody who has it installed: it must not bring anything with it. A test
+that uses the fixtures waits for what they load: that must not be what they only may need.
+"""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
@@ -20,3 +25,25 @@ def test_a_run_without_the_fixtures_loads_nothing_heavy(
     """)
     result = pytester.runpytest_subprocess("-p", "pytest_mcn_mock.plugin")
     result.assert_outcomes(passed=1)
+
+
+def test_a_call_to_a_russian_number_needs_no_plan_no_page_and_nothing_of_the_sandboxs() -> None:
+    """In a process of its own, and by the bare server: pytest and requests load a part of it themselves."""
+    code = """
+import sys, urllib.request
+from pytest_mcn_mock import MCNServer
+with MCNServer() as server:
+    account = server.open_account()
+    url = f"{account.base_url}/account/{account.account_id}/flash_call?login_did=79157777777"
+    urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=account.headers), timeout=9).close()
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "pytest_mcn_mock.testing.server" in loaded
+    late = {"httptools", "phonenumbers", "pytest_mcn_mock.web.page", "pytest_mcn_mock.schemas"}
+    extra = {"click", "jsonschema", "msgspec", "prometheus_client", "rich", "sqlalchemy", "trustme"}
+    assert loaded & (late | extra) == set()
+    assert [name for name in loaded if name.startswith("pytest_mcn_mock.web.admin_")] == [
+        "pytest_mcn_mock.web.admin_views"
+    ]

@@ -234,7 +234,7 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(monkeypatch: pytest.Mo
         (["--help"], ["rich", "httptools", "jsonschema", "phonenumbers"]),
         (["calls", "--json", "--url", "{}"], ["rich", "httptools", "jsonschema", "phonenumbers"]),
         (["calls", "--url", "{}"], ["rich.table", "httptools", "jsonschema", "phonenumbers"]),
-        (["serve", "--config", "/nonexistent"], ["rich"]),
+        (["serve", "--config", "/nonexistent"], ["rich", "jsonschema", "phonenumbers"]),
     ],
 )
 def test_a_command_loads_what_it_needs(words: list[str], absent: list[str]) -> None:

@@ -187,10 +187,12 @@ def test_no_token_is_in_what_the_sandbox_prints_or_logs(tmp_path: Path) -> None:
         assert "very-s3cret" not in "".join(sandbox.greeting) + out + err
 
 
-@pytest.mark.parametrize("missing,command", [("click", "--help"), ("jsonschema", "serve")])
-def test_without_the_extra_the_command_says_what_to_install(missing: str, command: str) -> None:
+@pytest.mark.parametrize("missing,command", [("click", "--help"), ("jsonschema", "serve --config mcn-mock.toml")])
+def test_without_the_extra_the_command_says_what_to_install(missing: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / "mcn-mock.toml").touch()
     code = f"import sys; sys.modules[{missing!r}] = None; from pytest_mcn_mock.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", code, *command.split()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert missing in done.stderr
     assert "pip install 'pytest-mcn-mock[sandbox]'" in done.stderr

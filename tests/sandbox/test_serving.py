@@ -168,12 +168,3 @@ def test_one_connection_can_carry_many_requests() -> None:
             response = session.post(f"{url}?{query}", headers={"Authorization": "Bearer test-token"}, timeout=60)
             assert response.status_code == status
         assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
-
-
-@pytest.mark.parametrize("module", ["click", "jsonschema"])
-def test_without_a_part_of_the_extra_it_says_what_to_install(module: str) -> None:
-    program = f"import sys; sys.modules[{module!r}] = None; from pytest_mcn_mock.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program, "serve"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert module in done.stderr
-    assert "pip install 'pytest-mcn-mock[sandbox]'" in done.stderr

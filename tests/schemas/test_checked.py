@@ -88,11 +88,9 @@ def test_a_cdr_that_does_not_fit_is_one(cdr: dict[str, Any]) -> None:
 
 BROKEN = """
 from pytest_mcn_mock.web import admin_operations
-class Health(admin_operations.OperationsApi):
-    def health(self, request):
-        return admin_operations.json_response(200, {"status": "fine"})
-import pytest_mcn_mock.compose
-pytest_mcn_mock.compose.OperationsApi = Health
+def health(self, request):
+    return admin_operations.json_response(200, {"status": "fine"})
+admin_operations.OperationsApi.health = health
 """
 
 
