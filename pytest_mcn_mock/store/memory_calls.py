@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.books import Book, Record, book_of, post
 from pytest_mcn_mock.store.contents import CallContents, Contents
 from pytest_mcn_mock.store.recorder import Recorder
@@ -35,14 +34,22 @@ class MemoryCalls:
         self._owed = 0
         self._dropped = 0
 
-    def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
+    def place(self, account_id: str, decide: Callable[[Standing], Placement]) -> tuple[Call, Sequence[Delivery]]:
         with self._lock:
             self._recorder.admit()
             book = book_of(self._books, account_id)
-            placement = decide(book.account, book.ledger.balance, book.accepted_calls)
+            placement = decide(
+                Standing(
+                    book.account,
+                    book.ledger.balance,
+                    book.accepted_calls,
+                    self._calls_placed + 1,
+                    self._deliveries_made + 1,
+                )
+            )
+            call = placement.call
+            record = Record(call, self._enter(placement.deliveries))
             self._calls_placed += 1
-            call = replace(placement.call, seq=self._calls_placed)
-            record = Record(call, self._owe(book.account, call) if placement.owes_cdr else [])
             if placement.account is not book.account:
                 book.account = placement.account
                 self._recorder.account(book.account)
@@ -52,12 +59,12 @@ class MemoryCalls:
             self._recorder.call(call, is_listed=True, is_new=True)
             self._records[call.verification_call_uuid] = record
             self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
-            self._owed += len(record.deliveries)
+            self._owed += _count_owed(record.deliveries)
             book.journal[call.verification_call_uuid] = record
             self._journal[call.verification_call_uuid] = record
             if len(self._journal) > self._journal_size:
                 self._unlist_oldest()
-            return call
+            return call, tuple(record.deliveries)
 
     def end(
         self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
@@ -155,20 +162,17 @@ class MemoryCalls:
         if held.is_listed:
             self._journal[uuid] = record
 
-    def _owe(self, account: Account, call: Call) -> list[Delivery]:
-        deliveries = []
-        for subscription in account.subscriptions:
-            if subscription.enabled:
-                owed = Delivery(
-                    id=0,
-                    verification_call_uuid=call.verification_call_uuid,
-                    account_id=account.id,
-                    subscription=subscription.number,
-                    url=subscription.url,
-                    due_at=call.ends_at,
-                )
-                deliveries.append(self._numbered(owed))
-        return deliveries
+    def _enter(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries of a new call, those without a number numbered after the others."""
+        self._deliveries_made += sum(delivery.id != 0 for delivery in deliveries)
+        entered = []
+        for delivery in deliveries:
+            if delivery.id:
+                self._recorder.delivery(delivery, is_new=True)
+                entered.append(delivery)
+            else:
+                entered.append(self._numbered(delivery))
+        return entered
 
     def _kept(self, delivery: Delivery) -> Delivery:
         if not delivery.id:

@@ -54,6 +54,15 @@ def test_the_code_is_the_end_of_the_callers_number_asked_for_or_not() -> None:
         assert len(call.code) == 4
 
 
+def test_a_call_without_a_delay_has_ended_when_it_is_placed() -> None:
+    call = decide()
+    assert (call.ending, call.ended_at, call.ends_at) == (call.planned, NOON, NOON)
+    late = decide(cdr_delay_s=0.5)
+    assert (late.ending, late.ended_at, late.ends_at) == (None, None, NOON + 0.5)
+    held = decide(account=replace(ACCOUNT, cdrs_held=True))
+    assert (held.ending, held.ended_at, held.ends_at) == (None, None, None)
+
+
 def test_call_for_2fa_rings_from_the_number_of_the_request() -> None:
     call = decide(CALL_FOR_2FA)
     assert (call.caller_did, call.country_id, call.price) == ("79158888888", None, 1)
