@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -24,6 +24,8 @@ from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
 
+MAX_KEPT: Final = 1024
+"""Paths whose endpoint is remembered."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -109,7 +111,8 @@ class _Face:
             Rule(f"{base}/{path}", methods=[method], endpoint=endpoint)
             for (method, path), endpoint in endpoints.items()
         ]
-        self._routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        self._find = lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
 
     def routes(self) -> list[tuple[str, str]]:
         """The methods and paths, as the reference writes them."""
@@ -119,7 +122,7 @@ class _Face:
         """The endpoint's answer, or a refusal and why."""
         headers = None
         try:
-            endpoint, arguments = self._routes.match(request.path, method=request.method)
+            endpoint, arguments = self._find(request.path, request.method)
             return cast("Response", endpoint(*values, **arguments)), None
         except Refusal as error:
             refusal = error
