@@ -93,7 +93,12 @@ def read_query(query: bytes) -> dict[str, str]:
     if not query:
         return {}
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        text = query.decode("ascii")
+        if "%" in text or "+" in text or text.count("&") >= MAX_PARAMETERS:
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        else:  # nothing to decode, for which parse_qsl takes three times as long
+            parts = (pair.partition("=") for pair in text.split("&") if pair)
+            pairs = [(name, value) for name, _, value in parts]
     except UnicodeDecodeError:
         raise _invalid("query", "is not UTF-8, percent-encoded") from None
     except ValueError:
