@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -12,7 +13,7 @@ from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.magic import MAGIC_NUMBERS, Magic
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
-from pytest_mcn_mock.domain.outcomes import Ending, ending
+from pytest_mcn_mock.domain.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.domain.rule_index import first_match
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
@@ -152,17 +153,23 @@ class _Plan:
 
 def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
     cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
-    default = ending(assumptions.default_outcome, unavailable_cause=cause)
     if magic is not None:
         is_held = magic.outcome is None and magic.q931_status is None
-        how = default if is_held else ending(magic.outcome, magic.q931_status, unavailable_cause=cause)
+        outcome = assumptions.default_outcome if is_held else magic.outcome
+        how = ending(outcome, magic.q931_status, unavailable_cause=cause)
         said = f"rings until it is completed, then {how}" if is_held else str(how)
         return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
     rule = first_match(account.outcome_rules, order.login_did)
     if rule is None:
-        return _Plan(default, f"no outcome rule matches: {default}", delay_s)
+        return _default_plan(assumptions.default_outcome, cause, delay_s)
     rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
     return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
+
+
+@lru_cache(maxsize=256)
+def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
+    how = ending(outcome, unavailable_cause=unavailable_cause)
+    return _Plan(how, f"no outcome rule matches: {how}", delay_s)
 
 
 def end(call: Call, how: Ending, now: float) -> Call:
