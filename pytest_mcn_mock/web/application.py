@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final, cast
 
@@ -76,19 +75,21 @@ class Application:
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
         entry.status = response.status
-        answer = replace(response, after=partial(self._after, entry, response.after))
-        return answer if entry.refusal else self._once_kept(request, answer, partial(self._not_kept, entry))
+        response.after = partial(self._after, entry, response.after)
+        return response if entry.refusal else self._once_kept(request, response, partial(self._not_kept, entry))
 
     def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
         """The answer, to be sent once what the request changed is kept."""
-        kept = None if request.method in _SAFE else self._durability.settled()
-        return response if kept is None else replace(response, kept=kept, otherwise=otherwise)
+        if request.method not in _SAFE:
+            response.kept, response.otherwise = self._durability.settled(), otherwise
+        return response
 
     def _not_kept(self, entry: ApiRequest, refusal: Refusal) -> Response:
         """What is answered in place of an answer that would not have come true."""
         response = self._client.refuse(refusal)
         entry.status, entry.refusal, entry.verification_call_uuid = response.status, refusal, None
-        return replace(response, after=partial(self._after, entry, None))
+        response.after = partial(self._after, entry, None)
+        return response
 
     def _after(self, entry: ApiRequest, then: Callable[[], None] | None) -> None:
         try:

@@ -76,9 +76,9 @@ class Stream(Protocol):
         """The client has gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
-    """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
+    """An answer to one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
 
     Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
     what ``otherwise`` makes of it is the answer in place of this one.
