@@ -31,6 +31,9 @@ from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
+
+
 class Deliveries:
     """Prepares each attempt, records it, and decides between delivered, again and given up."""
 
@@ -293,7 +296,7 @@ def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> Cd
         body = b""
     else:
         headers["Content-Type"] = "application/json"
-        body = json.dumps(record, ensure_ascii=False).encode()
+        body = _encode(record).encode()
     overridden = {name.lower() for name in subscription.headers}
     kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
     return CdrRequest(subscription.method, _with_query(subscription.url, query), {**kept, **subscription.headers}, body)

@@ -129,5 +129,8 @@ def etag_of(content: Any) -> str:
     return f'"{blake2b(_dump(content), digest_size=12).hexdigest()}"'
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
+
+
 def _dump(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode()
+    return _encode(content).encode()
