@@ -30,7 +30,6 @@ from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
 from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
-
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 

@@ -78,7 +78,8 @@ class Stream(Protocol):
 
 @dataclass(slots=True)
 class Response:
-    """An answer to one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
+    """An answer, made for one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent,
+    or could not be.
 
     Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
     what ``otherwise`` makes of it is the answer in place of this one.
