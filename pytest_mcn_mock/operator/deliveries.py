@@ -21,6 +21,7 @@ from pytest_mcn_mock.domain.deliveries import (
     CdrResponse,
     Delivery,
     DeliveryState,
+    changed,
     is_acknowledgement,
     outcome_of_attempt,
 )
@@ -100,7 +101,7 @@ class Deliveries:
             return delivery.request
         record = cdr.render(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
-        self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
+        self._calls.change_delivery(delivery_id, lambda d: changed(d, cdr=record, request=request))
         return request
 
     def record(
