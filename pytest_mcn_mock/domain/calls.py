@@ -182,7 +182,7 @@ def end(call: Call, how: Ending, now: float) -> Call:
 
 def owe(call: Call, account: Account, first_id: int) -> list[Delivery]:
     """The deliveries that the call owes the account's webhooks, numbered from ``first_id`` on."""
-    enabled = (subscription for subscription in account.subscriptions if subscription.enabled)
+    enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
     return [
         Delivery(
             id=number,

@@ -91,6 +91,9 @@ class CountryChoice:
     rule: str
 
 
+_RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+
+
 def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
     """The country to call from: 643 or 703.
 
@@ -106,7 +109,7 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
         return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
     region = region_of(login_did)
     if region == "RU":
-        return CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+        return _RUSSIAN
     of = f"of {region}" if region else "of no known country"
     return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
 

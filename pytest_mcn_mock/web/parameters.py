@@ -57,10 +57,13 @@ def read_parameters(request: Request) -> Given:
 
 def bounded(given: Mapping[str, str]) -> dict[str, str]:
     """The parameters that are not empty; Refusal ``invalid_parameter`` for one longer than 256 characters."""
+    kept = {}
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
-    return _given(given)
+        if value:
+            kept[name] = value
+    return kept
 
 
 def _given(parameters: Mapping[str, str]) -> dict[str, str]:
