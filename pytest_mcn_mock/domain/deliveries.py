@@ -95,11 +95,11 @@ class Delivery:
 
 def changed(delivery: Delivery, **changes: Any) -> Delivery:
     """The delivery with these fields changed: ``dataclasses.replace``, in half of its time."""
-    copy = object.__new__(Delivery)
+    copy, set_field = object.__new__(Delivery), object.__setattr__
     for name in Delivery.__slots__:
-        object.__setattr__(copy, name, getattr(delivery, name))
+        set_field(copy, name, getattr(delivery, name))
     for name, value in changes.items():
-        object.__setattr__(copy, name, value)
+        set_field(copy, name, value)
     return copy
 
 
