@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -93,10 +92,11 @@ def find_subscription(account: Account, number: int) -> Subscription:
 
 
 def look_up_subscription(account: Account, number: int) -> Subscription | None:
-    """The subscription with the number, or None. They are in the order of their numbers."""
-    place = bisect_left(account.subscriptions, number, key=lambda subscription: subscription.number)
-    found = account.subscriptions[place] if place < len(account.subscriptions) else None
-    return found if found is not None and found.number == number else None
+    """The subscription with the number, or None."""
+    for subscription in account.subscriptions:
+        if subscription.number == number:
+            return subscription
+    return None
 
 
 def replace_subscription(account: Account, changed: Subscription) -> Account:

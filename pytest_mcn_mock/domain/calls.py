@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.draws import draw_call
 from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.magic import MAGIC_NUMBERS, Magic
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
-from pytest_mcn_mock.domain.outcomes import Ending, ending
+from pytest_mcn_mock.domain.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.domain.rule_index import first_match
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
@@ -83,11 +85,13 @@ def place(
     now: float,
     *,
     magic_numbers: bool = False,
+    seq: int = 0,
 ) -> Call:
-    """Decide a call: who calls, for how much, and how it will end. Nothing is changed here.
+    """Decide a call: who calls, for how much, and how it will end; without a delay it has ended. Nothing is changed
+    here.
 
     ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch. With ``magic_numbers`` a number of that table comes before every rule.
+    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table comes before every rule.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
     которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
@@ -117,6 +121,8 @@ def place(
         )
 
     plan = _plan(account, order, assumptions, magic)
+    ends_at = None if account.cdrs_held or plan.delay_s is None else now + plan.delay_s
+    has_ended = ends_at == now
     return Call(
         verification_call_uuid=f"{draw.call_id}_{account.id}",
         account_id=account.id,
@@ -129,7 +135,10 @@ def place(
         explanation=Explanation(country_rule, caller_rule, account.tariff.explain(order.method, country), plan.rule),
         placed_at=now,
         planned=plan.ending,
-        ends_at=None if account.cdrs_held or plan.delay_s is None else now + plan.delay_s,
+        ends_at=ends_at,
+        seq=seq,
+        ending=plan.ending if has_ended else None,
+        ended_at=ends_at if has_ended else None,
     )
 
 
@@ -144,17 +153,23 @@ class _Plan:
 
 def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
     cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
-    default = ending(assumptions.default_outcome, unavailable_cause=cause)
     if magic is not None:
         is_held = magic.outcome is None and magic.q931_status is None
-        how = default if is_held else ending(magic.outcome, magic.q931_status, unavailable_cause=cause)
+        outcome = assumptions.default_outcome if is_held else magic.outcome
+        how = ending(outcome, magic.q931_status, unavailable_cause=cause)
         said = f"rings until it is completed, then {how}" if is_held else str(how)
         return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
     rule = first_match(account.outcome_rules, order.login_did)
     if rule is None:
-        return _Plan(default, f"no outcome rule matches: {default}", delay_s)
+        return _default_plan(assumptions.default_outcome, cause, delay_s)
     rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
     return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
+
+
+@lru_cache(maxsize=256)
+def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
+    how = ending(outcome, unavailable_cause=unavailable_cause)
+    return _Plan(how, f"no outcome rule matches: {how}", delay_s)
 
 
 def end(call: Call, how: Ending, now: float) -> Call:
@@ -163,6 +178,22 @@ def end(call: Call, how: Ending, now: float) -> Call:
     if how != call.planned:
         explanation = replace(explanation, outcome=f"completed by hand: {how}")
     return replace(call, ending=how, ended_at=now, ends_at=now, explanation=explanation)
+
+
+def owe(call: Call, account: Account, first_id: int) -> list[Delivery]:
+    """The deliveries that the call owes the account's webhooks, numbered from ``first_id`` on."""
+    enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
+    return [
+        Delivery(
+            id=number,
+            verification_call_uuid=call.verification_call_uuid,
+            account_id=account.id,
+            subscription=subscription.number,
+            url=subscription.url,
+            due_at=call.ends_at,
+        )
+        for number, subscription in enumerate(enabled, first_id)
+    ]
 
 
 def owes_cdr(call: Call, assumptions: Assumptions) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from pytest_mcn_mock.domain.cdr import Value
 from pytest_mcn_mock.domain.outcomes import Ending
@@ -92,6 +93,16 @@ class Delivery:
     """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
 
 
+def changed(delivery: Delivery, **changes: Any) -> Delivery:
+    """The delivery with these fields changed: ``dataclasses.replace``, in half of its time."""
+    copy, set_field = object.__new__(Delivery), object.__setattr__
+    for name in Delivery.__slots__:
+        set_field(copy, name, getattr(delivery, name))
+    for name, value in changes.items():
+        set_field(copy, name, value)
+    return copy
+
+
 def is_acknowledgement(status: int) -> bool:
     """Any 2xx acknowledges a CDR."""
     return 200 <= status <= 299
@@ -101,7 +112,7 @@ def outcome_of_attempt(delivery: Delivery, attempt: Attempt, due_at: float | Non
     """The delivery after an attempt: delivered, due again at ``due_at``, or given up where that is None."""
     attempts = (*delivery.attempts, attempt)
     if attempt.error is None:
-        return replace(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
+        return changed(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
     if due_at is None:
         return replace(delivery, state=DeliveryState.GIVEN_UP, due_at=None, attempts=attempts)
     return replace(delivery, due_at=due_at, attempts=attempts)

@@ -60,4 +60,4 @@ def _id_offset(seed: int) -> int:
 
 
 def _integer(text: str) -> int:
-    return int(blake2b(text.encode(), digest_size=8).hexdigest(), 16)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

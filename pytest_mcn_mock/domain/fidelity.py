@@ -197,8 +197,8 @@ def judge(sent: Sent, *, takes_pasted: bool = False) -> tuple[Beyond, ...]:
     """
     found = _find_in_form(sent)
     known = _KNOWN[sent.method]
-    for name in sent.parameters.keys() - known:
-        if name != "user_hash" or sent.authorization:
+    for name in sent.parameters:
+        if name not in known and (name != "user_hash" or sent.authorization):
             found.append(("unknown", repr(name[:40])))
     for name in sent.not_text:
         found.append(("json_value", name[:40] if name in known else repr(name[:40])))
@@ -206,7 +206,7 @@ def judge(sent: Sent, *, takes_pasted: bool = False) -> tuple[Beyond, ...]:
         rule = _of_number(sent, name, takes_pasted=takes_pasted)
         if rule is not None:
             found.append((rule, name))
-    if _COUNTRY_OTHERWISE.fullmatch(sent.parameters.get("country_id", "")):
+    if "country_id" in sent.parameters and _COUNTRY_OTHERWISE.fullmatch(sent.parameters["country_id"]):
         found.append(("country_id", ""))
     return tuple(_beyond(rule, sent.method, name) for rule, name in found) if found else ()
 

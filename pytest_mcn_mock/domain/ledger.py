@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
@@ -89,11 +89,7 @@ class Ledger:
         if len(self._entries) <= self._limit:
             return None
         first, second = self._entries.popleft(), self._entries.popleft()
-        folded = replace(
-            second,
-            kind=EntryKind.BROUGHT_FORWARD,
-            kopecks=first.kopecks + second.kopecks,
-            verification_call_uuid=None,
-        )
+        kopecks = first.kopecks + second.kopecks
+        folded = Entry(EntryKind.BROUGHT_FORWARD, kopecks, second.at, None, second.n, second.balance)
         self._entries.appendleft(folded)
         return folded

@@ -42,15 +42,20 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=4096)
 def region_of(number: str) -> str | None:
     """The ISO 3166-1 alpha-2 region of a number by the numbering plan, or None for one of no country.
 
     ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also where no subscriber has the number.
     """
+    # To remember Russian numbers, each rung but once, helps nobody; and the others' plan takes long to load.
     if number[0] == "7":
         return "KZ" if number[1] in "67" else "RU"
-    import phonenumbers  # most tests ring Russian numbers alone, and it takes 12 ms to import
+    return _look_up_region(number)
+
+
+@lru_cache(maxsize=4096)
+def _look_up_region(number: str) -> str | None:
+    import phonenumbers
 
     for digits in (1, 2, 3):
         calling_code = int(number[:digits])
@@ -63,18 +68,20 @@ def region_of(number: str) -> str | None:
     return region or phonenumbers.region_code_for_country_code(calling_code)
 
 
-@lru_cache(maxsize=4096)
 def lacks_country(number: str) -> bool:
     """Whether ten digits are a number without its country's code: they are no whole number of any country."""
-    if len(number) != 10 or not is_number(number):
-        return False
-    import phonenumbers  # as in region_of
+    return len(number) == 10 and is_number(number) and not _is_whole(number)
+
+
+@lru_cache(maxsize=4096)
+def _is_whole(number: str) -> bool:
+    import phonenumbers
 
     by_country = (
         phonenumbers.PhoneNumber(country_code=int(number[:digits]), national_number=int(number[digits:]))
         for digits in (1, 2, 3)
     )
-    return not any(map(phonenumbers.is_valid_number, by_country))
+    return any(map(phonenumbers.is_valid_number, by_country))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,9 @@ class CountryChoice:
 
     country: int
     rule: str
+
+
+_RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
 
 
 def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
@@ -100,7 +110,7 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
         return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
     region = region_of(login_did)
     if region == "RU":
-        return CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+        return _RUSSIAN
     of = f"of {region}" if region else "of no known country"
     return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -53,10 +54,14 @@ class Tariff:
 
     def explain(self, method: Method, caller_country: int | None) -> str:
         """A sentence for the call's explanation."""
-        price = format_roubles(self.price(method, caller_country))
-        if method is Method.CALL_FOR_2FA or caller_country is None:
-            return f"call_for_2fa costs {price}"
-        return f"flash_call from a {COUNTRY_NAMES[caller_country]} number costs {price}"
+        return _explain(method, caller_country, self.price(method, caller_country))
+
+
+@lru_cache(maxsize=256)
+def _explain(method: Method, caller_country: int | None, price: int) -> str:
+    if method is Method.CALL_FOR_2FA or caller_country is None:
+        return f"call_for_2fa costs {format_roubles(price)}"
+    return f"flash_call from a {COUNTRY_NAMES[caller_country]} number costs {format_roubles(price)}"
 
 
 def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:

@@ -14,7 +14,7 @@ from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
 from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement
+from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Standing
 
 
 class Calls:
@@ -48,20 +48,31 @@ class Calls:
         No CDR of it is sent before ``release`` was called, so that none overtakes the answer.
         """
 
-        def decide(account: Account, balance: int, n: int) -> Placement:
-            now = self._clock.now(account_id)
-            call = rules.place(account, balance, n, order, self._assumptions, now, magic_numbers=self._magic_numbers)
+        def decide(standing: Standing) -> Placement:
+            account, balance, n, seq, first_delivery = standing
+            call = rules.place(
+                account,
+                balance,
+                n,
+                order,
+                self._assumptions,
+                self._clock.now(account_id),
+                magic_numbers=self._magic_numbers,
+                seq=seq,
+            )
             if not rules.owes_cdr(call, self._assumptions):
-                return Placement(call, owes_cdr=False, account=account)
+                return Placement(call, (), account)
             self._check_load(account)
+            deliveries = rules.owe(call, account, first_delivery)
             fault, account = take_fault(account, of_cdr=True)
-            return Placement(replace(call, cdr_fault=fault) if fault else call, owes_cdr=True, account=account)
+            if fault is not None:
+                call = replace(call, cdr_fault=fault)
+                deliveries = deliveries if call.ending is None else spoil_cdrs(fault, call, deliveries)
+            return Placement(call, deliveries, account)
 
-        call = self._store.place(account_id, decide)
-        if call.ends_at == call.placed_at:
-            ended = self._end(call.verification_call_uuid, None)
-            if ended is not None:
-                call, self._until_answered[call.verification_call_uuid] = ended
+        call, deliveries = self._store.place(account_id, decide)
+        if call.ending is not None:
+            self._until_answered[call.verification_call_uuid] = deliveries
         self._observer.changed(account_id, call)
         return call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -21,6 +21,7 @@ from pytest_mcn_mock.domain.deliveries import (
     CdrResponse,
     Delivery,
     DeliveryState,
+    changed,
     is_acknowledgement,
     outcome_of_attempt,
 )
@@ -29,6 +30,8 @@ from pytest_mcn_mock.domain.retry import next_retry
 from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
 from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
 class Deliveries:
@@ -98,7 +101,7 @@ class Deliveries:
             return delivery.request
         record = cdr.render(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
-        self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
+        self._calls.change_delivery(delivery_id, lambda d: changed(d, cdr=record, request=request))
         return request
 
     def record(
@@ -118,8 +121,9 @@ class Deliveries:
 
             def change(delivery: Delivery) -> Delivery:
                 attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
-                schedule = self._assumptions.retry_after_s if is_retried else ()
-                wait = next_retry(schedule, attempt.number - delivery.earlier_attempts)
+                wait = None
+                if error is not None and is_retried:
+                    wait = next_retry(self._assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
                 due_at = None if wait is None else self._clock.now(account.id) + wait
                 return outcome_of_attempt(delivery, attempt, due_at)
 
@@ -226,14 +230,14 @@ class Deliveries:
         except UnknownItem:  # the call is listed no more, and this was the last that it owed
             own = ()
         followers = [delivery for delivery in own if delivery.waits_for == settled.id]
-        parked = self._parked.get(settled.account_id, deque())
-        for _ in range(len(parked)):  # one may be added meanwhile, on another thread
-            delivery = parked.popleft()
-            is_own = delivery.verification_call_uuid == settled.verification_call_uuid
-            if is_own:
-                parked.append(delivery)
-            else:
-                followers.append(delivery)
+        if parked := self._parked.get(settled.account_id):
+            for _ in range(len(parked)):  # one may be added meanwhile, on another thread
+                delivery = parked.popleft()
+                is_own = delivery.verification_call_uuid == settled.verification_call_uuid
+                if is_own:
+                    parked.append(delivery)
+                else:
+                    followers.append(delivery)
         for delivery in followers:
             self._release(delivery)
 
@@ -286,17 +290,21 @@ def _as_told(call: Call, delivery: Delivery) -> Call:
 
 def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
     """The request that carries a rendered CDR to a subscription's endpoint."""
-    query = {name: _text(value) for name, value in subscription.query.items()}
+    url, body = subscription.url, b""
+    query: Mapping[str, cdr.Value] = subscription.query
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:
-        query |= {name: _text(value) for name, value in record.items()}
-        body = b""
+        query = {**query, **record}
     else:
         headers["Content-Type"] = "application/json"
-        body = json.dumps(record, ensure_ascii=False).encode()
-    overridden = {name.lower() for name in subscription.headers}
-    kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
-    return CdrRequest(subscription.method, _with_query(subscription.url, query), {**kept, **subscription.headers}, body)
+        body = _encode(record).encode()
+    if query:
+        url = _with_query(url, {name: _text(value) for name, value in query.items()})
+    if subscription.headers:
+        overridden = {name.lower() for name in subscription.headers}
+        kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
+        headers = {**kept, **subscription.headers}
+    return CdrRequest(subscription.method, url, headers, body)
 
 
 def _text(value: cdr.Value) -> str:
@@ -304,7 +312,5 @@ def _text(value: cdr.Value) -> str:
 
 
 def _with_query(url: str, query: dict[str, str]) -> str:
-    if not query:
-        return url
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
@@ -14,12 +14,28 @@ from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.requests import ApiRequest
 
 
+class Standing(NamedTuple):
+    """How things stand when an order arrives: the account, its balance in kopecks, how many calls it has had accepted,
+    and the numbers of the store's next call and next delivery.
+    """
+
+    account: Account
+    balance: int
+    accepted_calls: int
+    next_call: int
+    next_delivery: int
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What was decided for an order: the call, whether its CDR is owed, and the account as it is afterwards."""
+    """What was decided for an order: the call, the CDRs it owes, and the account as it is afterwards.
+
+    The call has the number of the next one, and the deliveries those from the next one on, in order; one with the id 0
+    is numbered after these.
+    """
 
     call: Call
-    owes_cdr: bool
+    deliveries: Sequence[Delivery]
     account: Account
 
 
@@ -95,9 +111,8 @@ class CallStore(Protocol):
     0 for none.
     """
 
-    def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
-        """One atomic step: let ``decide`` see the account, its balance and how many calls it has had accepted, then
-        charge and record the call and what it owes.
+    def place(self, account_id: str, decide: Callable[[Standing], Placement]) -> tuple[Call, Sequence[Delivery]]:
+        """One atomic step: let ``decide`` see how things stand, then charge and record the call and what it owes.
 
         Whatever ``decide`` raises leaves everything as it was.
         """

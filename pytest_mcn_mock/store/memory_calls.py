@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.books import Book, Record, book_of, post
 from pytest_mcn_mock.store.contents import CallContents, Contents
 from pytest_mcn_mock.store.recorder import Recorder
@@ -29,20 +28,29 @@ class MemoryCalls:
         self._journal_size = journal_size
         self._journal: OrderedDict[str, Record] = OrderedDict()
         self._records: dict[str, Record] = {}
-        self._by_delivery: dict[int, Record] = {}
+        self._places: dict[int, tuple[Record, int]] = {}
+        """The record of each delivery, and the index in it."""
         self._calls_placed = 0
         self._deliveries_made = 0
         self._owed = 0
         self._dropped = 0
 
-    def place(self, account_id: str, decide: Callable[[Account, int, int], Placement]) -> Call:
+    def place(self, account_id: str, decide: Callable[[Standing], Placement]) -> tuple[Call, Sequence[Delivery]]:
         with self._lock:
             self._recorder.admit()
             book = book_of(self._books, account_id)
-            placement = decide(book.account, book.ledger.balance, book.accepted_calls)
+            placement = decide(
+                Standing(
+                    book.account,
+                    book.ledger.balance,
+                    book.accepted_calls,
+                    self._calls_placed + 1,
+                    self._deliveries_made + 1,
+                )
+            )
+            call = placement.call
+            record = Record(call, self._enter(placement.deliveries))
             self._calls_placed += 1
-            call = replace(placement.call, seq=self._calls_placed)
-            record = Record(call, self._owe(book.account, call) if placement.owes_cdr else [])
             if placement.account is not book.account:
                 book.account = placement.account
                 self._recorder.account(book.account)
@@ -51,13 +59,12 @@ class MemoryCalls:
             post(self._recorder, book, EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
             self._recorder.call(call, is_listed=True, is_new=True)
             self._records[call.verification_call_uuid] = record
-            self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
-            self._owed += len(record.deliveries)
+            self._owed += self._index(record)
             book.journal[call.verification_call_uuid] = record
             self._journal[call.verification_call_uuid] = record
             if len(self._journal) > self._journal_size:
                 self._unlist_oldest()
-            return call
+            return call, tuple(record.deliveries)
 
     def end(
         self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
@@ -67,12 +74,11 @@ class MemoryCalls:
             record = self._records.get(verification_call_uuid)
             if record is None or record.call.ending is not None:
                 return None
-            owed_before = _count_owed(record.deliveries)
+            owed_before = sum(delivery.state is DeliveryState.OWED for delivery in record.deliveries)
             record.call, deliveries = end(record.call, record.deliveries)
             self._recorder.call(record.call, is_listed=record.listed)
             record.deliveries = [self._kept(delivery) for delivery in deliveries]
-            self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
-            self._owed += _count_owed(record.deliveries) - owed_before
+            self._owed += self._index(record) - owed_before
             self._drop_if_done(record)
             return record.call, tuple(record.deliveries)
 
@@ -109,7 +115,7 @@ class MemoryCalls:
             before = record.deliveries[index]
             changed = record.deliveries[index] = change(before)
             self._recorder.delivery(changed)
-            self._owed += _count_owed((changed,)) - _count_owed((before,))
+            self._owed += (changed.state is DeliveryState.OWED) - (before.state is DeliveryState.OWED)
             self._drop_if_done(record)
             return changed
 
@@ -137,7 +143,7 @@ class MemoryCalls:
         """Hold these calls and no other, whose accounts are there; see ``MemoryStore.restore``."""
         self._journal.clear()
         self._records.clear()
-        self._by_delivery.clear()
+        self._places.clear()
         self._owed = 0
         for held in contents.calls:
             self._restore(held)
@@ -150,25 +156,17 @@ class MemoryCalls:
         uuid = held.call.verification_call_uuid
         record = Record(held.call, held.deliveries, held.is_listed)
         self._records[uuid] = self._books[held.call.account_id].journal[uuid] = record
-        self._by_delivery.update((delivery.id, record) for delivery in record.deliveries)
-        self._owed += _count_owed(record.deliveries)
+        self._owed += self._index(record)
         if held.is_listed:
             self._journal[uuid] = record
 
-    def _owe(self, account: Account, call: Call) -> list[Delivery]:
-        deliveries = []
-        for subscription in account.subscriptions:
-            if subscription.enabled:
-                owed = Delivery(
-                    id=0,
-                    verification_call_uuid=call.verification_call_uuid,
-                    account_id=account.id,
-                    subscription=subscription.number,
-                    url=subscription.url,
-                    due_at=call.ends_at,
-                )
-                deliveries.append(self._numbered(owed))
-        return deliveries
+    def _enter(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The deliveries of a new call, those without a number numbered after the others."""
+        for delivery in deliveries:
+            if delivery.id:
+                self._deliveries_made += 1
+                self._recorder.delivery(delivery, is_new=True)
+        return [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
 
     def _kept(self, delivery: Delivery) -> Delivery:
         if not delivery.id:
@@ -182,6 +180,14 @@ class MemoryCalls:
         self._recorder.delivery(numbered, is_new=True)
         return numbered
 
+    def _index(self, record: Record) -> int:
+        """Let the deliveries of a record be found; return how many are owed."""
+        owed = 0
+        for index, delivery in enumerate(record.deliveries):
+            self._places[delivery.id] = record, index
+            owed += delivery.state is DeliveryState.OWED
+        return owed
+
     def _listed(self, account_id: str | None, *, newest_first: bool = False) -> Iterator[Record]:
         journal = self._journal if account_id is None else book_of(self._books, account_id).journal
         records = reversed(journal.values()) if newest_first else iter(journal.values())
@@ -194,10 +200,10 @@ class MemoryCalls:
             raise UnknownItem(f"there is no call {verification_call_uuid[:80]!r}") from None
 
     def _place_of(self, delivery_id: int) -> tuple[Record, int]:
-        record = self._by_delivery.get(delivery_id)
-        if record is None:
-            raise UnknownItem(f"there is no delivery {delivery_id}")
-        return record, next(i for i, delivery in enumerate(record.deliveries) if delivery.id == delivery_id)
+        try:
+            return self._places[delivery_id]
+        except KeyError:
+            raise UnknownItem(f"there is no delivery {delivery_id}") from None
 
     def _unlist_oldest(self) -> None:
         _, record = self._journal.popitem(last=False)
@@ -213,16 +219,12 @@ class MemoryCalls:
             self._books[record.call.account_id].journal.pop(record.call.verification_call_uuid)
 
     def _drop(self, record: Record) -> None:
-        self._owed -= _count_owed(record.deliveries)
         self._records.pop(record.call.verification_call_uuid, None)
         self._recorder.call_dropped(record.call.seq)
         for delivery in record.deliveries:
-            self._by_delivery.pop(delivery.id, None)
+            self._owed -= delivery.state is DeliveryState.OWED
+            self._places.pop(delivery.id, None)
             self._recorder.delivery_dropped(delivery.id)
-
-
-def _count_owed(deliveries: Iterable[Delivery]) -> int:
-    return sum(delivery.state is DeliveryState.OWED for delivery in deliveries)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, cast
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import Map, MapAdapter, Rule
+from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.requests import ApiRequest
@@ -24,6 +23,8 @@ from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
 
+MAX_KEPT: Final = 1024
+"""Paths whose endpoint is remembered."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -75,8 +76,8 @@ class Application:
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
         entry.status = response.status
-        answer = replace(response, after=partial(self._after, entry, response.after))
-        return answer if entry.refusal else self._once_kept(request, answer, partial(self._not_kept, entry))
+        response.after = partial(self._after, entry, response.after)
+        return response if entry.refusal else self._once_kept(request, response, partial(self._not_kept, entry))
 
     def refuse_unread(self, status: int, why: str) -> Response:
         """The answer to what is no request that could be in the journal."""
@@ -84,14 +85,16 @@ class Application:
 
     def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
         """The answer, to be sent once what the request changed is kept."""
-        kept = None if request.method in _SAFE else self._durability.settled()
-        return response if kept is None else replace(response, kept=kept, otherwise=otherwise)
+        if request.method not in _SAFE:
+            response.kept, response.otherwise = self._durability.settled(), otherwise
+        return response
 
     def _not_kept(self, entry: ApiRequest, refusal: Refusal) -> Response:
         """What is answered in place of an answer that would not have come true."""
         response = self._client.refuse(refusal)
         entry.status, entry.refusal, entry.verification_call_uuid = response.status, refusal, None
-        return replace(response, after=partial(self._after, entry, None))
+        response.after = partial(self._after, entry, None)
+        return response
 
     def _after(self, entry: ApiRequest, then: Callable[[], None] | None) -> None:
         try:
@@ -116,12 +119,13 @@ class _Face:
         return self._load()
 
     @cached_property
-    def _routes(self) -> MapAdapter:
+    def _find(self) -> Callable[[str, str], tuple[Any, Any]]:
         rules = [
             Rule(f"{self._base}/{path}", methods=[method], endpoint=endpoint)
             for (method, path), endpoint in self._endpoints.items()
         ]
-        return Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        return lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
 
     def routes(self) -> list[tuple[str, str]]:
         """The methods and paths, as the reference writes them."""
@@ -131,7 +135,7 @@ class _Face:
         """The endpoint's answer, or a refusal and why."""
         headers = None
         try:
-            endpoint, arguments = self._routes.match(request.path, method=request.method)
+            endpoint, arguments = self._find(request.path, request.method)
             return cast("Response", endpoint(*values, **arguments)), None
         except Refusal as error:
             refusal = error
@@ -152,7 +156,9 @@ class _Face:
             refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
         return self.refuse(refusal, headers), refusal
 
-    def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
+    def refuse(
+        self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None
+    ) -> Response:
         """The error envelope, with the code's own status if no other is given."""
         status = status or self._assumptions.status_of(refusal.code)
         values = {

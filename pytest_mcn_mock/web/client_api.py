@@ -59,7 +59,9 @@ class ClientApi:
     ) -> tuple[Account, dict[str, str]]:
         """The account that the token names, if it is the one in the path, and the request's parameters."""
         account, given = self._admit(request, account_id)
-        entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
+        entry.parameters = given.all
+        if "user_hash" in given.all:
+            entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
         entry.beyond = judge(_sent(request, given, method), takes_pasted=self._takes_pasted)
         return account, given.all
 

@@ -76,9 +76,10 @@ class Stream(Protocol):
         """The client has gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
-    """An answer. The server waits for ``ready``, sends it, and calls ``after`` once it was sent, or could not be.
+    """An answer, made for one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent,
+    or could not be.
 
     Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
     what ``otherwise`` makes of it is the answer in place of this one.
@@ -129,5 +130,8 @@ def etag_of(content: Any) -> str:
     return f'"{blake2b(_dump(content), digest_size=12).hexdigest()}"'
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
+
+
 def _dump(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode()
+    return _encode(content).encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -36,7 +35,8 @@ def answer_placed(operator: Operator, call: Call, status: int, content: Any) -> 
         operator.calls.end(uuid)
     else:
         operator.calls.release(uuid)
-    return replace(response, ready=ready)
+    response.ready = ready
+    return response
 
 
 def _number(parameters: Mapping[str, str], name: str, assumptions: Assumptions) -> str:

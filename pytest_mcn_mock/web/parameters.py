@@ -57,10 +57,13 @@ def read_parameters(request: Request) -> Given:
 
 def bounded(given: Mapping[str, str]) -> dict[str, str]:
     """The parameters that are not empty; Refusal ``invalid_parameter`` for one longer than 256 characters."""
+    kept = {}
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
             raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
-    return _given(given)
+        if value:
+            kept[name] = value
+    return kept
 
 
 def _given(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -93,7 +96,12 @@ def read_query(query: bytes) -> dict[str, str]:
     if not query:
         return {}
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        text = query.decode("ascii")
+        if "%" in text or "+" in text or text.count("&") >= MAX_PARAMETERS:
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        else:  # nothing to decode, for which parse_qsl takes three times as long
+            parts = (pair.partition("=") for pair in text.split("&") if pair)
+            pairs = [(name, value) for name, _, value in parts]
     except UnicodeDecodeError:
         raise _invalid("query", "is not UTF-8, percent-encoded") from None
     except ValueError:

@@ -233,7 +233,9 @@ class Dispatcher:
     def _start(self, delivery: Delivery) -> None:
         self._under_way[delivery.account_id] += 1
         host = urlsplit(delivery.url).netloc
-        lane = self._lanes.setdefault(host, _Lane())
+        lane = self._lanes.get(host)
+        if lane is None:
+            lane = self._lanes[host] = _Lane()
         lane.waiting.append(delivery)
         if lane.workers < PER_HOST:
             lane.workers += 1

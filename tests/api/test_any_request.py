@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.http import Request
+from pytest_mcn_mock.web.parameters import MAX_PARAMETERS, read_query
 
 ACCOUNT, TOKEN = "12345678", "test-token"
 KNOWN = st.sampled_from(["login_did", "caller_did", "code", "country_id", "user_hash", "x", ""])
@@ -67,6 +70,19 @@ def check(exchange: Exchange, request: Request) -> None:
         assert (content["status"], content["code"]) == ("error", response.status)
         assert content["errors"][0]["code"] != "internal_error"
         assert (after, placed) == (before, [])
+
+
+@given(st.text("ab=&;%4+", max_size=30) | st.integers(0, 99).map(lambda n: "&".join(f"a{i}=1" for i in range(n))))
+def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        pairs = None
+    if pairs is None or len(dict(pairs)) < len(pairs):
+        with pytest.raises(Refusal):
+            read_query(query.encode())
+    else:
+        assert list(read_query(query.encode()).items()) == pairs
 
 
 @settings(max_examples=600)

@@ -57,6 +57,13 @@ def test_any_country_id_but_703_calls_from_russia(login_did: str, country_id: st
     assert len(choice.rule) < 300, "the explanation quotes no more than the beginning"
 
 
+@given(st.text("0123456789", min_size=5, max_size=13))
+def test_a_russian_mobile_number_is_nobody_elses(rest: str) -> None:
+    number = phonenumbers.PhoneNumber(country_code=7, national_number=int(f"9{rest}"))
+    assert phonenumbers.region_code_for_number(number) in ("RU", None)
+    assert region_of(f"79{rest}") == "RU"
+
+
 @given(st.sampled_from("34589"), st.text("0123456789", min_size=9, max_size=9))
 def test_plus_7_without_6_and_7_is_russia_and_never_kazakhstan(first: str, rest: str) -> None:
     assert region_of(f"7{first}{rest}") != "KZ"

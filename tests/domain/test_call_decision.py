@@ -15,6 +15,7 @@ from pytest_mcn_mock.domain.deliveries import (
     CdrResponse,
     Delivery,
     DeliveryState,
+    changed,
     is_acknowledgement,
     outcome_of_attempt,
 )
@@ -52,6 +53,26 @@ def test_the_code_is_the_end_of_the_callers_number_asked_for_or_not() -> None:
     for call in (decide(replace(FLASH, code="0042")), decide(), decide(CALL_FOR_2FA)):
         assert call.caller_did.endswith(call.code)
         assert len(call.code) == 4
+
+
+def test_a_changed_delivery_is_a_copy_with_these_fields_changed() -> None:
+    delivery = Delivery(1, "a_1", "1", 2, "http://localhost/", due_at=NOON, note="x", says=decide().planned)
+    before = replace(delivery)
+    assert changed(delivery, state=DeliveryState.DELIVERED, due_at=None) == replace(
+        delivery, state=DeliveryState.DELIVERED, due_at=None
+    )
+    assert delivery == before
+    with pytest.raises(AttributeError):
+        changed(delivery, stat=DeliveryState.DELIVERED)
+
+
+def test_a_call_without_a_delay_has_ended_when_it_is_placed() -> None:
+    call = decide()
+    assert (call.ending, call.ended_at, call.ends_at) == (call.planned, NOON, NOON)
+    late = decide(cdr_delay_s=0.5)
+    assert (late.ending, late.ended_at, late.ends_at) == (None, None, NOON + 0.5)
+    held = decide(account=replace(ACCOUNT, cdrs_held=True))
+    assert (held.ending, held.ended_at, held.ends_at) == (None, None, None)
 
 
 def test_call_for_2fa_rings_from_the_number_of_the_request() -> None:

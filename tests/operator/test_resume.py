@@ -6,19 +6,19 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
+from placing import accept, placed
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Observers
 from pytest_mcn_mock.domain.accounts import Account, add_subscription
 from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, end, place
+from pytest_mcn_mock.domain.calls import Call, end
 from pytest_mcn_mock.domain.deliveries import CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.domain.faults import NEXT_CALL
 from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.memory import MemoryStore
 
 ACCOUNT = add_subscription(Account("1", "t", 1), make_subscription("http://localhost/"))
@@ -57,11 +57,11 @@ class Found:
         self.calls = Calls(self.store.calls, *ports, self.deliveries, Observers(), Assumptions(), max_owed=100)
 
     def call(self, *, ends_at: float | None = 5.0) -> tuple[Call, Delivery]:
-        def decide(account: Account, balance: int, n: int) -> Placement:
-            call = place(account, balance, n, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(), 0.0)
-            return Placement(replace(call, ends_at=ends_at), owes_cdr=True, account=account)
+        def decide(standing: Standing) -> Placement:
+            placement = accept(standing)
+            return replace(placement, call=replace(placement.call, ends_at=ends_at))
 
-        call = self.store.calls.place("1", decide)
+        call = placed(self.store, "1", decide)
         return call, self.store.calls.deliveries_of(call.verification_call_uuid)[0]
 
     def ended(self, **changes: object) -> Delivery:

@@ -11,21 +11,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import placing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placing import placed
 
 from pytest_mcn_mock.domain.accounts import Account, add_fault, add_subscription
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, end, place
+from pytest_mcn_mock.domain.calls import Call, end
 from pytest_mcn_mock.domain.deliveries import Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.domain.faults import Fault, FaultKind
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.sql import SqlStore
 
 JOURNAL, OPENING = 5, 100_000
@@ -67,14 +67,16 @@ def contents(store: SqlStore) -> dict[str, object]:
     }
 
 
-def accept(account: Account, balance: int, n: int) -> Placement:
-    call = place(account, balance, n, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(), 0.1 * n)
+def accept(standing: Standing) -> Placement:
+    n = standing.accepted_calls
+    placement = placing.accept(standing, 0.1 * n)
     fault = Fault(FaultKind.CDR_LATE, delay_s=1.5) if n % 3 == 2 else None
-    return Placement(replace(call, cdr_fault=fault), owes_cdr=True, account=account)
+    return replace(placement, call=replace(placement.call, cdr_fault=fault))
 
 
-def accept_and_change(account: Account, balance: int, n: int) -> Placement:
-    return replace(accept(account, balance, n), account=replace(account, fault_draws=account.fault_draws + 1))
+def accept_and_change(standing: Standing) -> Placement:
+    account = standing.account
+    return replace(accept(standing), account=replace(account, fault_draws=account.fault_draws + 1))
 
 
 def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
@@ -134,8 +136,8 @@ def clear(store: SqlStore, number: int) -> None:
 
 STEPS: dict[str, Callable[[SqlStore, int], None]] = {
     "add": add,
-    "place": with_account(lambda store, account_id, _: store.calls.place(account_id, accept)),
-    "place and change": with_account(lambda store, account_id, _: store.calls.place(account_id, accept_and_change)),
+    "place": with_account(lambda store, account_id, _: placed(store, account_id, accept)),
+    "place and change": with_account(lambda store, account_id, _: placed(store, account_id, accept_and_change)),
     "end": end_one,
     "attempt": change_delivery(attempted),
     "deliver": change_delivery(settled),
@@ -179,22 +181,25 @@ def test_no_number_is_given_twice(tmp_path: Path) -> None:
     add(store, 1)
     add(store, 2)
     for _ in range(JOURNAL):
-        end_one_of(store, store.calls.place("1", accept))
-    seen = store.calls.place("2", accept)
+        end_one_of(store, placed(store, "1", accept))
+    seen = placed(store, "2", accept)
     last = store.calls.owed()[-1].id
     store.accounts.remove("2")
     store.close()
     store = open_store(tmp_path)
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     assert call.seq == seen.seq + 1
     assert store.calls.deliveries_of(call.verification_call_uuid)[0].id == last + 1
-    assert call.verification_call_uuid == accept(store.accounts.get("1"), 100, JOURNAL).call.verification_call_uuid
+    assert (
+        call.verification_call_uuid
+        == accept(Standing(store.accounts.get("1"), 100, JOURNAL, 1, 1)).call.verification_call_uuid
+    )
     store.accounts.clear()
     add(store, 1)
     assert store.accounts.get("1").seq == 3
     store.close()
     store = open_store(tmp_path)
-    assert store.calls.place("1", accept).seq == call.seq + 1
+    assert placed(store, "1", accept).seq == call.seq + 1
     store.close()
 
 
@@ -207,7 +212,7 @@ def end_one_of(store: SqlStore, call: Call) -> None:
 def test_a_smaller_journal_takes_what_fits_into_it(tmp_path: Path) -> None:
     store = open_store(tmp_path, 20)
     add(store, 1)
-    calls = [store.calls.place("1", accept) for _ in range(15)]
+    calls = [placed(store, "1", accept) for _ in range(15)]
     for call in calls[1:]:
         end_one_of(store, call)
     balance = store.accounts.balance("1")
@@ -229,7 +234,7 @@ def test_a_smaller_journal_takes_what_fits_into_it(tmp_path: Path) -> None:
 def test_an_answer_with_bytes_that_are_no_text_is_kept_as_far_as_it_is_text(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     add(store, 1)
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     store.calls.end(call.verification_call_uuid, finish)
     response = CdrResponse(500, {"X": "a\udcffb"}, b"")
     store.calls.change_delivery(1, lambda d: replace(d, attempts=(Attempt(1, 0.0, 0.0, response, "\udcff"),)))
@@ -244,12 +249,12 @@ def test_an_answer_with_bytes_that_are_no_text_is_kept_as_far_as_it_is_text(tmp_
 def test_the_store_is_where_it_was_committed_after_a_commit_that_failed(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     add(store, 1)
-    first = store.calls.place("1", accept)
+    first = placed(store, "1", accept)
     settle(store)
     before = contents(store)
     with connected(tmp_path / "state.db") as other:
         other.execute("CREATE TRIGGER no BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'no room'); END")
-    second = store.calls.place("1", accept)
+    second = placed(store, "1", accept)
     store.calls.end(first.verification_call_uuid, finish)
     waiting = store.settled()
     assert waiting is not None
@@ -259,7 +264,7 @@ def test_the_store_is_where_it_was_committed_after_a_commit_that_failed(tmp_path
     assert later is not None
     assert isinstance(later.exception(timeout=30), StorageFailed), "who looks later hears of it too"
     with pytest.raises(StorageFailed):
-        store.calls.place("1", accept)
+        placed(store, "1", accept)
     with pytest.raises(UnknownItem):
         store.calls.get(second.verification_call_uuid)
     store.close()
@@ -274,7 +279,7 @@ def file_of(folder: Path) -> Path:
     path = folder / "state.db"
     store = SqlStore(f"sqlite:///{path}", JOURNAL)
     add(store, 1)
-    store.calls.place("1", accept)
+    placed(store, "1", accept)
     store.close()
     return path
 
@@ -374,7 +379,7 @@ def test_two_do_not_use_one_file(tmp_path: Path) -> None:
 def test_others_may_read_while_it_is_used(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     add(store, 1)
-    store.calls.place("1", accept)
+    placed(store, "1", accept)
     settle(store)
     with connected(tmp_path / "state.db") as reader:
         query = "SELECT account_id, state, placed_at FROM calls"

@@ -9,16 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+from placing import accept, placed
 
 from pytest_mcn_mock.domain.accounts import Account, add_subscription
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, end, place
+from pytest_mcn_mock.domain.calls import Call, end
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, UnknownItem, UsageError
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.store.sql import SqlStore
 
@@ -34,11 +33,6 @@ def store(make_store: Callable[[int], Store]) -> Store:
     return made
 
 
-def decide(account: Account, balance: int, n: int) -> Placement:
-    call = place(account, balance, n, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(), 0.0)
-    return Placement(call, owes_cdr=True, account=account)
-
-
 def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
     return end(call, call.planned, 1.0), [replace(delivery, due_at=1.0) for delivery in deliveries]
 
@@ -50,7 +44,7 @@ def deliver(store: Store, call: Call) -> None:
 
 
 def test_placing_charges_records_and_owes_in_one_step(store: Store) -> None:
-    call = store.calls.place("1", decide)
+    call = placed(store, "1", accept)
     assert store.calls.get(call.verification_call_uuid) == call
     assert store.accounts.balance("1") == 1_000_000 - 15
     (delivery,) = store.calls.owed()
@@ -58,16 +52,16 @@ def test_placing_charges_records_and_owes_in_one_step(store: Store) -> None:
 
 
 def test_what_decide_raises_leaves_everything_as_it_was(store: Store) -> None:
-    def refuse(account: Account, balance: int, n: int) -> Placement:
+    def refuse(standing: Standing) -> Placement:
         raise ZeroDivisionError
 
     before = store.accounts.entries("1")
     with pytest.raises(ZeroDivisionError):
-        store.calls.place("1", refuse)
+        placed(store, "1", refuse)
     assert store.accounts.entries("1") == before
     assert store.calls.page(None, 0, 10) == []
     assert store.calls.owed() == []
-    assert store.calls.place("1", decide).seq == 1
+    assert placed(store, "1", accept).seq == 1
 
 
 def test_sixty_four_threads_never_overdraw(store: Store) -> None:
@@ -78,7 +72,7 @@ def test_sixty_four_threads_never_overdraw(store: Store) -> None:
         barrier.wait()
         for _ in range(5):
             try:
-                accepted.append(store.calls.place("2", decide))
+                accepted.append(placed(store, "2", accept))
             except Refusal as refusal:
                 refused.append(refusal.code)
 
@@ -93,7 +87,7 @@ def test_sixty_four_threads_never_overdraw(store: Store) -> None:
 
 
 def test_a_call_ends_once(store: Store) -> None:
-    call = store.calls.place("1", decide)
+    call = placed(store, "1", accept)
     ended = store.calls.end(call.verification_call_uuid, finish)
     assert ended is not None
     assert ended[0].state == "completed"
@@ -102,7 +96,7 @@ def test_a_call_ends_once(store: Store) -> None:
 
 
 def test_a_new_delivery_gets_a_number(store: Store) -> None:
-    call = store.calls.place("1", decide)
+    call = placed(store, "1", accept)
     store.calls.end(call.verification_call_uuid, lambda c, ds: (end(c, c.planned, 1.0), [*ds, replace(ds[0], id=0)]))
     first, second = store.calls.deliveries_of(call.verification_call_uuid)
     assert store.calls.delivery(second.id) == second
@@ -111,7 +105,7 @@ def test_a_new_delivery_gets_a_number(store: Store) -> None:
 
 def test_pages_are_in_order_of_arrival(store: Store) -> None:
     store.accounts.add(Account("2", "token-2", 2), 1000, 0.0)
-    calls = [store.calls.place(account_id, decide) for account_id in "12112"]
+    calls = [placed(store, account_id, accept) for account_id in "12112"]
     assert store.calls.page(None, 0, 2) == calls[:2]
     assert store.calls.page(None, calls[1].seq, 10) == calls[2:]
     assert store.calls.page("2", 0, 10) == [calls[1], calls[4]]
@@ -122,7 +116,7 @@ def test_pages_are_in_order_of_arrival(store: Store) -> None:
 
 
 def test_the_journal_is_bounded_and_the_oldest_goes_first(store: Store) -> None:
-    calls = [store.calls.place("1", decide) for _ in range(JOURNAL + 3)]
+    calls = [placed(store, "1", accept) for _ in range(JOURNAL + 3)]
     for call in calls:
         deliver(store, call)
     assert store.calls.page(None, 0, 100) == [store.calls.get(c.verification_call_uuid) for c in calls[3:]]
@@ -132,7 +126,7 @@ def test_the_journal_is_bounded_and_the_oldest_goes_first(store: Store) -> None:
 
 
 def test_a_call_that_owes_a_cdr_is_kept_until_it_owes_nothing(store: Store) -> None:
-    first, *others = [store.calls.place("1", decide) for _ in range(JOURNAL + 1)]
+    first, *others = [placed(store, "1", accept) for _ in range(JOURNAL + 1)]
     for call in others:
         deliver(store, call)
     assert [d.verification_call_uuid for d in store.calls.owed()] == [first.verification_call_uuid]
@@ -144,7 +138,7 @@ def test_a_call_that_owes_a_cdr_is_kept_until_it_owes_nothing(store: Store) -> N
 
 
 def test_removing_an_account_forgets_all_that_is_its_own(store: Store) -> None:
-    call = store.calls.place("1", decide)
+    call = placed(store, "1", accept)
     (delivery,) = store.calls.owed()
     store.accounts.remove("1")
     assert store.calls.page(None, 0, 10) == []
@@ -155,7 +149,7 @@ def test_removing_an_account_forgets_all_that_is_its_own(store: Store) -> None:
         lambda: store.accounts.balance("1"),
         lambda: store.calls.get(call.verification_call_uuid),
         lambda: store.calls.delivery(delivery.id),
-        lambda: store.calls.place("1", decide),
+        lambda: placed(store, "1", accept),
     ):
         with pytest.raises(UnknownItem):
             look_up()
@@ -179,7 +173,7 @@ def test_a_posting_sees_the_balance(store: Store) -> None:
 
 def test_the_ledger_is_bounded_and_still_sums_up(store: Store) -> None:
     for _ in range(JOURNAL * 3):
-        store.calls.place("1", decide)
+        placed(store, "1", accept)
     entries = store.accounts.entries("1")
     assert len(entries) == JOURNAL
     assert sum(entry.kopecks for entry in entries) == store.accounts.balance("1") == 1_000_000 - 15 * JOURNAL * 3
@@ -194,15 +188,15 @@ def test_memory_keeps_nothing_of_a_call_that_was_dropped() -> None:
     store = MemoryStore(2)
     store.accounts.add(Account("1", "t", 1), 10_000, 0.0)
 
-    def decide_tracked(account: Account, balance: int, n: int) -> Placement:
-        placement = decide(account, balance, n)
-        return replace(placement, call=replace(placement.call, login_did=Tracked("79157777777")), owes_cdr=False)
+    def decide_tracked(standing: Standing) -> Placement:
+        placement = accept(standing)
+        return replace(placement, call=replace(placement.call, login_did=Tracked("79157777777")), deliveries=())
 
-    call = store.calls.place("1", decide_tracked)
+    call = placed(store, "1", decide_tracked)
     watched = weakref.ref(call.login_did)
     store.calls.end(call.verification_call_uuid, finish)
     del call
     for _ in range(3):
-        store.calls.end(store.calls.place("1", decide).verification_call_uuid, finish)
+        store.calls.end(placed(store, "1", accept).verification_call_uuid, finish)
     gc.collect()
     assert watched() is None

@@ -9,23 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from placing import accept, placed
 
 from pytest_mcn_mock.domain.accounts import Account, add_subscription
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, end, place
+from pytest_mcn_mock.domain.calls import Call, end
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.operator.ports import Placement
 from pytest_mcn_mock.store.memory import MemoryStore
 
 JOURNAL = 3
 STEPS = ("place", "end", "end and owe twice", "deliver", "give up", "owe again", "remove", "clear")
-
-
-def accept(account: Account, balance: int, n: int) -> Placement:
-    call = place(account, balance, n, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(), 0.0)
-    return Placement(call, owes_cdr=True, account=account)
 
 
 class Steps:
@@ -43,7 +36,7 @@ class Steps:
         if step == "place":
             if not ids:
                 ids = [self.open()]
-            call = self.store.calls.place(ids[which % len(ids)], accept)
+            call = placed(self.store, ids[which % len(ids)], accept)
             self.uuids.append(call.verification_call_uuid)
             self.placed += 1
         elif step == "remove" and ids:

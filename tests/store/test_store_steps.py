@@ -12,16 +12,15 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from placing import accept, placed
 
 from pytest_mcn_mock.domain.accounts import Account, add_subscription, connect_number
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, end, place
+from pytest_mcn_mock.domain.calls import Call, end
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, UnknownItem
-from pytest_mcn_mock.operator.ports import Placement
+from pytest_mcn_mock.operator.ports import Placement, Standing
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.store.sql import SqlStore
 
@@ -37,11 +36,6 @@ def store(make_store: Callable[[int], Store]) -> Store:
     made = make_store(JOURNAL)
     made.accounts.add(SUBSCRIBED, OPENING, 0.0)
     return made
-
-
-def accept(account: Account, balance: int, n: int) -> Placement:
-    call = place(account, balance, n, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(), 0.0)
-    return Placement(call, owes_cdr=True, account=account)
 
 
 def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
@@ -78,7 +72,7 @@ def fail(*args: object) -> Any:
 
 
 STEPS: dict[str, Callable[[Store], object]] = {
-    "place": lambda store: store.calls.place("1", fail),
+    "place": lambda store: placed(store, "1", fail),
     "end": lambda store: store.calls.end(store.calls.page("1", 0, 1)[0].verification_call_uuid, fail),
     "change_delivery": lambda store: store.calls.change_delivery(1, fail),
     "change": lambda store: store.accounts.change("1", fail),
@@ -88,45 +82,45 @@ STEPS: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 def test_a_step_that_fails_did_not_happen(store: Store, step: Callable[[Store], object]) -> None:
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     before = contents(store)
     with pytest.raises(ZeroDivisionError):
         step(store)
     assert contents(store) == before
-    assert store.calls.place("1", accept).seq == call.seq + 1
+    assert placed(store, "1", accept).seq == call.seq + 1
     assert store.calls.end(call.verification_call_uuid, finish) is not None, (
         "the store is not locked, and the call rings"
     )
 
 
 def test_placing_changes_the_account_in_the_same_step(store: Store) -> None:
-    def connect_too(account: Account, balance: int, n: int) -> Placement:
-        return replace(accept(account, balance, n), account=connect_number(account, "79158888888"))
+    def connect_too(standing: Standing) -> Placement:
+        return replace(accept(standing), account=connect_number(standing.account, "79158888888"))
 
-    store.calls.place("1", connect_too)
+    placed(store, "1", connect_too)
     assert store.accounts.get("1").numbers == ("79158888888",)
 
 
-def test_placing_sees_the_account_its_balance_and_how_many_it_has_had_accepted(store: Store) -> None:
-    seen: list[tuple[str, int, int]] = []
+def test_placing_sees_how_things_stand(store: Store) -> None:
+    seen: list[tuple[str, int, int, int, int]] = []
 
-    def look(account: Account, balance: int, n: int) -> Placement:
-        seen.append((account.id, balance, n))
+    def look(standing: Standing) -> Placement:
+        seen.append((standing.account.id, *standing[1:]))
         if len(seen) == 2:
             raise ZeroDivisionError
-        return accept(account, balance, n)
+        return accept(standing)
 
-    store.calls.place("1", look)
+    placed(store, "1", look)
     with pytest.raises(ZeroDivisionError):
-        store.calls.place("1", look)
-    store.calls.place("1", look)
-    assert seen == [("1", OPENING, 0), ("1", OPENING - PRICE, 1), ("1", OPENING - PRICE, 1)]
+        placed(store, "1", look)
+    placed(store, "1", look)
+    assert seen == [("1", OPENING, 0, 1, 1), ("1", OPENING - PRICE, 1, 2, 2), ("1", OPENING - PRICE, 1, 2, 2)]
 
 
 def test_how_many_were_accepted_is_counted_past_the_journal(store: Store) -> None:
     uuids = set()
     for _ in range(JOURNAL * 3):
-        call = store.calls.place("1", accept)
+        call = placed(store, "1", accept)
         settle(store, call)
         uuids.add(call.verification_call_uuid)
     assert len(uuids) == JOURNAL * 3
@@ -136,12 +130,27 @@ def test_only_webhooks_that_are_enabled_are_owed_a_cdr(store: Store) -> None:
     account = add_subscription(SUBSCRIBED, make_subscription("http://localhost/2"))
     disabled = replace(account.subscriptions[0], enabled=False)
     store.accounts.change("1", lambda _: replace(account, subscriptions=(disabled, account.subscriptions[1])))
-    store.calls.place("1", accept)
+    placed(store, "1", accept)
     assert [(d.subscription, d.url) for d in store.calls.owed()] == [(2, "http://localhost/2")]
 
 
+def test_a_delivery_without_a_number_is_numbered_after_the_others(store: Store) -> None:
+    store.accounts.change("1", lambda account: add_subscription(account, make_subscription("http://localhost/2")))
+
+    def owe_twice(standing: Standing) -> Placement:
+        placement = accept(standing)
+        twice = [d for delivery in placement.deliveries for d in (delivery, replace(delivery, id=0))]
+        return replace(placement, deliveries=twice)
+
+    for first in (1, 5):
+        _, deliveries = store.calls.place("1", owe_twice)
+        assert [delivery.id for delivery in deliveries] == [first, first + 2, first + 1, first + 3]
+        assert [store.calls.delivery(delivery.id) for delivery in deliveries] == list(deliveries)
+    assert store.calls.count_owed() == 8
+
+
 def test_a_call_without_a_cdr_owes_nothing(store: Store) -> None:
-    call = store.calls.place("1", lambda *seen: replace(accept(*seen), owes_cdr=False))
+    call = placed(store, "1", lambda standing: replace(accept(standing), deliveries=()))
     assert store.calls.deliveries_of(call.verification_call_uuid) == ()
     assert store.calls.owed() == []
 
@@ -176,7 +185,7 @@ def test_a_race_for_the_last_kopecks_is_won_as_often_as_there_is_money(
     def order(number: int) -> None:
         for _ in range(3):
             try:
-                accepted.append(store.calls.place("2", accept))
+                accepted.append(placed(store, "2", accept))
             except Refusal as refusal:
                 assert refusal.code == "insufficient_funds"  # noqa: PT017 - a refusal is one of two right answers
 
@@ -192,7 +201,7 @@ def test_a_race_for_the_last_kopecks_is_won_as_often_as_there_is_money(
 def test_money_that_comes_and_goes_at_once_adds_up(store: Store) -> None:
     def come_and_go(number: int) -> None:
         store.accounts.post("1", EntryKind.TOP_UP, lambda _: number, 0.0)
-        store.calls.place("1", accept)
+        placed(store, "1", accept)
 
     race(come_and_go)
     balance = store.accounts.balance("1")
@@ -206,7 +215,7 @@ def test_changes_made_at_once_are_all_made(store: Store) -> None:
 
 
 def test_of_many_who_end_a_call_one_does(store: Store) -> None:
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     ended: list[object] = []
     race(lambda _: ended.append(store.calls.end(call.verification_call_uuid, finish_twice_told)))
     assert sum(result is not None for result in ended) == 1
@@ -219,7 +228,7 @@ def test_removing_an_account_while_it_calls_leaves_nothing_of_it(store: Store) -
             store.accounts.remove("1")
             return
         with suppress(UnknownItem):
-            settle(store, store.calls.place("1", accept))
+            settle(store, placed(store, "1", accept))
 
     race(call_or_remove)
     assert (store.calls.page(None, 0, 100), store.calls.page_of_deliveries(None, 0, 100)) == ([], [])
@@ -229,8 +238,8 @@ def test_removing_an_account_while_it_calls_leaves_nothing_of_it(store: Store) -
 
 def test_removing_an_account_leaves_the_others(store: Store) -> None:
     store.accounts.add(replace(SUBSCRIBED, id="2", token="token-2"), OPENING, 0.0)
-    store.calls.place("1", accept)
-    kept = store.calls.place("2", accept)
+    placed(store, "1", accept)
+    kept = placed(store, "2", accept)
     store.accounts.remove("1")
     assert store.calls.page(None, 0, 10) == [kept]
     assert [d.account_id for d in store.calls.owed()] == ["2"]
@@ -238,7 +247,7 @@ def test_removing_an_account_leaves_the_others(store: Store) -> None:
 
 
 def test_removing_an_account_takes_the_calls_that_the_journal_kept_only_because_they_owe(store: Store) -> None:
-    calls = [store.calls.place("1", accept) for _ in range(JOURNAL + 5)]
+    calls = [placed(store, "1", accept) for _ in range(JOURNAL + 5)]
     store.accounts.remove("1")
     assert store.calls.owed() == []
     for call in calls:
@@ -249,7 +258,7 @@ def test_removing_an_account_takes_the_calls_that_the_journal_kept_only_because_
 
 def test_a_bounded_journal_counts_the_calls_of_all_accounts(store: Store) -> None:
     store.accounts.add(replace(SUBSCRIBED, id="2", token="token-2"), OPENING, 0.0)
-    calls = [store.calls.place("12"[n % 2], accept) for n in range(JOURNAL + 4)]
+    calls = [placed(store, "12"[n % 2], accept) for n in range(JOURNAL + 4)]
     for call in calls:
         settle(store, call)
     assert [call.seq for call in store.calls.page(None, 0, 100)] == list(range(5, JOURNAL + 5))
@@ -258,11 +267,11 @@ def test_a_bounded_journal_counts_the_calls_of_all_accounts(store: Store) -> Non
 
 @pytest.mark.parametrize("settled_first", [True, False])
 def test_what_leaves_the_journal_is_gone_with_its_deliveries(store: Store, settled_first: bool) -> None:
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     if settled_first:
         settle(store, call)
     for _ in range(JOURNAL):
-        store.calls.place("1", accept)
+        placed(store, "1", accept)
     if not settled_first:
         assert store.calls.delivery(1).state is DeliveryState.OWED
         settle_last(store, call)
@@ -294,7 +303,7 @@ def test_pages_put_together_are_the_whole_list_in_order(
     ringing: list[str] = []
     for happening in happenings:
         if happening.startswith("place"):
-            ringing.append(store.calls.place(happening[-1], accept).verification_call_uuid)
+            ringing.append(placed(store, happening[-1], accept).verification_call_uuid)
         elif ringing:
             store.calls.end(ringing.pop(), finish if happening == "end" else finish_twice_told)
     for whose in (None, "1", "2"):
@@ -337,11 +346,11 @@ def test_a_token_names_the_account_as_it_is_now(store: Store) -> None:
 
 
 def test_what_was_read_does_not_change_afterwards(store: Store) -> None:
-    call = store.calls.place("1", accept)
+    call = placed(store, "1", accept)
     entries, page, owed = store.accounts.entries("1"), store.calls.page("1", 0, 10), store.calls.owed()
     deliveries = store.calls.deliveries_of(call.verification_call_uuid)
     settle(store, call)
-    store.calls.place("1", accept)
+    placed(store, "1", accept)
     assert (len(entries), len(page), len(owed)) == (2, 1, 1)
     assert page[0].state == "ringing"
     assert deliveries[0].state is DeliveryState.OWED

@@ -1,0 +1,32 @@
+"""Calls placed in a store itself, without an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.calls import Call, CallOrder, owe, place
+from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.operator.ports import Placement, Standing
+from pytest_mcn_mock.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.store.sql import SqlStore
+
+ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
+
+
+def accept(standing: Standing, now: float = 0.0) -> Placement:
+    """A call that rings, and owes its CDR to every webhook."""
+    account, balance, n, seq, first_delivery = standing
+    call = place(account, balance, n, ORDER, Assumptions(cdr_delay_s=1.0), now, seq=seq)
+    call = replace(call, ends_at=now)
+    return Placement(call, owe(call, account, first_delivery), account)
+
+
+def placed(store: MemoryStore | SqlStore, account_id: str, decide: Callable[[Standing], Placement] = accept) -> Call:
+    """The call that was placed."""
+    call, _ = store.calls.place(account_id, decide)
+    return call
