@@ -29,6 +29,8 @@ from pytest_mcn_mock.web.http import (
 from pytest_mcn_mock.web.messages import LAST_CHUNK, chunk_of, head_of, whole_answer
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
 
+_BUFFER: Final = 16_384
+"""Bytes that are read at once, and so of the requests that a client can send ahead of their answers."""
 MAX_DISCARDED: Final = 1_048_576
 """Bytes that are read and forgotten behind a refused request, so that its answer is not lost to a reset."""
 BODY_TIMEOUT_S = 30.0
@@ -59,7 +61,7 @@ class Host(Protocol):
         """The connection has ended."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Answers a client's requests one after the other. ``deadline`` is when it is to be given up, in the loop's time.
 
     Requests that arrive while another is answered wait, and nothing more is read meanwhile.
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader(self)
+        self._buffer = memoryview(bytearray(_BUFFER))
         self._waiting: deque[tuple[Request | Unreadable, bool]] = deque()
         self._is_answering = self._is_choked = False
         self._is_last = self._lingers = False
@@ -116,7 +119,7 @@ class Connection(asyncio.Protocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.Protocol``, as for the next ones."""
+        """See ``asyncio.BufferedProtocol``, as for the next ones."""
         self._transport = cast("asyncio.Transport", transport)
         self.has_joined = True
         self._host.joined(self)
@@ -131,12 +134,16 @@ class Connection(asyncio.Protocol):
         self._reader.end()
         self._host.left(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Some bytes of requests."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Some bytes of requests have arrived."""
         if self._reader.stage is not Stage.END:
-            self._reader.feed(data)
+            self._reader.feed(self._buffer[:nbytes])
             return
-        self._discarded += len(data)
+        self._discarded += nbytes
         if self._discarded > MAX_DISCARDED:
             self.abort()
 

@@ -76,7 +76,7 @@ class RequestReader:
         self._body = bytearray()
         self.stage = Stage.NOTHING
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: memoryview) -> None:
         """Some bytes more."""
         was_in_head = self.stage is Stage.HEAD
         try:
