@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import TypeVar
 
 from pytest_mcn_mock.domain import calls as rules
 from pytest_mcn_mock.domain.accounts import Account, take_fault
@@ -12,9 +14,11 @@ from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
-from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import Conflict, Overloaded, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement
+from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Queue
+
+_T = TypeVar("_T")
 
 
 class Calls:
@@ -31,6 +35,7 @@ class Calls:
         *,
         max_owed: int,
         magic_numbers: bool = False,
+        queue: Queue | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -40,12 +45,14 @@ class Calls:
         self._assumptions = assumptions
         self._max_owed = max_owed
         self._magic_numbers = magic_numbers
+        self._queue = queue
         self._until_answered: dict[str, Sequence[Delivery]] = {}
 
-    def place(self, account_id: str, order: CallOrder) -> Call:
+    def place(self, account_id: str, order: CallOrder, *, in_turn: bool = False) -> Call:
         """Accept an order and charge for it, or raise the Refusal that says why not.
 
-        No CDR of it is sent before ``release`` was called, so that none overtakes the answer.
+        No CDR of it is sent before ``release`` was called, so that none overtakes the answer. An order that would owe
+        one comes after those that wait already, unless it is ``in_turn``, the first of them.
         """
 
         def decide(account: Account, balance: int, n: int) -> Placement:
@@ -53,7 +60,7 @@ class Calls:
             call = rules.place(account, balance, n, order, self._assumptions, now, magic_numbers=self._magic_numbers)
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, owes_cdr=False, account=account)
-            self._check_load(account)
+            self._check_load(account, in_turn)
             fault, account = take_fault(account, of_cdr=True)
             return Placement(replace(call, cdr_fault=fault) if fault else call, owes_cdr=True, account=account)
 
@@ -64,6 +71,16 @@ class Calls:
                 call, self._until_answered[call.verification_call_uuid] = ended
         self._observer.changed(account_id, call)
         return call
+
+    def wait(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+        """Place a call by ``attempt`` when there is room for its CDRs and it is its turn.
+
+        The future has what the attempt returns, or raises; cancelled, the call is not placed. Raises the refusal, which
+        the call has met, where calls are not to wait.
+        """
+        if self._queue is None:
+            raise refusal
+        return self._queue.join(refusal, attempt)
 
     def release(self, verification_call_uuid: str) -> None:
         """The answer to the request was sent: send the CDRs of the call, or let it end when it is due.
@@ -114,8 +131,17 @@ class Calls:
                 self._courier.end_call(call)
 
     def is_overloaded(self) -> bool:
-        """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused."""
-        return self._store.count_owed() >= self._max_owed
+        """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused, or waits."""
+        return self._store.count_owed() >= self._max_owed or self.count_waiting() > 0
+
+    def count_waiting(self) -> int:
+        """How many calls wait for room."""
+        return 0 if self._queue is None else len(self._queue)
+
+    def stop_waiting(self) -> None:
+        """The server stops: calls that wait are refused."""
+        if self._queue is not None:
+            self._queue.close()
 
     def count_dropped(self) -> int:
         """How many calls are listed no more, because the journal was full."""
@@ -124,12 +150,19 @@ class Calls:
     def forget_all(self) -> None:
         """Every account is gone, and every call."""
         self._until_answered.clear()
+        if self._queue is not None:
+            self._queue.refuse_all()
 
-    def _check_load(self, account: Account) -> None:
+    def _check_load(self, account: Account, in_turn: bool) -> None:
         """Within the store's step, so that no two calls take the same last place."""
         owing = sum(subscription.enabled for subscription in account.subscriptions)
-        if owing and self._store.count_owed() + owing > self._max_owed:
-            raise Refusal(RefusalCode.OVERLOADED, f"{self._store.count_owed()} CDRs are owed; at most {self._max_owed}")
+        owed = self._store.count_owed()
+        if owing and (owed + owing > self._max_owed or (self._queue and not in_turn)):
+            if owing > self._max_owed:  # there will never be room
+                raise Refusal(
+                    RefusalCode.OVERLOADED, f"it would owe {owing} CDRs; at most {self._max_owed} may be owed"
+                )
+            raise Overloaded(f"{owed} CDRs are owed; at most {self._max_owed} may be")
 
     def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)

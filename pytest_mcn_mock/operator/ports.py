@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.errors import Overloaded
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,27 @@ class Durability(Protocol):
 
     def close(self) -> None:
         """Keep what has changed, and let go of the place where it is kept."""
+
+
+class Queue(Protocol):
+    """Calls that wait until there is room for their CDRs; they are placed in the order in which they came."""
+
+    def __len__(self) -> int:
+        """How many wait."""
+        ...
+
+    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+        """What ``attempt`` returns or raises, once it raises no Overloaded; the refusal if that takes too long.
+
+        Whoever gives up cancels the future: it is not attempted then. Raises the refusal where too many wait.
+        """
+        ...
+
+    def refuse_all(self) -> None:
+        """Whoever waits is refused."""
+
+    def close(self) -> None:
+        """The server stops: whoever waits is refused, and nobody waits any more."""
 
 
 class Courier(Protocol):

@@ -146,6 +146,7 @@ def _gauges(exchange: Exchange, guard: Guard, max_owed: int) -> Gauges:
         waiting=load.waiting,
         under_way=load.under_way,
         lag_s=max(0.0, lag_s),
+        calls_waiting=operator.calls.count_waiting(),
         dropped={
             "requests": operator.journal.dropped,
             "calls": operator.calls.count_dropped(),
@@ -186,6 +187,7 @@ async def _stop(exchange: Exchange, server: Server, serving: asyncio.Task[None])
     """Answer what is under way, then try once more what is owed."""
     exchange.readiness.is_stopping = True
     exchange.feed.close()
+    exchange.operator.calls.stop_waiting()
     server.stop()  # type: ignore[no-untyped-call]  # granian leaves this one untyped
     await asyncio.wait((serving,), timeout=STOP_S)
     await exchange.dispatcher.drain(STOP_S)

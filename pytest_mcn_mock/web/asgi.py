@@ -49,6 +49,8 @@ class AsgiAdapter:
         request = Request(scope["method"], scope["path"], scope["query_string"], headers, body, is_whole)
         response = self._application.handle(request)
         try:
+            if response.later is not None:
+                response = await _waited(response.later, receive)
             if response.kept is not None:
                 response = await self._kept(response, response.kept)
             if response.ready is not None:
@@ -78,6 +80,19 @@ class AsgiAdapter:
         except StorageFailed as error:
             return response if response.otherwise is None else response.otherwise(error)
         return response
+
+
+async def _waited(later: Future[Response], receive: Receive) -> Response:
+    """The answer when it is there; ConnectionError where the client goes before."""
+    loop = asyncio.get_running_loop()
+    answer, gone = asyncio.wrap_future(later), loop.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if not answer.done():
+        raise ConnectionError("the client is gone")
+    return answer.result()
 
 
 async def _send_stream(start: MutableMapping[str, Any], stream: Stream, receive: Receive, send: Send) -> None:
