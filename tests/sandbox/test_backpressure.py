@@ -170,7 +170,7 @@ def test_the_fixtures_server_lets_callers_wait_too() -> None:
         account = server.open_account()
         account.subscribe(receiver.url)
         answers = [callers.submit(flash_call, account) for _ in range(40)]
-        wait_until(lambda: server._exchange.operator.calls.count_waiting() == 5)  # noqa: SLF001 - a test sees it nowhere else
+        wait_until(lambda: server._exchange.operator.calls.count_waiting() == 8)  # noqa: SLF001 - a test sees it nowhere else
         assert len(account.calls) == 3
         release()
         while not all(answer.done() for answer in answers):
