@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pytest_mcn_mock.domain import calls as rules
@@ -19,6 +20,14 @@ from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Queue
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class _Answers:
+    """Somebody waits until these calls are answered."""
+
+    missing: set[str]
+    done: Future[None]
 
 
 class Calls:
@@ -46,7 +55,9 @@ class Calls:
         self._max_owed = max_owed
         self._magic_numbers = magic_numbers
         self._queue = queue
-        self._until_answered: dict[str, Sequence[Delivery]] = {}
+        self._until_answered: dict[str, Sequence[Delivery] | None] = {}
+        self._held_answers: set[str] = set()
+        self._awaiting: list[_Answers] = []
 
     def place(self, account_id: str, order: CallOrder, *, in_turn: bool = False) -> Call:
         """Accept an order and charge for it, or raise the Refusal that says why not.
@@ -65,10 +76,12 @@ class Calls:
             return Placement(replace(call, cdr_fault=fault) if fault else call, owes_cdr=True, account=account)
 
         call = self._store.place(account_id, decide)
+        due: Sequence[Delivery] | None = None
         if call.ends_at == call.placed_at:
             ended = self._end(call.verification_call_uuid, None)
             if ended is not None:
-                call, self._until_answered[call.verification_call_uuid] = ended
+                call, due = ended
+        self._until_answered[call.verification_call_uuid] = due
         self._observer.changed(account_id, call)
         return call
 
@@ -87,16 +100,39 @@ class Calls:
 
         A call that is held, or gone, stays so.
         """
-        deliveries = self._until_answered.pop(verification_call_uuid, None)
-        if deliveries is not None:
-            self._deliveries.dispatch(deliveries)
-            return
         try:
-            call = self._store.get(verification_call_uuid)
-        except UnknownItem:
-            return
-        if call.ends_at is not None and call.ending is None:
-            self._courier.end_call(call)
+            deliveries = self._until_answered.get(verification_call_uuid)
+            if deliveries is not None:
+                self._deliveries.dispatch(deliveries)
+                return
+            try:
+                call = self._store.get(verification_call_uuid)
+            except UnknownItem:
+                return
+            if call.ends_at is not None and call.ending is None:
+                self._courier.end_call(call)
+        finally:
+            self._until_answered.pop(verification_call_uuid, None)
+            if self._awaiting or self._held_answers:
+                self._held_answers.discard(verification_call_uuid)
+                for waiting in tuple(self._awaiting):
+                    waiting.missing.discard(verification_call_uuid)
+                self._tell_answered()
+
+    def hold_answer(self, verification_call_uuid: str) -> None:
+        """A fault holds the answer back: ``all_answered`` does not wait for it."""
+        self._held_answers.add(verification_call_uuid)
+
+    def all_answered(self) -> Future[None]:
+        """Done once every call that was placed so far has been released."""
+        waiting = _Answers(set(self._until_answered) - self._held_answers, Future())
+        self._awaiting.append(waiting)
+        # Another thread may have released one since, and heard of nobody who waits.
+        for uuid in tuple(waiting.missing):
+            if uuid not in self._until_answered:
+                waiting.missing.discard(uuid)
+        self._tell_answered()
+        return waiting.done
 
     def end(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
         """End a ringing call as planned, or as said, and send its CDRs; return what is owed for it.
@@ -150,8 +186,19 @@ class Calls:
     def forget_all(self) -> None:
         """Every account is gone, and every call."""
         self._until_answered.clear()
+        self._held_answers.clear()
+        for waiting in self._awaiting:
+            waiting.missing.clear()
+        self._tell_answered()
         if self._queue is not None:
             self._queue.refuse_all()
+
+    def _tell_answered(self) -> None:
+        for waiting in tuple(self._awaiting):
+            if not waiting.missing:
+                with suppress(ValueError):  # another thread has done it
+                    self._awaiting.remove(waiting)
+                    waiting.done.set_result(None)
 
     def _check_load(self, account: Account, in_turn: bool) -> None:
         """Within the store's step, so that no two calls take the same last place."""

@@ -223,8 +223,10 @@ class Courier(Protocol):
     def forget_all(self) -> None:
         """Nothing that was handed over before is due any more."""
 
-    def advance(self, seconds: float) -> Future[None]:
-        """Put the time forward for every account; done once all that fell due has been tried, in order."""
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
+        """Put the time forward for every account, ``after`` this is done or has taken too long; done once all that fell
+        due has been tried, in order.
+        """
         ...
 
 

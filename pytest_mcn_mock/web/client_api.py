@@ -64,7 +64,12 @@ class ClientApi:
         call = self._operator.calls.place(account.id, order, in_turn=in_turn)
         entry.verification_call_uuid = call.verification_call_uuid
         response = self._envelope(call)
-        return response if fault is None else spoil(response, fault, account.seed, entry.seq)
+        if fault is None:
+            return response
+        response = spoil(response, fault, account.seed, entry.seq)
+        if response.spoilt is not None:
+            self._operator.calls.hold_answer(call.verification_call_uuid)
+        return response
 
     def _enter(
         self, request: Request, entry: ApiRequest, account_id: str, method: Method

@@ -20,6 +20,8 @@ from pytest_mcn_mock.webhooks.timers import Job, Timers
 
 PER_HOST = 32
 """Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
+ANSWERS_S = 5.0
+"""How long the time is not put forward because an answer has not been sent, its client perhaps being slow."""
 
 _log = logging.getLogger("mcn_mock")
 
@@ -94,11 +96,13 @@ class Dispatcher:
     def forget_all(self) -> None:
         self._post(self._forget_all)
 
-    def advance(self, seconds: float) -> Future[None]:
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         done: Future[None] = Future()
 
         async def run() -> None:
             try:
+                if after is not None:
+                    await asyncio.wait((asyncio.wrap_future(after),), timeout=ANSWERS_S)
                 await self._advance_all(seconds)
             except Exception as error:
                 done.set_exception(error)
