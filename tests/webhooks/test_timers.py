@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import pytest
 from in_process import BUSY, make_exchange, open_account, place
@@ -114,3 +115,25 @@ def test_each_account_has_its_own_order_and_a_forgotten_one_none() -> None:
         "2 after 4 s": ["1", "2", "3", "4"],
         "3, forgotten": [],
     }
+
+
+def test_the_alarm_is_set_anew_only_for_an_earlier_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[float]:
+        exchange = make_exchange(post=lambda job: job())
+        rules = (OutcomeRule(BUSY, "79157777701", 3600.0), OutcomeRule(BUSY, "*", 36_000.0))
+        open_account(exchange, subscriptions=1, rules=rules)
+        loop, alarms = asyncio.get_running_loop(), list[float]()
+        call_at = loop.call_at
+
+        def count(when: float, *arguments: Any, **settings: Any) -> asyncio.TimerHandle:
+            alarms.append(when - loop.time())
+            return call_at(when, *arguments, **settings)
+
+        monkeypatch.setattr(loop, "call_at", count)
+        for number in (*["79157777702"] * 20, "79157777701", *["79157777702"] * 20):
+            place(exchange, "1", number)
+        await exchange.dispatcher.close()
+        return alarms
+
+    far, near = asyncio.run(run())
+    assert (round(far, -2), round(near, -2)) == (36_000, 3600)
