@@ -92,12 +92,16 @@ class Application:
         def finish(waiting: Future[Response]) -> None:
             if not waiting.cancelled():
                 response, entry.refusal = self._client.answer_of(waiting)
-                answer.set_result(self._answered(request, entry, response))
+                response = self._answered(request, entry, response)
+                if answer.set_running_or_notify_cancel():
+                    answer.set_result(response)
+                elif response.after is not None:  # the server had given it up: what was accepted takes its course
+                    response.after()
 
         def give_up() -> None:
             if waiting.cancel():
                 self._journal.answered(entry)
-            elif (after := answer.result().after) is not None:  # its turn came as the client went
+            elif not answer.cancelled() and (after := answer.result().after) is not None:  # its turn came meanwhile
                 after()
 
         waiting.add_done_callback(finish)

@@ -13,11 +13,17 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from in_process import Acknowledging, open_account
+from in_process import place as place_call
 from support import Receiver, Sandbox, flash_call, refusal, running_sandbox, wait_until
 
 from pytest_mcn_mock import MCNServer, Settings, queue
+from pytest_mcn_mock.clocks import VirtualClock
+from pytest_mcn_mock.compose import compose
+from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.errors import Overloaded, UsageError
 from pytest_mcn_mock.queue import CallQueue
+from pytest_mcn_mock.web.http import Request
 
 MAX_OWED = 2
 NUMBERS = [f"7915777777{n}" for n in range(7)]
@@ -247,3 +253,31 @@ def test_one_that_needs_more_room_than_there_is_holds_up_those_behind_it() -> No
         free[0] += 1
         waiting.changed("1")
     assert placed == [first.result(), second.result()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("how", ["given up", "given up too late", "cancelled by the server"])
+def test_a_client_that_goes_as_its_turn_comes_is_charged_only_for_a_cdr_that_is_sent(how: str) -> None:
+    """Whatever the server does first when a connection ends."""
+    settings = Settings(max_owed=1, when_overloaded="wait")
+    exchange = compose(settings, lambda job: None, clock=VirtualClock(), make_sender=lambda _: Acknowledging())
+    open_account(exchange, subscriptions=1)
+    operator = exchange.operator
+    place_call(exchange)
+    headers = {"authorization": "Bearer t1", "host": "127.0.0.1"}
+    request = Request("POST", "/v2/rest/account/1/flash_call", b"login_did=79157777777", headers)
+    waits = exchange.application.handle(request)
+    assert waits.later is not None
+    assert waits.after is not None
+    assert not waits.later.done()
+    if how == "given up":
+        waits.after()
+    if how == "cancelled by the server":
+        waits.later.cancel()
+    (owed,) = operator.deliveries.owed()
+    assert operator.deliveries.prepare(owed.id, owed.due_at) is not None
+    operator.deliveries.record(owed.id, 0.0, 0.0, CdrResponse(204, {}, b""), None)
+    if how != "given up":
+        waits.after()
+    assert [entry.is_answered for entry in operator.journal.page()] == [True, True]
+    assert len(operator.calls.page()) == (1 if how == "given up" else 2)
+    assert operator.calls.all_answered().done()
