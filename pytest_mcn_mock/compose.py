@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
 from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
+from pytest_mcn_mock.queue import CallQueue
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.web.application import Application
@@ -92,7 +94,11 @@ def compose(
     guard = guard or Guard()
     targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     feed = Feed()
-    observer = Observers(feed, *observers)
+    queue: CallQueue | None = None
+    if settings.when_overloaded == "wait":
+        is_full = lambda: store.calls.count_owed() >= settings.max_owed  # noqa: E731
+        queue = CallQueue(is_full, partial(_call_later, post), settings.max_wait_s)
+    observer = Observers(feed, *observers, *([] if queue is None else [queue]))
     dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets), store)
     deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
     operator = Operator(
@@ -107,6 +113,7 @@ def compose(
             settings.assumptions,
             max_owed=settings.max_owed,
             magic_numbers=settings.magic_numbers,
+            queue=queue,
         ),
         deliveries=deliveries,
         journal=Journal(clock, observer, settings.journal_size),
@@ -154,6 +161,13 @@ def _admin_endpoints(
         **SchemasApi(schemas.read).endpoints(),
         **Page().endpoints(),
     }
+
+
+def _call_later(post: Callable[[Job], None], seconds: float, job: Job) -> None:
+    def begin() -> None:
+        asyncio.get_running_loop().call_later(seconds, job)
+
+    post(begin)
 
 
 def open_store(settings: Settings) -> MemoryStore | SqlStore:

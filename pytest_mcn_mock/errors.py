@@ -2,7 +2,8 @@
 
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
-│   └── StorageFailed … because what it changes could not be kept
+│   ├── StorageFailed … because what it changes could not be kept
+│   └── Overloaded   … because as many CDRs are owed as may be
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
@@ -41,6 +42,7 @@ class RefusalCode(StrEnum):
     CONFLICT = "conflict"
     FORBIDDEN = "forbidden"
     OVERLOADED = "overloaded"
+    SERVICE_UNAVAILABLE = "service_unavailable"
     STORAGE_FAILED = "storage_failed"
     INTERNAL_ERROR = "internal_error"
 
@@ -63,6 +65,13 @@ class StorageFailed(Refusal):
 
     def __init__(self, message: str) -> None:
         super().__init__(RefusalCode.STORAGE_FAILED, message)
+
+
+class Overloaded(Refusal):
+    """As many CDRs are owed as may be, so the call is not placed now; there is room again once one is settled."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(RefusalCode.OVERLOADED, message)
 
 
 class UsageError(McnMockError, ValueError):

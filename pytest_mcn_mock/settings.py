@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
+from pytest_mcn_mock.domain.outcomes import check_seconds
 from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.errors import UsageError, nearest
+
+WhenOverloaded = Literal["refuse", "wait"]
+MAX_WAIT_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``max_owed`` bounds the CDRs that are owed: a call that would owe one more is refused.
+    account's ledger entries. ``max_owed`` bounds the CDRs that are owed: a call that would owe one more is refused or,
+    where ``when_overloaded`` is ``"wait"``, answered when there is room, and refused if there is none within
+    ``max_wait_s`` seconds.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
     a ``login_did`` of ``domain.magic`` forces how its call ends; a sandbox knows them unless told otherwise, a
     fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
@@ -24,5 +32,14 @@ class Settings:
     journal_size: int = 10_000
     magic_numbers: bool = False
     max_owed: int = 100_000
+    when_overloaded: WhenOverloaded = "refuse"
+    max_wait_s: float = 10.0
     webhook_targets: Sequence[str] | None = None
     state: str | None = None
+
+    def __post_init__(self) -> None:
+        known = get_args(WhenOverloaded)
+        if self.when_overloaded not in known:
+            given = str(self.when_overloaded)[:40]
+            raise UsageError(f"when_overloaded: {given!r} is unknown; {nearest(given, known)}")
+        check_seconds(self.max_wait_s, name="max_wait_s", most=MAX_WAIT_S)

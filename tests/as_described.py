@@ -6,7 +6,8 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from functools import wraps
+from concurrent.futures import Future
+from functools import partial, wraps
 from typing import Any
 
 import jsonschema_rs
@@ -122,12 +123,20 @@ class Checks:
     def handle(self, face: application.Application, request: Request) -> Response:
         self._spoilt.by_fault = False
         response = self._handle(face, request)
+        if response.later is not None:
+            response.later.add_done_callback(partial(self._check_late, request))
+            return response
         assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
         if request.path.startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
         return response
+
+    def _check_late(self, request: Request, later: Future[Response]) -> None:
+        if not later.cancelled():
+            problems = self.contract.problems_of_answer(request, later.result())
+            self._tell(f"{request.method} {request.path}, which has waited", problems)
 
     def spoil(self, *arguments: Any) -> Response:
         self._spoilt.by_fault = True

@@ -56,12 +56,12 @@ def make_rules(count: int) -> tuple[OutcomeRule, ...]:
     return tuple(OutcomeRule(BUSY, f"7916{n:07}") for n in range(count))
 
 
-def place(exchange: Exchange, account_id: str = "1") -> None:
+def place(exchange: Exchange, account_id: str = "1", login_did: str = NUMBER) -> None:
     """One call, as a request that arrives and an answer that is sent."""
     request = Request(
         "POST",
         f"/v2/rest/account/{account_id}/flash_call",
-        f"login_did={NUMBER}&code=1234".encode(),
+        f"login_did={login_did}&code=1234".encode(),
         {"authorization": f"Bearer t{account_id}", "host": "127.0.0.1"},
     )
     response = exchange.application.handle(request)

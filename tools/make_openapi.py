@@ -28,10 +28,11 @@ ERRORS = {
     409: "The thing is in a state in which this cannot be done.",
     412: "It was changed since it was read.",
     413: "The body is over 64 KiB; it was not read.",
+    429: "As many CDRs are owed as may be.",
     500: "The fake failed; its log says why.",
-    503: "The sandbox has as much to do as it may, or could not write its state.",
+    503: "As many clients listen to the events as may, or the sandbox could not write its state.",
 }
-VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 500, 503)
+VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 429, 500, 503)
 ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
 
 ACCOUNT = "/__admin/accounts/{account_id}"
@@ -75,7 +76,7 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
             "body": "call.place",
             "answer": "call",
             "status": 201,
-            "errors": (402,),
+            "errors": (402, 429),
         }
     },
     CALL: {"get": {"summary": "One call.", "answer": "call"}},
@@ -371,6 +372,8 @@ def _error(status: int, description: str) -> dict[str, Any]:
     error: dict[str, Any] = {"description": description, "content": {JSON: {"schema": _ref("error")}}}
     if status == 405:
         error["headers"] = {"Allow": {"description": "The method to use.", "schema": {"type": "string"}}}
+    if status == 429:
+        error["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
     return error
 
 

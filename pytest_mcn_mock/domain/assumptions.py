@@ -25,7 +25,8 @@ DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
         RefusalCode.PRECONDITION_FAILED: 412,
         RefusalCode.CONFLICT: 409,
         RefusalCode.FORBIDDEN: 403,
-        RefusalCode.OVERLOADED: 503,
+        RefusalCode.OVERLOADED: 429,
+        RefusalCode.SERVICE_UNAVAILABLE: 503,
         RefusalCode.STORAGE_FAILED: 503,
         RefusalCode.INTERNAL_ERROR: 500,
     }

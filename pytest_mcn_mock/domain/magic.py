@@ -43,8 +43,9 @@ MAGIC_NUMBERS: Final[Mapping[str, Magic]] = MappingProxyType(
         "70000000402": Magic(RefusalCode.INSUFFICIENT_FUNDS),
         "70000000403": Magic(RefusalCode.ACCOUNT_NOT_FOUND),
         "70000000453": Magic(RefusalCode.FOREIGN_NUMBER),
+        "70000000429": Magic(RefusalCode.OVERLOADED),
         "70000000500": Magic(RefusalCode.INTERNAL_ERROR),
-        "70000000503": Magic(RefusalCode.OVERLOADED),
+        "70000000503": Magic(RefusalCode.SERVICE_UNAVAILABLE),
         **{f"70000001{cause:03d}": Magic(q931_status=cause) for cause in range(MIN_CAUSE, MAX_CAUSE + 1)},
     }
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pytest_mcn_mock.domain import calls as rules
 from pytest_mcn_mock.domain.accounts import Account, take_fault
@@ -12,9 +15,19 @@ from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
-from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import Conflict, Overloaded, Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Standing
+from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Queue, Standing
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class _Answers:
+    """Somebody waits until these calls are answered."""
+
+    missing: set[str]
+    done: Future[None]
 
 
 class Calls:
@@ -31,6 +44,7 @@ class Calls:
         *,
         max_owed: int,
         magic_numbers: bool = False,
+        queue: Queue | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -40,12 +54,16 @@ class Calls:
         self._assumptions = assumptions
         self._max_owed = max_owed
         self._magic_numbers = magic_numbers
-        self._until_answered: dict[str, Sequence[Delivery]] = {}
+        self._queue = queue
+        self._until_answered: dict[str, Sequence[Delivery] | None] = {}
+        self._held_answers: set[str] = set()
+        self._awaiting: list[_Answers] = []
 
-    def place(self, account_id: str, order: CallOrder) -> Call:
+    def place(self, account_id: str, order: CallOrder, *, in_turn: bool = False) -> Call:
         """Accept an order and charge for it, or raise the Refusal that says why not.
 
-        No CDR of it is sent before ``release`` was called, so that none overtakes the answer.
+        No CDR of it is sent before ``release`` was called, so that none overtakes the answer. An order that would owe
+        one comes after those that wait already, unless it is ``in_turn``, the first of them.
         """
 
         def decide(standing: Standing) -> Placement:
@@ -62,7 +80,7 @@ class Calls:
             )
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, (), account)
-            self._check_load(account)
+            self._check_load(account, in_turn)
             deliveries = rules.owe(call, account, first_delivery)
             fault, account = take_fault(account, of_cdr=True)
             if fault is not None:
@@ -71,26 +89,58 @@ class Calls:
             return Placement(call, deliveries, account)
 
         call, deliveries = self._store.place(account_id, decide)
-        if call.ending is not None:
-            self._until_answered[call.verification_call_uuid] = deliveries
+        self._until_answered[call.verification_call_uuid] = None if call.ending is None else deliveries
         self._observer.changed(account_id, call)
         return call
+
+    def wait(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+        """Place a call by ``attempt`` when there is room for its CDRs and it is its turn.
+
+        The future has what the attempt returns, or raises; cancelled, the call is not placed. Raises the refusal, which
+        the call has met, where calls are not to wait.
+        """
+        if self._queue is None:
+            raise refusal
+        return self._queue.join(refusal, attempt)
 
     def release(self, verification_call_uuid: str) -> None:
         """The answer to the request was sent: send the CDRs of the call, or let it end when it is due.
 
         A call that is held, or gone, stays so.
         """
-        deliveries = self._until_answered.pop(verification_call_uuid, None)
-        if deliveries is not None:
-            self._deliveries.dispatch(deliveries)
-            return
         try:
-            call = self._store.get(verification_call_uuid)
-        except UnknownItem:
-            return
-        if call.ends_at is not None and call.ending is None:
-            self._courier.end_call(call)
+            deliveries = self._until_answered.get(verification_call_uuid)
+            if deliveries is not None:
+                self._deliveries.dispatch(deliveries)
+                return
+            try:
+                call = self._store.get(verification_call_uuid)
+            except UnknownItem:
+                return
+            if call.ends_at is not None and call.ending is None:
+                self._courier.end_call(call)
+        finally:
+            self._until_answered.pop(verification_call_uuid, None)
+            if self._awaiting or self._held_answers:
+                self._held_answers.discard(verification_call_uuid)
+                for waiting in tuple(self._awaiting):
+                    waiting.missing.discard(verification_call_uuid)
+                self._tell_answered()
+
+    def hold_answer(self, verification_call_uuid: str) -> None:
+        """A fault holds the answer back: ``all_answered`` does not wait for it."""
+        self._held_answers.add(verification_call_uuid)
+
+    def all_answered(self) -> Future[None]:
+        """Done once every call that was placed so far has been released."""
+        waiting = _Answers(set(self._until_answered) - self._held_answers, Future())
+        self._awaiting.append(waiting)
+        # Another thread may have released one since, and heard of nobody who waits.
+        for uuid in tuple(waiting.missing):
+            if uuid not in self._until_answered:
+                waiting.missing.discard(uuid)
+        self._tell_answered()
+        return waiting.done
 
     def end(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
         """End a ringing call as planned, or as said, and send its CDRs; return what is owed for it.
@@ -125,8 +175,17 @@ class Calls:
                 self._courier.end_call(call)
 
     def is_overloaded(self) -> bool:
-        """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused."""
-        return self._store.count_owed() >= self._max_owed
+        """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused, or waits."""
+        return self._store.count_owed() >= self._max_owed or self.count_waiting() > 0
+
+    def count_waiting(self) -> int:
+        """How many calls wait for room."""
+        return 0 if self._queue is None else len(self._queue)
+
+    def stop_waiting(self) -> None:
+        """The server stops: calls that wait are refused."""
+        if self._queue is not None:
+            self._queue.close()
 
     def count_dropped(self) -> int:
         """How many calls are listed no more, because the journal was full."""
@@ -135,12 +194,30 @@ class Calls:
     def forget_all(self) -> None:
         """Every account is gone, and every call."""
         self._until_answered.clear()
+        self._held_answers.clear()
+        for waiting in self._awaiting:
+            waiting.missing.clear()
+        self._tell_answered()
+        if self._queue is not None:
+            self._queue.refuse_all()
 
-    def _check_load(self, account: Account) -> None:
+    def _tell_answered(self) -> None:
+        for waiting in tuple(self._awaiting):
+            if not waiting.missing:
+                with suppress(ValueError):  # another thread has done it
+                    self._awaiting.remove(waiting)
+                    waiting.done.set_result(None)
+
+    def _check_load(self, account: Account, in_turn: bool) -> None:
         """Within the store's step, so that no two calls take the same last place."""
         owing = sum(subscription.enabled for subscription in account.subscriptions)
-        if owing and self._store.count_owed() + owing > self._max_owed:
-            raise Refusal(RefusalCode.OVERLOADED, f"{self._store.count_owed()} CDRs are owed; at most {self._max_owed}")
+        owed = self._store.count_owed()
+        if owing and (owed + owing > self._max_owed or (self._queue and not in_turn)):
+            if owing > self._max_owed:  # there will never be room
+                raise Refusal(
+                    RefusalCode.OVERLOADED, f"it would owe {owing} CDRs; at most {self._max_owed} may be owed"
+                )
+            raise Overloaded(f"{owed} CDRs are owed; at most {self._max_owed} may be")
 
     def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.errors import Overloaded
+
+_T = TypeVar("_T")
 
 
 class Standing(NamedTuple):
@@ -199,6 +202,27 @@ class Durability(Protocol):
         """Keep what has changed, and let go of the place where it is kept."""
 
 
+class Queue(Protocol):
+    """Calls that wait until there is room for their CDRs; they are placed in the order in which they came."""
+
+    def __len__(self) -> int:
+        """How many wait."""
+        ...
+
+    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+        """What ``attempt`` returns or raises, once it raises no Overloaded; the refusal if that takes too long.
+
+        Whoever gives up cancels the future: it is not attempted then. Raises the refusal where too many wait.
+        """
+        ...
+
+    def refuse_all(self) -> None:
+        """Whoever waits is refused."""
+
+    def close(self) -> None:
+        """The server stops: whoever waits is refused, and nobody waits any more."""
+
+
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.
 
@@ -214,8 +238,10 @@ class Courier(Protocol):
     def forget_all(self) -> None:
         """Nothing that was handed over before is due any more."""
 
-    def advance(self, seconds: float) -> Future[None]:
-        """Put the time forward for every account; done once all that fell due has been tried, in order."""
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
+        """Put the time forward for every account, ``after`` this is done or has taken too long; done once all that fell
+        due has been tried, in order.
+        """
         ...
 
 

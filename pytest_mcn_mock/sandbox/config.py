@@ -144,7 +144,15 @@ class _Reader:
         opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
         if self._problems or tariff is None or assumptions is None:
             raise ConfigError(self._source, self._problems)
-        given = ("journal_size", "magic_numbers", "max_owed", "state", "webhook_targets")
+        given = (
+            "journal_size",
+            "magic_numbers",
+            "max_owed",
+            "max_wait_s",
+            "state",
+            "webhook_targets",
+            "when_overloaded",
+        )
         chosen = {"magic_numbers": True, **{name: server[name] for name in given if name in server}}
         settings = Settings(tariff, assumptions, **chosen)
         return Config(

@@ -57,9 +57,9 @@ class _Histogram:
 class Gauges:
     """What is counted elsewhere, and asked for when it is shown.
 
-    ``owed`` and ``max_owed`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s`` the age in seconds of
-    the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists have lost, by
-    name; ``guarded`` refusals of the guard by code.
+    ``owed`` and ``max_owed`` are CDRs; ``calls_waiting`` calls; ``waiting`` and ``under_way`` attempts; ``lag_s`` the
+    age in seconds of the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists
+    have lost, by name; ``guarded`` refusals of the guard by code.
     """
 
     owed: int
@@ -67,6 +67,7 @@ class Gauges:
     waiting: int
     under_way: int
     lag_s: float
+    calls_waiting: int
     dropped: Mapping[str, int]
     guarded: Mapping[str, int]
     is_ready: bool
@@ -142,6 +143,7 @@ class Metrics:
         yield _gauge("mcn_mock_attempts_waiting", "Attempts that wait for others to the same host.", now.waiting)
         yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
         yield _gauge("mcn_mock_cdr_lag_seconds", "Age of the oldest CDR that is due and not settled.", now.lag_s)
+        yield _gauge("mcn_mock_calls_waiting", "Calls that wait until fewer CDRs are owed.", now.calls_waiting)
         yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))
         yield _counter("mcn_mock_dropped", "What bounded lists have lost.", "what", now.dropped)
         yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)

@@ -136,6 +136,7 @@ def _gauges(exchange: Exchange, guard: Guard, max_owed: int) -> Gauges:
         waiting=load.waiting,
         under_way=load.under_way,
         lag_s=max(0.0, lag_s),
+        calls_waiting=operator.calls.count_waiting(),
         dropped={
             "requests": operator.journal.dropped,
             "calls": operator.calls.count_dropped(),
@@ -150,6 +151,7 @@ async def _stop(exchange: Exchange, server: HttpServer) -> None:
     """Answer what is under way, then try once more what is owed."""
     exchange.readiness.is_stopping = True
     exchange.feed.close()
+    exchange.operator.calls.stop_waiting()
     await server.stop(STOP_S)
     await exchange.dispatcher.drain(STOP_S)
     await exchange.dispatcher.close()

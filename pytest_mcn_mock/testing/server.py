@@ -180,6 +180,7 @@ class MCNServer(HTTPServer):
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs."""
         self._exchange.feed.close()
+        self._exchange.operator.calls.stop_waiting()
         if self._tls is not None and self._tls_thread is not None:
             self._tls.shutdown()
             self._tls_thread.join()

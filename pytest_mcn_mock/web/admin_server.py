@@ -35,12 +35,15 @@ class ServerApi:
         }
 
     def advance(self, request: Request) -> Response:
-        """Put the time forward for every account; answered when all that fell due has been tried."""
+        """Put the time forward for every account; answered when all that fell due has been tried.
+
+        A call whose client has its answer is among that, though the server may not have heard yet that it was sent.
+        """
         asked = given.read_object(request, {"seconds": (int, float)})
         if "seconds" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, "seconds is required", "seconds")
         seconds = check_seconds(asked["seconds"], name="seconds", most=MAX_ADVANCE_S)
-        done = self._operator.courier.advance(seconds)
+        done = self._operator.courier.advance(seconds, self._operator.calls.all_answered())
         now = self._clock.now(None) + (seconds if self._clock.is_shared else 0)
         return replace(json_response(200, {"now": show_time(now)}), ready=done)
 

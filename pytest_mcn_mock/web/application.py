@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cached_property, lru_cache, partial
 from typing import Any, Final, cast
 
@@ -25,6 +26,8 @@ BASE_PATH: Final = "/v2/rest"
 
 MAX_KEPT: Final = 1024
 """Paths whose endpoint is remembered."""
+RETRY_AFTER_S: Final = "1"
+"""What an overloaded server says (RFC 9110, 10.2.3): it has room again as soon as one CDR is settled."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
@@ -75,6 +78,11 @@ class Application:
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
+        if response.later is not None:
+            return self._wait(request, entry, response.later)
+        return self._answered(request, entry, response)
+
+    def _answered(self, request: Request, entry: ApiRequest, response: Response) -> Response:
         entry.status = response.status
         response.after = partial(self._after, entry, response.after)
         return response if entry.refusal else self._once_kept(request, response, partial(self._not_kept, entry))
@@ -82,6 +90,28 @@ class Application:
     def refuse_unread(self, status: int, why: str) -> Response:
         """The answer to what is no request that could be in the journal."""
         return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
+
+    def _wait(self, request: Request, entry: ApiRequest, waiting: Future[Response]) -> Response:
+        """What is to be answered when the request's turn comes."""
+        answer: Future[Response] = Future()
+
+        def finish(waiting: Future[Response]) -> None:
+            if not waiting.cancelled():
+                response, entry.refusal = self._client.answer_of(waiting)
+                response = self._answered(request, entry, response)
+                if answer.set_running_or_notify_cancel():
+                    answer.set_result(response)
+                elif response.after is not None:  # the server had given it up: what was accepted takes its course
+                    response.after()
+
+        def give_up() -> None:
+            if waiting.cancel():
+                self._journal.answered(entry)
+            elif not answer.cancelled() and (after := answer.result().after) is not None:  # its turn came meanwhile
+                after()
+
+        waiting.add_done_callback(finish)
+        return Response(202, b"", later=answer, after=give_up)
 
     def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
         """The answer, to be sent once what the request changed is kept."""
@@ -156,10 +186,23 @@ class _Face:
             refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
         return self.refuse(refusal, headers), refusal
 
-    def refuse(
-        self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None
-    ) -> Response:
+    def answer_of(self, waited: Future[Response]) -> tuple[Response, Refusal | None]:
+        """The answer that an endpoint has waited for, or a refusal and why."""
+        try:
+            return waited.result(), None
+        except Refusal as error:
+            refusal = error
+        except UnknownItem as error:
+            refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
+        except Exception:
+            _log.exception("a request could not be answered")
+            refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
+        return self.refuse(refusal), refusal
+
+    def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
         """The error envelope, with the code's own status if no other is given."""
+        if refusal.code is RefusalCode.OVERLOADED:
+            headers = {"Retry-After": RETRY_AFTER_S}
         status = status or self._assumptions.status_of(refusal.code)
         values = {
             "$status": status,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
+from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.fidelity import Sent, judge
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.errors import Overloaded, Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Endpoints, Request, Response
@@ -49,10 +52,24 @@ class ClientApi:
             entry.fault = fault.kind
             if not fault.accepted:
                 return spoil(Response(503, b""), fault, account.seed, entry.seq)
-        call = self._operator.calls.place(account.id, order)
+        try:
+            return self._accept(account, order, entry, fault)
+        except Overloaded as refusal:
+            attempt = partial(self._accept, account, order, entry, fault, in_turn=True)
+            return Response(202, b"", later=self._operator.calls.wait(refusal, attempt))
+
+    def _accept(
+        self, account: Account, order: CallOrder, entry: ApiRequest, fault: Fault | None, *, in_turn: bool = False
+    ) -> Response:
+        call = self._operator.calls.place(account.id, order, in_turn=in_turn)
         entry.verification_call_uuid = call.verification_call_uuid
-        response = self._accepted(call)
-        return response if fault is None else spoil(response, fault, account.seed, entry.seq)
+        response = self._envelope(call)
+        if fault is None:
+            return response
+        response = spoil(response, fault, account.seed, entry.seq)
+        if response.spoilt is not None:
+            self._operator.calls.hold_answer(call.verification_call_uuid)
+        return response
 
     def _enter(
         self, request: Request, entry: ApiRequest, account_id: str, method: Method
@@ -85,7 +102,7 @@ class ClientApi:
             )
         return account
 
-    def _accepted(self, call: Call) -> Response:
+    def _envelope(self, call: Call) -> Response:
         """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
         caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
         placed = {

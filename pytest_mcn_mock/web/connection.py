@@ -206,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         response = self._host.application.handle(what)
         keeps = keeps and not self._is_last
-        if response.kept or response.ready or response.spoilt or response.stream:
+        if response.later or response.kept or response.ready or response.spoilt or response.stream:
             self._is_answering = True
             is_chunked = response.stream is not None and self._reader.speaks_chunks()
             answering = self._answer_later(what, response, keeps=keeps, is_chunked=is_chunked)
@@ -257,6 +257,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _answer_later(self, request: Request, response: Response, *, keeps: bool, is_chunked: bool) -> None:
         try:
+            if response.later is not None:
+                response = await self._once_there(response.later)
             if response.kept is not None:
                 try:
                     await self._host.kept(response.kept)
@@ -272,6 +274,8 @@ class Connection(asyncio.BufferedProtocol):
                 keeps = await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
             else:
                 self._write(self._whole(request, response, keeps=keeps))
+        except ConnectionError:
+            keeps = False
         except Exception:
             _log.exception("an answer could not be sent")
             keeps = False
@@ -281,6 +285,17 @@ class Connection(asyncio.BufferedProtocol):
             self._is_answering = False
         self._answered(keeps=keeps)
         self._answer_waiting()
+
+    async def _once_there(self, later: Future[Response]) -> Response:
+        """The answer when it is there; ConnectionError where the client goes before."""
+        answer, gone = asyncio.wrap_future(later), self._loop.create_task(self._gone.wait())
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+        if not answer.done():
+            raise ConnectionError("the client is gone")
+        return answer.result()
 
     async def _send_stream(self, response: Response, stream: Stream, *, is_chunked: bool) -> None:
         """A body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 has not."""

@@ -58,10 +58,12 @@ class Feed:
                 listener.wake()
 
     def listen(self, account_id: str | None = None) -> Listener:
-        """A new listener for what changes from now on, of an account or of all; Refusal ``overloaded`` for too many."""
+        """A new listener for what changes from now on, of an account or of all; Refusal ``service_unavailable``
+        for too many.
+        """
         with self._lock:
             if len(self._listeners) >= MAX_LISTENERS:
-                raise Refusal(RefusalCode.OVERLOADED, f"{MAX_LISTENERS} listen already; close one")
+                raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already; close one")
             listener = Listener(self, account_id)
             self._listeners.append(listener)
             return listener

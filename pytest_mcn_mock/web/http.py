@@ -84,6 +84,9 @@ class Response:
     Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
     what ``otherwise`` makes of it is the answer in place of this one.
 
+    Where there is ``later``, this is no answer yet: the server waits for the one that is in it, and goes on with that.
+    Where the client goes meanwhile, it waits no more and calls this one's ``after``.
+
     ``stream`` stands for a body that goes on for as long as the client listens.
     """
 
@@ -96,6 +99,7 @@ class Response:
     stream: Stream | None = None
     kept: Future[None] | None = None
     otherwise: Callable[[StorageFailed], Response] | None = None
+    later: Future[Response] | None = None
 
 
 Endpoints = Mapping[tuple[str, str], Callable[..., Response]]

@@ -33,8 +33,7 @@ def answer_placed(operator: Operator, call: Call, status: int, content: Any) -> 
     ready = operator.deliveries.first_attempt(uuid)
     if call.ending is None:
         operator.calls.end(uuid)
-    else:
-        operator.calls.release(uuid)
+    operator.calls.release(uuid)
     response.ready = ready
     return response
 

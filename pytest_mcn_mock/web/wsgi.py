@@ -51,6 +51,8 @@ def answer(
             is_whole=unread is None or too_large,
         )
     )
+    if response.later is not None:
+        response = response.later.result()
     if response.kept is not None and response.otherwise is not None:
         try:
             response.kept.result()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -17,10 +16,12 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
 from pytest_mcn_mock.errors import SendError, StorageFailed
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock, Durability
-from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
+from pytest_mcn_mock.webhooks.timers import Job, Timers
 
 PER_HOST = 32
 """Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
+ANSWERS_S = 5.0
+"""How long the time is not put forward because an answer has not been sent, its client perhaps being slow."""
 
 _log = logging.getLogger("mcn_mock")
 
@@ -95,11 +96,13 @@ class Dispatcher:
     def forget_all(self) -> None:
         self._post(self._forget_all)
 
-    def advance(self, seconds: float) -> Future[None]:
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         done: Future[None] = Future()
 
         async def run() -> None:
             try:
+                if after is not None:
+                    await asyncio.wait((asyncio.wrap_future(after),), timeout=ANSWERS_S)
                 await self._advance_all(seconds)
             except Exception as error:
                 done.set_exception(error)
@@ -118,23 +121,21 @@ class Dispatcher:
         """
         moved = 0.0
         await self._wait_idle(account_id)
-        pending = self._timers.take(account_id)
-        while pending:
-            step = max(0.0, pending[0].due - self._clock.now(account_id))
-            if moved + step > seconds:
-                break
-            moved += step
-            self._clock.move(account_id, step)
-            self._run(pending.pop(0).job)
-            await self._wait_idle(account_id)
-            for timer in self._timers.take(account_id):
-                timer.deadline += moved  # which is taken off again below
-                insort(pending, timer, key=Timer.by_due)
-        self._clock.move(account_id, seconds - moved)
-        for timer in pending:
-            timer.deadline -= seconds
-            self._timers.put_back(timer)
-        self._set_alarm()
+        self._timers.hold(account_id)  # nothing falls due by itself meanwhile, before its turn
+        try:
+            while (timer := self._timers.first(account_id)) is not None:
+                step = max(0.0, timer.due - self._clock.now(account_id))
+                if moved + step > seconds:
+                    break
+                moved += step
+                self._move(account_id, step)
+                self._timers.pop_first(account_id)
+                self._run(timer.job)
+                await self._wait_idle(account_id)
+            self._move(account_id, seconds - moved)
+        finally:
+            self._timers.let_go(account_id)
+            self._set_alarm()
 
     def load(self) -> Load:
         """What there is to do now."""
@@ -149,8 +150,9 @@ class Dispatcher:
         What fails is not tried again. The operator's ``deliveries.owed()`` tells what is left.
         """
         self._draining = True
-        while len(self._timers):
-            self._run(self._timers.pop().job)
+        while timers := self._timers.take_all():
+            for timer in timers:
+                self._run(timer.job)
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         while self._tasks and (left := until - loop.time()) > 0:
@@ -192,14 +194,21 @@ class Dispatcher:
 
     def _schedule(self, due: float, account_id: str, job: Job) -> None:
         wait = max(0.0, due - self._clock.now(account_id))
-        self._timers.add(asyncio.get_running_loop().time() + wait, due, account_id, job)
+        time_of = None if self._clock.is_shared else account_id
+        self._timers.add(time_of, asyncio.get_running_loop().time() + wait, due, account_id, job)
         self._set_alarm()
 
+    def _move(self, account_id: str | None, seconds: float) -> None:
+        self._clock.move(account_id, seconds)
+        self._timers.forward(account_id, seconds)
+
     def _set_alarm(self) -> None:
+        deadline = self._timers.next_deadline()
         if self._alarm is not None:
+            if self._alarm.when() == deadline:
+                return
             self._alarm.cancel()
             self._alarm = None
-        deadline = self._timers.next_deadline()
         if deadline is not None:
             self._alarm = asyncio.get_running_loop().call_at(deadline, self._run_due)
 

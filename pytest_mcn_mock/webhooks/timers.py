@@ -1,64 +1,186 @@
-"""What is due later: a queue of timers that an account's time can be put forward in."""
+"""What is due later: timers in lines, a line for each time that can be put forward by itself."""
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Job = Callable[[], None]
+_SPARE = 16
+"""Entries that a heap may have for nothing, beside as many as it needs."""
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Timer:
-    """A job that is due at ``due`` of its account's time, which is expected at ``deadline`` of the loop's."""
+    """A job that is due at ``due`` of its account's time. ``order`` counts the timers made before it."""
 
-    deadline: float
+    due: float
     order: int
-    due: float = field(compare=False)
-    account_id: str = field(compare=False)
-    job: Job = field(compare=False)
+    account_id: str
+    job: Job
+    is_over: bool = False
 
-    def by_due(self) -> tuple[float, int]:
-        """A key for the order in which timers are due, whatever their deadlines are."""
-        return self.due, self.order
+
+_Entry = tuple[float, int, Timer]
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """The timers of one time, by when they are due and by their deadlines. These two differ where a time stands still:
+    what was made later is nearer by the one and not by the other. A timer that was taken out by the one order stays in
+    the heap of the other until it is met there, or too many do.
+
+    ``forward`` is how far the time was put forward: a deadline has it added when it is entered, and loses what was
+    added since.
+    """
+
+    key: str | None
+    forward: float = 0.0
+    size: int = 0
+    by_due: list[_Entry] = field(default_factory=list)
+    by_deadline: list[_Entry] = field(default_factory=list)
+    listed: _Listed | None = None
+    """This line's place among the lines; any other entry there is out of date."""
+
+    def first(self) -> Timer:
+        """What is due first."""
+        return _first(self.by_due)[2]
+
+    def next_deadline(self) -> tuple[float, Timer]:
+        """The earliest deadline, and whose it is."""
+        deadline, _, timer = _first(self.by_deadline)
+        return deadline - self.forward, timer
+
+    def take(self, timer: Timer) -> None:
+        """Take a timer out."""
+        timer.is_over = True
+        self.size -= 1
+        for heap in (self.by_due, self.by_deadline):
+            if len(heap) > 2 * self.size + _SPARE:
+                heap[:] = [entry for entry in heap if not entry[2].is_over]
+                heapq.heapify(heap)
+
+
+_Listed = tuple[float, int, _Line]
+
+
+def _first(heap: list[_Entry]) -> _Entry:
+    while heap[0][2].is_over:
+        heapq.heappop(heap)
+    return heap[0]
 
 
 class Timers:
-    """Timers in the order of their deadlines, and of their making where those are the same."""
+    """Timers in the order of their deadlines, and of their making where those are the same.
+
+    A ``key`` names the time that a timer is due by: an account's, or None for one that all share. Whatever is done
+    with one timer takes a time that grows with the logarithm of how many there are.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[Timer] = []
+        self._lines: dict[str | None, _Line] = {}
+        self._heap: list[_Listed] = []
+        self._held: Counter[str | None] = Counter()
         self._made = 0
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, deadline: float, due: float, account_id: str, job: Job) -> None:
-        """Add a timer."""
+    def add(self, key: str | None, deadline: float, due: float, account_id: str, job: Job) -> None:
+        """Add a timer that is expected at ``deadline`` of the loop's time."""
         self._made += 1
-        heapq.heappush(self._heap, Timer(deadline, self._made, due, account_id, job))
+        timer = Timer(due, self._made, account_id, job)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(key)
+        line.size += 1
+        heapq.heappush(line.by_due, (due, timer.order, timer))
+        heapq.heappush(line.by_deadline, (deadline + line.forward, timer.order, timer))
+        if line.listed is None or deadline < line.listed[0]:
+            self._list(line)
 
     def next_deadline(self) -> float | None:
-        """The earliest deadline, or None where there is no timer."""
-        return self._heap[0].deadline if self._heap else None
+        """The earliest deadline, or None where there is no timer; what is held has none."""
+        while self._heap:
+            entry = self._heap[0]
+            if entry[2].listed is entry:
+                return entry[0]
+            heapq.heappop(self._heap)
+        return None
 
     def pop(self) -> Timer:
-        """Take out the timer with the earliest deadline."""
-        return heapq.heappop(self._heap)
+        """Take out the timer with the earliest deadline, which there must be."""
+        self.next_deadline()
+        line = self._heap[0][2]
+        _, timer = line.next_deadline()
+        self._take(line, timer)
+        return timer
 
-    def take(self, account_id: str | None) -> list[Timer]:
-        """Take out every timer of an account, or of all, in the order in which they are due."""
-        taken = [timer for timer in self._heap if account_id in (None, timer.account_id)]
-        if taken:
-            self._heap = [timer for timer in self._heap if account_id not in (None, timer.account_id)]
-            heapq.heapify(self._heap)
-        return sorted(taken, key=Timer.by_due)
+    def first(self, key: str | None) -> Timer | None:
+        """The timer that is due first by that time, and of those the one that was made first."""
+        line = self._lines.get(key)
+        return None if line is None else line.first()
 
-    def put_back(self, timer: Timer) -> None:
-        """Put a timer back that was taken out."""
-        heapq.heappush(self._heap, timer)
+    def pop_first(self, key: str | None) -> None:
+        """Take out the timer that is ``first``."""
+        line = self._lines[key]
+        self._take(line, line.first())
+
+    def forward(self, key: str | None, seconds: float) -> None:
+        """The time was put forward: its deadlines come nearer."""
+        line = self._lines.get(key)
+        if line is not None:
+            line.forward += seconds
+            self._list(line)
+
+    def hold(self, key: str | None) -> None:
+        """The timers of that time, and those that are added, have no deadlines until as many times ``let_go``."""
+        self._held[key] += 1
+        line = self._lines.get(key)
+        if line is not None:
+            line.listed = None
+
+    def let_go(self, key: str | None) -> None:
+        """See ``hold``."""
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+            line = self._lines.get(key)
+            if line is not None:
+                self._list(line)
+
+    def take_all(self) -> list[Timer]:
+        """Take out every timer, held or not, in the order of their deadlines."""
+        entries = [
+            (deadline - line.forward, order, timer)
+            for line in self._lines.values()
+            for deadline, order, timer in line.by_deadline
+            if not timer.is_over
+        ]
+        self.clear()
+        return [timer for _, _, timer in sorted(entries)]
 
     def clear(self) -> None:
         """Forget every timer."""
+        self._lines.clear()
         self._heap.clear()
+
+    def _take(self, line: _Line, timer: Timer) -> None:
+        line.take(timer)
+        if line.size:
+            self._list(line)
+        else:
+            del self._lines[line.key]
+            line.listed = None
+
+    def _list(self, line: _Line) -> None:
+        """Put the line where its earliest deadline has its place."""
+        if line.key in self._held:
+            return
+        deadline, timer = line.next_deadline()
+        if line.listed is not None and line.listed[:2] == (deadline, timer.order):
+            return
+        line.listed = (deadline, timer.order, line)
+        heapq.heappush(self._heap, line.listed)
+        if len(self._heap) > 2 * len(self._lines) + _SPARE:
+            self._heap = [entry for entry in self._heap if entry[2].listed is entry]
+            heapq.heapify(self._heap)

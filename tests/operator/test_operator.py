@@ -45,7 +45,7 @@ class RecordingCourier:
     def forget_all(self) -> None:
         raise NotImplementedError
 
-    def advance(self, seconds: float) -> Future[None]:
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         raise NotImplementedError
 
 

@@ -41,7 +41,7 @@ class Notes:
     def forget_all(self) -> None:
         raise NotImplementedError
 
-    def advance(self, seconds: float) -> Future[None]:
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         raise NotImplementedError
 
 

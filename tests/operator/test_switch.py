@@ -69,7 +69,7 @@ class Notes:
     def forget_all(self) -> None:
         self.to_deliver.clear()
 
-    def advance(self, seconds: float) -> Future[None]:
+    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         raise NotImplementedError
 
     def changed(self, account_id: str, item: object = None) -> None:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
-from in_process import BUSY, fill, make_exchange, make_rules, open_account, seconds_of_calls
+from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
 
 from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
@@ -75,5 +76,34 @@ def test_a_call_costs_no_more_among_many_pending_cdrs() -> None:
         for exchange in exchanges:
             await exchange.dispatcher.close()
         return found
+
+    assert asyncio.run(run()) < MOST
+
+
+@pytest.mark.parametrize("is_same", [False, True], ids=["of another account", "of the account itself"])
+def test_putting_the_clock_forward_costs_no_more_among_many_pending_cdrs(is_same: bool) -> None:
+    async def seconds(exchange: Exchange) -> float:
+        account = "1" if is_same else "2"
+        place(exchange, account, "79168888888")
+        began = time.perf_counter()
+        await exchange.dispatcher.advance_account(account, 1.0)
+        return time.perf_counter() - began
+
+    async def run() -> float:
+        few, many = make_exchange(post=lambda job: job()), make_exchange(post=lambda job: job())
+        rules = (OutcomeRule(BUSY, "7916*", 1.0), OutcomeRule(BUSY, "*", 36_000.0))
+        for exchange, pending in ((few, 100), (many, 10_000)):
+            for account in ("1", "2"):
+                open_account(exchange, account, subscriptions=1, rules=rules)
+            fill(exchange, pending)
+        fastest_few = fastest_many = float("inf")
+        for number in range(ROUNDS):
+            fastest_few = min(fastest_few, await seconds(few))
+            fastest_many = min(fastest_many, await seconds(many))
+            if number >= ENOUGH and fastest_many < MOST * fastest_few:
+                break
+        for exchange in (few, many):
+            await exchange.dispatcher.close()
+        return fastest_many / fastest_few
 
     assert asyncio.run(run()) < MOST

@@ -117,7 +117,8 @@ def test_a_call_that_would_owe_one_cdr_too_many_is_refused_and_nothing_accepted_
         release = receiver.hold()
         with running_sandbox("--config", owing(tmp_path, receiver.url, 2)) as sandbox:
             accepted = [place(sandbox).json()["object"]["verification_call_uuid"] for _ in range(2)]
-            assert refusal(place(sandbox)) == (503, "overloaded", None)
+            refused = place(sandbox)
+            assert (refusal(refused), refused.headers["Retry-After"]) == ((429, "overloaded", None), "1")
             assert place(sandbox, "call_for_2fa", caller_did="79158888888").status_code == 200
             assert sandbox.admin("accounts/12345678")["balance"] == "0.69"
             ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=30)
@@ -138,11 +139,11 @@ def test_the_last_place_is_taken_once() -> None:
         account.hold_cdrs()
         with ThreadPoolExecutor(8) as clients:
             statuses = list(clients.map(lambda _: flash_call(account).status_code, range(20)))
-        assert sorted(statuses) == [200] * 5 + [503] * 15
+        assert sorted(statuses) == [200] * 5 + [429] * 15
         assert len(account.calls) == 5
         account.calls[0].complete("busy")
         account.settle()
-        assert flash_call(account).status_code == 503  # not acknowledged, so that it is owed still
+        assert flash_call(account).status_code == 429  # not acknowledged, so that it is owed still
         account.clock.advance(3600)
         assert flash_call(account).status_code == 200
 
