@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import Self
 
 
 class McnMockError(Exception):
@@ -58,6 +59,11 @@ class Refusal(McnMockError):
         self.code = code
         self.message = message
         self.parameter = parameter
+
+    def kept(self) -> Self:
+        """Itself, without the frames that it went through: it would hold them for as long as the journal holds it."""
+        self.__context__ = None
+        return self.with_traceback(None)
 
 
 class StorageFailed(Refusal):

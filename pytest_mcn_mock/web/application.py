@@ -168,7 +168,7 @@ class _Face:
             endpoint, arguments = self._find(request.path, request.method)
             return cast("Response", endpoint(*values, **arguments)), None
         except Refusal as error:
-            refusal = error
+            refusal = error.kept()
         except MethodNotAllowed as error:
             allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
             headers = {"Allow": ", ".join(allowed)}
@@ -191,7 +191,7 @@ class _Face:
         try:
             return waited.result(), None
         except Refusal as error:
-            refusal = error
+            refusal = error.kept()
         except UnknownItem as error:
             refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
         except Exception:

@@ -97,9 +97,9 @@ class RequestReader:
         self.stage = Stage.END
 
     def end(self) -> None:
-        """Let go of the parser, which holds the reader as the reader holds it."""
+        """Let go of the parser and the taker, which hold the reader as it holds them."""
         self.stage = Stage.END
-        del self._parser
+        del self._parser, self._taker
 
     def speaks_chunks(self) -> bool:
         """Whether the client knows a body in chunks, as all do but those of HTTP/1.0."""
