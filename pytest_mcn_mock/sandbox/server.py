@@ -53,7 +53,7 @@ def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) 
 
 
 def _collect_seldom() -> None:
-    """Let the garbage collector come when there are 100,000 objects more than before, and not look at the program itself.
+    """Let the garbage collector come when there are 100,000 objects more than before, and spare it the program itself.
 
     A full journal is some 200,000 objects, of which none is in a cycle. The usual 700 have it go through them all every
     second or so: that takes 100 ms, in which nobody is answered, and finds nothing.
