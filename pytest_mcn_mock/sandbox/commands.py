@@ -5,7 +5,6 @@ The exit statuses are those of ``STATUS``, and 0 for success: documented in docs
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -144,7 +143,3 @@ def serve(
         settings=chosen.settings if state is None else replace(chosen.settings, state=state),
     )
     run(chosen, click.echo, Demo() if demo else None)
-    # The server's threads end with the process alone; where Python takes itself down first, they abort it at times.
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(0)
