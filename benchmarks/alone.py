@@ -9,14 +9,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import durable_calls
 from rates import CLIENTS, Figures, load
-from rivals import RIVALS, SILENT, SUBSCRIBED, Receiver, running
+from rivals import RIVALS, SILENT, SUBSCRIBED, Receiver, Rival, running
 from traffic import Talk, answer, order
 
 SHARE = 0.8
@@ -86,12 +86,12 @@ def _uuid(body: bytes) -> bytes:
     return body.partition(b'"verification_call_uuid"')[2].split(b'"', 2)[1]
 
 
-async def _measure_lag(seconds: float) -> Figures:
+async def _measure_lag(rival: Rival, seconds: float) -> Figures:
     loop = asyncio.get_running_loop()
     exchange = _Exchange()
     receiver = await loop.create_server(lambda: Talk(exchange.receive), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
-    with running(RIVALS[0], url) as server:
+    with running(rival, url) as server:
         talks = [(await loop.create_connection(exchange.client, "127.0.0.1", server.port))[1] for _ in range(CLIENTS)]
         while not exchange.arrived_at:  # noqa: ASYNC110 - the CDR of the call that showed it to be ready
             await asyncio.sleep(0.001)
@@ -147,9 +147,13 @@ async def _empty(exchange: _Exchange) -> None:
         await asyncio.sleep(0.001)
 
 
-def measure_lag(rounds: int, seconds: float) -> list[Figures]:
-    """Milliseconds from the answer to its CDR, unloaded and at a share of the highest rate."""
-    return [asyncio.run(_measure_lag(seconds)) for _ in range(rounds)]
+def measure_lag(rivals: Sequence[Rival], rounds: int, seconds: float) -> dict[str, list[Figures]]:
+    """Milliseconds from an order to its CDR, unloaded and at a share of the highest rate, of each rival in turn."""
+    found: dict[str, list[Figures]] = {rival.name: [] for rival in rivals}
+    for _ in range(rounds):
+        for rival in rivals:
+            found[rival.name].append(asyncio.run(_measure_lag(rival, seconds)))
+    return found
 
 
 def measure_memory(receiver: Receiver, early: int, late: int, *, subscribed: bool) -> Figures:
@@ -183,4 +187,4 @@ def measure_durable(rounds: int, seconds: float) -> list[Figures]:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        print(json.dumps({"lag": measure_lag(1, 2), "durable": measure_durable(1, 2)}, indent=1))
+        print(json.dumps({"lag": measure_lag(RIVALS[:1], 1, 2), "durable": measure_durable(1, 2)}, indent=1))

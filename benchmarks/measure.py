@@ -76,7 +76,9 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
         found |= rates.compare(rivals, receiver, rounds=rounds, seconds=seconds, missing=missing, say=say)
         early, late = (10_000, 50_000) if is_quick else (100_000, 1_000_000)
         parts: dict[str, Callable[[], Any]] = {
-            "lag": lambda: alone.measure_lag(rounds, seconds),
+            "lag": lambda: alone.measure_lag(
+                [rival for rival in rivals if rival.name in {"sandbox", "Express, tuned"}], rounds, seconds
+            ),
             "durable": lambda: alone.measure_durable(rounds, seconds),
             "fixture": lambda: of_program("fixture.py", str(rounds)),
             "plugin": lambda: plugin_cost.measure(11 if is_quick else plugin_cost.RUNS),

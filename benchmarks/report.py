@@ -10,7 +10,7 @@ from typing import Any
 
 import chart
 from rivals import RIVALS
-from targets import Row, targets
+from targets import Row, lag_of, targets
 
 Found = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _peers(found: Found, names: Sequence[str]) -> str:
 
 def _rest(found: Found) -> str:
     fixture = {name: median(values) for name, values in found["fixture"].items() if isinstance(values, list)}
-    lag = {key: median(figures[key] for figures in found["lag"]) for key in found["lag"][0]}
+    lag = lag_of(found, "sandbox")
     memory, durable = found["memory"], found["durable"]
     pytest_s, plugin_s = (median(column) for column in zip(*found["plugin"], strict=True))
     emptied_ms, calls = 1000 * lag["emptied_s"], [f"{memory[key]:,.0f} calls" for key in ("early_calls", "late_calls")]
