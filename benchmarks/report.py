@@ -49,6 +49,10 @@ def _page(found: Found, names: Sequence[str]) -> str:
         shortfalls=_shortfalls(found),
         versions=fill(versions + ".", 120, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False),
         cpu=f"{cpu_us:,.0f}",
+        unmet=_unmet(rows),
+        tuned=_tuned(found),
+        leaves_express=_leaves(found, "Express", 4),
+        leaves_nginx=_leaves(found, "nginx", 0.5),
         rounds=found["rounds"],
         seconds=f"{found['seconds']:g}",
         early=f"{found['memory']['early_calls']:,.0f}",
@@ -64,6 +68,26 @@ def _targets(rows: Iterable[Row]) -> str:
         verdict = "cannot be told" if row.is_met is None else "yes" if row.is_met else f"**no**: {row.distance}"
         lines.append(f"| {row.what} | {row.target} | {row.measured} | {verdict} |")
     return "\n".join(lines)
+
+
+def _unmet(rows: Sequence[Row]) -> str:
+    """How many of the targets are not met."""
+    unmet = [row for row in rows if row.is_met is False]
+    if not unmet:
+        return "Every target is met."
+    return f"{len(unmet)} of the {len(rows)} targets are not met, by as much as the table says."
+
+
+def _tuned(found: Found) -> str:
+    tuned = "Express, tuned"
+    if tuned not in found["cycles"]:
+        return "an unknown number of"
+    return f"{_of(found, 'cycles', 'sandbox', 'rate') / _of(found, 'cycles', tuned, 'rate'):.2f}"
+
+
+def _leaves(found: Found, name: str, times: float) -> str:
+    """Microseconds that a cycle may take at so many times the rate of another."""
+    return f"{1e6 / times / _of(found, 'cycles', name, 'rate'):,.0f}" if name in found["cycles"] else "?"
 
 
 def _peers(found: Found, names: Sequence[str]) -> str:
