@@ -206,6 +206,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         response = self._host.application.handle(what)
         keeps = keeps and not self._is_last
+        if response.stream is not None and what.method == "HEAD":
+            response.stream.close()
+            response.stream = None
         if response.later or response.kept or response.ready or response.spoilt or response.stream:
             self._is_answering = True
             is_chunked = response.stream is not None and self._reader.speaks_chunks()

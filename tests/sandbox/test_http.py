@@ -104,6 +104,12 @@ def test_head_is_answered_without_a_body_and_its_length_told(wire: Wire) -> None
     assert int(headers["content-length"]) == len(wire.send(HEALTH + b"\r\n").answer()[2])
 
 
+def test_head_of_a_stream_ends(wire: Wire) -> None:
+    status, headers, _ = wire.send(b"HEAD /__admin/events HTTP/1.1\r\nHost: localhost\r\n\r\n").answer(has_body=False)
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
+
+
 def test_a_deletion_is_answered_without_a_body(shared: Sandbox, wire: Wire) -> None:
     opened = requests.post(f"{shared.url}/__admin/accounts", json={}, timeout=30).json()
     wire.send(b"DELETE /__admin/accounts/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % opened["id"])
