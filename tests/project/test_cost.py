@@ -1,4 +1,4 @@
-"""What a call costs is bounded by a count, which is the same on every machine: of the functions that Python calls for it.
+"""What a call costs, by a count that is the same on every machine: of the functions that Python calls for it.
 
 A count that has to grow is raised here, on purpose.
 """
