@@ -1,18 +1,21 @@
-"""What the time of one call grows with: ``python benchmarks/growth.py [--quick]``, in one process and without sockets.
+"""What time and memory grow with: ``python benchmarks/growth.py [--quick]``, a process for each quantity, no sockets.
 
 A call is one request to the application, until what follows the answer has been handed over; its CDR is carried by
-nobody. Prints JSON: for each quantity, pairs of its size and the microseconds of a call.
+nobody. Prints JSON: for each quantity, its size, the microseconds of a call, and the MiB that the process has more than
+with nothing of it, each time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
@@ -21,7 +24,13 @@ from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.domain.outcomes import OutcomeRule
 
 BATCH, BATCHES = 100, 15
-Curve = list[tuple[int, float]]
+Curve = list[tuple[int, float, float]]
+
+
+def resident_mib() -> float:
+    """The process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def time_of_call(exchange: Exchange, account_id: str = "1") -> float:
@@ -31,43 +40,44 @@ def time_of_call(exchange: Exchange, account_id: str = "1") -> float:
 
 def by_journal(sizes: list[int]) -> Curve:
     """Calls in a journal that is full."""
-    curve = []
+    curve, before = [], resident_mib()
     for size in sizes:
         exchange = make_exchange(journal_size=size)
         open_account(exchange)
         fill(exchange, size)
-        curve.append((size, time_of_call(exchange)))
+        curve.append((size, time_of_call(exchange), resident_mib() - before))
     return curve
 
 
 def by_accounts(sizes: list[int]) -> Curve:
     """Open accounts."""
-    exchange, curve, opened = make_exchange(), [], 0
+    exchange, curve, opened, before = make_exchange(), [], 0, resident_mib()
     for size in sizes:
         while opened < size:
             opened += 1
             open_account(exchange, str(opened))
-        curve.append((size, time_of_call(exchange, str(opened))))
+        curve.append((size, time_of_call(exchange, str(opened)), resident_mib() - before))
     return curve
 
 
 def by_subscriptions(sizes: list[int]) -> Curve:
     """Webhooks of the account, each of which a call owes a CDR."""
-    curve = []
+    curve, before = [], resident_mib()
     for size in sizes:
         exchange = make_exchange()
         open_account(exchange, subscriptions=size)
-        curve.append((size, time_of_call(exchange)))
+        held = resident_mib() - before  # before the calls, each of which owes so many CDRs
+        curve.append((size, time_of_call(exchange), held))
     return curve
 
 
 def by_rules(sizes: list[int]) -> Curve:
     """Outcome rules of the account, of which none matches."""
-    curve = []
+    curve, before = [], resident_mib()
     for size in sizes:
         exchange = make_exchange()
         open_account(exchange, rules=make_rules(size))
-        curve.append((size, time_of_call(exchange)))
+        curve.append((size, time_of_call(exchange), resident_mib() - before))
     return curve
 
 
@@ -79,10 +89,10 @@ def by_pending(sizes: list[int]) -> dict[str, Curve]:
         exchange = make_exchange(post=lambda job: job())
         open_account(exchange, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
         open_account(exchange, "2", subscriptions=1, rules=(OutcomeRule(BUSY, "*", 1.0),))
-        pending = 0
+        pending, before = 0, resident_mib()
         for size in sizes:
             fill(exchange, size - pending)
-            curves["pending CDRs"].append((size, time_of_call(exchange)))
+            curves["pending CDRs"].append((size, time_of_call(exchange), resident_mib() - before))
             pending = size + BATCH * BATCHES
             taken = []
             for _ in range(5):
@@ -90,7 +100,8 @@ def by_pending(sizes: list[int]) -> dict[str, Curve]:
                 began = time.perf_counter()
                 await exchange.dispatcher.advance_account("2", 1.0)
                 taken.append(time.perf_counter() - began)
-            curves["pending CDRs: advance the clock to one"].append((size, 1e6 * statistics.median(taken)))
+            held = resident_mib() - before
+            curves["pending CDRs: advance the clock to one"].append((size, 1e6 * statistics.median(taken), held))
         await exchange.dispatcher.close()
         return curves
 
@@ -107,9 +118,25 @@ def main() -> None:
         "subscriptions": lambda: by_subscriptions([1, 3, 10, 30, 100]),
         "rules": lambda: by_rules([1, 10, 100, 1_000]),
     }
-    curves = {name: measure() for name, measure in measures.items()}
-    curves |= by_pending([10, 3_000, 10_000] if is_quick else [10, 3_000, 10_000, 100_000, 1_000_000])
+    pending = [10, 3_000, 10_000] if is_quick else [10, 3_000, 10_000, 100_000, 1_000_000]
+    curves = {name: alone(measure) for name, measure in measures.items()}
+    curves |= alone(lambda: by_pending(pending))
     print(json.dumps(curves))
+
+
+def alone(measure: Callable[[], Any]) -> Any:
+    """What it returns, from a process of its own, so that no memory is another's."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(measure(), pipe)
+            pipe.flush()
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        found = json.load(pipe)
+    os.wait()
+    return found
 
 
 if __name__ == "__main__":

@@ -141,15 +141,21 @@ def _rest(found: Found) -> str:
 
 
 def _growth(found: Found) -> str:
-    lines = ["| of which there are | µs of one call | from the fewest to the most |", "|---|---|---|"]
+    lines = [
+        "| of which there are | µs of one call | from the fewest to the most | MiB with the most, and each more |",
+        "|---|---|---|---|",
+    ]
     for name, curve in found["growth"].items():
-        figures = ", ".join(f"{size:,}: {taken:,.0f}" for size, taken in curve)
-        lines.append(f"| {name} | {figures} | × {curve[-1][1] / curve[0][1]:.2f} |")
+        figures = ", ".join(f"{size:,}: {taken:,.0f}" for size, taken, _ in curve)
+        (fewest, _, least), (most, _, mib) = curve[0], curve[-1]
+        held = f"{mib:,.1f}, {1024 * (mib - least) / (most - fewest):,.1f} KiB"
+        lines.append(f"| {name} | {figures} | × {curve[-1][1] / curve[0][1]:.2f} | {held} |")
     return "\n".join(lines)
 
 
 def _charted(found: Found) -> dict[str, list[tuple[float, float]]]:
-    return {name: curve for name, curve in found["growth"].items() if "advance" not in name}
+    curves = {name: curve for name, curve in found["growth"].items() if "advance" not in name}
+    return {name: [(size, taken) for size, taken, _ in curve] for name, curve in curves.items()}
 
 
 def _missing(found: Found) -> str:
