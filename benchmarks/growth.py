@@ -62,13 +62,12 @@ def by_accounts(sizes: list[int]) -> Curve:
 
 def by_subscriptions(sizes: list[int]) -> Curve:
     """Webhooks of the account, each of which a call owes a CDR."""
-    curve, before = [], resident_mib()
-    for size in sizes:
+    made, before = [], resident_mib()
+    for size in sizes:  # all of them before the calls, each of which owes so many CDRs
         exchange = make_exchange()
         open_account(exchange, subscriptions=size)
-        held = resident_mib() - before  # before the calls, each of which owes so many CDRs
-        curve.append((size, time_of_call(exchange), held))
-    return curve
+        made.append((size, exchange, resident_mib() - before))
+    return [(size, time_of_call(exchange), held) for size, exchange, held in made]
 
 
 def by_rules(sizes: list[int]) -> Curve:
