@@ -74,6 +74,15 @@ def make_targets(items: Sequence[str]) -> Targets:
     return Targets(tuple(networks), frozenset(hosts))
 
 
+def is_address(host: str) -> bool:
+    """Whether the host is an IPv4 or IPv6 address in its usual form."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_literal(host: str) -> bool:
     """Whether the host of a URL is an address, in a usual form or not, so that no resolver is asked."""
     return _NUMERIC.fullmatch(host.lower()) is not None

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from pytest_mcn_mock.domain.targets import is_address
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.web.http import Request
 
@@ -116,7 +117,7 @@ class Guard:
         # A page of this server's own. Under a name it proves nothing, as anybody's name can resolve to this address;
         # an address cannot be had like that, and a token cannot either.
         is_own = host != "" and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-        if not is_own or not (_is_address(host) or (is_admin and self._token is not None)):
+        if not is_own or not (is_address(host) or (is_admin and self._token is not None)):
             raise Refusal(
                 RefusalCode.FORBIDDEN,
                 f"Origin {origin[:80]!r} is another site's; list its host in [server] allowed_hosts if it may ask",
@@ -158,14 +159,6 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _host_of(netloc: str) -> str:

@@ -8,10 +8,9 @@ import socket
 import ssl
 from collections.abc import Sequence
 from functools import cache
-from ipaddress import ip_address
 from typing import Any
 
-from pytest_mcn_mock.domain.targets import Targets, is_literal
+from pytest_mcn_mock.domain.targets import Targets, is_address, is_literal
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.webhooks.connection import MAX_RESPONSE, Connection
 from pytest_mcn_mock.webhooks.requests import Origin, show_address
@@ -54,7 +53,7 @@ async def _resolve(origin: Origin, targets: Targets | None) -> Sequence[Resolved
     if targets is not None and is_literal(host) and not targets.allows_address(host):
         raise NoConnection(f"{host[:80]} is not among the webhook_targets")
     try:
-        if _is_address(host):  # no thread is needed
+        if is_address(host):  # no thread is needed
             found = socket.getaddrinfo(host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         else:
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -86,14 +85,6 @@ async def _open(sock: socket.socket, address: Any, origin: Origin, tls: ssl.SSLC
         lambda: Connection(loop, most), sock=sock, ssl=tls, server_hostname=name
     )
     return connection
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _reason(error: OSError | ValueError, origin: Origin, address: Any) -> str:
