@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pytest_mcn_mock.domain import calls as rules
-from pytest_mcn_mock.domain.accounts import Account, take_fault
+from pytest_mcn_mock.domain.accounts import take_fault
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.deliveries import Delivery
@@ -80,8 +80,8 @@ class Calls:
             )
             if not rules.owes_cdr(call, self._assumptions):
                 return Placement(call, (), account)
-            self._check_load(account, in_turn)
             deliveries = rules.owe(call, account, first_delivery)
+            self._check_load(len(deliveries), in_turn)
             fault, account = take_fault(account, of_cdr=True)
             if fault is not None:
                 call = replace(call, cdr_fault=fault)
@@ -208,9 +208,8 @@ class Calls:
                     self._awaiting.remove(waiting)
                     waiting.done.set_result(None)
 
-    def _check_load(self, account: Account, in_turn: bool) -> None:
+    def _check_load(self, owing: int, in_turn: bool) -> None:
         """Within the store's step, so that no two calls take the same last place."""
-        owing = sum(subscription.enabled for subscription in account.subscriptions)
         owed = self._store.count_owed()
         if owing and (owed + owing > self._max_owed or (self._queue and not in_turn)):
             if owing > self._max_owed:  # there will never be room
