@@ -76,10 +76,6 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def count(self) -> int:
-        """How many connections there are."""
-        return len(self._connections)
-
     async def kept(self, kept: Future[None]) -> None:
         """Wait until what many requests wait for is kept: it wakes the loop once for all of them."""
         if self._keeping is None or self._keeping[0] is not kept:
