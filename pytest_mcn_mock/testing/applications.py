@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,13 +126,13 @@ class ApplicationSender:
             return await loop.run_in_executor(self._threads, call_wsgi, mounted.application, request)
         if mounted.loop is None or mounted.loop is loop:
             return await call_asgi(mounted.application, request)
-        if mounted.is_left or mounted.loop.is_closed():
+        if mounted.is_left:
             raise SendError(LEFT)
-        elsewhere = asyncio.run_coroutine_threadsafe(call_asgi(mounted.application, request), mounted.loop)
-        mounted.pending.add(elsewhere)
-        elsewhere.add_done_callback(mounted.pending.discard)
+        answer = _Visit(mounted.loop, mounted.application, request).answer
+        mounted.pending.add(answer)
+        answer.add_done_callback(mounted.pending.discard)
         try:
-            return await asyncio.wrap_future(elsewhere)
+            return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -192,3 +192,52 @@ async def call_asgi(application: Application, request: CdrRequest) -> CdrRespons
     body = b"".join(message.get("body", b"") for message in answer if message["type"] == "http.response.body")
     answered = {name.decode("latin-1"): value.decode("latin-1") for name, value in start.get("headers", ())}
     return CdrResponse(start["status"], answered, body)
+
+
+class _Visit:
+    """A request to an ASGI application on another thread's event loop, which may stop or be closed at any moment.
+
+    ``asyncio.run_coroutine_threadsafe`` takes a coroutine that is there already, and one that its loop never comes to
+    is warned of in the user's test. Here it is made when the loop comes to it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, application: Application, request: CdrRequest) -> None:
+        self.answer: Future[CdrResponse] = Future()
+        """To cancel it is to cancel the application."""
+        self._loop = loop
+        self._application = application
+        self._request = request
+        if not self._tell(self._begin):
+            raise SendError(LEFT)
+
+    def _begin(self) -> None:
+        if self.answer.cancelled():
+            return
+        coroutine = call_asgi(self._application, self._request)
+        task = self._loop.create_task(coroutine)
+        task.add_done_callback(self._end)
+        self.answer.add_done_callback(lambda _: self._leave(coroutine, task))
+
+    def _end(self, task: asyncio.Task[CdrResponse]) -> None:
+        if not self.answer.set_running_or_notify_cancel():
+            return
+        if task.cancelled():
+            self.answer.set_exception(SendError(LEFT))
+        elif (error := task.exception()) is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(task.result())
+
+    def _leave(self, coroutine: Coroutine[Any, Any, CdrResponse], task: asyncio.Task[CdrResponse]) -> None:
+        if not self.answer.cancelled() or self._tell(task.cancel):
+            return
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
+
+    def _tell(self, job: Callable[[], object]) -> bool:
+        """Have the loop do something, unless it is closed, as it may be between a look at it and this."""
+        try:
+            self._loop.call_soon_threadsafe(job)
+        except RuntimeError:
+            return False
+        return True

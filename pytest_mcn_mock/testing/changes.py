@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ class Changes:
         event = asyncio.Event()
 
         def wake() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # it is closed, and nobody waits on it any more
                 loop.call_soon_threadsafe(event.set)
 
         with self._woken(account_id, wake):
