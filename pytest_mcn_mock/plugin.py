@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT = pytest.StashKey["Account"]()
 _FAILED = pytest.StashKey[bool]()
+_STORY = pytest.StashKey[str]()
 _SERVER = pytest.StashKey["MCNServer"]()
 
 
@@ -36,23 +37,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Add the account's story to the report of a test that failed."""
+    """Add the account's story to the report of a test that failed, once."""
     report: pytest.TestReport = yield
     account = item.stash.get(_ACCOUNT, None)
-    if account is not None and report.failed:
+    if account is not None and report.failed and not item.stash.get(_FAILED, False):
         item.stash[_FAILED] = True
-        try:
-            lines = [account.story()]
-            lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
-        except Exception as error:  # an error here would end the whole run
-            lines = [f"the account's story could not be told: {error!r}"]
+        lines = [item.stash.get(_STORY, None) or _tell(account)]
+        lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
         report.sections.append(("mcn-mock", "\n".join(lines)))
     return report
+
+
+def _tell(account: Account) -> str:
+    try:
+        return account.story()
+    except Exception as error:  # an error in a report would end the whole run
+        return f"the account's story could not be told: {error!r}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Any:
     """Reset the server after each test, and fail the test by what a handler raised that ``mcn`` has not told of."""
+    __tracebackhide__ = True
     server = item.config.stash.get(_SERVER, None)
     try:
         result = yield
@@ -96,6 +102,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     """
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
+    __tracebackhide__ = True
     ini = request.config.getini
     account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
     request.node.stash[_ACCOUNT] = account
@@ -105,6 +112,8 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
         if not request.node.stash.get(_FAILED, False):
             raise_mistakes(account, mcn_server, strict=strict)
     finally:
+        # What fails after this, such as another fixture's end, is reported when the account is gone.
+        request.node.stash[_STORY] = _tell(account)
         account.close()
 
 

@@ -46,6 +46,7 @@ def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None
 
     What a handler raised fails the test even where it is not strict.
     """
+    __tracebackhide__ = True
     server.leave_stopped_loops()
     with suppress(WaitTimeout):  # what hangs is not wrong for that
         account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
@@ -54,10 +55,12 @@ def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None
 
 def raise_errors(server: MCNServer) -> None:
     """Raise what handlers and applications of the user's raised, in a test that has no account."""
+    __tracebackhide__ = True
     _raise(server.take_errors(), [])
 
 
 def _raise(errors: list[BaseException], mistakes: list[str]) -> None:
+    __tracebackhide__ = True
     told = [*(f"a handler raised {type(error).__name__}: {error}" for error in errors), *mistakes]
     if not told:
         return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.money import format_roubles
@@ -12,6 +12,8 @@ from pytest_mcn_mock.operator import Operator
 if TYPE_CHECKING:
     from pytest_mcn_mock.testing.handle import Handle
     from pytest_mcn_mock.testing.views import Call, Delivery
+
+_T = TypeVar("_T")
 
 MOST = 50
 """Lines of a kind: a story is to be read."""
@@ -30,9 +32,9 @@ def tell(account: Handle, operator: Operator, now: float) -> str:
     for subscription in settings.subscriptions:
         disabled = "" if subscription.enabled else ", disabled after too many CDRs given up"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
-    lines += _section("requests", [str(request) for request in account.requests])
-    lines += _section("ledger", [str(entry) for entry in operator.accounts.ledger(account.account_id)])
-    lines += _section("calls", [line for call in account.calls for line in _call(call, now)])
+    lines += _section("requests", account.requests, lambda request: [str(request)])
+    lines += _section("ledger", operator.accounts.ledger(account.account_id), lambda entry: [str(entry)])
+    lines += _section("calls", account.calls, lambda call: list(_call(call, now)))
     return "\n".join(lines)
 
 
@@ -54,9 +56,18 @@ def tell_pending(account: Handle, operator: Operator, now: float) -> str:
     return "\n".join(f"  {line}" for line in lines or ["nothing is pending"])
 
 
-def _section(title: str, lines: list[str]) -> list[str]:
-    left_out = [f"  … {len(lines) - MOST} earlier"] if len(lines) > MOST else []
-    return [f"{title}:" if lines else f"{title}: none", *left_out, *(f"  {line}" for line in lines[-MOST:])]
+def _section(title: str, items: Sequence[_T], lines_of: Callable[[_T], list[str]]) -> list[str]:
+    """The last items, as many as there are lines for, and one in any case."""
+    lines: list[str] = []
+    shown = 0
+    for item in reversed(items):
+        more = lines_of(item)
+        if shown and len(lines) + len(more) > MOST:
+            break
+        lines[:0] = more
+        shown += 1
+    left_out = [f"  … {len(items) - shown} earlier"] if len(items) > shown else []
+    return [f"{title}:" if lines else f"{title}: none", *left_out, *(f"  {line}" for line in lines)]
 
 
 def _call(call: Call, now: float) -> Iterator[str]:
