@@ -1,0 +1,132 @@
+"""Which connections the sender keeps, uses again and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+import pytest
+from scripted import CLOSED, OK, Endpoint, post, sending, soon, turn
+
+from pytest_mcn_mock.domain.deliveries import CdrResponse
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_kept_and_another_opened_where_none_is_idle() -> None:
+    async with Endpoint(OK, OK, None).listening() as endpoint, sending() as sender:
+        assert await post(sender, endpoint.url) == CdrResponse(200, {"Content-Length": "2"}, b"ok")
+        await post(sender, f"{endpoint.url}?b", method="GET")
+        assert endpoint.connections == 1
+        assert endpoint.requests[0].startswith(b"POST /hook HTTP/1.1\r\nHost: 127.0.0.1:")
+        assert endpoint.requests[0].endswith(b"\r\nX: y\r\nContent-Length: 2\r\n\r\n{}")
+        assert endpoint.requests[1].startswith(b"GET /hook?b HTTP/1.1\r\n")
+        tasks = [asyncio.create_task(post(sender, endpoint.url)) for _ in range(3)]
+        for _ in range(5):
+            await soon(endpoint.asked.get())
+        assert endpoint.connections == 3
+        for task in tasks:
+            task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_redirect_is_not_followed_and_no_cookie_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    answer = b"HTTP/1.1 302 Found\r\nLocation: /a\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+    async with Endpoint(answer).listening() as endpoint, sending() as sender:
+        for _ in range(2):
+            response = await post(sender, endpoint.url)
+            assert isinstance(response, CdrResponse)
+            assert (response.status, response.headers["Location"]) == (302, "/a")
+    assert len(endpoint.requests) == 2
+    assert b"ookie" not in b"".join(endpoint.requests)
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_is_reset_before_an_answer_is_told() -> None:
+    async with Endpoint(None).listening() as endpoint, sending() as sender:
+        task = asyncio.create_task(post(sender, endpoint.url))
+        writer = await soon(endpoint.asked.get())
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+        assert await task == "the connection was reset before an answer"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.asyncio
+async def test_a_request_whose_kept_connection_breaks_is_not_sent_again(method: str) -> None:
+    async with Endpoint(OK, None).listening() as endpoint, sending() as sender:
+        await post(sender, endpoint.url)
+        await soon(endpoint.asked.get())
+        task = asyncio.create_task(post(sender, endpoint.url, method=method))
+        (await soon(endpoint.asked.get())).close()
+        assert await task == CLOSED
+    assert (len(endpoint.requests), endpoint.connections) == (2, 1)
+
+
+@pytest.mark.parametrize("last", [None, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\r\n"])
+@pytest.mark.asyncio
+async def test_a_kept_connection_on_which_something_happened_is_not_used_again(last: bytes | None) -> None:
+    async with Endpoint(OK).listening() as endpoint, sending() as sender:
+        await post(sender, endpoint.url)
+        writer = await soon(endpoint.asked.get())
+        if last is None:
+            writer.close()
+        else:
+            writer.write(last)
+        await turn()
+        assert isinstance(await post(sender, endpoint.url), CdrResponse)
+    assert endpoint.connections == 2
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_was_idle_too_long_is_closed_and_not_used() -> None:
+    async with Endpoint(OK).listening() as endpoint, sending(idle_s=0) as sender:
+        for _ in range(2):
+            await post(sender, endpoint.url)  # nothing comes between the two, so that none was swept away
+        assert endpoint.connections == 2
+        for _ in range(2):
+            await soon(endpoint.ended.get())
+        await post(sender, endpoint.url)
+        await soon(endpoint.ended.get())
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_late_closes_the_connection() -> None:
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
+    async with Endpoint(None, begun, OK).listening() as endpoint, sending() as sender:
+        for _ in range(2):
+            assert await post(sender, endpoint.url, 0.05) == "no answer within 0.05 s"
+            await soon(endpoint.ended.get())
+        assert isinstance(await post(sender, endpoint.url), CdrResponse)
+
+
+@pytest.mark.asyncio
+async def test_a_tls_server_that_says_nothing_is_late() -> None:
+    async with Endpoint(None).listening() as endpoint, sending() as sender:
+        assert await post(sender, endpoint.url.replace("http:", "https:"), 0.05) == "no answer within 0.05 s"
+        await soon(endpoint.ended.get())
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_is_cancelled_closes_its_connection() -> None:
+    async with Endpoint(None).listening() as endpoint, sending() as sender:
+        task = asyncio.create_task(post(sender, endpoint.url))
+        await soon(endpoint.asked.get())
+        task.cancel()
+        await soon(endpoint.ended.get())
+        assert task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_closing_closes_what_is_idle_and_what_becomes_so() -> None:
+    async with Endpoint(OK, None).listening() as endpoint, sending() as sender:
+        await post(sender, endpoint.url)
+        await soon(endpoint.asked.get())
+        task = asyncio.create_task(post(sender, endpoint.url))
+        writer = await soon(endpoint.asked.get())
+        await sender.close()
+        writer.write(OK)
+        assert isinstance(await task, CdrResponse)
+        await soon(endpoint.ended.get())
