@@ -77,6 +77,9 @@ class CallQueue:
         for waiter in refused:
             _refuse(waiter)
 
+    def open(self) -> None:
+        self._is_closed = False
+
     def close(self) -> None:
         self._is_closed = True
         self.refuse_all()

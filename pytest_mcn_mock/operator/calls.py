@@ -182,6 +182,11 @@ class Calls:
         """How many calls wait for room."""
         return 0 if self._queue is None else len(self._queue)
 
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again: calls may wait, where the settings say so."""
+        if self._queue is not None:
+            self._queue.open()
+
     def stop_waiting(self) -> None:
         """The server stops: calls that wait are refused."""
         if self._queue is not None:

@@ -219,6 +219,9 @@ class Queue(Protocol):
     def refuse_all(self) -> None:
         """Whoever waits is refused."""
 
+    def open(self) -> None:
+        """The server starts, perhaps again: there may be waiting."""
+
     def close(self) -> None:
         """The server stops: whoever waits is refused, and nobody waits any more."""
 

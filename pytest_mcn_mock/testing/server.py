@@ -177,6 +177,11 @@ class MCNServer(HTTPServer):
             self._tls_thread.start()
         return self._tls.port
 
+    def start(self) -> None:
+        """Answer from now on; HTTPServerError where it does already."""
+        self._exchange.operator.calls.start_waiting()
+        super().start()
+
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs."""
         self._exchange.feed.close()

@@ -186,6 +186,20 @@ def test_the_fixtures_server_lets_callers_wait_too() -> None:
         assert len(receiver.received) == len(account.calls) == 40
 
 
+def test_callers_wait_at_a_server_that_was_started_again_too() -> None:
+    server = MCNServer(settings=Settings(max_owed=1, when_overloaded="wait", max_wait_s=60))
+    for _ in range(2):
+        with server, ThreadPoolExecutor(1) as callers:
+            account = server.open_account()
+            account.subscribe("http://127.0.0.1:1/")
+            account.hold_cdrs()
+            flash_call(account)
+            waiting = callers.submit(flash_call, account)
+            wait_until(lambda: server._exchange.operator.calls.count_waiting() == 1)  # noqa: SLF001
+            account.close()
+            assert waiting.result().status_code == 404
+
+
 def test_a_call_that_there_will_never_be_room_for_does_not_wait() -> None:
     with MCNServer(settings=Settings(max_owed=1, when_overloaded="wait")) as server:
         account = server.open_account()
