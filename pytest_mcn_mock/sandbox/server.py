@@ -67,8 +67,7 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _on_signals(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
@@ -89,6 +88,19 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
             await stop.wait()
             await _stop(exchange, server)
     say(_farewell(exchange))
+
+
+def _on_signals(stop: Callable[[], object]) -> None:
+    """Stop at SIGTERM and SIGINT, and not be killed by a second one that comes when the loop has ended already, as a
+    shell and a process manager may send both: a loop's own handlers end with it. To be called on the main thread.
+    """
+
+    def handle(number: int, _: object) -> None:
+        stop()
+        signal.signal(number, signal.SIG_IGN)  # which Python leaves as it is when it ends
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
 
 
 async def _open(config: Config, demo: Demo | None) -> Exchange:

@@ -45,6 +45,12 @@ def test_no_client_that_hangs_on_keeps_it_from_ending(sent: bytes, number: int) 
         assert sandbox.stop(number) == (0, "mcn-mock stopped; no CDR is owed\n", "")
 
 
+def test_a_second_signal_that_comes_late_does_not_kill_it() -> None:
+    again = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
+    with running_sandbox(before=again) as sandbox:
+        assert sandbox.stop() == (0, "mcn-mock stopped; no CDR is owed\n", "")
+
+
 def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named(tmp_path: Path) -> None:
     config = tmp_path / "mcn-mock.toml"
     with socket.create_server(("127.0.0.1", 0)) as silent:
