@@ -43,7 +43,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if account is not None and report.failed and not item.stash.get(_FAILED, False):
         item.stash[_FAILED] = True
         lines = [item.stash.get(_STORY, None) or _tell(account)]
-        lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
+        server = item.config.stash.get(_SERVER, None)
+        lines += [f"a handler raised {error!r}" for error in (server.errors if server is not None else ())]
         report.sections.append(("mcn-mock", "\n".join(lines)))
     return report
 
@@ -103,6 +104,10 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
     __tracebackhide__ = True
+    request.config.stash[_SERVER] = mcn_server  # which may be the user's own
+    for key in (_FAILED, _STORY):  # of an earlier run of the same test, which some plugins repeat
+        if key in request.node.stash:
+            del request.node.stash[key]
     ini = request.config.getini
     account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
     request.node.stash[_ACCOUNT] = account

@@ -152,8 +152,8 @@ def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
     builder = EnvironBuilder(
         path=request.url, method=request.method, headers=list(request.headers.items()), data=request.body
     )
-    response = Client(application, Response).open(builder)
-    return CdrResponse(response.status_code, dict(response.headers), response.get_data())
+    with Client(application, Response).open(builder) as response:
+        return CdrResponse(response.status_code, dict(response.headers), response.get_data())
 
 
 async def call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
