@@ -40,11 +40,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Add the account's story to the report of a test that failed, once."""
     report: pytest.TestReport = yield
     account = item.stash.get(_ACCOUNT, None)
-    if account is not None and report.failed and not item.stash.get(_FAILED, False):
+    if account is not None and report.failed and not item.stash[_FAILED]:
         item.stash[_FAILED] = True
-        lines = [item.stash.get(_STORY, None) or _tell(account)]
-        server = item.config.stash.get(_SERVER, None)
-        lines += [f"a handler raised {error!r}" for error in (server.errors if server is not None else ())]
+        lines = [item.stash[_STORY] or _tell(account)]
+        lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
         report.sections.append(("mcn-mock", "\n".join(lines)))
     return report
 
@@ -105,16 +104,16 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
 
     __tracebackhide__ = True
     request.config.stash[_SERVER] = mcn_server  # which may be the user's own
-    for key in (_FAILED, _STORY):  # of an earlier run of the same test, which some plugins repeat
-        if key in request.node.stash:
-            del request.node.stash[key]
+    # What an earlier run of the same test has left there, which some plugins repeat, is not this one's.
+    request.node.stash[_FAILED] = False
+    request.node.stash[_STORY] = ""
     ini = request.config.getini
     account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
     request.node.stash[_ACCOUNT] = account
     try:
         yield account
         # A test that has failed says why already, and its report shows the account's story.
-        if not request.node.stash.get(_FAILED, False):
+        if not request.node.stash[_FAILED]:
             raise_mistakes(account, mcn_server, strict=strict)
     finally:
         # What fails after this, such as another fixture's end, is reported when the account is gone.

@@ -219,11 +219,11 @@ class _Visit:
         self.answer.add_done_callback(lambda _: self._leave(coroutine, task))
 
     def _end(self, task: asyncio.Task[CdrResponse]) -> None:
+        if task.cancelled():
+            self.answer.cancel()
         if not self.answer.set_running_or_notify_cancel():
             return
-        if task.cancelled():
-            self.answer.set_exception(SendError(LEFT))
-        elif (error := task.exception()) is not None:
+        if (error := task.exception()) is not None:
             self.answer.set_exception(error)
         else:
             self.answer.set_result(task.result())
