@@ -95,12 +95,15 @@ def _on_signals(stop: Callable[[], object]) -> None:
     shell and a process manager may send both: a loop's own handlers end with it. To be called on the main thread.
     """
 
-    def handle(number: int, _: object) -> None:
-        stop()
-        signal.signal(number, signal.SIG_IGN)  # which Python leaves as it is when it ends
+    def set_all(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, handler)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    def handle(_: int, __: object) -> None:
+        stop()
+        set_all(signal.SIG_IGN)  # which Python leaves as it is when it ends
+
+    set_all(handle)
 
 
 async def _open(config: Config, demo: Demo | None) -> Exchange:

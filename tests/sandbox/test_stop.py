@@ -45,10 +45,12 @@ def test_no_client_that_hangs_on_keeps_it_from_ending(sent: bytes, number: int) 
         assert sandbox.stop(number) == (0, "mcn-mock stopped; no CDR is owed\n", "")
 
 
-def test_a_second_signal_that_comes_late_does_not_kill_it() -> None:
-    again = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_that_comes_late_does_not_kill_it(first: int, second: int) -> None:
+    again = f"import atexit, os; atexit.register(os.kill, os.getpid(), {second:d})"
     with running_sandbox(before=again) as sandbox:
-        assert sandbox.stop() == (0, "mcn-mock stopped; no CDR is owed\n", "")
+        assert sandbox.stop(first) == (0, "mcn-mock stopped; no CDR is owed\n", "")
 
 
 def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named(tmp_path: Path) -> None:
