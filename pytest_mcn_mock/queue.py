@@ -78,7 +78,9 @@ class CallQueue:
             _refuse(waiter)
 
     def open(self) -> None:
-        self._is_closed = False
+        with self._lock:
+            self._is_closed = False
+            self._is_alarmed = False  # an alarm that was set before the server stopped may have ended with its loop
 
     def close(self) -> None:
         self._is_closed = True

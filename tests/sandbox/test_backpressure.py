@@ -17,7 +17,7 @@ from in_process import Acknowledging, open_account
 from in_process import place as place_call
 from support import Receiver, Sandbox, flash_call, refusal, running_sandbox, wait_until
 
-from pytest_mcn_mock import MCNServer, Settings, queue
+from pytest_mcn_mock import Account, MCNServer, Settings, queue
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.domain.deliveries import CdrResponse
@@ -186,16 +186,22 @@ def test_the_fixtures_server_lets_callers_wait_too() -> None:
         assert len(receiver.received) == len(account.calls) == 40
 
 
+def one_waits(server: MCNServer, callers: ThreadPoolExecutor) -> tuple[Account, Future[requests.Response]]:
+    """An account whose first call owes the one CDR that there is room for, and its second, which waits."""
+    account = server.open_account()
+    account.subscribe("http://127.0.0.1:1/")
+    account.hold_cdrs()
+    flash_call(account)
+    waiting = callers.submit(flash_call, account)
+    wait_until(lambda: server._exchange.operator.calls.count_waiting() == 1)  # noqa: SLF001
+    return account, waiting
+
+
 def test_callers_wait_at_a_server_that_was_started_again_too() -> None:
     server = MCNServer(settings=Settings(max_owed=1, when_overloaded="wait", max_wait_s=60))
     for _ in range(2):
         with server, ThreadPoolExecutor(1) as callers:
-            account = server.open_account()
-            account.subscribe("http://127.0.0.1:1/")
-            account.hold_cdrs()
-            flash_call(account)
-            waiting = callers.submit(flash_call, account)
-            wait_until(lambda: server._exchange.operator.calls.count_waiting() == 1)  # noqa: SLF001
+            account, waiting = one_waits(server, callers)
             account.close()
             assert waiting.result().status_code == 404
 
@@ -216,12 +222,7 @@ def test_an_account_that_is_closed_meanwhile_has_no_call() -> None:
         MCNServer(settings=Settings(max_owed=1, when_overloaded="wait", max_wait_s=60)) as server,
         ThreadPoolExecutor(1) as callers,
     ):
-        account = server.open_account()
-        account.subscribe("http://127.0.0.1:1/")
-        account.hold_cdrs()
-        flash_call(account)
-        waiting = callers.submit(flash_call, account)
-        wait_until(lambda: server._exchange.operator.calls.count_waiting() == 1)  # noqa: SLF001
+        account, waiting = one_waits(server, callers)
         admin = account.base_url.replace("/v2/rest", "/__admin")
         assert requests.delete(f"{admin}/accounts/{account.account_id}", timeout=30).status_code == 204
         assert refusal(waiting.result()) == (404, "not_found", None)
@@ -295,3 +296,13 @@ def test_a_client_that_goes_as_its_turn_comes_is_charged_only_for_a_cdr_that_is_
     assert [entry.is_answered for entry in operator.journal.page()] == [True, True]
     assert len(operator.calls.page()) == (1 if how == "given up" else 2)
     assert operator.calls.all_answered().done()
+
+
+def test_a_queue_that_is_opened_again_minds_the_time_anew() -> None:
+    alarms = []
+    waiting = CallQueue(lambda: True, lambda seconds, job: alarms.append(seconds), 60)
+    for n in (1, 2):
+        waiting.open()
+        waiting.join(Overloaded(""), lambda: 1)
+        waiting.close()
+        assert alarms == [60] * n
