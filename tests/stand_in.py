@@ -141,7 +141,7 @@ class StandIn:
                 self.end_headers()
                 self.wfile.write(sent)
 
-            do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
             def log_message(self, *args: object) -> None:
                 pass

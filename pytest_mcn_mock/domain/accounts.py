@@ -105,6 +105,12 @@ def replace_subscription(account: Account, changed: Subscription) -> Account:
     return replace(account, subscriptions=subscriptions)
 
 
+def enable_subscription(account: Account, number: int) -> Account:
+    """The account with the subscription enabled, its count of failures at 0; UnknownItem if there is none."""
+    found = find_subscription(account, number)
+    return replace_subscription(account, replace(found, enabled=True, failed_in_a_row=0, disabled_at=None))
+
+
 def remove_subscription(account: Account, number: int) -> Account:
     """The account without the subscription of the number, which no other one gets; UnknownItem if there is none."""
     removed = find_subscription(account, number)

@@ -32,15 +32,19 @@ class CallOrder:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome."""
+    """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome.
+
+    ``cdr`` says why a webhook does not get the call's CDR; it is empty if every webhook gets it.
+    """
 
     country: str
     number: str
     price: str
     outcome: str
+    cdr: str = ""
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, (self.country, self.number, self.price, self.outcome)))
+        return "; ".join(filter(None, (self.country, self.number, self.price, self.outcome, self.cdr)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,13 @@ def place(
         code=caller[-4:],
         country_id=country,
         price=price,
-        explanation=Explanation(country_rule, caller_rule, account.tariff.explain(order.method, country), plan.rule),
+        explanation=Explanation(
+            country_rule,
+            caller_rule,
+            account.tariff.explain(order.method, country),
+            plan.rule,
+            _explain_cdr(account, order.method, assumptions),
+        ),
         placed_at=now,
         planned=plan.ending,
         ends_at=ends_at,
@@ -198,4 +208,15 @@ def owe(call: Call, account: Account, first_id: int) -> list[Delivery]:
 
 def owes_cdr(call: Call, assumptions: Assumptions) -> bool:
     """Whether the call has a CDR: flash_call always, call_for_2fa by setting."""
-    return call.method is Method.FLASH_CALL or assumptions.call_for_2fa_cdr
+    return _has_cdr(call.method, assumptions)
+
+
+def _has_cdr(method: Method, assumptions: Assumptions) -> bool:
+    return method is Method.FLASH_CALL or assumptions.call_for_2fa_cdr
+
+
+def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:
+    """Which webhooks do not get the call's CDR, and why; empty if all of them do."""
+    if not _has_cdr(method, assumptions):
+        return ""
+    return "; ".join(subscription.why_disabled for subscription in account.subscriptions if not subscription.enabled)

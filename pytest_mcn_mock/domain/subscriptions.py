@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -36,7 +37,8 @@ class Subscription:
 
     ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
     переменных"), rendered as one JSON object. ``failed_in_a_row`` counts CDRs that were given up since the last one
-    that was acknowledged.
+    that was acknowledged. ``disabled_at`` is when too many of them disabled it, in seconds since the epoch; None while
+    it is enabled, and when a person disabled it.
 
     Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
     cannot be sent, and for too many or too long fields.
@@ -53,6 +55,20 @@ class Subscription:
     number: int = 0
     enabled: bool = True
     failed_in_a_row: int = 0
+    disabled_at: float | None = None
+
+    @property
+    def why_disabled(self) -> str:
+        """Why no CDR is sent to it: a sentence for people; empty while it is enabled."""
+        if self.enabled:
+            return ""
+        if self.disabled_at is None:
+            return f"webhook {self.number} is disabled: no CDR is sent to it"
+        since = datetime.fromtimestamp(self.disabled_at, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
+        return (
+            f"webhook {self.number} is disabled since {since} UTC, after {self.failed_in_a_row} CDRs in a row failed: "
+            "no CDR is sent to it until it is enabled again"
+        )
 
     def __post_init__(self) -> None:
         _check_url(self.url)

@@ -36,6 +36,11 @@ class AccountSettings:
         """Send the CDRs of calls placed from now on to a webhook; return the subscription with its number."""
         return self.change(account_id, lambda a: rules.add_subscription(a, subscription)).subscriptions[-1]
 
+    def enable_webhook(self, account_id: str, number: int) -> Subscription:
+        """Send CDRs to a webhook again, for calls placed from now on; return it. UnknownItem if there is none."""
+        account = self.change(account_id, lambda account: rules.enable_subscription(account, number))
+        return rules.find_subscription(account, number)
+
     def prefer_outcome(self, account_id: str, rule: OutcomeRule) -> Account:
         """Try the rule before the others, for calls placed from now on."""
         return self.change(account_id, lambda account: rules.prefer_rule(account, rule))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
 from pytest_mcn_mock.errors import Conflict, UnknownItem
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
+_log = logging.getLogger("mcn_mock")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
@@ -273,11 +275,19 @@ class Deliveries:
             if subscription is None:
                 return account
             in_a_row = subscription.failed_in_a_row + 1 if failed else 0
-            disabled = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
-            changed = replace(subscription, failed_in_a_row=in_a_row, enabled=subscription.enabled and not disabled)
+            changed = replace(subscription, failed_in_a_row=in_a_row)
+            too_many = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
+            if too_many and subscription.enabled:
+                changed = replace(changed, enabled=False, disabled_at=self._clock.now(account.id))
             return account_rules.replace_subscription(account, changed)
 
-        self._accounts.change(account.id, count)
+        changed = look_up_subscription(self._accounts.change(account.id, count), delivery.subscription)
+        if changed is not None and not changed.enabled and subscription.enabled:
+            _log.warning(
+                "%s; enable it with: mcn-mock webhooks enable %s %d",
+                changed.why_disabled, account.id, changed.number, extra={"account_id": account.id},
+            )  # fmt: skip
+            self._observer.changed(account.id)
 
 
 def _as_told(call: Call, delivery: Delivery) -> Call:

@@ -63,6 +63,10 @@ class SandboxClient:
         """The answer to a POST of a JSON object."""
         return self._admin("POST", path, dict(content or {}))
 
+    def patch(self, path: str, content: Mapping[str, Any]) -> Any:
+        """The answer to a PATCH with a JSON object."""
+        return self._admin("PATCH", path, dict(content))
+
     def delete(self, path: str) -> None:
         """Delete what is at the path."""
         self._admin("DELETE", path)

@@ -39,6 +39,7 @@ _MODULES: Final = {
     "tail": "commands_tail",
     "trigger": "commands_trigger",
     "verify": "commands_verify",
+    "webhooks": "commands_webhooks",
 }
 """The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
 

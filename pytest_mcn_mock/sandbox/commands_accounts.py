@@ -167,7 +167,7 @@ def _print_account(account: dict[str, Any]) -> None:
             [Column("N", right=True), Column("ENABLED"), Column("METHOD"), Column("URL", fold=True),
              Column("BODY", spare=1, fold=True)],
             [
-                (w["n"], "yes" if w["enabled"] else "no", w["method"], w["url"], ", ".join(w["body"]))
+                (w["n"], _enabled(w), w["method"], w["url"], ", ".join(w["body"]))
                 for w in account["webhooks"]
             ],
         )  # fmt: skip
@@ -184,6 +184,13 @@ def _print_account(account: dict[str, Any]) -> None:
             [Column("KIND"), Column("TIMES", right=True), Column("PROBABILITY", right=True)],
             [(f["kind"], "always" if f["times"] is None else f["times"], f["probability"]) for f in account["faults"]],
         )
+
+
+def _enabled(webhook: dict[str, Any]) -> str:
+    if webhook["enabled"]:
+        return "yes"
+    since = webhook.get("disabled_at")
+    return "no" if since is None else f"no, since {moment(since)} UTC"
 
 
 def _some(numbers: list[str]) -> str:

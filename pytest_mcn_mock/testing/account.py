@@ -79,6 +79,13 @@ class Account(Assertions, Strictness):
         )
         return self._operator.settings.subscribe(self.account_id, subscription)
 
+    def enable_webhook(self, number: int = 1) -> Subscription:
+        """Enable a webhook that is disabled, for calls placed from now on, and count its failures from 0 again.
+
+        ``number`` is that of the subscription; the account's first is 1. UnknownItem if there is none.
+        """
+        return self._operator.settings.enable_webhook(self.account_id, number)
+
     def set_outcome(
         self,
         outcome: Outcome | str | None = None,

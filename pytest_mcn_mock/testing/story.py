@@ -30,7 +30,9 @@ def tell(account: Handle, operator: Operator, now: float) -> str:
     if not settings.subscriptions:
         lines.append("no subscription: no CDR is sent (mcn.subscribe)")
     for subscription in settings.subscriptions:
-        disabled = "" if subscription.enabled else ", disabled after too many CDRs given up"
+        disabled = "" if subscription.enabled else ", disabled"
+        if subscription.disabled_at is not None:
+            disabled = f", disabled after too many CDRs given up (mcn.enable_webhook({subscription.number}) enables it)"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
     lines += _section("requests", account.requests, lambda request: [str(request)])
     lines += _section("ledger", operator.accounts.ledger(account.account_id), lambda entry: [str(entry)])
@@ -84,6 +86,7 @@ def _call(call: Call, now: float) -> Iterator[str]:
         ("number", why.number),
         ("price", why.price),
         ("end", why.outcome),
+        ("CDR", why.cdr),
     ):
         if sentence:
             yield f"  {what}: {sentence}"

@@ -158,10 +158,16 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
         given["headers"] = {
             name: subscription.headers.get(name, value) if value == MASK else value for name, value in headers.items()
         }
-    enabled = given.pop("enabled", now.pop("enabled"))
+    was_enabled = now.pop("enabled")
+    enabled = given.pop("enabled", was_enabled)
     made = make_subscription(**{**now, **given})
-    failed = 0 if content.get("enabled") else subscription.failed_in_a_row
-    return replace(made, number=subscription.number, enabled=enabled, failed_in_a_row=failed)
+    return replace(
+        made,
+        number=subscription.number,
+        enabled=enabled,
+        failed_in_a_row=0 if content.get("enabled") else subscription.failed_in_a_row,
+        disabled_at=None if enabled else subscription.disabled_at,
+    )
 
 
 def check_precondition(request: Request, shown: Any) -> None:

@@ -111,6 +111,7 @@ def show_subscription(subscription: Subscription) -> dict[str, Any]:
         "never_disable": subscription.never_disable,
         "enabled": subscription.enabled,
         "failed_in_a_row": subscription.failed_in_a_row,
+        "disabled_at": show_time(subscription.disabled_at),
     }
 
 
@@ -135,6 +136,7 @@ def show_call(call: Call) -> dict[str, Any]:
             "number": call.explanation.number,
             "price": call.explanation.price,
             "outcome": call.explanation.outcome,
+            **({"cdr": call.explanation.cdr} if call.explanation.cdr else {}),
         },
         "placed_at": show_time(call.placed_at),
         "ends_at": show_time(call.ends_at),

@@ -100,6 +100,24 @@ def test_a_call_is_shown_with_why_it_is_so_and_every_attempt(stand_in: StandIn) 
     assert in_json(run(stand_in, "calls", "show", UUID, "--json")) == {**CALL, "deliveries": [DELIVERY]}
 
 
+def test_a_call_shows_the_webhook_that_does_not_get_its_cdr(stand_in: StandIn) -> None:
+    why = "webhook 1 is disabled since 2026-01-01 12:00:00 UTC, after 10 CDRs in a row failed: no CDR is sent to it"
+    call = {**CALL, "explanation": {**CALL["explanation"], "cdr": why}}
+    stand_in.answers |= {f"calls/{UUID}": (200, call), "deliveries": listed()}
+    assert why in " ".join(done(run(stand_in, "calls", "show", UUID)).split())
+
+
+def test_a_webhook_is_enabled_again(stand_in: StandIn) -> None:
+    webhook = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
+    stand_in.answers["accounts/12345678/webhooks/2"] = (200, webhook)
+    shown = done(run(stand_in, "webhooks", "enable", 12345678, 2))
+    assert shown == "webhook 2 of account 12345678, http://localhost:8000/\\x1b[2J, is enabled\n"
+    assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("PATCH", {"enabled": True})
+    assert in_json(run(stand_in, "webhooks", "enable", 12345678, 2, "--json")) == webhook
+    stand_in.answers["accounts/1/webhooks/9"] = refused("not_found", "account 1 has no subscription 9")
+    assert "has no subscription 9" in failed(run(stand_in, "webhooks", "enable", 1, 9), 1)
+
+
 def test_a_delivery_is_shown_with_its_request_and_answers(stand_in: StandIn) -> None:
     stand_in.answers["deliveries/7"] = (200, DELIVERY)
     shown = done(run(stand_in, "deliveries", "show", 7))
