@@ -13,7 +13,7 @@ CORES ?= 2
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
-PROGRAMS := chromium curl fonts-dejavu-core nodejs php-cli php-curl
+PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl
 
 .PHONY: run test soak bench lint format screenshots schemas clean
 

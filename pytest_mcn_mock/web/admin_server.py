@@ -15,7 +15,12 @@ from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 
 MAX_ADVANCE_S = 365 * MAX_DELAY_S
-_EVENT_STREAM: Mapping[str, str] = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+_EVENT_STREAM: Mapping[str, str] = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+"""The last one is for nginx: it passes each event on as it happens."""
 
 
 class ServerApi:

@@ -90,8 +90,9 @@ class Guard:
         return {"Set-Cookie": f"{self._cookie('')}; Max-Age=0"}
 
     def _cookie(self, value: str) -> str:
+        # Without Path it holds below the address that the browser knows: a proxy may add a prefix (RFC 6265, 5.1.4).
         secure = "; Secure" if self._is_tls else ""
-        return f"{COOKIE}={value}; Path={ADMIN_PATH}; HttpOnly; SameSite=Strict{secure}"
+        return f"{COOKIE}={value}; HttpOnly; SameSite=Strict{secure}"
 
     def _is_visit(self, request: Request) -> bool:
         """Whether somebody follows a link to the page: it is the same for everybody, and no frame may hold it."""

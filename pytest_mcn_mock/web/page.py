@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Endpoints, Request, Response
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -51,7 +52,9 @@ class Page:
         return {("GET", ""): self.document, ("GET", "static/<name>"): self.static}
 
     def document(self, request: Request) -> Response:
-        """The document itself."""
+        """The document itself. Its addresses are relative: without the slash at the end, the answer leads to it."""
+        if not request.path.endswith("/"):
+            return Response(308, b"", {"Location": f"{ADMIN_PATH.rpartition('/')[2]}/", **SECURITY_HEADERS})
         return _answer(request, _files()[_DOCUMENT])
 
     def static(self, request: Request, name: str) -> Response:

@@ -35,6 +35,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-lcd-text",
+    "--host-resolver-rules=MAP mcn.example.test 127.0.0.1",
 ]
 WATCH = "document.addEventListener('securitypolicyviolation', (e) => report(`${e.violatedDirective} ${e.blockedURI}`))"
 
@@ -110,11 +111,12 @@ def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[
         for context in contexts:
             context.close()
 
-    def open_page(url: str, *, ready: str = ".status.live", **options: Any) -> Page:
+    def open_page(url: str, *, ready: str = ".status.live", init: str = "", **options: Any) -> Page:
         context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Europe/Moscow", **options})
         contexts.append(context)
         context.expose_binding("report", lambda _, what: wrong.append(what))
         context.add_init_script(WATCH)
+        context.add_init_script(init)
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))

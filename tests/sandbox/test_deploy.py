@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+from nginx_support import needs_nginx, running_nginx
 from support import RUSSIAN, running_sandbox
 
 from pytest_mcn_mock.sandbox.commands import mcn_mock
@@ -57,43 +58,24 @@ def test_the_unit_is_sound(tmp_path: Path) -> None:
 
 
 @contextmanager
-def running_nginx(folder: Path, upstream: str) -> Iterator[int]:
+def nginx_as_in_the_example(folder: Path, upstream: str) -> Iterator[int]:
     """nginx with the example, before the sandbox at ``upstream``; its port."""
     authority = trustme.CA()
     issued = authority.issue_cert(NAME)
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    example = (
-        read("nginx.conf")
-        .replace("127.0.0.1:8643", upstream)
-        .replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
-        .replace(f"/etc/ssl/{NAME}.pem", str(folder / "server.pem"))
-        .replace(f"/etc/ssl/private/{NAME}.key", str(folder / "server.pem"))
-    )
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log stderr warn; events {{}}"
-        f"http {{ access_log off; {temporary}\n{example} }}"
-    )
-    command = ["nginx", "-c", str(config), "-p", str(folder), "-e", "stderr"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            while process.poll() is None:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=10).close()
-                    break
-                except ConnectionRefusedError:
-                    continue
-            assert process.poll() is None, process.communicate()
-            yield port
-        finally:
-            process.terminate()
+
+    def configure(port: int) -> str:
+        return (
+            read("nginx.conf")
+            .replace("127.0.0.1:8643", upstream)
+            .replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+            .replace(f"/etc/ssl/{NAME}.pem", str(folder / "server.pem"))
+            .replace(f"/etc/ssl/private/{NAME}.key", str(folder / "server.pem"))
+        )
+
+    with running_nginx(folder, configure) as port:
+        yield port
 
 
 class Browser:
@@ -129,13 +111,13 @@ class Browser:
         return response.status, json.loads(response.read())
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+@needs_nginx
 def test_nginx_in_front(tmp_path: Path) -> None:
     config = tmp_path / "mcn-mock.toml"
     config.write_text(f'[server]\nallowed_hosts = ["{NAME}"]\nadmin_token = "{TOKEN}"\n')
     with (
         running_sandbox("--config", str(config)) as sandbox,
-        running_nginx(tmp_path, sandbox.url.removeprefix("http://")) as port,
+        nginx_as_in_the_example(tmp_path, sandbox.url.removeprefix("http://")) as port,
         closing(Browser(port, tmp_path / "ca.pem")) as browser,
     ):
         own = {"Origin": f"https://{NAME}:{port}", "Sec-Fetch-Site": "same-origin"}

@@ -2,7 +2,13 @@
 
 import { t } from './i18n.js';
 
-const BASE = '/__admin/';
+const ADMIN = new URL('../', import.meta.url);
+
+/** The path of the admin API, below which the page was reached: a proxy may add a prefix. */
+export const ADMIN_PATH = ADMIN.pathname;
+
+/** The server's URL as the reader's browser knows it, with a slash at its end. */
+export const SERVER = `${ADMIN.origin}${new URL('../', ADMIN).pathname}`;
 
 /** A refusal: `code` and `parameter` are the error envelope's; status 0 means that nobody answered. */
 export class ApiError extends Error {
@@ -43,7 +49,7 @@ async function ask(method, path, { query = {}, body, tag = null }) {
   let response;
   let text;
   try {
-    response = await fetch(`${BASE}${path}${search}`, {
+    response = await fetch(`${ADMIN_PATH}${path}${search}`, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store',
     });
     text = await response.text();

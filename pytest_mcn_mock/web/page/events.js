@@ -2,73 +2,79 @@
 // pressed: a button is clicked only if it is still the same one when the key or the pointer is let go.
 
 import { get } from './api.js';
+import { follow } from './stream.js';
 
 const KEYS = { call: 'verification_call_uuid', delivery: 'id', account: 'id', request: 'seq' };
 const MOST_PENDING = 5000;
-const RECONNECT_MS = 3000;
 
 /** Listen until the returned function is called. `apply` gets `{call, delivery, account, request, stale}`: maps of the
- * newest item by its key, and whether something was missed, so that what is shown has to be loaded again. `tell` gets
- * true and false as the connection comes and goes. */
+ * newest item by its key, and whether something was missed, so that what is shown has to be loaded again. It gets the
+ * next batch when it has done with this one. `tell` gets true and false as the connection comes and goes. A tab that
+ * nobody sees does not listen. */
 export function listen(apply, tell) {
-  let source = null;
-  let wasLost = false;
+  let leave = null;
   let frame = 0;
-  let timer = 0;
-  let isOver = false;
   let isPressed = false;
+  let isApplying = false;
   let batch = newBatch();
 
-  const flush = () => {
+  const flush = async () => {
     frame = 0;
-    if (isPressed) return;
+    if (isPressed || isApplying) return;
     const ready = batch;
     batch = newBatch();
-    apply(ready);
+    isApplying = true;
+    try {
+      await apply(ready);
+    } finally {
+      isApplying = false;
+      rest();
+    }
   };
   const schedule = () => {
     frame ||= requestAnimationFrame(flush);
+  };
+  const rest = () => {
+    if (leave && (batch.size || batch.stale)) schedule();
   };
   const press = (event) => {
     isPressed ||= event.type === 'pointerdown' || event.key === ' ';
   };
   const letGo = () => {
     isPressed = false;
-    if (batch.size || batch.stale) schedule();
+    rest();
   };
   const missed = () => {
     batch = newBatch();
     batch.stale = true;
     schedule();
   };
-
-  const connect = () => {
-    source = new EventSource('/__admin/events');
-    source.addEventListener('open', () => {
-      tell(true);
-      if (wasLost) missed();
-      wasLost = false;
-    });
-    source.addEventListener('error', () => {
+  const hear = (kind, data) => {
+    if (kind === 'lost' || kind === 'refused') {
       tell(false);
-      wasLost = true;
-      if (source.readyState !== EventSource.CLOSED || isOver) return;
-      get('accounts', { limit: 1 }).catch(() => null); // says so if it is a sign-in that is missing
-      timer = setTimeout(connect, RECONNECT_MS);
-    });
-    for (const [kind, key] of Object.entries(KEYS)) {
-      source.addEventListener(kind, (event) => {
-        const item = JSON.parse(event.data);
-        batch[kind].set(item[key], item);
-        batch.size += 1;
-        // A tab in the background gets no frames: rather than keep everything, load anew when it is seen again.
-        if (batch.size > MOST_PENDING) missed();
-        else schedule();
-      });
+      if (kind === 'refused') get('accounts', { limit: 1 }).catch(() => null); // says so if it is a sign-in that is missing
+      return;
     }
-    source.addEventListener('closed', missed); // an account, and what was its own
-    source.addEventListener('reset', missed);
-    source.addEventListener('dropped', missed);
+    if (kind === 'open') tell(true);
+    if (!(kind in KEYS)) { // from here on nothing is missed; before it, or by what happened, something may have been
+      missed();
+      return;
+    }
+    const item = JSON.parse(data);
+    batch[kind].set(item[KEYS[kind]], item);
+    batch.size += 1;
+    if (batch.size > MOST_PENDING) missed(); // rather than keep everything, load again
+    else schedule();
+  };
+  const stop = () => {
+    leave?.();
+    leave = null;
+    cancelAnimationFrame(frame);
+    frame = 0;
+  };
+  const look = () => {
+    if (document.hidden) stop();
+    else leave ??= follow(hear);
   };
 
   const over = new AbortController();
@@ -77,14 +83,12 @@ export function listen(apply, tell) {
   for (const name of ['pointerup', 'pointercancel', 'contextmenu', 'keyup', 'blur']) {
     window.addEventListener(name, letGo, always);
   }
+  document.addEventListener('visibilitychange', look, always);
 
-  connect();
+  look();
   return () => {
-    isOver = true;
     over.abort();
-    clearTimeout(timer);
-    cancelAnimationFrame(frame);
-    source.close();
+    stop();
   };
 }
 

@@ -25,6 +25,7 @@ let panelId = null;
 let isLive = null;
 let stop = null;
 let shows = 0;
+let showing = null;
 
 function parse(hash) {
   const [path, search = ''] = hash.replace(/^#\/?/, '').split('?');
@@ -43,8 +44,14 @@ function makeView(route) {
   return route.id ? accountView(route.id) : accountsView();
 }
 
-/** Show what the address says. The list stays where it is while panels come and go beside it. */
-async function show({ isFirst = false, isAnew = false } = {}) {
+/** Show what the address says. */
+function show(options) {
+  showing = display(options);
+  return showing;
+}
+
+/** The list stays where it is while panels come and go beside it. */
+async function display({ isFirst = false, isAnew = false } = {}) {
   shows += 1;
   const turn = shows;
   const route = parse(location.hash);
@@ -170,6 +177,7 @@ function start() {
   stop?.();
   stop = listen(async (batch) => {
     try {
+      await showing; // events before the view is there belong to it too
       await Promise.all([view?.apply(batch), panel?.apply(batch)]);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error; // what is shown is gone: the next look says so

@@ -1,5 +1,6 @@
 // Small parts that several views share.
 
+import { SERVER } from './api.js';
 import { h } from './dom.js';
 import { money, number, t, word } from './i18n.js';
 
@@ -77,7 +78,7 @@ export function emptyState(title, ...content) {
 export function curlFor(accountId) {
   // The token of the vendor's example is public; any other one is the tester's to fill in.
   const token = String(accountId) === '12345678' ? "'Authorization: Bearer test-token'" : '"Authorization: Bearer $TOKEN"';
-  return `curl -X POST -H ${token} '${location.origin}/v2/rest/account/${accountId}/flash_call?login_did=79157777777'`;
+  return `curl -X POST -H ${token} '${SERVER}v2/rest/account/${accountId}/flash_call?login_did=79157777777'`;
 }
 
 /** Headers, or names and values, as a table. */

@@ -1,8 +1,10 @@
 // What the reader prefers, kept in the browser.
 
+import { ADMIN_PATH } from './api.js';
 import { preferred } from './i18n.js';
 
 const THEMES = ['auto', 'light', 'dark'];
+const SIGNED_IN = `signed-in.${ADMIN_PATH}`; // one origin may have several sandboxes, each below its prefix
 
 function recall(name) {
   try {
@@ -32,12 +34,12 @@ export function chooseLanguage(tag) {
 
 /** Whether a token was given here, so that there is something to sign out of. */
 export function isSignedIn() {
-  return recall('signed-in') === 'yes';
+  return recall(SIGNED_IN) === 'yes';
 }
 
 /** Keep whether a token was given. */
 export function rememberSignedIn(isIn) {
-  remember('signed-in', isIn ? 'yes' : 'no');
+  remember(SIGNED_IN, isIn ? 'yes' : 'no');
 }
 
 /** The theme that was chosen here: auto, light or dark. */
