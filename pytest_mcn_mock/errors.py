@@ -22,6 +22,9 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
+_LONGEST_WORD = 80
+"""Nobody misspells a longer one, and a client's may have any length."""
+
 
 class McnMockError(Exception):
     """Anything that this package raises on purpose."""
@@ -125,6 +128,14 @@ class WaitTimeout(McnMockError, AssertionError, TimeoutError):
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known word, or lists the known ones: for the end of a message."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {str(close[0])!r}?" if close else f"known are {', '.join(known)}"
+    """A hint for the end of a message: the known word that was probably meant, or all known ones if none is near.
+
+    Near is a misspelling that keeps the first letter (``prot`` for ``port``), or the beginning of only one known word
+    (``final`` for ``final_status``). Another word of the same field would send the reader the wrong way.
+    """
+    word = word[:_LONGEST_WORD].lower()
+    alike = get_close_matches(word, [name for name in known if name[:1] == word[:1]], n=1, cutoff=0.75)
+    begun = [name for name in known if len(word) > 1 and name.startswith(word)]
+    if alike or len(begun) == 1:
+        return f"did you mean {str((alike or begun)[0])!r}?"
+    return f"known are {', '.join(known)}" if known else "there are none"

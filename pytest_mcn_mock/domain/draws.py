@@ -49,6 +49,11 @@ def draw_chance(seed: int, n: int, index: int) -> float:
     return _integer(f"chance/{seed}/{n}/{index}") / 2**64
 
 
+def draw_share(seed: int, n: int, index: int) -> float:
+    """Return a number above 0 and up to 1: how much of its jitter a fault uses, numbered as in ``draw_chance``."""
+    return ((_integer(f"jitter/{seed}/{n}/{index}") >> 11) + 1) / 2**53
+
+
 def seed_from_name(name: str) -> int:
     """A seed that depends on the name alone, so that a test draws the same numbers in every run."""
     return _integer(f"seed/{name}") % 2**32

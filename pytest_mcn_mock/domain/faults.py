@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.domain.draws import draw_chance
+from pytest_mcn_mock.domain.draws import draw_chance, draw_share
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, check_seconds, ending
 from pytest_mcn_mock.errors import UsageError, nearest
 
@@ -65,10 +65,10 @@ _TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
 class Fault:
     """A fault that is switched on.
 
-    ``times`` is how many requests, or CDRs, it still spoils, None for any number; ``probability`` is the chance for
-    each one, drawn from the account's seed. ``delay_s`` and ``jitter_s`` are seconds: a delay is ``delay_s`` plus up to
-    ``jitter_s``, a drip takes that long in all. ``accepted`` says whether a spoilt request was accepted, and charged,
-    all the same: what an application that tries again pays twice for.
+    ``times`` is how many requests, or CDRs, it still alters, None for any number; ``probability`` is the chance for
+    each one. ``delay_s`` and ``jitter_s`` are seconds: a delay is ``delay_s`` plus up to ``jitter_s``, a drip takes
+    that long in all. Chance and jitter are drawn from the account's seed. ``accepted`` says whether an altered request
+    was accepted, and charged, all the same: an application that tries again pays twice.
 
     Raises UsageError for a value that cannot be.
     """
@@ -108,15 +108,17 @@ def fault_kind(kind: str) -> FaultKind:
 
 
 def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:
-    """The fault that strikes now, if one does, and the faults that are left.
+    """Return the fault that strikes now, if one does, and the faults that are left.
 
-    Faults are tried in order. ``n`` numbers the draws of the account, so that the same seed gives the same faults.
+    Faults are tried in order. ``n`` numbers the draws of the account, so that the same seed gives the same faults. The
+    ``jitter_s`` of the fault that strikes is what was drawn of it: the delay is ``delay_s + jitter_s``.
     """
     for index, fault in enumerate(faults):
         if fault.kind.is_of_cdr is not of_cdr or draw_chance(seed, n, index) >= fault.probability:
             continue
         left = [] if fault.times == 1 else [fault if fault.times is None else replace(fault, times=fault.times - 1)]
-        return fault, (*faults[:index], *left, *faults[index + 1 :])
+        struck = replace(fault, jitter_s=fault.jitter_s * draw_share(seed, n, index)) if fault.jitter_s else fault
+        return struck, (*faults[:index], *left, *faults[index + 1 :])
     return None, tuple(faults)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
@@ -58,13 +60,7 @@ class Accounts:
 
         Raises UsageError for an argument that cannot be, and for an id or a token that is taken.
         """
-        attempt = 0
         drawn_id, drawn_token = draw_account(seed)
-        while (account_id is None and self._store.is_taken(drawn_id)) or (
-            token is None and self._store.of_token(drawn_token) is not None
-        ):
-            attempt += 1
-            drawn_id, drawn_token = draw_account(seed, attempt)
         account = Account(
             id=drawn_id if account_id is None else account_id,
             token=drawn_token if token is None else token,
@@ -78,7 +74,7 @@ class Accounts:
             if self._targets is not None:
                 self._targets.check(subscription.url)
             account = rules.add_subscription(account, subscription)
-        self._store.add(account, parse_roubles(balance, name="balance"), self._clock.now(account.id))
+        account = self._add(account, parse_roubles(balance, name="balance"), account_id, token)
         self._observer.changed(account.id)
         return self._store.get(account.id)
 
@@ -131,6 +127,26 @@ class Accounts:
         """Make the balance so many roubles by an adjustment in the ledger; return it in kopecks."""
         target = parse_roubles(balance, name="balance")
         return self._post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now)
+
+    def _add(self, account: Account, kopecks: int, account_id: str | None, token: str | None) -> Account:
+        """Add the account; draw its id and token again while another account has them, unless they were given."""
+
+        def is_taken(account: Account) -> bool:
+            return (account_id is None and self._store.is_taken(account.id)) or (
+                token is None and self._store.of_token(account.token) is not None
+            )
+
+        for attempt in count(1):
+            try:
+                if not is_taken(account):
+                    self._store.add(account, kopecks, self._clock.now(account.id))
+                    break
+            except UsageError:
+                if not is_taken(account):  # else another thread has taken them since the look at them
+                    raise
+            drawn_id, drawn_token = draw_account(account.seed, attempt)
+            account = replace(account, id=account_id or drawn_id, token=token or drawn_token)
+        return account
 
     def _post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int]) -> int:
         balance = self._store.post(account_id, kind, amount, self._clock.now(account_id))

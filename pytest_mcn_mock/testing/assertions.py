@@ -91,7 +91,7 @@ class Assertions(Waiting):
     def _matching(self, fields: Mapping[str, object]) -> list[Call]:
         for name in fields:
             if name not in FIELDS:
-                raise UsageError(f"{name!r} is no field of a call; {nearest(name, FIELDS)}")
+                raise UsageError(f"{name[:40]!r} is not a field of a call; {nearest(name, FIELDS)}")
         return [call for call in self.calls if not _differences(call, fields)]
 
     def _misses(self, fields: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
@@ -88,7 +89,7 @@ class MCNServer(HTTPServer):
             observers=[self._changes],
             make_sender=lambda targets: ApplicationSender(self._applications, targets),
         )
-        self._accounts_opened = 0
+        self._accounts_opened = count(1)
         self._tls: BaseWSGIServer | None = None
         self._tls_thread: threading.Thread | None = None
 
@@ -116,9 +117,9 @@ class MCNServer(HTTPServer):
 
         UsageError for an argument that cannot be, and for an id or a token that is taken.
         """
-        self._accounts_opened += 1
+        number = next(self._accounts_opened)
         opened = self._exchange.operator.accounts.open(
-            seed=seed_from_name(str(self._accounts_opened)) if seed is None else seed,
+            seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
             account_id=account_id,
             token=token,

@@ -51,7 +51,7 @@ class ClientApi:
         if fault is not None:
             entry.fault = fault.kind
             if not fault.accepted:
-                return spoil(Response(503, b""), fault, account.seed, entry.seq)
+                return spoil(Response(503, b""), fault)
         try:
             return self._accept(account, order, entry, fault)
         except Overloaded as refusal:
@@ -66,7 +66,7 @@ class ClientApi:
         response = self._envelope(call)
         if fault is None:
             return response
-        response = spoil(response, fault, account.seed, entry.seq)
+        response = spoil(response, fault)
         if response.spoilt is not None:
             self._operator.calls.hold_answer(call.verification_call_uuid)
         return response

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 
 from pytest_mcn_mock.domain.faults import Fault, FaultKind
 from pytest_mcn_mock.web.http import Closing, Response, Spoilt
 
 
-def spoil(response: Response, fault: Fault, seed: int, n: int) -> Response:
-    """The answer, spoilt by a fault. The jitter is drawn from ``seed`` for the ``n``-th request."""
-    wait_s = fault.delay_s + Random(f"{seed}/{n}").random() * fault.jitter_s  # noqa: S311 - reproducible on purpose
+def spoil(response: Response, fault: Fault) -> Response:
+    """The answer, altered by a fault that strikes; see ``draw_fault``."""
+    wait_s = fault.delay_s + fault.jitter_s
     match fault.kind:
         case FaultKind.STATUS:
             html = b"<html><body><h1>The operator has a fault</h1></body></html>"
