@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from page_support import ACCOUNT, OpenPage, call_row, send, the_calls
 from playwright.sync_api import Page, expect
-from support import Receiver, Sandbox
+from support import Receiver, Sandbox, running_sandbox
 
 
 def in_dialog(page: Page, name: str, fields: dict[str, str], submit: str) -> None:
@@ -261,3 +262,32 @@ def test_open_and_close_an_account(sandbox: Sandbox, open_page: OpenPage) -> Non
     expect(page.get_by_role("heading", name="Accounts")).to_be_visible()
     expect(page.locator("tbody tr")).to_have_count(1)
     assert [account["id"] for account in sandbox.admin("accounts")["items"]] == [12345678]
+
+
+def test_a_webhook_that_was_disabled_says_why_and_is_enabled_again(
+    open_page: OpenPage, receiver: Receiver, tmp_path: Path
+) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text("[assumed]\ndisable_after = 2\n")
+    receiver.statuses = [500, 500, 204]
+    with running_sandbox("--config", str(config)) as sandbox:
+        send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, "retry": False})
+        page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
+        webhooks = page.get_by_role("table", name="Webhooks")
+        expect(webhooks).to_contain_text("On")
+        for _ in range(2):
+            sandbox.flash_call()
+        expect(webhooks).to_contain_text("2 CDRs failed in a row")
+        uuid = sandbox.flash_call()["verification_call_uuid"]
+        page.goto(f"{sandbox.url}/__admin/#/calls/{uuid}")
+        panel = page.get_by_role("region", name="Call", exact=True)
+        expect(panel.get_by_text("webhook 1 is disabled since").last).to_be_visible()
+        panel.get_by_role("link", name="To the webhooks of the account").click()
+        webhooks.get_by_role("button", name="Enable webhook 1 again").click()
+        expect(page.get_by_text("CDRs of new calls go to webhook 1 again")).to_be_visible()
+        expect(webhooks).not_to_contain_text("failed in a row")
+        expect(webhooks.get_by_role("button", name="Enable webhook 1 again")).to_have_count(0)
+        uuid = sandbox.flash_call()["verification_call_uuid"]
+        page.goto(f"{sandbox.url}/__admin/#/calls/{uuid}")
+        expect(page.get_by_role("region", name="Call", exact=True).locator("ol.timeline")).to_contain_text("204")
+        page.context.close()

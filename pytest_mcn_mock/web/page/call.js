@@ -62,9 +62,10 @@ export function callPanel(uuid) {
       h('h3', {}, t('call.timeline')),
       timeline(call, [...deliveries.values()]),
       h('h3', {}, t('call.why')),
-      h('ul', { class: 'why', lang: 'en' }, Object.values(call.explanation).filter(Boolean).map((text) => h('li', {}, text))),
+      h('ul', { class: 'why', lang: 'en' }, Object.entries(call.explanation).filter(([name, text]) => text && name !== 'cdr').map(([, text]) => h('li', {}, text))),
       h('h3', {}, t('call.deliveries')),
-      deliveries.size ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
+      call.explanation.cdr ? h('p', { class: 'error' }, said(call.explanation.cdr), '. ', h('a', { href: `#/accounts/${call.account_id}`, 'data-key': 'to-webhooks' }, t('call.webhooks'))) : null,
+      deliveries.size || call.explanation.cdr ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
   }
 
   function completion() {

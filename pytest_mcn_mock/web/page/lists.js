@@ -28,7 +28,7 @@ const KINDS = {
       { title: t('column.at'), cell: (call) => moment(call.placed_at), className: 'time' },
       { title: t('column.code'), cell: (call) => h('span', { class: 'mono' }, call.code), className: 'wide-2' },
       { title: t('column.caller'), cell: (call) => h('span', { class: 'mono' }, call.caller_did), className: 'wide-3' },
-      { title: t('column.why'), cell: (call) => said(call.explanation.outcome), className: 'wide-4 why' },
+      { title: t('column.why'), cell: (call) => said([call.explanation.outcome, call.explanation.cdr].filter(Boolean).join('; ')), className: 'wide-4 why' },
       { title: t('column.account'), cell: (call) => accountLink(call.account_id), className: 'wide-3' },
     ],
   },

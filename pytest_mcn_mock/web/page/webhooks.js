@@ -4,7 +4,7 @@ import { at, getWithTag, send } from './api.js';
 import { actionButton, confirmDialog, formDialog } from './dialogs.js';
 import { h } from './dom.js';
 import { areaField, checkField, checksField, readPairs, selectField, textField, writePairs } from './fields.js';
-import { t } from './i18n.js';
+import { moment, t } from './i18n.js';
 
 const VARIABLES = [
   'verification_call_uuid', 'q931_status', 'final_status', 'account_id', 'start_time', 'answer_time', 'stop_time',
@@ -27,11 +27,16 @@ function table(account) {
       h('th', { scope: 'col', class: 'wide-2' }, t('webhook.body')), h('th', { scope: 'col' }, t('column.actions')))),
     h('tbody', {}, account.webhooks.map((webhook) => h('tr', {},
       h('th', { scope: 'row', class: 'wide-2' }, String(webhook.n)),
-      h('td', { class: 'mono break' }, `${webhook.method} ${webhook.url}`),
+      h('td', { class: 'mono break url' }, `${webhook.method} ${webhook.url}`),
       h('td', {}, h('span', { class: `chip ${webhook.enabled ? 'delivered' : 'failed'}` }, webhook.enabled ? t('webhook.on') : t('webhook.off')),
+        webhook.disabled_at ? h('span', { class: 'muted block' }, t('webhook.since'), ' ', moment(webhook.disabled_at)) : null,
         webhook.failed_in_a_row ? h('span', { class: 'muted block' }, t('webhook.failed', { n: webhook.failed_in_a_row })) : null),
-      h('td', { class: 'wide-2 mono break' }, [...webhook.body, ...Object.keys(webhook.constants)].join(', ')),
-      h('td', {}, h('div', { class: 'buttons' },
+      h('td', { class: 'wide-2 mono' }, webhook.body.map((name) => h('span', { class: 'block' }, name)),
+        Object.keys(webhook.constants).map((name) => h('span', { class: 'block break' }, name))),
+      h('td', { class: 'stack' }, h('div', { class: 'buttons' },
+        webhook.enabled ? null : actionButton(t('webhook.enable'), () => enableWebhook(account.id, webhook.n), {
+          class: 'primary', 'data-key': `webhook-enable-${webhook.n}`, 'aria-label': t('webhook.enable.n', { n: String(webhook.n) }),
+        }),
         actionButton(t('action.edit'), () => editWebhook(account.id, webhook.n), {
           'data-key': `webhook-${webhook.n}`, 'aria-label': t('webhook.edit', { n: String(webhook.n) }),
         }),
@@ -39,6 +44,12 @@ function table(account) {
           type: 'button', class: 'danger', 'data-key': `webhook-remove-${webhook.n}`,
           'aria-label': t('webhook.remove', { n: String(webhook.n) }), title: t('webhook.remove', { n: String(webhook.n) }), on: { click: () => removeWebhook(account.id, webhook) },
         }, '×'))))))));
+}
+
+/** CDRs go to the webhook again, and its failures are counted from 0. */
+async function enableWebhook(accountId, n) {
+  await send('PATCH', at('accounts', accountId, 'webhooks', n), { enabled: true });
+  return t('webhook.enabled.again', { n: String(n) });
 }
 
 function removeWebhook(accountId, webhook) {
