@@ -29,6 +29,7 @@ class Account:
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``cdrs_held`` keeps new calls from ending until somebody completes them.
 
+    ``faults`` are those that can still strike, ``faults_given`` the same as they were last edited.
     ``fault_draws`` counts how often a fault could have struck, and ``subscriptions_made`` the subscriptions there were.
     ``seq`` numbers the accounts of a store in order of opening, from 1.
 
@@ -44,6 +45,7 @@ class Account:
     outcome_rules: tuple[OutcomeRule, ...] = ()
     cdrs_held: bool = False
     faults: tuple[Fault, ...] = ()
+    faults_given: tuple[Fault, ...] = ()
     fault_draws: int = 0
     subscriptions_made: int = 0
     seq: int = 0
@@ -138,7 +140,7 @@ def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
     replaced = tuple(faults)
     if len(replaced) > MAX_FAULTS:
         raise UsageError(f"{len(replaced)} faults are too many; at most {MAX_FAULTS}")
-    return replace(account, faults=replaced)
+    return replace(account, faults=replaced, faults_given=replaced)
 
 
 def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
@@ -153,7 +155,7 @@ def add_fault(account: Account, fault: Fault) -> Account:
     """The account with one fault more, tried after those it has."""
     if len(account.faults) >= MAX_FAULTS:
         raise UsageError(f"account {account.id} has {MAX_FAULTS} faults already")
-    return replace(account, faults=(*account.faults, fault))
+    return replace_faults(account, (*account.faults, fault))
 
 
 def take_fault(account: Account, *, of_cdr: bool) -> tuple[Fault | None, Account]:

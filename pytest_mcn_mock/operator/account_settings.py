@@ -55,7 +55,7 @@ class AccountSettings:
 
     def clear_faults(self, account_id: str) -> Account:
         """Switch every fault off."""
-        return self.change(account_id, lambda account: replace(account, faults=()))
+        return self.change(account_id, lambda account: rules.replace_faults(account, ()))
 
     def take_request_fault(self, account: Account) -> Fault | None:
         """The fault that strikes a request of the account now, if one does; it is spent by that."""

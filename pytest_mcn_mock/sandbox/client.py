@@ -124,7 +124,8 @@ class SandboxClient:
         if message is None:
             raise self.stranger(f"it answers HTTP {status}")
         if status == 401:
-            message += "; give the token that the sandbox printed as --admin-token or MCN_MOCK_ADMIN_TOKEN"
+            message += "; give the sandbox's own, which its banner or its configuration has, as --admin-token or "
+            message += "MCN_MOCK_ADMIN_TOKEN"
         raise Declined(status, message)
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], content: object) -> tuple[int, Any]:

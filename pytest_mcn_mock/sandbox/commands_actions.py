@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any, Final
+
 import click
 
+from pytest_mcn_mock.errors import Unreachable
 from pytest_mcn_mock.sandbox.client import SandboxClient, segment
 from pytest_mcn_mock.sandbox.options import (
     call_argument,
@@ -14,6 +18,9 @@ from pytest_mcn_mock.sandbox.options import (
     outcome_options,
 )
 from pytest_mcn_mock.sandbox.output import clean, moment, outcome_of, print_json
+
+ATTEMPT_WITHIN_S: Final = 660.0
+"""How long `resend` waits for its attempt: an endpoint may have 600 s to answer, and the attempt may have to queue."""
 
 
 @click.command()
@@ -86,15 +93,49 @@ def complete(
 @delivery_argument
 @connected
 def resend(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) -> None:
-    """Send the CDR of a delivery again, at once.
+    """Send the CDR of a delivery again, at once, and wait until that attempt has ended.
 
-    `mcn-mock deliveries show DELIVERY_ID` tells what became of it.
+    The exit status is 0 if the endpoint acknowledged it, which is any 2xx, and 1 if not. Retries follow as if it were
+    sent for the first time; `mcn-mock deliveries show DELIVERY_ID` lists every attempt.
     """
-    delivery = sandbox.post(f"deliveries/{delivery_id}/resend")
+    delivery, attempt = _wait_for_attempt(sandbox, sandbox.post(f"deliveries/{delivery_id}/resend"))
+    is_acknowledged = attempt is not None and attempt["error"] is None
     if as_json:
         print_json(delivery)
     else:
-        click.echo(f"delivery {delivery_id} to {clean(delivery['url'])}: {clean(delivery['state'])}")
+        click.echo(f"delivery {delivery_id} to {clean(delivery['url'])}: {clean(_result(delivery, attempt))}")
+    if not is_acknowledged:
+        raise SystemExit(1)
+
+
+def _wait_for_attempt(sandbox: SandboxClient, resent: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The delivery once its new attempt has ended, and that attempt; None if none was made.
+
+    An attempt that was under way before began earlier, so that it is not taken for the new one.
+    """
+    known, since = len(resent["attempts"]), str(resent["due_at"])
+    ends_at = time.monotonic() + ATTEMPT_WITHIN_S
+    pause_s = 0.02
+    while True:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.5)
+        delivery = sandbox.get(f"deliveries/{resent['id']}")
+        for attempt in delivery["attempts"][known:]:
+            if str(attempt["at"]) >= since:
+                return delivery, attempt
+        if delivery["state"] == "given_up":
+            return delivery, None
+        if time.monotonic() > ends_at:
+            raise Unreachable(f"the attempt has not ended within {ATTEMPT_WITHIN_S:g} s")
+
+
+def _result(delivery: dict[str, Any], attempt: dict[str, Any] | None) -> str:
+    if attempt is None:
+        return str(delivery["note"] or delivery["state"])
+    if attempt["error"] is None:
+        return f"HTTP {attempt['status']}, acknowledged"
+    again = f"; it is sent again at {moment(delivery['due_at'])} UTC" if delivery["due_at"] else ""
+    return f"{attempt['error']}{again}"
 
 
 @click.command()

@@ -114,7 +114,8 @@ def _of_call(call: Call) -> dict[str, Any]:
 
 
 def _log_delivery(delivery: Delivery) -> None:
-    attempt = delivery.attempts[-1] if delivery.attempts else None
+    # The attempts before it was sent again are in the log already.
+    attempt = delivery.attempts[-1] if len(delivery.attempts) > delivery.earlier_attempts else None
     level = logging.DEBUG
     if delivery.state is DeliveryState.GIVEN_UP:
         level = logging.WARNING
@@ -129,7 +130,8 @@ def _log_delivery(delivery: Delivery) -> None:
         "delivery": delivery.id,
         "url": redacted(delivery.url),
     }
-    told = without_secrets(str(attempt), delivery) if attempt else delivery.note or "not tried"
+    untried = delivery.note or ("sent again" if delivery.earlier_attempts else "not tried")
+    told = without_secrets(str(attempt), delivery) if attempt else untried
     _log.log(level, "CDR %s; %s", delivery.state, told, extra=fields)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.money import parse_roubles
+from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.domain.tariffs import tariff_from_roubles
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
@@ -32,8 +33,15 @@ _OPENING = {
 }
 
 
+_View = Callable[[Account], Any]
+
+
 class AccountsApi:
-    """``/__admin/accounts``. What two people could overwrite has an ETag, and is changed under If-Match if one asks."""
+    """``/__admin/accounts``. Editable resources have an ETag, and a change may ask for one with If-Match.
+
+    A tag covers what a person edits. Traffic changes the balance, counts failures, uses faults up and disables a webhook:
+    none of that changes a tag, so that an edit succeeds while calls are placed.
+    """
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
@@ -48,11 +56,11 @@ class AccountsApi:
             ("PATCH", account): self.change,
             ("DELETE", account): self.close,
             ("POST", f"{account}/top_up"): self.top_up,
-            ("GET", f"{account}/outcomes"): partial(self._list, show=_show_rules),
+            ("GET", f"{account}/outcomes"): partial(self._list, show=_show_rules, edited=_show_rules),
             ("PUT", f"{account}/outcomes"): self.replace_outcomes,
-            ("GET", f"{account}/faults"): partial(self._list, show=_show_faults),
+            ("GET", f"{account}/faults"): partial(self._list, show=_show_faults, edited=_edited_faults),
             ("PUT", f"{account}/faults"): self.replace_faults,
-            ("GET", f"{account}/webhooks"): partial(self._list, show=_show_webhooks),
+            ("GET", f"{account}/webhooks"): partial(self._list, show=_show_webhooks, edited=_edited_webhooks),
             ("POST", f"{account}/webhooks"): self.subscribe,
             ("GET", f"{account}/webhooks/<int:number>"): self.webhook,
             ("PATCH", f"{account}/webhooks/<int:number>"): self.change_webhook,
@@ -93,7 +101,8 @@ class AccountsApi:
 
     def account(self, request: Request, account_id: str) -> Response:
         """One account, without its token."""
-        return json_response(200, self._show(self._operator.accounts.get(account_id)), with_etag=True)
+        account = self._operator.accounts.get(account_id)
+        return json_response(200, self._show(account), tagged=_edited(account))
 
     def change(self, request: Request, account_id: str) -> Response:
         """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
@@ -102,7 +111,7 @@ class AccountsApi:
             parse_roubles(asked["balance"], name="balance")
 
         def change(account: Account) -> Account:
-            given.check_precondition(request, self._show(account))
+            given.check_precondition(request, _edited(account))
             if "numbers" in asked:
                 account = rules.replace_numbers(account, asked["numbers"])
             if "tariff" in asked:
@@ -116,7 +125,7 @@ class AccountsApi:
 
     def close(self, request: Request, account_id: str) -> Response:
         """Close an account, and forget its calls."""
-        given.check_precondition(request, self._show(self._operator.accounts.get(account_id)))
+        given.check_precondition(request, _edited(self._operator.accounts.get(account_id)))
         self._operator.close_account(account_id)
         return Response(204, b"", {})
 
@@ -132,12 +141,24 @@ class AccountsApi:
         """Replace the outcome rules; the first that matches wins."""
         cause = self._operator.assumptions.unavailable_cause
         items = given.read_items(request, lambda item, place: given.read_rule(item, place, cause))
-        return self._replace(request, account_id, _show_rules, lambda account: rules.replace_rules(account, items))
+
+        def change(account: Account) -> Account:
+            given.check_precondition(request, _show_rules(account))
+            return rules.replace_rules(account, items)
+
+        self._operator.settings.change(account_id, change)
+        return self._list(request, account_id, _show_rules, _show_rules)
 
     def replace_faults(self, request: Request, account_id: str) -> Response:
         """Replace the faults that are switched on; none switches all off."""
         items = given.read_items(request, given.read_fault)
-        return self._replace(request, account_id, _show_faults, lambda account: rules.replace_faults(account, items))
+
+        def change(account: Account) -> Account:
+            given.check_precondition(request, _edited_faults(account))
+            return rules.replace_faults(account, items)
+
+        self._operator.settings.change(account_id, change)
+        return self._list(request, account_id, _show_faults, _edited_faults)
 
     def subscribe(self, request: Request, account_id: str) -> Response:
         """Add a webhook, for calls placed from now on."""
@@ -146,8 +167,9 @@ class AccountsApi:
 
     def webhook(self, request: Request, account_id: str, number: int) -> Response:
         """One webhook."""
-        found = rules.find_subscription(self._operator.accounts.get(account_id), number)
-        return json_response(200, show_subscription(found), with_etag=True)
+        account = self._operator.accounts.get(account_id)
+        found = rules.find_subscription(account, number)
+        return json_response(200, show_subscription(found), tagged=_edited_webhook(account, found))
 
     def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
         """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
@@ -155,7 +177,7 @@ class AccountsApi:
 
         def change(account: Account) -> Account:
             webhook = rules.find_subscription(account, number)
-            given.check_precondition(request, show_subscription(webhook))
+            given.check_precondition(request, _edited_webhook(account, webhook))
             return rules.replace_subscription(account, given.change_webhook(webhook, asked))
 
         self._operator.settings.change(account_id, change)
@@ -165,28 +187,15 @@ class AccountsApi:
         """Remove a webhook; CDRs still owed to it are given up when they are due."""
 
         def change(account: Account) -> Account:
-            given.check_precondition(request, show_subscription(rules.find_subscription(account, number)))
+            given.check_precondition(request, _edited_webhook(account, rules.find_subscription(account, number)))
             return rules.remove_subscription(account, number)
 
         self._operator.settings.change(account_id, change)
         return Response(204, b"", {})
 
-    def _list(self, request: Request, account_id: str, show: Callable[[Account], dict[str, Any]]) -> Response:
-        return json_response(200, show(self._operator.accounts.get(account_id)), with_etag=True)
-
-    def _replace(
-        self,
-        request: Request,
-        account_id: str,
-        show: Callable[[Account], dict[str, Any]],
-        change: Callable[[Account], Account],
-    ) -> Response:
-        def change_if_match(account: Account) -> Account:
-            given.check_precondition(request, show(account))
-            return change(account)
-
-        self._operator.settings.change(account_id, change_if_match)
-        return self._list(request, account_id, show)
+    def _list(self, request: Request, account_id: str, show: _View, edited: _View) -> Response:
+        account = self._operator.accounts.get(account_id)
+        return json_response(200, show(account), tagged=edited(account))
 
     def _show(self, account: Account) -> dict[str, Any]:
         return show_account(account, self._operator.accounts.balance(account.id))
@@ -207,3 +216,33 @@ def _show_faults(account: Account) -> dict[str, Any]:
 
 def _show_webhooks(account: Account) -> dict[str, Any]:
     return _whole([show_subscription(subscription) for subscription in account.subscriptions])
+
+
+def _edited(account: Account) -> Any:
+    """What a person edits of an account, for its entity tag."""
+    shown = show_account(account, 0)
+    return [
+        shown["numbers"],
+        shown["tariff"],
+        shown["cdrs_held"],
+        shown["outcomes"],
+        _edited_faults(account),
+        _edited_webhooks(account),
+    ]
+
+
+def _edited_faults(account: Account) -> Any:
+    return [show_fault(fault) for fault in account.faults_given]
+
+
+def _edited_webhooks(account: Account) -> Any:
+    return [_edited_webhook(account, subscription) for subscription in account.subscriptions]
+
+
+def _edited_webhook(account: Account, subscription: Subscription) -> Any:
+    """What a person edits of a webhook. Values of headers are among it, and nobody can guess them from the tag: they
+    are hashed with the token.
+    """
+    is_on = subscription.enabled or subscription.disabled_at is not None
+    shown = show_subscription(replace(subscription, enabled=is_on, failed_in_a_row=0, disabled_at=None))
+    return [shown, dict(subscription.headers), account.token]

@@ -170,10 +170,10 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
     )
 
 
-def check_precondition(request: Request, shown: Any) -> None:
-    """Refusal ``precondition_failed`` where If-Match asks for another state than the one shown (RFC 9110, 13.1.1)."""
+def check_precondition(request: Request, tagged: Any) -> None:
+    """Raise Refusal ``precondition_failed`` if If-Match asks for another state than ``tagged`` (RFC 9110, 13.1.1)."""
     if_match = request.headers.get("if-match")
-    if if_match is not None and not parse_etags(if_match).contains(etag_of(shown).strip('"')):
+    if if_match is not None and not parse_etags(if_match).contains(etag_of(tagged).strip('"')):
         raise Refusal(
             RefusalCode.PRECONDITION_FAILED, "it was changed since it was read; read it again, and then change it"
         )

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -76,7 +76,9 @@ class Guard:
         elif not self._is_open(request) and not self._has_token(request):
             raise Refusal(
                 RefusalCode.UNAUTHORIZED,
-                "an admin token is required: Authorization: Bearer <token>, or a session of the page",
+                "the token that was given is not the admin token"
+                if _bearer(headers)
+                else "an admin token is required: Authorization: Bearer <token>, or a session of the page",
             )
 
     def open_session(self, token: str) -> dict[str, str]:
@@ -135,14 +137,19 @@ class Guard:
     def _has_token(self, request: Request) -> bool:
         if self._token is None:
             return False
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(_raw(given.strip()), self._token):
+        if hmac.compare_digest(_raw(_bearer(request.headers)), self._token):
             return True
         # Read by hand: our value is never quoted, and http.cookies takes quadratic time for some hostile ones.
         cookies = (cookie.strip().partition("=") for cookie in request.headers.get("cookie", "").split(";"))
         return any(
             name == COOKIE and hmac.compare_digest(_raw(value), self._session.encode()) for name, _, value in cookies
         )
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    """The token of ``Authorization: Bearer``; empty if there is none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_admin_path(path: str) -> bool:

@@ -112,11 +112,11 @@ def json_response(
     *,
     headers: Mapping[str, str] | None = None,
     after: Callable[[], None] | None = None,
-    with_etag: bool = False,
+    tagged: Any = None,
 ) -> Response:
-    """A JSON answer."""
-    if with_etag:
-        headers = {**(headers or {}), "ETag": etag_of(content)}
+    """A JSON answer, with the entity tag of ``tagged`` if that is given."""
+    if tagged is not None:
+        headers = {**(headers or {}), "ETag": etag_of(tagged)}
     return Response(status, _dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS, after)
 
 
@@ -130,7 +130,7 @@ def show_page(
 
 
 def etag_of(content: Any) -> str:
-    """The entity tag of what is shown (RFC 9110, 8.8.3): the same for the same content."""
+    """The entity tag of a content (RFC 9110, 8.8.3): the same for the same content."""
     return f'"{blake2b(_dump(content), digest_size=12).hexdigest()}"'
 
 

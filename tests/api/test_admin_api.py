@@ -171,6 +171,43 @@ def test_what_can_be_overwritten_has_an_etag_that_changes_with_it(admin: Admin, 
     assert tags[0] == tags[1] != admin.ask("GET", admin.on(path)).headers["ETag"]
 
 
+@pytest.mark.parametrize("path", ["", "faults", "webhooks", "webhooks/1"])
+def test_no_etag_changes_with_traffic(admin: Admin, path: str) -> None:
+    """A balance that shrinks, a failure that is counted, a webhook that is disabled by it, and a fault that is used up."""
+    admin.ask("PATCH", admin.on(), {"balance": "5.00"})
+    with Receiver(500) as receiver:
+        admin.ask("POST", admin.on("webhooks"), {"url": receiver.url, "retry": False})
+        faults = [{"kind": "status", "times": 1}, {"kind": "cdr_unknown_uuid", "times": 3}]
+        assert admin.ask("PUT", admin.on("faults"), faults).status_code == 200
+        tag = admin.ask("GET", admin.on(path)).headers["ETag"]
+        order = {"method": "flash_call", "login_did": RUSSIAN}
+        for _ in range(10):
+            assert admin.ask("POST", admin.on("calls"), order).status_code == 201
+            admin.ask("POST", "clock/advance", {"seconds": 0})
+        with pytest.raises(ValueError):  # the fault answers this one, without JSON
+            admin.flash_call()
+    shown = admin.get(admin.on())
+    assert (shown["webhooks"][0]["enabled"], shown["faults"], shown["balance"]) == (False, [], "3.35")
+    assert shown["webhooks"][0]["disabled_at"] is not None
+    assert admin.ask("GET", admin.on(path)).headers["ETag"] == tag
+    method, change = {
+        "": ("PATCH", {"numbers": ["79158888888"]}),
+        "faults": ("PUT", [{"kind": "reset"}]),
+        "webhooks": ("GET", None),
+        "webhooks/1": ("PATCH", {"url": HOOK}),
+    }[path]
+    assert admin.ask(method, admin.on(path), change, headers={"If-Match": tag}).status_code == 200
+
+
+def test_the_value_of_a_header_is_in_the_etag(admin: Admin) -> None:
+    admin.ask("POST", admin.on("webhooks"), {"url": HOOK, "headers": {"X-Key": "one"}})
+    paths = ("", "webhooks", "webhooks/1")
+    before = [admin.ask("GET", admin.on(path)).headers["ETag"] for path in paths]
+    admin.ask("PATCH", admin.on("webhooks/1"), {"headers": {"X-Key": "two"}})
+    after = [admin.ask("GET", admin.on(path)).headers["ETag"] for path in paths]
+    assert not set(before) & set(after)
+
+
 def test_outcome_rules_are_replaced_and_apply(admin: Admin) -> None:
     rules = [{"login_did": "7915*", "q931_status": 34}, {"outcome": "no_answer"}]
     shown = admin.ask("PUT", admin.on("outcomes"), {"items": rules}).json()["items"]

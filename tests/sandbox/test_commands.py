@@ -158,7 +158,6 @@ def test_an_account_is_opened_and_closed(stand_in: StandIn) -> None:
         (["complete", UUID], f"calls/{UUID}/complete", {}),
         (["complete", UUID, "--outcome", "busy"], f"calls/{UUID}/complete", {"outcome": "busy"}),
         (["complete", UUID, "--q931-status", "27"], f"calls/{UUID}/complete", {"q931_status": 27}),
-        (["resend", "7"], "deliveries/7/resend", {}),
         (["advance", "1.5"], "clock/advance", {"seconds": 1.5}),
         (["reset"], "reset", {}),
     ],
@@ -171,6 +170,45 @@ def test_an_action_asks_for_it_and_shows_what_came_of_it(
     assert done(run(stand_in, *command)).count("\n") == 1
     assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("POST", content)
     assert in_json(run(stand_in, *command, "--json")) == answer
+
+
+@pytest.mark.parametrize(
+    "later,status,said",
+    [
+        ({"status": 204, "error": None}, 0, "HTTP 204, acknowledged"),
+        ({"status": 500, "error": "HTTP 500, not acknowledged"}, 1, "HTTP 500, not acknowledged; it is sent again at"),
+        ({"status": None, "error": "connection refused by ::1"}, 1, "connection refused by ::1"),
+    ],
+)
+def test_a_resend_says_what_its_own_attempt_got(
+    stand_in: StandIn, later: dict[str, Any], status: int, said: str
+) -> None:
+    """Three earlier attempts are there, the last of them still under way when it is sent again."""
+    new = {**DELIVERY["attempts"][0], **later, "number": 4, "at": "2026-01-01T12:00:10.000+00:00"}
+    straggler = {**DELIVERY["attempts"][0], "number": 3, "error": None, "at": "2026-01-01T12:00:05.000+00:00"}
+    attempts = [*DELIVERY["attempts"], straggler, new]
+    state = "delivered" if status == 0 else "owed"
+    due_at = None if status == 0 else "2026-01-01T12:00:11.000+00:00"
+
+    def grow(asked: Asked) -> Answer:
+        shown = min(len(attempts), len(stand_in.asked))
+        done = {"state": state, "due_at": due_at} if shown == len(attempts) else {}
+        return 200, {**DELIVERY, **done, "attempts": attempts[:shown]}
+
+    stand_in.answers |= {"deliveries/7/resend": (200, DELIVERY), "deliveries/7": grow}
+    result = run(stand_in, "resend", 7)
+    assert (result.exit_code, result.stderr) == (status, "")
+    assert result.stdout.startswith(f"delivery 7 to {DELIVERY['url']}: {said}")
+    assert result.stdout.count("\n") == 1
+    assert (stand_in.asked[0].method, stand_in.asked[0].content) == ("POST", {})
+    assert json.loads(run(stand_in, "resend", 7, "--json").stdout)["attempts"] == attempts
+
+
+def test_a_resend_that_is_not_tried_says_why(stand_in: StandIn) -> None:
+    given_up = {**DELIVERY, "state": "given_up", "due_at": None, "note": "the webhook was removed"}
+    stand_in.answers |= {"deliveries/7/resend": (200, DELIVERY), "deliveries/7": (200, given_up)}
+    result = run(stand_in, "resend", 7)
+    assert (result.exit_code, "the webhook was removed" in result.stdout) == (1, True)
 
 
 def test_a_uuid_stays_one_step_of_the_path(stand_in: StandIn) -> None:
@@ -216,7 +254,7 @@ def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None
         f"calls/{UUID}/complete": (200, call),
         "deliveries": listed(delivery),
         "deliveries/7": (200, delivery),
-        "deliveries/7/resend": (200, delivery),
+        "deliveries/7/resend": (200, {**delivery, "attempts": [], "due_at": DELIVERY["attempts"][0]["at"]}),
         "clock/advance": (200, {"now": HOSTILE}),
         "reset": refused("conflict", HOSTILE),
         "/v2/rest/account/12345678/flash_call": (200, {"object": call}),
@@ -227,7 +265,7 @@ def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None
     ):  # fmt: skip
         for arguments in (words.split(), [*words.split(), "--json"]):
             result = run(stand_in, *arguments, "--limit", "1") if words == "accounts" else run(stand_in, *arguments)
-            assert result.exit_code == (1 if words == "reset" else 0), (words, result.output)
+            assert result.exit_code == (1 if words in ("reset", "resend 7") else 0), (words, result.output)
             text = result.stdout + result.stderr
             assert text
             assert text.isascii(), (words, text)

@@ -132,6 +132,29 @@ def test_everything_else_demands_the_token(remote: Sandbox, method: str, path: s
     assert ask(remote, method, f"/__admin/{path}", **headers) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize(
+    "headers,said",
+    [
+        ({"Authorization": f"Bearer {TOKEN}x"}, "is not the admin token"),
+        ({"Authorization": "bearer test-token"}, "is not the admin token"),
+        ({}, "an admin token is required"),
+        ({"Authorization": f"Basic {TOKEN}"}, "an admin token is required"),
+    ],
+)
+def test_a_wrong_token_is_told_from_none(remote: Sandbox, headers: dict[str, str], said: str) -> None:
+    answer = requests.get(f"{remote.url}/__admin/calls", headers=headers, timeout=30)
+    message = answer.json()["errors"][0]["message"]
+    assert (answer.status_code, said in message, TOKEN in message) == (401, True, False)
+
+
+def test_the_command_line_says_that_its_token_is_not_the_admin_token(remote: Sandbox) -> None:
+    words = [MCN_MOCK, "calls", "--url", remote.url, "--admin-token", "a-wrong-t0ken"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "is not the admin token" in done.stderr
+    assert "a-wrong-t0ken" not in done.stderr
+
+
 def test_the_token_is_let_in_under_any_host(remote: Sandbox) -> None:
     for host in ("evil.test", "10.0.0.1:8643", "mcn"):
         assert ask(remote, "GET", "/__admin/calls", Host=host, Authorization=f"Bearer {TOKEN}") == (200, "")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from support import RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
+from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
 
 from pytest_mcn_mock.sandbox.logs import JsonFormatter, TextFormatter, escaped, redacted
 
@@ -99,6 +100,23 @@ def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not(tmp_path
 def test_the_error_of_an_attempt_shows_nothing_of_its_url(tmp_path: Path) -> None:
     _, lines = logged(tmp_path, "http://127.0.0.1:1/hook", "text", "info")
     assert sum("connection refused by " in line and "url=http://127.0.0.1:1/hook?***" in line for line in lines) == 2
+
+
+def test_a_resend_logs_the_new_attempt_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mcn-mock.toml"
+    with Receiver(500) as receiver:
+        account = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = 1\n[[account.webhook]]\nretry = false\n'
+        path.write_text(f'{account}url = "{receiver.url}"\n')
+        with running_sandbox("--config", str(path), "--log-level", "info") as sandbox:
+            sandbox.flash_call()
+            words = [MCN_MOCK, "resend", "1", "--url", sandbox.url]
+            wait_until(lambda: sandbox.admin("deliveries/1")["state"] == "given_up")
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+            _, _, err = sandbox.stop()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "HTTP 500, not acknowledged" in done.stdout
+    assert len(receiver.received) == 2
+    assert [err.count(f"attempt {number}: ") for number in (1, 2)] == [1, 1]
 
 
 @pytest.mark.parametrize(
