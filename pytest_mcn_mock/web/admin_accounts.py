@@ -39,7 +39,7 @@ _View = Callable[[Account], Any]
 class AccountsApi:
     """``/__admin/accounts``. Editable resources have an ETag, and a change may ask for one with If-Match.
 
-    A tag covers what a person edits. Traffic changes the balance, counts failures, uses faults up and disables webhooks:
+    A tag covers what a person edits. Traffic changes the balance, counts failures, uses faults up, disables webhooks:
     none of that changes a tag, so that an edit succeeds while calls are placed.
     """
 
