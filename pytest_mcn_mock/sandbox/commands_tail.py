@@ -127,7 +127,12 @@ def _line(name: str, data: Any) -> tuple[str, str]:
 
 
 def _end_with_the_reader() -> None:
-    """Where standard output is a pipe, end once nobody reads it any more, with nothing to write just then too."""
+    """Where standard output is a pipe, end once nobody reads it any more, with nothing to write just then too.
+
+    Windows cannot say so before something is written.
+    """
+    if not hasattr(select, "poll"):
+        return
     try:
         output = sys.stdout.fileno()
         is_pipe = stat.S_ISFIFO(os.fstat(output).st_mode)

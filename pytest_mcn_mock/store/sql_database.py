@@ -5,7 +5,6 @@ Every mistake of the one who starts the sandbox is a ConfigError, and leaves the
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -87,19 +87,23 @@ def _parse(url: str) -> URL:
 def _lock(path: Path) -> Callable[[], None]:
     """Keep other sandboxes off the file, which is made if there is none, for as long as this process lives."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise ConfigError("state", [f"{path} cannot be opened: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError("state", [f"names no file, but {str(path)!r}: {error}"]) from error
+    # A file beside it, by whatever name the state is reached: SQLite's own locks let go between two transactions, and
+    # on Windows a lock of the file itself would keep SQLite from reading it.
+    beside = f"{os.path.realpath(path)}.lock"
+    lock = FileLock(beside, mode=0o600, thread_local=False)
     try:
-        # Not SQLite's own locks, which are of another kind: those let go between two transactions.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        why = "another sandbox uses it" if isinstance(error, BlockingIOError) else error.strerror
-        raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
-    return lambda: os.close(descriptor)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError("state", [f"{path} cannot be used: another sandbox uses it"]) from None
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError("state", [f"{path} cannot be used: {beside} cannot be locked: {why}"]) from error
+    return lock.release
 
 
 def _set_up_sqlite(engine: Engine) -> None:

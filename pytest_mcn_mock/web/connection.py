@@ -19,6 +19,7 @@ from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
     KEEP_ALIVE_S,
+    LINGER_FORM,
     STREAM_PACE_S,
     Closing,
     Request,
@@ -347,5 +348,5 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection with a reset: with nothing to linger for, that is what closing the socket does."""
         if self._transport is not None:
             connection = self._transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER_FORM, 1, 0))
             self._transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ KEEP_ALIVE: Final = b":\n\n"
 KEEP_ALIVE_S: Final = 15.0
 STREAM_PACE_S: Final = 0.1
 """Between two messages of a stream."""
+LINGER_FORM: Final = "hh" if os.name == "nt" else "ii"
+"""The form of SO_LINGER's value for ``struct.pack``: two short integers on Windows."""
 JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 

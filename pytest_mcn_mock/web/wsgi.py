@@ -18,7 +18,17 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.web.application import BASE_PATH, Application
 from pytest_mcn_mock.web.guard import ADMIN_PATH
-from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, MAX_BODY, Closing, Request, Response, Spoilt, Stream
+from pytest_mcn_mock.web.http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_S,
+    LINGER_FORM,
+    MAX_BODY,
+    Closing,
+    Request,
+    Response,
+    Spoilt,
+    Stream,
+)
 
 
 def is_own_path(path: str) -> bool:
@@ -110,7 +120,7 @@ def _spoilt(body: bytes, spoilt: Spoilt, environ: Mapping[str, Any]) -> Iterator
 
 def _reset(connection: socket.socket) -> None:
     """Reset the connection, and leave the server a descriptor that it can go on to close."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER_FORM, 1, 0))
     ours, stand_in = socket.socketpair()
     with ours, stand_in:
         # The connection's last descriptor goes with this, and with nothing to linger for that sends a reset.

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -243,3 +244,41 @@ def test_a_disk_that_is_read_only_is_said(tmp_path: Path) -> None:
             sandbox.stop()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         assert refused("--state", state) == f"state: {disk}/state.db cannot be opened: Read-only file system\n"
+
+
+WITHOUT_UNIX = """
+import os, select, signal, sys, warnings
+warnings.simplefilter("ignore")  # of filelock, which has a lock of Windows' own there
+sys.modules.update(dict.fromkeys(("fcntl", "grp", "pwd", "resource", "termios"), None))
+for module, names in (
+    (os, ("O_CLOEXEC", "getuid")),
+    (select, ("poll",)),
+    (signal, ("SIGHUP", "SIGUSR1", "pthread_kill")),
+):
+    for name in names:
+        delattr(module, name)
+"""
+
+
+def test_a_state_needs_nothing_that_unix_alone_has(tmp_path: Path) -> None:
+    """The modules and names that Windows lacks are taken away; the rest of that system is not tried."""
+    state = f"sqlite:///{tmp_path}/state.db"
+    with running_sandbox("--state", state, before=WITHOUT_UNIX) as sandbox:
+        assert sandbox.flash_call()["account_id"] == "12345678"
+        program = f"{WITHOUT_UNIX}\nfrom pytest_mcn_mock.cli import main; main()"
+        command = [sys.executable, "-c", program, "serve", "--port", "0", "--state", state]
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert second.returncode == 2
+        assert second.stderr == f"state: {tmp_path}/state.db cannot be used: another sandbox uses it\n"
+        assert sandbox.stop()[0] == 0
+    with running_sandbox("--state", state, before=WITHOUT_UNIX) as sandbox:
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.85"
+
+
+def test_a_state_that_is_reached_by_another_name_is_the_same_one(tmp_path: Path) -> None:
+    (tmp_path / "other").symlink_to(tmp_path, target_is_directory=True)
+    with running_sandbox("--state", f"sqlite:///{tmp_path}/state.db"):
+        command = [MCN_MOCK, "serve", "--port", "0", "--state", f"sqlite:///{tmp_path}/other/state.db"]
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode == 2
+    assert "another sandbox uses it" in second.stderr
