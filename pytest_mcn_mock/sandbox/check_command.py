@@ -13,7 +13,7 @@ import click
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.errors import Unreachable, UsageError
-from pytest_mcn_mock.sandbox.output import prepare_output, print_json
+from pytest_mcn_mock.sandbox.output import print_json
 
 _UUID = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
 
@@ -57,7 +57,6 @@ _UUID = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
 @click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
 def check(url: str | None, **options: Any) -> None:
     """Check a webhook: send it what the operator may send, and say what is wrong and how to mend it."""
-    prepare_output()
     raise SystemExit(_check(url, **options))
 
 

@@ -5,7 +5,6 @@ The exit statuses are those of ``STATUS``, and 0 for success: documented in docs
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +23,8 @@ STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, C
 """The exit status for each error that a command may raise."""
 INTERRUPTED: Final = 130
 """The exit status after Ctrl-C, as a shell has it."""
+OUTPUT_S: Final = 1.0
+"""How long the end of `serve` waits for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
     "accounts": "commands_accounts",
     "advance": "commands_actions",
@@ -66,9 +67,6 @@ class CommandLine(click.Group):
         except tuple(STATUS) as error:
             status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
             say_error(str(error) if isinstance(error, ConfigError) else f"mcn-mock: {error}")
-        except BrokenPipeError:  # `mcn-mock calls | head`: who reads has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
         except KeyboardInterrupt:
             status = INTERRUPTED
         return ctx.exit(status)
@@ -130,6 +128,7 @@ def serve(
     from pytest_mcn_mock.sandbox import config as configuration
     from pytest_mcn_mock.sandbox import logs
     from pytest_mcn_mock.sandbox.demo import Demo
+    from pytest_mcn_mock.sandbox.output import Outlet
     from pytest_mcn_mock.sandbox.server import serve as run
     from pytest_mcn_mock.sandbox.tls import TlsChoice
 
@@ -143,4 +142,9 @@ def serve(
         tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
         settings=chosen.settings if state is None else replace(chosen.settings, state=state),
     )
-    run(chosen, click.echo, Demo() if demo else None)
+    outlet = Outlet(sys.stdout)
+    try:
+        run(chosen, outlet, Demo() if demo else None)
+    finally:
+        outlet.close(OUTPUT_S)
+        logs.shut_down(OUTPUT_S)

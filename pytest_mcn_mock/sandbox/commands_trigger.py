@@ -14,7 +14,7 @@ from pytest_mcn_mock.domain.subscriptions import WebhookMethod, make_subscriptio
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.commands_calls import print_message
 from pytest_mcn_mock.sandbox.options import check_one_ending, json_option, outcome_options
-from pytest_mcn_mock.sandbox.output import clean, prepare_output, print_json
+from pytest_mcn_mock.sandbox.output import clean, print_json
 
 if TYPE_CHECKING:  # it brings the numbering plans
     from pytest_mcn_mock.sandbox.adhoc import Sent
@@ -66,7 +66,6 @@ def trigger(
     It is sent from here, so no sandbox is needed; the request and the answer are printed. The exit status is 0 if the
     endpoint acknowledged it, which is any 2xx, and 1 if not.
     """
-    prepare_output()
     check_one_ending(outcome, q931_status)
     if uuid is not None and not _UUID.fullmatch(uuid):
         raise UsageError("--uuid must be 1 to 64 visible ASCII characters, such as fa278be48dc2_12345678")

@@ -15,7 +15,7 @@ import click
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.options import json_option
-from pytest_mcn_mock.sandbox.output import clean, count, prepare_output, print_json
+from pytest_mcn_mock.sandbox.output import clean, count, print_json
 
 if TYPE_CHECKING:  # they bring jsonschema and phonenumbers
     from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -79,7 +79,6 @@ def verify(*, replay: Path | None, config: Path | None, is_list: bool, as_json: 
     --ring. The status is 0 if there is no difference, 1 if there is one, 2 for a wrong argument and 3 if no server
     answers.
     """
-    prepare_output()
     if is_list:
         _list()
         return
@@ -111,7 +110,6 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
 
     The token is not in it, and of telephone numbers the first four digits alone.
     """
-    prepare_output()
     from pytest_mcn_mock.drift import recording
 
     try:

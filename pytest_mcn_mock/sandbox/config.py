@@ -101,7 +101,7 @@ def load(path: Path) -> Config:
     if len(text) > MAX_FILE_SIZE:
         raise ConfigError(str(path), [f"is larger than {MAX_FILE_SIZE} bytes"])
     try:
-        content = tomllib.loads(text.decode())
+        content = tomllib.loads(text.decode("utf-8-sig"))  # editors on Windows put a byte order mark before it
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8: {error}"]) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

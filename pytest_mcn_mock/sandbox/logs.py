@@ -13,12 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.sandbox.output import Outlet
 
 _FIELDS: Final = (
     "event",
@@ -39,9 +40,43 @@ _log = logging.getLogger("mcn_mock")
 
 def set_up(log_format: str, level: str) -> None:
     """Log to standard error from now on; ``log_format`` is ``text`` or ``json``."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def shut_down(timeout_s: float) -> None:
+    """Write what was logged, for at most ``timeout_s`` seconds; what is logged later is lost."""
+    for handler in _handlers():
+        handler.outlet.close(timeout_s)
+
+
+def dropped_lines() -> int:
+    """How many lines were lost because nobody read them, or because they could not be written."""
+    return sum(handler.outlet.dropped for handler in _handlers())
+
+
+def _handlers() -> list[LogHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
+
+
+class LogHandler(logging.Handler):
+    """Writes each line through an ``Outlet``, so that nobody waits for the reader of the log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.outlet = Outlet(stream, self._note)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.outlet.put(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+
+    def _note(self, dropped: int) -> str:
+        text = "%d lines of the log were lost: nobody has read it"
+        record = logging.LogRecord(_log.name, logging.WARNING, __file__, 0, text, (dropped,), None)
+        return f"{self.format(record)}\n"
 
 
 class TextFormatter(logging.Formatter):

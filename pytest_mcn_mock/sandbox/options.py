@@ -15,7 +15,6 @@ from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
 from pytest_mcn_mock.domain.outcomes import CAUSE_NAMES, MAX_CAUSE, MIN_CAUSE, Outcome
 from pytest_mcn_mock.errors import McnMockError
 from pytest_mcn_mock.sandbox.client import DEFAULT_URL, SandboxClient
-from pytest_mcn_mock.sandbox.output import prepare_output
 
 COMPLETE_WITHIN_S: Final = 1.0
 """How long a shell may wait for a completion that has to be asked for."""
@@ -31,7 +30,6 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     def run(
         *arguments: Any, url: str, admin_token: str | None, cacert: Path | None, timeout: float, **values: Any
     ) -> None:
-        prepare_output()
         sandbox = SandboxClient(url, admin_token=admin_token, cafile=cacert, timeout_s=timeout)
         try:
             command(sandbox, *arguments, **values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -24,9 +25,11 @@ from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.sandbox.config import Config
 from pytest_mcn_mock.sandbox.demo import Demo
-from pytest_mcn_mock.sandbox.logs import LogObserver, redacted, without_secrets
+from pytest_mcn_mock.sandbox.descriptors import connections_within_limit
+from pytest_mcn_mock.sandbox.logs import LogObserver, dropped_lines, redacted, without_secrets
 from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
 from pytest_mcn_mock.sandbox.opening import open_accounts
+from pytest_mcn_mock.sandbox.output import Outlet
 from pytest_mcn_mock.sandbox.tls import Tls, prepared
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.guard import Guard
@@ -35,7 +38,7 @@ from pytest_mcn_mock.web.serving import HttpServer
 STOP_S = 10.0
 """How long a stop may take: the requests under way first, then the CDRs that are still owed."""
 MAX_CONNECTIONS = 1024
-"""Connections that are served at once; as many more wait in the kernel's queue until one ends."""
+"""Connections that are served at once; MAX_WAITING more wait in the kernel's queue. Fewer if descriptors are scarce."""
 MAX_WAITING = 1024
 HEAD_TIMEOUT_S = 10.0
 """How long a request's head may take to arrive, and how long a connection may be idle."""
@@ -43,13 +46,14 @@ HEAD_TIMEOUT_S = 10.0
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, say: Callable[[str], None], demo: Demo | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. ``say`` prints a line for the person who started it, ``demo`` fills a day in.
+def serve(config: Config, outlet: Outlet, demo: Demo | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP. ``outlet`` takes lines for the person who started it, ``demo`` fills a day
+    in.
 
-    ConfigError where the address cannot be listened on.
+    ConfigError if the address cannot be listened on, OutputLost if the first line cannot be written.
     """
     _collect_seldom()
-    asyncio.run(_serve(config, say, demo))
+    asyncio.run(_serve(config, outlet, demo))
 
 
 def _collect_seldom() -> None:
@@ -62,7 +66,7 @@ def _collect_seldom() -> None:
     gc.set_threshold(100_000)
 
 
-async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) -> None:
+async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
     address = await _resolve(config.host)
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
@@ -71,32 +75,53 @@ async def _serve(config: Config, say: Callable[[str], None], demo: Demo | None) 
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
+    max_connections = connections_within_limit(MAX_CONNECTIONS)
     with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
         exchange = await _open(config, demo)
         with closing(exchange.durability):
             server = HttpServer(
                 exchange.application,
-                max_connections=MAX_CONNECTIONS,
+                max_connections=max_connections,
                 head_timeout_s=HEAD_TIMEOUT_S,
                 tls=None if tls is None else tls.context(),
             )
             server.start(listener)
-            for line in _greeting(config, exchange.operator, listener.getsockname()[1], tls):
-                say(line)
+            lines = _greeting(config, exchange.operator, listener.getsockname()[1], tls)
             if is_drawn:
-                say(f"admin token, for everything under /__admin: {config.admin_token}")
-            await stop.wait()
-            await _stop(exchange, server)
-    say(_farewell(exchange))
+                lines.append(f"admin token, for everything under /__admin: {config.admin_token}")
+            outlet.put("".join(f"{line}\n" for line in lines))
+            try:
+                await _until_stopped(stop, outlet)
+            finally:
+                await _stop(exchange, server)
+    outlet.put(f"{_farewell(exchange)}\n")
+
+
+async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
+    """Wait until the sandbox is to stop. OutputLost if its first line cannot be written; later it needs no reader."""
+    stopped, written = asyncio.ensure_future(stop.wait()), asyncio.wrap_future(outlet.first)
+    await asyncio.wait((stopped, written), return_when=asyncio.FIRST_COMPLETED)
+    if written.done():
+        written.result()
+    else:
+        written.cancel()
+    await stopped
 
 
 def _on_signals(stop: Callable[[], object]) -> None:
-    """Stop at SIGTERM and SIGINT, and not be killed by a second one that comes when the loop has ended already, as a
-    shell and a process manager may send both: a loop's own handlers end with it. To be called on the main thread.
+    """Stop at SIGTERM, SIGINT and SIGHUP, and ignore further signals: a shell and a process manager may send two, the
+    second when the loop and its own handlers have ended. To be called on the main thread.
+
+    SIGHUP stays ignored if it was: ``nohup``.
     """
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and it alone has SIGBREAK
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
+        numbers.remove(hang_up)
 
     def set_all(handler: Callable[[int, object], None] | signal.Handlers) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             signal.signal(number, handler)
 
     def handle(_: int, __: object) -> None:
@@ -168,6 +193,7 @@ def _gauges(exchange: Exchange, guard: Guard, max_owed: int) -> Gauges:
             "requests": operator.journal.dropped,
             "calls": operator.calls.count_dropped(),
             "events": exchange.feed.dropped,
+            "log_lines": dropped_lines(),
         },
         guarded=guard.refused,
         is_ready=not exchange.readiness.reasons(),
@@ -197,7 +223,8 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket. ConfigError where the address cannot be listened on."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows two servers could then listen on one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(MAX_WAITING)
     except OSError as error:

@@ -54,8 +54,14 @@ def prepared(choice: TlsChoice, host: str) -> Iterator[Tls | None]:
     if choice.self_signed:
         if choice.certificate is not None or choice.key is not None:
             raise ConfigError("mcn-mock", ["give either --tls-self-signed or --tls-cert and --tls-key, not both"])
-        with tempfile.TemporaryDirectory(prefix="mcn-mock-", ignore_cleanup_errors=True) as folder:
-            yield _issue(Path(folder), host)
+        with _folder() as folder:
+            try:
+                tls = _issue(Path(folder), host)
+            except OSError as error:
+                raise ConfigError(
+                    "mcn-mock", [f"the certificate cannot be written to {folder}: {error.strerror}"]
+                ) from error
+            yield tls
     elif choice.certificate is None and choice.key is None:
         yield None
     elif choice.certificate is None or choice.key is None:
@@ -63,6 +69,17 @@ def prepared(choice: TlsChoice, host: str) -> Iterator[Tls | None]:
     else:
         _check(choice.certificate, choice.key)
         yield Tls(choice.certificate, choice.key)
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="mcn-mock-", ignore_cleanup_errors=True)
+    except OSError as error:
+        # Python has a list of folders that it tries, TMPDIR first; the chosen one may be full.
+        why = f"{error.strerror}: {error.filename or tempfile.gettempdir()}" if error.filename else str(error.strerror)
+        raise ConfigError(
+            "mcn-mock", [f"--tls-self-signed needs a folder for temporary files, see TMPDIR: {why}"]
+        ) from error
 
 
 def _issue(folder: Path, host: str) -> Tls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -20,6 +21,10 @@ _SWEEP_S = 1.0
 """How often it is looked for connections that are to be given up, and what the Date header says."""
 _NO_DESCRIPTOR_S = 0.1
 """How long no connection is taken after there was no file descriptor for one."""
+_SAID_S = 60.0
+"""How long the log says nothing more of that."""
+_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+"""What ``accept`` says of a connection whose client has left, or which a firewall refuses."""
 
 _log = logging.getLogger("mcn_mock")
 
@@ -44,6 +49,7 @@ class HttpServer:
         self._accepting: asyncio.Task[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._listener: socket.socket | None = None
+        self._silent_until = 0.0
         self._empty = asyncio.Event()
         self._is_stopping = False
         self._keeping: tuple[Future[None], asyncio.Future[None]] | None = None
@@ -107,21 +113,30 @@ class HttpServer:
             await self._room.acquire()
             try:
                 accepted, _ = await loop.sock_accept(listener)
-            except OSError as error:  # out of descriptors, or the client has gone already
+            except OSError as error:
                 self._room.release()
-                _log.warning("a connection could not be taken: %s", error)
-                await asyncio.sleep(_NO_DESCRIPTOR_S)
+                if error.errno in _GONE:
+                    _log.debug("a connection could not be taken: %s", error)
+                else:  # no descriptor, no memory
+                    self._say_no_room(error)
+                    await asyncio.sleep(_NO_DESCRIPTOR_S)
             except asyncio.CancelledError:
                 self._room.release()
                 raise
             else:
                 self.run(loop.create_task(self._welcome(accepted)))
 
+    def _say_no_room(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _SAID_S
+            _log.warning("connections cannot be taken now, and wait: %s", error)
+
     async def _welcome(self, accepted: socket.socket) -> None:
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self, is_tls=self._tls is not None)
         timeout_s = None if self._tls is None else self.head_timeout_s
         try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=timeout_s
             )

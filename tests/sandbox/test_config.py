@@ -158,3 +158,7 @@ def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None
     assert done.stderr == (
         f"{path}: tarif: is unknown; did you mean 'tariff'?\n{path}: server.prot: is unknown; did you mean 'port'?\n"
     )
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff[server]\nport = 1234\n").port == 1234
