@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -46,7 +48,7 @@ def open_database(url: str) -> tuple[Database, Contents]:
     parsed = _parse(url)
     path = Path(parsed.database or "")
     is_new = not os.path.lexists(path)
-    unlock = _lock(path)
+    lock = _lock(path)
     engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5)
     _set_up_sqlite(engine)
     try:
@@ -56,13 +58,13 @@ def open_database(url: str) -> tuple[Database, Contents]:
         engine.dispose()
         if is_new:
             path.unlink(missing_ok=True)
-        unlock()
+        _unlock(lock)
         if isinstance(error, SQLAlchemyError):
             # What SQLite says to a full disk depends on which of its files finds it so.
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
-    return Database(engine, unlock), contents
+    return Database(engine, partial(_unlock, lock)), contents
 
 
 def reason(error: Exception) -> str:
@@ -84,7 +86,7 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _lock(path: Path) -> Callable[[], None]:
+def _lock(path: Path) -> BaseFileLock:
     """Keep other sandboxes off the file, which is made if there is none, for as long as this process lives."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -103,7 +105,13 @@ def _lock(path: Path) -> Callable[[], None]:
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError("state", [f"{path} cannot be used: {beside} cannot be locked: {why}"]) from error
-    return lock.release
+    return lock
+
+
+def _unlock(lock: BaseFileLock) -> None:
+    with suppress(OSError):  # Windows removes no open file; it does not matter if it stays
+        Path(lock.lock_file).unlink()  # still held: whoever gets this one sees that it is gone, and takes a new one
+    lock.release()
 
 
 def _set_up_sqlite(engine: Engine) -> None:
