@@ -33,6 +33,7 @@ _MODULES: Final = {
     "check": "check_command",
     "complete": "commands_actions",
     "deliveries": "commands_calls",
+    "health": "commands_health",
     "record": "commands_verify",
     "resend": "commands_actions",
     "reset": "commands_actions",
@@ -148,3 +149,9 @@ def serve(
     finally:
         outlet.close(OUTPUT_S)
         logs.shut_down(OUTPUT_S)
+
+
+for _parameter in serve.params:
+    # Not MCN_MOCK_PORT: Kubernetes sets that to a URL in every container beside a service named mcn-mock.
+    if isinstance(_parameter, click.Option) and _parameter.envvar is None:
+        _parameter.envvar, _parameter.show_envvar = f"MCN_MOCK_SERVE_{str(_parameter.name).upper()}", True

@@ -233,13 +233,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """An address at which a server that listens on ``host`` is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not listened on
 
 
 def _greeting(config: Config, operator: Operator, port: int, tls: Tls | None) -> list[str]:
-    host = _reachable(config.host)
+    host = reachable(config.host)
     url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
     first = config.accounts[0]
     number = first.numbers[0] if first.numbers else "79158888888"

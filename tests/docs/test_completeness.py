@@ -111,6 +111,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     for name, command in commands(mcn_mock, "mcn-mock"):
         asks_a_sandbox = any(parameter.name == "url" and parameter.opts[0] == "--url" for parameter in command.params)
         section = sections[f"`{name}`"] + (sections["Which sandbox"] if asks_a_sandbox else "")
+        section += sections["`mcn-mock serve`"] if name == "mcn-mock health" else ""  # it takes these options too
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert f"| `{parameter.opts[0]}` |" in section, (name, parameter.opts)

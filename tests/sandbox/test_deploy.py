@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -13,11 +14,12 @@ from contextlib import closing, contextmanager
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 from nginx_support import needs_nginx, running_nginx
-from support import RUSSIAN, running_sandbox
+from support import MCN_MOCK, RUSSIAN, Receiver, running_sandbox
 
 from pytest_mcn_mock.sandbox.commands import mcn_mock
 
@@ -40,13 +42,68 @@ def test_every_option_of_an_example_is_one_of_serve(name: str) -> None:
     assert used <= known
 
 
-def test_the_images_health_check_tells_ready_from_not() -> None:
-    check = json.loads(re.findall(r"CMD (\[.*urllib.*\])", read("Dockerfile"))[0])
-    with running_sandbox() as sandbox:
-        command = [part.replace("127.0.0.1:8643", sandbox.url.removeprefix("http://")) for part in check]
-        assert subprocess.run(command, check=False).returncode == 0
+def image_is_healthy(**environment: str) -> tuple[int, str]:
+    """The status and the line of the image's health check, in the sandbox's environment."""
+    check = json.loads(re.findall(r"HEALTHCHECK .*CMD (\[.*\])", read("Dockerfile"))[0])
+    done = subprocess.run(
+        [MCN_MOCK, *check[1:]], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert check[0] == "mcn-mock"
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+    return done.returncode, done.stdout + done.stderr
+
+
+PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("options", [[], ["--tls-self-signed"], ["--admin-token", TOKEN, "--host", "0.0.0.0"]])
+def test_the_images_health_check_tells_ready_from_not(options: list[str]) -> None:
+    with running_sandbox(*options) as sandbox:
+        port = str(urlsplit(sandbox.url).port)
+        scheme = urlsplit(sandbox.url).scheme
+        ready = (0, f"mcn-mock is ready at {scheme}://127.0.0.1:{port}\n")
+        assert image_is_healthy(MCN_MOCK_SERVE_PORT=port, **PROXIES) == ready
         sandbox.stop()
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    status, line = image_is_healthy(MCN_MOCK_SERVE_PORT=port)
+    assert status == 1
+    assert line.startswith(f"mcn-mock: no sandbox answers at 127.0.0.1:{port}: ")
+
+
+def test_the_health_check_reads_the_file_and_the_options_of_serve(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    with Receiver() as receiver:
+        release = receiver.hold()
+        webhook = f'[[account.webhook]]\nurl = "{receiver.url}"\n'
+        account = f'[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\n{webhook}'
+        config.write_text(f"[server]\nmax_owed = 1\n{account}")
+        with running_sandbox("--config", str(config)) as sandbox:
+            port = urlsplit(sandbox.url).port
+            config.write_text(f'[server]\nport = {port}\nhost = "0.0.0.0"\n{account}')
+            assert image_is_healthy(MCN_MOCK_SERVE_CONFIG=str(config))[0] == 0
+            command = [MCN_MOCK, "health", "--config", str(config), "--port", "1", "--tls-self-signed", "--demo"]
+            assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+            command = [MCN_MOCK, "health", "--url", f"{sandbox.url}/v2/rest"]
+            assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+            sandbox.flash_call()
+            full = image_is_healthy(MCN_MOCK_SERVE_CONFIG=str(config))
+            assert full == (1, f"mcn-mock: the sandbox at 127.0.0.1:{port} is not ready: overloaded\n")
+            release()
+
+
+@pytest.mark.parametrize(
+    "options", [["--config", "/no/such/file.toml"], ["--port", "0"], ["--url", "nonsense"], ["--url", "ftp://x"]]
+)
+def test_a_health_check_that_cannot_ask_says_why_in_a_line(options: list[str]) -> None:
+    done = subprocess.run([MCN_MOCK, "health", *options], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_not_a_sandbox_is_not_healthy() -> None:
+    with Receiver() as receiver:
+        done = subprocess.run([MCN_MOCK, "health", "--url", receiver.url], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
