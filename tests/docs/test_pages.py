@@ -109,7 +109,8 @@ def _bash(example: Example) -> None:
 def _environment(port: str) -> dict[str, str]:
     """That of a shell in which ``mcn-mock`` is the installed one and finds the page's sandbox."""
     path = os.pathsep.join([str(Path(MCN_MOCK).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "MCN_MOCK_URL": f"http://127.0.0.1:{port}"}
+    given = {"MCN_MOCK_URL": f"http://127.0.0.1:{port}", "MCN_MOCK_SERVE_PORT": port}
+    return {**os.environ, "PATH": path, **given}
 
 
 def _on_their_ports(command: str, namespace: dict[str, Any]) -> str:
