@@ -92,11 +92,16 @@ class Conflict(UsageError):
 
 
 class ConfigError(McnMockError):
-    """A configuration is wrong. ``problems`` holds every mistake, each with its place."""
+    """A configuration is wrong. ``problems`` holds every mistake, each with its place.
 
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+    ``lines`` are the numbers of the lines that the mistakes are in, from 1; None for a mistake that is in no line.
+    """
+
+    def __init__(self, source: str, problems: Sequence[str], lines: Sequence[int | None] | None = None) -> None:
         self.problems = tuple(problems)
+        self.lines = tuple(lines) if lines is not None else (None,) * len(self.problems)
+        places = (source if line is None else f"{source}, line {line}" for line in self.lines)
+        super().__init__("\n".join(f"{place}: {said}" for place, said in zip(places, self.problems, strict=True)))
 
 
 class UnknownItem(McnMockError, LookupError):

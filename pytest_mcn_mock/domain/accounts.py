@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from pytest_mcn_mock.domain.draws import MAX_SEED
 from pytest_mcn_mock.domain.faults import Fault, draw_fault
@@ -16,6 +17,8 @@ from pytest_mcn_mock.errors import UnknownItem, UsageError
 
 _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+DEFAULT_BALANCE: Final = "100.00"
+"""The roubles of a new account, if nothing else is said: in a file, over the admin API, and in a test."""
 MAX_NUMBERS = 10_000
 MAX_SUBSCRIPTIONS = 100
 MAX_RULES = 1_000

@@ -19,6 +19,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 """Headers that frame the request; another value would break it."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
 """A lone surrogate: JSON can spell it, and UTF-8 cannot."""
@@ -78,7 +80,7 @@ class Subscription:
                 raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
             if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
-                    f"headers: {name[:40]!r} cannot be sent; a name is a token and a value one line of text"
+                    f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text"
                 )
         _fields("query", self.query)
         _fields("constants", self.constants)
@@ -114,6 +116,23 @@ def make_subscription(
     )
 
 
+def shown_url(url: str) -> str:
+    """The URL, which need not be one, for a message: without what may be secret in it, and at most 80 characters.
+
+    User, password, query and fragment are replaced by ``***``, also if they are not where they belong.
+    """
+    scheme = _SCHEME.match(url)
+    _, at, behind = url.rpartition("@")
+    known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
+    return _AFTER_PATH.sub("?***", known)[:80]
+
+
+def header_name(text: str) -> str:
+    """The beginning of a text that can be a header's name: what follows may be a value, and secret."""
+    match = _TOKEN.match(text)
+    return match[0][:40] if match else ""
+
+
 def _check_url(url: str) -> None:
     if not isinstance(url, str):
         raise UsageError(f"url is {type(url).__name__}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
@@ -123,7 +142,9 @@ def _check_url(url: str) -> None:
     except ValueError:
         sound = False
     if not sound or _CONTROL.search(url) or _HALF_A_CHARACTER.search(url) or " " in url:
-        raise UsageError(f"url {url[:80]!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'")
+        raise UsageError(
+            f"url {shown_url(url)!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'"
+        )
     if len(url) > MAX_URL_LENGTH:
         raise UsageError(f"url has {len(url)} characters; at most {MAX_URL_LENGTH}")
 
@@ -142,10 +163,11 @@ def _fields(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
     if len(fields) > MAX_FIELDS:
         raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}")
     for key, value in fields.items():
+        shown = header_name(str(key)) if name == "headers" else str(key)[:40]
         if not isinstance(key, str) or not isinstance(value, (str, int, bool)):
-            raise UsageError(f"{name}: {str(key)[:40]!r} must be text with a text, number or boolean for its value")
+            raise UsageError(f"{name}: {shown!r} must be text with a text, number or boolean for its value")
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
-            raise UsageError(f"{name}: {key[:40]!r} is too long; at most {MAX_FIELD_LENGTH} characters")
+            raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
         if _HALF_A_CHARACTER.search(f"{key}{value}"):
-            raise UsageError(f"{name}: {key[:40]!r} cannot be sent; it has a lone surrogate, which is no character")
+            raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is no character")
     return fields

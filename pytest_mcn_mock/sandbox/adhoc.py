@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -45,6 +46,12 @@ class Sent:
         """The request's headers, the user's own without their values: what is printed ends in logs."""
         return {name: "***" if name in self.secret else value for name, value in self.request.headers.items()}
 
+    @property
+    def url(self) -> str:
+        """The request's URL without user and password."""
+        parts = urlsplit(self.request.url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
     def show(self) -> dict[str, Any]:
         """The JSON document: request and response as the admin API shows those of a delivery."""
         response = self.response
@@ -55,7 +62,7 @@ class Sent:
             "error": self.error,
             "request": {
                 "method": str(self.request.method),
-                "url": self.request.url,
+                "url": self.url,
                 "headers": self.headers,
                 "body": self.request.body.decode(),
             },

@@ -68,6 +68,12 @@ class CommandLine(click.Group):
         except tuple(STATUS) as error:
             status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
             say_error(str(error) if isinstance(error, ConfigError) else f"mcn-mock: {error}")
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            # It may be the second half of a header or a token, so that it is not shown.
+            said = "there are too many arguments; put a value that has spaces in it in quotes"
+            raise click.UsageError(said, error.ctx) from None
         except KeyboardInterrupt:
             status = INTERRUPTED
         return ctx.exit(status)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.sandbox.client import SandboxClient
 from pytest_mcn_mock.sandbox.options import ListFirst, account_argument, check_amount, connected, list_options
 from pytest_mcn_mock.sandbox.output import clean, moment, print_json
@@ -91,7 +92,9 @@ def show_account(sandbox: SandboxClient, account_id: int, *, as_json: bool) -> N
 @accounts.command("open")
 @click.option("--id", "account_id", type=click.IntRange(1, 10**15 - 1), help="Its number; drawn if not given.")
 @click.option("--token", help="Its token; drawn, and printed, if not given.")
-@click.option("--balance", callback=check_amount, default="0.00", show_default=True, help="Its money, in roubles.")
+@click.option(
+    "--balance", callback=check_amount, default=DEFAULT_BALANCE, show_default=True, help="Its money, in roubles."
+)
 @click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
 @click.option(
     "--webhook", "webhooks", multiple=True, metavar="URL", help="Where its CDRs go; may be given several times."

@@ -90,14 +90,14 @@ def trigger(
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise UsageError(f"--header {text[:40]!r} has no colon; write it as 'Name: value'")
+        raise UsageError("a --header has no colon; write it as 'Name: value', in quotes")
     return name.strip(), value.strip()
 
 
 def _constant(text: str) -> tuple[str, str | int | bool]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"--constant {text[:40]!r} is no NAME=VALUE")
+        raise UsageError("a --constant has no name or no =; write it as NAME=VALUE, in quotes")
     if not name.endswith(":"):
         return name, value
     try:
@@ -105,12 +105,12 @@ def _constant(text: str) -> tuple[str, str | int | bool]:
     except ValueError:
         parsed = None
     if not isinstance(parsed, int):
-        raise UsageError(f"--constant {text[:40]!r}: after := comes a whole number, true or false")
+        raise UsageError(f"--constant {name[:40]!r}: after := comes a whole number, true or false")
     return name.removesuffix(":"), parsed
 
 
 def _print(sent: Sent) -> None:
-    print_message(f"{sent.request.method} {sent.request.url}", sent.headers, sent.request.body.decode())
+    print_message(f"{sent.request.method} {sent.url}", sent.headers, sent.request.body.decode())
     click.echo()
     if sent.response is None:
         click.echo(f"not acknowledged: {clean(sent.error)}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from pytest_mcn_mock import schemas
 from pytest_mcn_mock.domain import accounts
 from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.domain.money import parse_roubles
@@ -20,13 +20,13 @@ from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
 from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
-from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
+from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError
 from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.sandbox.config_problems import Problem, place_of, schema_problems
 from pytest_mcn_mock.sandbox.tls import TlsChoice
+from pytest_mcn_mock.sandbox.toml_lines import Path as TomlPath
+from pytest_mcn_mock.sandbox.toml_lines import find_lines
 from pytest_mcn_mock.settings import Settings
-
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
@@ -41,7 +41,7 @@ class AccountConfig:
     id: str
     token: str = field(repr=False)
     seed: int
-    balance: str | int = "0.00"
+    balance: str | int = accounts.DEFAULT_BALANCE
     numbers: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
@@ -78,7 +78,6 @@ def built_in() -> Config:
         id="12345678",
         token="test-token",  # noqa: S106 - public on purpose: it stands in the documentation
         seed=secrets.randbits(32),
-        balance="100.00",
         numbers=("79158888888",),
     )
     return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
@@ -92,58 +91,71 @@ def check_admin_token(token: str) -> str:
 
 
 def load(path: Path) -> Config:
-    """The configuration of a TOML file; ConfigError, with every mistake and its place, where it is wrong."""
+    """The configuration of a TOML file; ConfigError, with every mistake and its line, if it is wrong."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE_SIZE + 1)
+            data = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    if len(text) > MAX_FILE_SIZE:
+    if len(data) > MAX_FILE_SIZE:
         raise ConfigError(str(path), [f"is larger than {MAX_FILE_SIZE} bytes"])
     try:
-        content = tomllib.loads(text.decode("utf-8-sig"))  # editors on Windows put a byte order mark before it
+        text = data.decode("utf-8-sig")  # editors on Windows put a byte order mark before it
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [f"is not UTF-8: {error}"]) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(str(path), [f"is no TOML: {error}"]) from error
-    return read(content, str(path))
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(str(path), [f"is not UTF-8: {error.reason}"], [line]) from error
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
+        raise ConfigError(str(path), [f"is not valid TOML: {error}"]) from error
+    return read(content, str(path), text)
 
 
-def read(content: dict[str, Any], source: str) -> Config:
-    """The configuration of a parsed file; ConfigError, with every mistake and its place, where it is wrong."""
-    # Takes a quarter of the sandbox's start, which without a file has nothing to check.
-    from jsonschema import Draft202012Validator
+def read(content: dict[str, Any], source: str, text: str = "") -> Config:
+    """The configuration of a parsed file; ConfigError, with every mistake and its line in ``text``, if it is wrong."""
+    problems = schema_problems(content)
+    reader = _Reader(content, {problem.path for problem in problems})
+    config = reader.read()
+    problems += reader.problems
+    if problems or config is None:
+        lines = find_lines(text)
+        found = [(_line(problem.path, lines), problem.text) for problem in problems]
+        found.sort(key=lambda item: item[0] or 0)
+        raise ConfigError(source, [said for _, said in found], [line for line, _ in found])
+    return config
 
-    schema = Draft202012Validator(schemas.load("config"))
-    errors = sorted(schema.iter_errors(content), key=lambda error: [str(step) for step in error.absolute_path])
-    if errors:
-        raise ConfigError(source, [problem for error in errors for problem in _describe(error)])
-    return _Reader(content, source).read()
+
+def _line(path: TomlPath, lines: Mapping[TomlPath, int]) -> int | None:
+    """The line of a value; of the table that it is to be in, if it is missing."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
 
 
 class _Reader:
-    """Builds the values of a file that its schema allows, and collects what the schema cannot say."""
+    """Builds the values of a file. What its schema does not allow, at the paths ``bad``, is passed over, so that every
+    other mistake is found too.
+    """
 
-    def __init__(self, content: dict[str, Any], source: str) -> None:
+    def __init__(self, content: dict[str, Any], bad: Iterable[TomlPath]) -> None:
+        self.problems: list[Problem] = []
         self._content = content
-        self._source = source
-        self._problems: list[str] = []
+        self._bad = frozenset(bad)
+        self._touched = frozenset(path[:length] for path in self._bad for length in range(1, len(path) + 1))
         self._targets: Targets | None = None
 
-    def read(self) -> Config:
-        server = self._content.get("server", {})
-        targets = server.get("webhook_targets")
-        if targets is not None:
-            self._targets = self._try("server", partial(make_targets, targets))
-        tariff = self._tariff(self._content.get("tariff", {}))
-        assumptions = self._assumptions(self._content.get("assumed", {}))
-        tables = self._content.get("account", [])
+    def read(self) -> Config | None:
+        """The configuration; None if it has a mistake."""
+        server = self._table("server")
+        if "webhook_targets" in server:
+            asked = {"webhook_targets": server["webhook_targets"]}
+            self._targets = self._build(("server",), asked, lambda given: make_targets(given["webhook_targets"]))
+        tariff = self._build(("tariff",), self._table("tariff"), tariff_from_roubles)
+        assumptions = self._build(("assumed",), self._table("assumed"), _assumptions) or Assumptions()
+        tables = list(enumerate(self._list((), "account")))
         self._check_unique(tables, "id")
         self._check_unique(tables, "token")
-        cause = (assumptions or Assumptions()).unavailable_cause
-        opened = [self._account(f"account[{i}]", table, cause) for i, table in enumerate(tables)]
-        if self._problems or tariff is None or assumptions is None:
-            raise ConfigError(self._source, self._problems)
+        opened = [self._account(("account", i), table, assumptions.unavailable_cause) for i, table in tables]
         given = (
             "journal_size",
             "magic_numbers",
@@ -154,7 +166,9 @@ class _Reader:
             "when_overloaded",
         )
         chosen = {"magic_numbers": True, **{name: server[name] for name in given if name in server}}
-        settings = Settings(tariff, assumptions, **chosen)
+        settings = self._try(("server",), lambda: Settings(tariff or Tariff(), assumptions, **chosen))
+        if self.problems or self._bad or settings is None:
+            return None
         return Config(
             server.get("host", DEFAULT_HOST),
             server.get("port", DEFAULT_PORT),
@@ -164,108 +178,131 @@ class _Reader:
             server.get("admin_token"),
         )
 
-    def _tariff(self, table: dict[str, Any]) -> Tariff | None:
-        return self._try("tariff", partial(tariff_from_roubles, table))
+    def _table(self, name: str) -> dict[str, Any]:
+        return self._sound((name,), self._content.get(name, {}))
 
-    def _assumptions(self, table: dict[str, Any]) -> Assumptions | None:
-        def build() -> Assumptions:
-            given = dict(table)
-            if "error_status" in given:
-                given["error_status"] = {RefusalCode(code): status for code, status in given["error_status"].items()}
-            if "number_format" in given:
-                given["number_format"] = NumberFormat(given["number_format"])
-            if "default_outcome" in given:
-                given["default_outcome"] = Outcome(given["default_outcome"])
-            if "retry_after_s" in given:
-                given["retry_after_s"] = tuple(given["retry_after_s"])
-            return Assumptions(**given)
+    def _list(self, path: TomlPath, name: str) -> list[Any]:
+        """The tables of an array; nothing if it is not one."""
+        owner: Any = self._content
+        for step in path:
+            owner = owner[step]
+        items = owner.get(name, [])
+        return items if isinstance(items, list) else []
 
-        return self._try("assumed", build)
+    def _sound(self, path: TomlPath, table: Any) -> dict[str, Any]:
+        """The fields of a table that its schema allows."""
+        if not isinstance(table, dict):
+            return {}
+        return {key: value for key, value in table.items() if (*path, key) not in self._touched}
 
-    def _account(self, place: str, table: dict[str, Any], unavailable_cause: int) -> AccountConfig | None:
-        subscriptions = self._each(f"{place}.webhook", table.get("webhook", []), self._subscription)
+    def _account(self, path: TomlPath, table: Any, unavailable_cause: int) -> AccountConfig | None:
+        if not isinstance(table, dict):
+            return None
 
-        def rule(given: dict[str, Any]) -> OutcomeRule:
+        subscriptions = self._each((*path, "webhook"), self._subscription)
+        rules = self._each((*path, "outcome"), partial(self._rule, unavailable_cause))
+        given = self._sound(path, table)
+        balance = given.get("balance", accounts.DEFAULT_BALANCE)
+        self._try(path, lambda: parse_roubles(balance, name="balance"), (*path, "balance"))
+        someone = accounts.Account("1", "none", 0)
+        for i, number in enumerate(given.get("numbers", ())):
+            self._try(path, partial(accounts.connect_number, someone, number), (*path, "numbers", i))
+        if self.problems or self._bad:
+            return None
+        return AccountConfig(
+            str(given["id"]),
+            given["token"],
+            given.get("seed", secrets.randbits(32)),
+            balance,
+            tuple(given.get("numbers", ())),
+            tuple(subscriptions),
+            tuple(rules),
+        )
+
+    def _rule(self, unavailable_cause: int, path: TomlPath, given: dict[str, Any]) -> OutcomeRule | None:
+        if not self._touched.isdisjoint({(*path, "outcome"), (*path, "q931_status")}):
+            return None  # whether one of them is given cannot be said
+
+        def build() -> OutcomeRule:
             how = ending(given.get("outcome"), given.get("q931_status"), unavailable_cause=unavailable_cause)
             return OutcomeRule(how, given.get("login_did", "*"), given.get("delay_s"))
 
-        rules = self._each(f"{place}.outcome", table.get("outcome", []), rule)
+        return self._try(path, build)
 
-        def build() -> AccountConfig:
-            account = AccountConfig(
-                str(table["id"]),
-                table["token"],
-                table.get("seed", secrets.randbits(32)),
-                table.get("balance", "0.00"),
-                tuple(table.get("numbers", ())),
-                tuple(subscriptions),
-                tuple(rules),
-            )
-            parse_roubles(account.balance, name="balance")
-            checked = accounts.Account(account.id, account.token, account.seed)
-            for number in account.numbers:
-                checked = accounts.connect_number(checked, number)
-            return account
-
-        return self._try(place, build)
-
-    def _subscription(self, table: dict[str, Any]) -> Subscription:
-        subscription = make_subscription(**table)
-        if self._targets is not None:
-            self._targets.check(subscription.url)
+    def _subscription(self, path: TomlPath, table: dict[str, Any]) -> Subscription | None:
+        # If a field is tried alone, or the URL is missing, another URL stands for its own.
+        some = {"url": "http://localhost/"}
+        subscription = self._build(path, table, lambda given: make_subscription(**{**some, **given}))
+        targets = self._targets
+        if targets is not None and subscription is not None and "url" in table:
+            self._try(path, lambda: targets.check(subscription.url), (*path, "url"))
         return subscription
 
-    def _each(self, place: str, tables: Iterable[dict[str, Any]], build: Callable[[dict[str, Any]], _T]) -> list[_T]:
-        built = [self._try(f"{place}[{i}]", partial(build, table)) for i, table in enumerate(tables)]
+    def _each(self, path: TomlPath, build: Callable[[TomlPath, dict[str, Any]], _T | None]) -> list[_T]:
+        *owner, name = path
+        built = [
+            build((*path, i), self._sound((*path, i), table))
+            for i, table in enumerate(self._list(tuple(owner), str(name)))
+            if isinstance(table, dict)
+        ]
         return [value for value in built if value is not None]
 
-    def _try(self, place: str, build: Callable[[], _T]) -> _T | None:
+    def _build(self, path: TomlPath, table: dict[str, Any], build: Callable[[dict[str, Any]], _T]) -> _T | None:
+        """What ``build`` makes of the table. If that fails, every field is tried alone, to find each mistake."""
+        try:
+            return build(table)
+        except UsageError as error:
+            whole = str(error)
+        found = len(self.problems)
+        for at, part in _parts(path, table):
+            self._try(path, partial(build, part), at)
+        if len(self.problems) == found:
+            self._say(path, whole)
+        return None
+
+    def _try(self, path: TomlPath, build: Callable[[], _T], at: TomlPath | None = None) -> _T | None:
         try:
             return build()
         except UsageError as error:
-            self._problems.append(f"{place}: {error}")
+            self._say(path, str(error), at)
             return None
 
-    def _check_unique(self, tables: list[dict[str, Any]], key: str) -> None:
-        counts = Counter(table[key] for table in tables)
-        for i, table in enumerate(tables):
-            if counts[table[key]] > 1:
-                shown = f" {table[key]}" if key == "id" else ""
-                self._problems.append(f"account[{i}].{key}: the {key}{shown} is also another account's")
+    def _say(self, path: TomlPath, what: str, at: TomlPath | None = None) -> None:
+        self.problems.append(Problem(at or path, f"{place_of(path)}: {what}"))
+
+    def _check_unique(self, tables: list[tuple[int, Any]], key: str) -> None:
+        given = {i: self._sound(("account", i), table).get(key) for i, table in tables}
+        counts = Counter(given.values())
+        for i, value in given.items():
+            if value is not None and counts[value] > 1:
+                shown = f" {value}" if key == "id" else ""
+                self._say(("account", i, key), f"the {key}{shown} is also another account's")
 
 
-def _describe(error: ValidationError) -> Iterable[str]:
-    """One line a mistake: its place, and what would be right."""
-    place = _place(error.absolute_path)
-    instance: Any = error.instance
-    if error.validator == "additionalProperties" and isinstance(error.schema, dict):
-        known = list(error.schema.get("properties", {}))
-        unknown = sorted(key for key in instance if key not in known)
-        prefix = f"{place}." if place else ""
-        return [f"{prefix}{key}: is unknown; {nearest(key, known)}" for key in unknown]
-    if error.validator == "required" and isinstance(error.schema, dict):
-        missing = [key for key in error.schema["required"] if key not in instance]
-        return [f"{place}.{key}: is missing" for key in missing]
-    shown = "it" if place.endswith("token") else f"{instance!r}"[:60]
-    limits = {
-        "type": f"{shown} must be {_words(error.validator_value)}",
-        "enum": f"{shown} is not one of {_words(error.validator_value)}",
-        "minimum": f"{shown} is less than {error.validator_value}",
-        "exclusiveMinimum": f"{shown} must be more than {error.validator_value}",
-        "maximum": f"{shown} is more than {error.validator_value}",
-        "pattern": f"{shown} does not have the form {error.validator_value}",
-        "minLength": f"{shown} is too short",
-        "maxLength": f"{shown} is longer than {error.validator_value} characters",
-        "maxItems": f"has more than {error.validator_value} items",
-    }
-    return [f"{place}: {limits.get(str(error.validator), error.message[:200])}"]
+def _assumptions(table: dict[str, Any]) -> Assumptions:
+    given = dict(table)
+    if "error_status" in given:
+        given["error_status"] = {RefusalCode(code): status for code, status in given["error_status"].items()}
+    if "number_format" in given:
+        given["number_format"] = NumberFormat(given["number_format"])
+    if "default_outcome" in given:
+        given["default_outcome"] = Outcome(given["default_outcome"])
+    if "retry_after_s" in given:
+        given["retry_after_s"] = tuple(given["retry_after_s"])
+    if "error_body" in given:
+        try:
+            json.dumps(given["error_body"], allow_nan=False)
+        except (TypeError, ValueError):
+            raise UsageError("error_body has a value that JSON does not have: a date, a time, nan or inf") from None
+    return Assumptions(**given)
 
 
-def _words(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _place(path: Iterable[str | int]) -> str:
-    """``account[0].webhook[1].url``; items count from 0."""
-    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return steps.removeprefix(".")
+def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath, dict[str, Any]]]:
+    """The fields of a table, each alone and item by item, and where they are."""
+    for key, value in table.items():
+        if isinstance(value, dict) and key != "error_body":
+            yield from (((*path, key, name), {key: {name: item}}) for name, item in value.items())
+        elif isinstance(value, list):
+            yield from (((*path, key, i), {key: [item]}) for i, item in enumerate(value))
+        else:
+            yield (*path, key), {key: value}

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import compose
+from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.operator.accounts import Roubles
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from pytest_httpserver import WaitingSettings
 
-DEFAULT_BALANCE: Final = "100.00"
 _POLL_S: Final = 0.02
 """How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
 _LOG_SIZE: Final = 10_000

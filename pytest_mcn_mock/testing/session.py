@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
-from pytest_mcn_mock.testing.server import DEFAULT_BALANCE
 
 if TYPE_CHECKING:
     import pytest

@@ -82,7 +82,7 @@ class AccountsApi:
         cause = self._operator.assumptions.unavailable_cause
         account = self._operator.accounts.open(
             seed=asked.get("seed", secrets.randbits(32)),
-            balance=asked.get("balance", 0),
+            balance=asked.get("balance", rules.DEFAULT_BALANCE),
             account_id=str(asked["id"]) if "id" in asked else None,
             token=token,
             numbers=asked.get("numbers", ()),

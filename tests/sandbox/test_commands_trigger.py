@@ -113,6 +113,35 @@ def test_the_json_document_has_the_request_and_the_answer_and_no_secret(receiver
     assert "sesame" not in result.stdout + trigger(*arguments[:-1]).stdout
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["http://user:sesame@127.0.0.1:1/"],
+        ["http://user:sesame@127.0.0.1:1/", "--json"],
+        ["http://user:sesame/2@host:x"],
+        ["user:sesame@host/"],
+        ["http://host /?key=sesame"],
+        ["http://127.0.0.1:1/", "--header", "X-Key:", "sesame"],
+        ["http://127.0.0.1:1/", "--header", "sesame"],
+        ["http://127.0.0.1:1/", "--header", "X Key: sesame"],
+        ["http://127.0.0.1:1/", "--header", "X-Key: sesame\nX: y"],
+        ["http://127.0.0.1:1/", "--header", "Content-Length: sesame"],
+        ["http://127.0.0.1:1/", "--constant", "sesame"],
+        ["http://127.0.0.1:1/", "--constant", "key:=sesame"],
+    ],
+)
+@pytest.mark.parametrize("command", ["trigger", "check"])
+def test_no_message_has_a_secret(command: str, arguments: list[str]) -> None:
+    if command == "check" and {"--constant", "--json"} & set(arguments):
+        return
+    result = CliRunner().invoke(mcn_mock, [command, *arguments], prog_name="mcn-mock")
+    assert result.exit_code in (1, 2, 3)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    told = result.stdout + result.stderr
+    assert told
+    assert "sesame" not in told
+
+
 def test_an_answer_does_not_steer_the_terminal() -> None:
     with StandIn({"/hook": (200, "\x1b[2J\x9b\u202eзвонок\r\n".encode() + b"\xff" * 3000)}) as endpoint:
         shown = trigger(f"{endpoint.url}/hook")

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import MCN_MOCK
@@ -10,6 +13,7 @@ from support import MCN_MOCK
 from pytest_mcn_mock import ConfigError, NumberFormat, Outcome
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.sandbox import config
+from pytest_mcn_mock.sandbox.toml_lines import find_lines
 
 WHOLE = """
 [server]
@@ -84,19 +88,28 @@ def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
         ("[server]\nprot = 1\n", ["server.prot: is unknown; did you mean 'port'?"]),
         (
             "[server]\nport = 70000\nhost = 5\n",
-            ["server.host: 5 must be string", "server.port: 70000 is more than 65535"],
+            ["server.host: 5 is a whole number; write text in quotes", "server.port: 70000 is more than 65535"],
         ),
-        ("[tariff]\nflash_call = { 643 = 0.15 }\n", ["tariff.flash_call.643: 0.15 must be string, integer"]),
-        ("[tariff]\ncall_for_2fa = '-1'\n", ["tariff.call_for_2fa: '-1' does not have the form"]),
+        (
+            "[tariff]\nflash_call = { 643 = 0.15 }\n",
+            ["tariff.flash_call.643: 0.15 is a number with a fraction; write roubles as text"],
+        ),
+        ("[tariff]\ncall_for_2fa = '-1'\n", ["tariff.call_for_2fa: '-1' is not roubles as text, such as"]),
         ("[tariff]\nflash_call = { 7 = '1' }\n", ["tariff.flash_call.7: is unknown"]),
         ("[assumed]\nack_timeout_s = 0\n", ["assumed.ack_timeout_s: 0 must be more than 0"]),
         ("[assumed]\nunavailable_cause = 16\n", ["assumed: unavailable_cause 16 has another meaning"]),
         ("[[account]]\nid = 1\n", ["account[0].token: is missing"]),
         (
             "[[account]]\nid = 'x'\ntoken = 's3cret x'\n",
-            ["account[0].id: 'x' must be integer", "account[0].token: it does"],
+            [
+                "account[0].id: the value is text; write a whole number, such as 12345678",
+                "account[0].token: it is not 1 to 512",
+            ],
         ),
-        (ACCOUNT + "balance = 1.5\n", ["account[0].balance: 1.5 must be string, integer"]),
+        (
+            ACCOUNT + "balance = 1.5\n",
+            ["account[0].balance: 1.5 is a number with a fraction; write roubles as text, such as"],
+        ),
         (ACCOUNT + "balance = '0.001'\n", ["account[0]: balance is 0.001 roubles, which has a fraction"]),
         (ACCOUNT + "numbers = ['x']\n", ["account[0]: number 'x' cannot be connected"]),
         (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", ["account[0].webhook[0]: url 'ftp://x' is no http"]),
@@ -117,8 +130,8 @@ def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
             ACCOUNT + ACCOUNT,
             ["account[0].id: the id 1 is also", "account[1].id:", "account[0].token: the token is also"],
         ),
-        ("[server]\nadmin_token = 's3cret'\n", ["server.admin_token: it does not have the form"]),
-        ("[server]\nallowed_hosts = ['a b']\n", ["server.allowed_hosts[0]: 'a b' does not have the form"]),
+        ("[server]\nadmin_token = 's3cret'\n", ["server.admin_token: it is not 8 to 512 visible ASCII characters"]),
+        ("[server]\nallowed_hosts = ['a b']\n", ["server.allowed_hosts[0]: 'a b' is not a host"]),
         ("[server]\nmax_owed = 0\n", ["server.max_owed: 0 is less than 1"]),
         ("[server]\nwebhook_targets = ['127.0.0.1/8']\n", ["server: webhook_targets: '127.0.0.1/8' is not a network"]),
         (
@@ -127,8 +140,8 @@ def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
             + "[[account.webhook]]\nurl = 'http://10.0.0.1/'\n",
             ["account[0].webhook[0]: url: 10.0.0.1 is not among the webhook_targets, which are 127.0.0.0/8"],
         ),
-        ("not toml", ["is no TOML"]),
-        ("a = 1\na = 2", ["is no TOML"]),
+        ("not toml", ["is not valid TOML"]),
+        ("a = 1\na = 2", ["is not valid TOML"]),
     ],
 )
 def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path, text: str, problems: list[str]) -> None:
@@ -138,6 +151,145 @@ def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path, text: str,
         assert any(told.startswith(problem) for told in wrong.value.problems), wrong.value.problems
     assert str(tmp_path) in str(wrong.value)
     assert "s3cret" not in str(wrong.value)
+
+
+def told(text: str, tmp_path: Path) -> str:
+    with pytest.raises(ConfigError) as wrong:
+        load(tmp_path, text)
+    return str(wrong.value)
+
+
+MANY = """[server]
+port = 70000
+prot = 1
+webhook_targets = [
+  "localhost",
+  "10.0.0.1/8",
+]
+[assumed]
+unavailable_cause = 16
+retry_after_s = [1, -5]
+error_body = { when = 2026-01-01 }
+[[account]]
+tokne = "s3cret"
+balance = 100.5
+numbers = ["79158888888", "x",
+           "y"]
+[[account.webhook]]
+method = "PUT"
+body = ["final"]
+headers = { "X Y" = "s3cret", ok = 1 }
+[[account.webhook]]
+url = "ftp://user:s3cret@host/?key=s3cret"
+[account.webhook.query]
+a = true
+[[account.outcome]]
+outcome = "bussy"
+login_did = "79*x"
+[[account]]
+id = "s3cret"
+token = 5
+outcome = [{ delay_s = 1 }, { outcome = "busy", q931_status = 17 }]
+[webhook]
+[[account]]
+id = 7
+token = "t"
+[[account]]
+id = 7
+token = "t"
+"""
+
+
+def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> None:
+    text = told(MANY, tmp_path)
+    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", text)}
+    assert found == {
+        (2, "server.port"),
+        (3, "server.prot"),
+        (6, "server"),
+        (9, "assumed"),
+        (10, "assumed.retry_after_s[1]"),
+        (11, "assumed"),
+        (12, "account[0].id"),
+        (13, "account[0].tokne"),
+        (14, "account[0].balance"),
+        (15, "account[0]"),
+        (16, "account[0]"),
+        (17, "account[0].webhook[0].url"),
+        (18, "account[0].webhook[0].method"),
+        (19, "account[0].webhook[0]"),
+        (20, "account[0].webhook[0].headers.ok"),
+        (22, "account[0].webhook[1]"),
+        (24, "account[0].webhook[1].query.a"),
+        (26, "account[0].outcome[0].outcome"),
+        (27, "account[0].outcome[0].login_did"),
+        (29, "account[1].id"),
+        (30, "account[1].token"),
+        (31, "account[1].outcome[0]"),
+        (31, "account[1].outcome[1]"),
+        (32, "webhook"),
+        (34, "account[2].id"),
+        (35, "account[2].token"),
+        (37, "account[3].id"),
+        (38, "account[3].token"),
+    }
+    assert "s3cret" not in text
+    assert "write [[account.webhook]]" in text
+    assert "did you mean 'token'?" in text
+    assert "did you mean 'busy'?" in text
+    assert [line for line in text.splitlines() if "must be string" in line or "^" in line or "{" in line] == []
+
+
+@pytest.mark.parametrize(
+    "text,line,said",
+    [
+        (
+            "[account]\nid = 1\ntoken = 's3cret'\n[account.webhook]\nurl = 'http://u:s3cret@h/'\n",
+            1,
+            "write [[account]]",
+        ),
+        ("[[server]]\nadmin_token = 's3cret'\n", 1, "write [server], with one pair of brackets"),
+        ("server = 's3cret'\n", 1, "the value is text; write a table"),
+        (ACCOUNT + "\n\nbalance.roubles = 5\n", 6, "the value is a table; write roubles as text"),
+        (ACCOUNT + "numbers = 's3cret'\n", 4, "the value is text; write a list"),
+        (ACCOUNT + "webhook = 'http://u:s3cret@h/'\n", 4, "the value is text; write a list"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = 'X-Key: s3cret'\n", 6, "write a table"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X-Key: s3cret' = 1 }\n", 6, "headers.X-Key: "),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X Y: s3cret' = '1' }\n", 6, "'X' cannot be"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { X = ['s3cret'] }\n", 6, "write text in quotes"),
+        (ACCOUNT + "[[account.webhook]]\nurl = ['http://u:s3cret@h/']\n", 5, "write text in quotes"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'u:s3cret@h/'\n", 5, "is no http or https URL"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://u:s3/cret@h:x/'\n", 5, "url 'http://***@h:x/'"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h /?s3cret'\n", 5, "url 'http://h /?***'"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nconstants = { a = ['s3cret'] }\n", 6, "write text"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nrety = false\n", 6, "did you mean 'retry'?"),
+        (ACCOUNT + "seed = 's3cret'\n", 4, "the value is text; write a whole number"),
+        ("[server]\nadmin_token = ['s3cret']\n", 2, "write 8 to 512 visible"),
+        ("[server]\nstate = 5\nbalance = 1\n", 3, "it belongs to [account]"),
+        ("host = 'x'\n", 1, "it belongs to [server]"),
+        ("[server]\nhost = ''\n", 2, "it is empty"),
+        ("[server]\nallowed_hosts = [5]\n", 2, "write a host, such as"),
+    ],
+)
+def test_a_mistake_is_a_sentence_without_a_secret(tmp_path: Path, text: str, line: int, said: str) -> None:
+    error = told(text, tmp_path)
+    assert f", line {line}: " in error
+    assert said in error, error
+    assert "s3cret" not in error
+
+
+def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
+    assert "line 2" in told("[server]\nadmin_token = s3cret\n", tmp_path)
+    assert "s3cret" not in told("[server]\nadmin_token = s3cret\n", tmp_path)
+    assert "is not valid TOML" in told(f"a = {'1' * 5000}", tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"[server]\n# \xff")
+    with pytest.raises(ConfigError, match=r"latin.toml, line 2: is not UTF-8"):
+        config.load(tmp_path / "latin.toml")
+
+
+def test_an_account_has_100_roubles_if_nothing_is_said(tmp_path: Path) -> None:
+    (account,) = load(tmp_path, ACCOUNT).accounts
+    assert account.balance == "100.00"
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -156,9 +308,65 @@ def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{path}: tarif: is unknown; did you mean 'tariff'?\n{path}: server.prot: is unknown; did you mean 'port'?\n"
+        f"{path}, line 2: server.prot: is unknown; did you mean 'port'?\n"
+        f"{path}, line 3: tarif: is unknown; did you mean 'tariff'?\n"
     )
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert load(tmp_path, "\ufeff[server]\nport = 1234\n").port == 1234
+
+
+DOCUMENT = '''# a comment with [brackets] and = signs
+[server] # host = "not this one"
+host = "a#b" # nor this
+"journal size" = 1
+allowed_hosts = [ # one
+  "a", 'b',
+  """x
+y\\"""" ,
+]
+tariff.flash_call = { 643 = "0.15", 703 = [1, {a = 2}] }
+[[account]]
+id = 1
+[[account.webhook]]
+url = "u"
+headers = { "X-Key" = "s", 'Y' = 1979-05-27 07:32:00 }
+[[account.webhook]]
+url = \'\'\'
+z\'\'\'
+[account.webhook.headers]
+A = "b"
+[[account]]
+a.b.c = 1
+[[account.webhook]]
+url = 1.5e3
+[x]
+'''
+
+
+def test_every_value_of_a_document_has_its_line() -> None:
+    lines = find_lines(DOCUMENT)
+    text = DOCUMENT.splitlines()
+
+    def walk(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+        if path:
+            yield path
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in items:
+            yield from walk(item, (*path, key))
+
+    paths = set(walk(tomllib.loads(DOCUMENT)))
+    assert paths == set(lines)
+    for path in paths:
+        if isinstance(path[-1], str):
+            assert path[-1] in text[lines[path] - 1], path
+    assert lines["server", "allowed_hosts", 2] == 7
+    assert [lines["account", n] for n in (0, 1)] == [11, 21]
+    assert [lines["account", 0, "webhook", n, "url"] for n in (0, 1)] == [14, 17]
+    assert lines["account", 1, "webhook", 0, "url"] == 24
+
+
+def test_the_lines_are_counted_as_an_editor_does() -> None:
+    assert find_lines("a = 1\r\nb = 2\r\n") == {("a",): 1, ("b",): 2}
+    assert find_lines("") == {}
