@@ -16,10 +16,12 @@ from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.store import sql_rows as rows
 from pytest_mcn_mock.store.memory import MemoryStore
 from pytest_mcn_mock.store.sql_batch import Batch, Gathering
-from pytest_mcn_mock.store.sql_database import open_database, reason
+from pytest_mcn_mock.store.sql_database import StateFileLost, open_database, reason
 
 RETRY_S: Final = 1.0
 """How long after a failure the database is tried again."""
+CHECK_S: Final = 1.0
+"""How often it is looked whether the database's file is still there, if nothing is written."""
 LINGER_S: Final = 0.05
 """How long a change may wait for others where nobody waits for it: the result of an attempt, which costs one CDR sent
 twice if it is lost."""
@@ -103,8 +105,7 @@ class SqlStore:
     def _write_all(self) -> None:
         while (batch := self._next()) is not None:
             try:
-                with self._database.engine.begin() as connection:
-                    batch.write(connection)
+                self._commit(batch)
             except Exception as error:
                 self._fail(batch, error)
                 self._wait_for_recovery()
@@ -114,10 +115,19 @@ class SqlStore:
                 if batch.done is not None:
                     batch.done.set_result(None)
 
+    def _commit(self, batch: Batch) -> None:
+        if not batch:
+            self._database.check_files()
+            return
+        with self._database.engine.begin() as connection:
+            batch.write(connection)
+            self._database.check_files()  # or nobody would find what is committed
+
     def _next(self) -> Batch | None:
-        """What is to be written next, once there is something; None where nothing follows."""
+        """What is to be written next; an empty batch if there is nothing for CHECK_S, None if nothing follows."""
         with self._woken:
-            self._woken.wait_for(lambda: self._gathering.batch or self._is_closing)
+            if not self._woken.wait_for(lambda: self._gathering.batch or self._is_closing, CHECK_S):
+                return Batch()
             self._woken.wait_for(lambda: self._is_awaited or self._is_closing, LINGER_S)
             batch = self._gathering.batch
             if not batch:
@@ -128,7 +138,7 @@ class SqlStore:
     def _fail(self, batch: Batch, error: Exception) -> None:
         """Nothing of what was not committed has happened."""
         why = reason(error)
-        if isinstance(error, SQLAlchemyError):
+        if isinstance(error, SQLAlchemyError | StateFileLost):
             _log.error("the state cannot be written: %s; new calls are refused until it can", why)
         else:
             _log.exception("the state cannot be written; new calls are refused until it can")
@@ -158,6 +168,7 @@ class SqlStore:
             return
 
     def _try_to_write(self) -> None:
+        self._database.repair_log()
         key, value = rows.meta.c.key, rows.meta.c.value
         for text in ("0" * _PROBE_SIZE, ""):
             with self._database.engine.begin() as connection:

@@ -27,16 +27,86 @@ _ROOM: Final = 65_536
 FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
 
 
+class StateFileLost(Exception):
+    """The file is not where it was, so that what is written to it is lost with this process; the message says so."""
+
+
+class _Files:
+    """The database's file and its write-ahead log: whether they are still those that were opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = path.resolve()
+        self._log = self._database.with_name(f"{self._database.name}-wal")
+        self._known: dict[Path, tuple[int, int]] = {}
+
+    def look_anew(self) -> None:
+        """A connection was opened, which makes a new log."""
+        self._known.pop(self._log, None)
+
+    def check(self) -> None:
+        """Raise StateFileLost if one of them is gone, or is another file. One that is new is remembered."""
+        for path, why in ((self._database, "put it back, or start the sandbox again"), (self._log, "it is made again")):
+            identity = _identity(path)
+            known = self._known.get(path)
+            if known is None and identity is not None:
+                self._known[path] = identity
+            elif identity != known:
+                what = "is gone: it was deleted or moved" if identity is None else "is another file now"
+                raise StateFileLost(f"{path.name} {what}; {why}")
+
+    def remove_stray_log(self) -> None:
+        """Remove our log beside another file: it does not belong to that file, and SQLite would write it there."""
+        is_replaced = _identity(self._database) not in {None, self._known.get(self._database)}
+        if is_replaced and _identity(self._log) == self._known.get(self._log):
+            self._log.unlink(missing_ok=True)
+            self._log.with_name(f"{self._database.name}-shm").unlink(missing_ok=True)
+
+    def is_log_alone(self) -> bool:
+        """Whether only the log is lost: closing the database then writes what was in it to the file."""
+        known = self._known.pop(self._log, None)
+        try:
+            self.check()
+        except StateFileLost:
+            return False
+        finally:
+            if known is not None:
+                self._known[self._log] = known
+        return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """An open database, which nobody else has open."""
 
     engine: Engine
     unlock: Callable[[], None]
+    files: _Files
+
+    def check_files(self) -> None:
+        """Raise StateFileLost if the file was deleted, moved or replaced meanwhile. Takes some microseconds."""
+        self.files.check()
+
+    def repair_log(self) -> None:
+        """Bring the file up to date and begin a new log, if the log alone was lost."""
+        try:
+            self.files.check()
+        except StateFileLost:
+            if not self.files.is_log_alone():
+                raise
+            self.engine.dispose()
 
     def close(self) -> None:
         """Close it, and let others have it."""
         self.engine.dispose()
+        self.files.remove_stray_log()
         self.unlock()
 
 
@@ -50,10 +120,12 @@ def open_database(url: str) -> tuple[Database, Contents]:
     is_new = not os.path.lexists(path)
     lock = _lock(path)
     engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5)
-    _set_up_sqlite(engine)
+    files = _Files(path)
+    _set_up_sqlite(engine, files)
     try:
         contents = _load(engine, str(path))
         _keep_log(engine)
+        files.check()
     except BaseException as error:
         engine.dispose()
         if is_new:
@@ -64,7 +136,7 @@ def open_database(url: str) -> tuple[Database, Contents]:
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
-    return Database(engine, partial(_unlock, lock)), contents
+    return Database(engine, partial(_unlock, lock), files), contents
 
 
 def reason(error: Exception) -> str:
@@ -114,9 +186,10 @@ def _unlock(lock: BaseFileLock) -> None:
     lock.release()
 
 
-def _set_up_sqlite(engine: Engine) -> None:
+def _set_up_sqlite(engine: Engine, files: _Files) -> None:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:
+        files.look_anew()
         # No transaction but ours: Python's would not include the making of tables.
         connection.isolation_level = None
         connection.execute("PRAGMA synchronous = NORMAL")  # see _keep_log

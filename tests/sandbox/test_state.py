@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 from killing import Killed, everything, wait_until_delivered
-from support import MCN_MOCK, Receiver, Sandbox, running_sandbox
+from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, running_sandbox, wait_until
 
 ACCOUNT = """
 [[account]]
@@ -282,3 +282,89 @@ def test_a_state_that_is_reached_by_another_name_is_the_same_one(tmp_path: Path)
         second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert second.returncode == 2
     assert "another sandbox uses it" in second.stderr
+
+
+def order(sandbox: Sandbox) -> tuple[int, str]:
+    """The status of an order, and the code word of its refusal."""
+    response = requests.post(
+        f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did={RUSSIAN}",
+        headers={"Authorization": "Bearer test-token"},
+        timeout=60,
+    )
+    return response.status_code, "" if response.ok else response.json()["errors"][0]["code"]
+
+
+def reasons(sandbox: Sandbox) -> list[str]:
+    content = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=60).json()
+    assert content["ready"] is not bool(content["reasons"])
+    return list(content["reasons"])
+
+
+def said(sandbox: Sandbox) -> list[str]:
+    sandbox.log.seek(0)
+    return [line for line in sandbox.log if "ERROR" in line]
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+def test_a_folder_that_is_moved_away_is_noticed_until_it_is_back(tmp_path: Path, is_idle: bool) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    with running_sandbox("--state", f"sqlite:///{here}/state.db") as sandbox:
+        assert order(sandbox) == (200, "")
+        here.rename(there)
+        if is_idle:
+            wait_until(lambda: reasons(sandbox) == ["storage_failed"])
+        for _ in range(3):
+            assert order(sandbox) == (503, "storage_failed")
+        assert reasons(sandbox) == ["storage_failed"]
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.85"
+        there.rename(here)
+        wait_until(lambda: not reasons(sandbox))
+        assert order(sandbox) == (200, "")
+        (line,) = said(sandbox)
+        assert "state.db is gone: it was deleted or moved; put it back, or start the sandbox again" in line
+        sandbox.process.kill()
+    with running_sandbox("--state", f"sqlite:///{here}/state.db") as sandbox:
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
+
+
+def test_a_state_file_that_is_deleted_ends_the_orders(tmp_path: Path) -> None:
+    with running_sandbox("--state", f"sqlite:///{tmp_path}/state.db") as sandbox:
+        assert order(sandbox) == (200, "")
+        for path in tmp_path.iterdir():
+            path.unlink()
+        assert order(sandbox) == (503, "storage_failed")
+        assert reasons(sandbox) == ["storage_failed"]
+        assert len(said(sandbox)) == 1
+        assert sandbox.stop()[0] == 0
+
+
+def test_a_state_file_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
+    state, other = tmp_path / "state.db", tmp_path / "other.db"
+    with running_sandbox("--state", f"sqlite:///{other}") as sandbox:
+        assert order(sandbox) == (200, "")
+        assert sandbox.stop()[0] == 0
+    content = other.read_bytes()
+    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+        for _ in range(3):
+            assert order(sandbox) == (200, "")
+        other.rename(state)
+        assert order(sandbox) == (503, "storage_failed")
+        assert "state.db is another file now" in said(sandbox)[0]
+        assert sandbox.stop()[0] == 0
+    assert state.read_bytes() == content
+    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.85"
+
+
+def test_a_write_ahead_log_that_is_deleted_costs_nothing(tmp_path: Path) -> None:
+    state = f"sqlite:///{tmp_path}/state.db"
+    with running_sandbox("--state", state) as sandbox:
+        assert order(sandbox) == (200, "")
+        (tmp_path / "state.db-wal").unlink()
+        wait_until(lambda: bool(said(sandbox)))
+        wait_until(lambda: not reasons(sandbox))
+        assert order(sandbox) == (200, "")
+        sandbox.process.kill()
+    with running_sandbox("--state", state) as sandbox:
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
