@@ -273,21 +273,28 @@ class Dispatcher:
         deliveries = self._operator.deliveries
         if (kept := self._durability.settled(delivery.id)) is not None:
             await asyncio.wrap_future(kept)
-        request = deliveries.prepare(delivery.id, delivery.due_at)
-        if request is None or self._durability.failure is not None:
-            return
-        if self._sender is None:
-            self._sender = self._make_sender()
         at, started = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
-        self._tried[delivery.id] = delivery
         try:
+            request = deliveries.prepare(delivery.id, delivery.due_at)
+            if request is None or self._durability.failure is not None:
+                return
+            self._tried[delivery.id] = delivery
+            if self._sender is None:
+                self._sender = self._make_sender()
             response = await self._sender.send(request, deliveries.ack_timeout_s)
+        except StorageFailed:
+            raise
         except SendError as failure:
             error = str(failure)
+        except OSError as failure:  # no file descriptor is free, say
+            error = f"the attempt failed: {failure.strerror or failure}"[:300]
+        except Exception as failure:
+            _log.exception("an attempt of delivery %d failed", delivery.id)
+            error = f"the attempt failed: {type(failure).__name__}, see the log"
         finally:
-            self._tried.pop(delivery.id, None)  # sent again by hand, it may be under way twice
+            self._tried.pop(delivery.id, None)  # a delivery that was sent again manually may be under way twice
         took = asyncio.get_running_loop().time() - started
         again = deliveries.record(delivery.id, at, took, response, error)
         if again is not None:
