@@ -180,6 +180,17 @@ def open_store(settings: Settings) -> MemoryStore | SqlStore:
     return SqlStore(settings.state, settings.journal_size)
 
 
+def prepare_to_send(*, is_tls: bool) -> None:
+    """Load what CDRs over sockets need. Later, in an attempt, there may be no file descriptor to read it with."""
+    import pytest_mcn_mock.webhooks.sender  # noqa: F401 - see make_http_sender
+
+    if is_tls:
+        from pytest_mcn_mock.certificates import make_context
+        from pytest_mcn_mock.domain.trust import MACHINE
+
+        make_context(MACHINE)
+
+
 def make_http_sender(targets: Targets | None = None) -> Sender:
     """What sends CDRs over sockets, to the targets alone if there are any."""
     # A test without a webhook never needs it, nor httptools.

@@ -31,6 +31,7 @@ class Endpoint:
         self.asked: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
         self.ended: asyncio.Queue[None] = asyncio.Queue()
         self.url = ""
+        self.port = 0
         self._answers = answers
         self._closes = closes
         self._bytewise = bytewise
@@ -39,7 +40,8 @@ class Endpoint:
     async def listening(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Endpoint]:
         server = await asyncio.start_server(self._serve, host, 0, ssl=tls)
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http{'s' if tls else ''}://{shown}:{server.sockets[0].getsockname()[1]}/hook"
+        self.port = server.sockets[0].getsockname()[1]
+        self.url = f"http{'s' if tls else ''}://{shown}:{self.port}/hook"
         yield self
         server.close()
 

@@ -6,37 +6,26 @@ import asyncio
 import ssl
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
 from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.domain.trust import MACHINE, Trust
+from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
-from pytest_mcn_mock.webhooks.connecting import NoConnection, connect
+from pytest_mcn_mock.webhooks.connecting import connect
 from pytest_mcn_mock.webhooks.connection import Connection, Garbled
+from pytest_mcn_mock.webhooks.reasons import NoConnection
 from pytest_mcn_mock.webhooks.requests import Unsendable, render
 
 
 class SocketTransport:
-    """Sends over HTTP and TLS. Redirects are not followed, cookies are not kept, no proxy is used.
+    """Sends over HTTP and TLS. Redirects are not followed, cookies are not kept, no proxy is used."""
 
-    ``is_checked`` False takes any certificate; ``cafile`` is a file of authorities to trust in place of the public
-    ones. UsageError for a file that is none.
-    """
-
-    def __init__(self, *, is_checked: bool = True, cafile: Path | None = None) -> None:
+    def __init__(self, trust: Trust = MACHINE) -> None:
         self._loop = BackgroundLoop()
-        self._tls: ssl.SSLContext | None = None
-        if not is_checked:
-            self._tls = ssl.create_default_context()
-            self._tls.check_hostname = False
-            self._tls.verify_mode = ssl.CERT_NONE
-        elif cafile is not None:
-            try:
-                self._tls = ssl.create_default_context(cafile=cafile)
-            except (OSError, ssl.SSLError) as error:
-                raise UsageError(f"{cafile} holds no certificates: {error.strerror or error}") from error
+        self._tls = make_context(trust)
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
         """Implements ``contract.exchanges.Transport``."""
@@ -72,15 +61,14 @@ class _Line:
         trouble: Trouble | None = None
         detail = ""
         try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._send(message.request)
-        except TimeoutError:
-            if self._connection is None:
-                trouble, detail = Trouble.UNREACHABLE, "no connection within the time-out"
-            else:
-                response = self._connection.response
+            connection, data = await self._connected(message.request, timeout_s)
+            try:
+                async with asyncio.timeout(began + timeout_s - time.monotonic()):
+                    response = await connection.ask(data, is_head=message.request.method == "HEAD")
+            except TimeoutError:
+                response = connection.response
                 trouble = Trouble.UNFINISHED if response else Trouble.NO_ANSWER
-            self.close()
+                self.close()
         except (NoConnection, Unsendable) as error:
             trouble, detail = Trouble.UNREACHABLE, printable(error)
         except Garbled:
@@ -89,12 +77,13 @@ class _Line:
             trouble = Trouble.CLOSED
         return Exchange(message, time.monotonic() - began, response, trouble, detail)
 
-    async def _send(self, request: CdrRequest) -> CdrResponse:
+    async def _connected(self, request: CdrRequest, timeout_s: float) -> tuple[Connection, bytes]:
+        """Return the connection on which the request can be sent, and its bytes."""
         origin, data = render(request)
-        if self._connection is None or not self._connection.is_idle:
+        if self._connection is None or not self._connection.is_reusable():
             self.close()
-            self._connection = await connect(origin, tls=self._tls)
-        return await self._connection.ask(data, is_head=request.method == "HEAD")
+            self._connection = await connect(origin, timeout_s, tls=self._tls)
+        return self._connection, data
 
     def close(self) -> None:
         if self._connection is not None:

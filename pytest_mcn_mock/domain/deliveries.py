@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_mcn_mock.domain.cdr import Value
 from pytest_mcn_mock.domain.outcomes import Ending
+from pytest_mcn_mock.domain.trust import MACHINE, Trust
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
 """Headers of every CDR's request; any other is the user's own, and may be a secret."""
@@ -24,12 +25,16 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CdrRequest:
-    """The request that carries a CDR. ``headers`` may hold the user's secrets, so they are not in the repr."""
+    """The request that carries a CDR. ``headers`` may hold the user's secrets, so they are not in the repr.
+
+    ``trust`` is for an https endpoint: the webhook's at the time of the attempt. It is not kept with a delivery.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
+    trust: Trust = MACHINE
 
 
 @dataclass(frozen=True, slots=True)

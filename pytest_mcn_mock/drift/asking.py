@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from pytest_mcn_mock.certificates import make_context, read_trust
 from pytest_mcn_mock.domain.deliveries import CdrRequest
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, Trouble, make_answer
 from pytest_mcn_mock.errors import SendError, UsageError
-from pytest_mcn_mock.webhooks.connecting import NoConnection, connect
+from pytest_mcn_mock.webhooks.connecting import connect
 from pytest_mcn_mock.webhooks.connection import Garbled
+from pytest_mcn_mock.webhooks.reasons import NoConnection
 from pytest_mcn_mock.webhooks.requests import Unsendable, render
 
 MAX_ANSWER: Final = 65_536
@@ -34,12 +35,7 @@ class HttpAsker:
         self._base_url = check_base_url(base_url)
         self._token = token
         self._timeout_s = timeout_s
-        self._tls: ssl.SSLContext | None = None
-        if cafile is not None:
-            try:
-                self._tls = ssl.create_default_context(cafile=cafile)
-            except (OSError, ssl.SSLError) as error:
-                raise UsageError(f"--cacert {cafile} cannot be used: {error}") from error
+        self._tls = None if cafile is None else make_context(read_trust(cafile))
 
     async def __call__(self, sent: Sent) -> Answer | Trouble:
         """The answer, or why there is none."""
@@ -59,7 +55,7 @@ class HttpAsker:
         url = f"{self._base_url}/{sent.path}" + (f"?{sent.query}" if sent.query else "")
         headers = _HEADERS | sent.headers(self._token)
         origin, data = render(CdrRequest(sent.method, url, headers, sent.body.encode()))
-        connection = await connect(origin, tls=self._tls, most=MAX_ANSWER + 1)
+        connection = await connect(origin, self._timeout_s, tls=self._tls, most=MAX_ANSWER + 1)
         try:
             response = await connection.ask(data)
         finally:

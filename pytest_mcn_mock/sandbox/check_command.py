@@ -11,8 +11,10 @@ from typing import Any, BinaryIO
 
 import click
 
+from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.errors import Unreachable, UsageError
+from pytest_mcn_mock.sandbox.options import trust_options
 from pytest_mcn_mock.sandbox.output import print_json
 
 _UUID = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
@@ -51,8 +53,7 @@ _UUID = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
     help="The operator's time-out, in seconds.",
 )
 @click.option("--strict", is_flag=True, help="Let warnings fail too.")
-@click.option("--cacert", type=click.Path(path_type=Path), help="A file of authorities to trust for https.")
-@click.option("--insecure", is_flag=True, help="Take any certificate.")
+@trust_options
 @click.option("--junit", type=click.File("wb", lazy=False), metavar="FILE", help="Write a JUnit report.")
 @click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
 def check(url: str | None, **options: Any) -> None:
@@ -98,7 +99,7 @@ def _check(
         if not _UUID.fullmatch(uuid):
             raise UsageError(f"uuid {uuid[:40]!r} is no verification_call_uuid, such as 'fa278be48dc2_117793'")
     webhook = Webhook(url, form, _headers(headers, token), account, template or DEFAULT_TEMPLATE, timeout)
-    transport = SocketTransport(is_checked=not insecure, cafile=cacert)
+    transport = SocketTransport(read_trust(cacert, insecure=insecure))
     run = Run(webhook, transport, secrets.randbits(32), time.time, uuids)
     try:
         unreachable = run.probe()

@@ -156,6 +156,15 @@ def outcome_options(command: _Command) -> _Command:
     return outcome(cause(command))
 
 
+def trust_options(command: _Command) -> _Command:
+    """``--cacert`` and ``--insecure``: which certificates an https endpoint may have."""
+    cacert = click.option(
+        "--cacert", type=click.Path(path_type=Path), help="A PEM file of authorities to trust for https."
+    )
+    insecure = click.option("--insecure", is_flag=True, help="Accept any certificate.")
+    return cacert(insecure(command))
+
+
 def check_one_ending(outcome: str | None, q931_status: int | None) -> None:
     """A usage error where both are given."""
     if outcome is not None and q931_status is not None:

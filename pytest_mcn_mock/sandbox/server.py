@@ -18,7 +18,7 @@ from importlib.metadata import version
 from ipaddress import ip_address
 
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
@@ -135,6 +135,7 @@ async def _open(config: Config, demo: Demo | None) -> Exchange:
     """A wired operator with its accounts, and with what its state owes under way again."""
     if demo is not None and config.settings.state is not None:
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    prepare_to_send(is_tls=True)
     exchange = _compose(config, demo)
     try:
         open_accounts(config.accounts, exchange.operator)

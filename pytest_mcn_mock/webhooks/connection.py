@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+import select
+from typing import Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.webhooks.reasons import why_closed
 
 MAX_RESPONSE: Final = 65_536
 """Bytes of an answer's body that are kept; the rest is not read."""
@@ -17,6 +19,8 @@ MAX_HEAD: Final = 65_536
 _BUFFER: Final = 16_384
 """Bytes that are read at once. A protocol without a buffer of its own has 256 KiB allocated for each answer."""
 SWITCHING_PROTOCOLS: Final = 101
+_TLS_RECORD: Final = (b"\x15\x03", b"\x16\x03")
+"""How a TLS alert and a TLS handshake begin (RFC 8446, 5.1)."""
 
 
 class Closed(SendError):
@@ -35,7 +39,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most: int = MAX_RESPONSE) -> None:
         self.idle_since = 0.0
-        """When its last answer came, for whoever keeps it."""
+        """When its last answer came, for the owner that keeps it."""
+        self.peer: Any = None
+        """The address that it leads to, as ``socket.getpeername`` has it."""
+        self.is_answered = False
+        """Whether an answer has come on it."""
         self.broken: SendError | None = None
         """Why the body of the last answer is not whole, where it is not, and was not too long either."""
         self._loop = loop
@@ -60,6 +68,18 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport is not None and self._waiter is None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether not a byte has come since the last request was sent."""
+        return not self._received
+
+    def is_reusable(self) -> bool:
+        """Whether it is idle, and the endpoint has not closed it. The event loop may not have read the end yet."""
+        transport = self._transport
+        if transport is None or self._waiter is not None or transport.is_closing():
+            return False
+        return not _is_readable(transport.get_extra_info("socket").fileno())
+
+    @property
     def response(self) -> CdrResponse | None:
         """The last request's answer as far as it has come; None before its status and headers have."""
         if self._status is None:
@@ -77,12 +97,12 @@ class Connection(asyncio.BufferedProtocol):
         ``broken``.
         """
         transport = self._transport
+        self._received = 0
         if transport is None:
             raise Closed("the connection was closed before an answer")
         waiter = self._waiter = self._loop.create_future()
         self.broken = None
         self._is_for_head = is_head
-        self._received = 0
         self._status = None
         self._headers = []
         self._body = bytearray()
@@ -96,15 +116,31 @@ class Connection(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
+    def give_up(self, error: SendError) -> None:
+        """Close it. The request under way fails so, unless the status has arrived: then that is its answer."""
+        if self._status is None:
+            self.fail(error)
+            return
+        if self._waiter is not None and not self._ends_with_connection():
+            self.broken = error
+        self._finish(is_kept=False)
+
     def close(self) -> None:
         """Close it at once."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
 
+    def end(self) -> None:
+        """Close it while it is idle. TLS is closed too, so that the endpoint does not log a connection that was cut."""
+        if self._transport is not None:
+            self._transport.close()
+        self.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Implements ``asyncio.BufferedProtocol``."""
         self._transport = cast(asyncio.Transport, transport)
+        self.peer = transport.get_extra_info("peername")
 
     def get_buffer(self, _: int) -> memoryview:
         """Implements ``asyncio.BufferedProtocol``."""
@@ -121,7 +157,9 @@ class Connection(asyncio.BufferedProtocol):
         except HttpParserUpgrade:
             self.close()
         except HttpParserError as error:
-            self._break(Garbled(f"the answer is no HTTP: {error}"[:300]))
+            is_tls = self._status is None and bytes(self._buffer[:2]) in _TLS_RECORD
+            why = "it is TLS; the URL has to begin with https:" if is_tls else error
+            self.give_up(Garbled(f"the answer is no HTTP: {why}"[:300]))
         if self._received > MAX_HEAD and self._status is None:
             self.fail(Garbled(f"the answer is no HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
         elif self._received > MAX_HEAD + 8 * self._most:  # more than a whole body in chunks of one byte
@@ -129,11 +167,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """Implements ``asyncio.BufferedProtocol``."""
-        self._end("closed")
+        self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Implements ``asyncio.BufferedProtocol``."""
-        self._end("reset" if isinstance(exc, ConnectionResetError) else "closed")
+        self._end(exc)
 
     def on_message_begin(self) -> None:
         """Called by the parser, as what follows."""
@@ -171,16 +209,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._status is not None:
             self._finish(is_kept=self._parser.should_keep_alive() and self._status != SWITCHING_PROTOCOLS)
 
-    def _end(self, how: str) -> None:
-        self._break(Closed(f"the connection was {how} before {'an answer' if self._status is None else 'its end'}"))
-
-    def _break(self, error: SendError) -> None:
-        if self._status is None:
-            self.fail(error)
-            return
-        if self._waiter is not None and not self._ends_with_connection():
-            self.broken = error
-        self._finish(is_kept=False)  # the status has arrived, and it is what acknowledges
+    def _end(self, error: Exception | None) -> None:
+        before = "an answer" if self._status is None else "its end"
+        self.give_up(Closed(f"the connection was {why_closed(error)} before {before}"[:300]))
 
     def _ends_with_connection(self) -> bool:
         return not any(
@@ -190,7 +221,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def _finish(self, *, is_kept: bool) -> None:
         waiter, self._waiter = self._waiter, None
+        self.is_answered = True
         if not is_kept:
             self.close()
         if waiter is not None and not waiter.done():
             waiter.set_result(cast(CdrResponse, self.response))
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Whether a socket has something to read: its end, as nothing was asked."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])  # Windows, where descriptors may have any value

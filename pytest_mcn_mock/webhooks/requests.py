@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - every look-up needs it; Python would import it in an attempt, when files may be short
 import re
 from base64 import b64encode
 from functools import lru_cache

@@ -1,28 +1,41 @@
-"""Sends CDRs over sockets, on connections that are kept. Knows nothing of retries."""
+"""Sends CDRs over sockets. Knows nothing of retries."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from collections import defaultdict
+from typing import Any, Final
 
+from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.targets import Targets
+from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.webhooks.connecting import connect
-from pytest_mcn_mock.webhooks.connection import Connection
+from pytest_mcn_mock.webhooks.connection import Closed, Connection
 from pytest_mcn_mock.webhooks.requests import Origin, render
 
-IDLE_S: Final = 15.0
-"""How long a connection is kept without a request."""
+IDLE_S: Final = 0.1
+"""How long a connection is kept without a request. An endpoint with one thread serves nobody else in that time."""
+STARVING_S: Final = 1.0
+"""How long a new connection waits for its first answer before others to the same address are closed after theirs."""
+_Key = tuple[Origin, Trust]
 
 
 class HttpSender:
     """To be made, used and closed on one event loop.
 
-    Redirects are not followed, cookies are not kept, and no proxy of the environment is used. A request is sent once: a
-    connection that breaks may have carried it. With ``targets`` nothing is connected to but these. ``tls`` is for other
-    certificates than those that this machine trusts.
+    Redirects are not followed, cookies are not kept, and no proxy of the environment is used. With ``targets`` nothing
+    else is connected to. ``tls`` is the context for requests that ask for no trust of their own, by default the one
+    that trusts this machine's authorities.
+
+    A connection is used again while requests follow each other. An endpoint that serves one connection at a time, as
+    ``http.server.HTTPServer`` does, would serve none of the others while one is kept: that is why an idle one is closed
+    soon, and each one after its answer if another one to the same address waits too long for its first.
+
+    A request is sent once, but for one case: if a connection that was used before ends without a byte of an answer, the
+    endpoint most probably closed it before the request came (RFC 9112, 9.3.1). Then it is sent on a new connection.
     """
 
     def __init__(
@@ -32,27 +45,31 @@ class HttpSender:
         self._targets = targets
         self._tls = tls
         self._idle_s = idle_s
-        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle: dict[_Key, list[Connection]] = {}
+        self._unanswered: defaultdict[Any, dict[Connection, float]] = defaultdict(dict)
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The endpoint's answer. SendError where it did not arrive within ``timeout_s`` seconds, or at all."""
+        """Return the endpoint's answer. Raises SendError if none arrives within ``timeout_s`` seconds, or at all.
+
+        An answer whose body has not ended by then counts: the status has arrived.
+        """
         origin, data = render(request)
+        key = origin, request.trust
         deadline = self._loop.time() + timeout_s
-        connection = self._take(origin)
-        if connection is None:
+        late = SendError(f"no answer within {timeout_s:g} s")
+        is_head = request.method == "HEAD"
+        connection = self._take(key)
+        if connection is not None:
             try:
-                async with asyncio.timeout_at(deadline):
-                    connection = await connect(origin, targets=self._targets, tls=self._tls)
-            except TimeoutError:
-                raise _late(timeout_s) from None
-        timer = self._loop.call_at(deadline, _give_up, connection, timeout_s)
-        try:
-            return await connection.ask(data, is_head=request.method == "HEAD")
-        finally:
-            timer.cancel()
-            self._put(origin, connection)
+                return await self._ask(key, connection, data, deadline, late, is_head=is_head)
+            except Closed:
+                if not connection.is_silent:
+                    raise
+        left_s = timeout_s if connection is None else max(0.0, deadline - self._loop.time())
+        connection = await connect(origin, left_s, targets=self._targets, tls=self._context(origin, request.trust))
+        return await self._ask(key, connection, data, deadline, late, is_head=is_head)
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -61,45 +78,69 @@ class HttpSender:
             self._sweep.cancel()
         for connections in self._idle.values():
             for connection in connections:
-                connection.close()
+                connection.end()
         self._idle.clear()
         await asyncio.sleep(0)  # in which the sockets are closed
 
-    def _take(self, origin: Origin) -> Connection | None:
-        kept = self._idle.get(origin)
+    def _context(self, origin: Origin, trust: Trust) -> ssl.SSLContext | None:
+        if not origin.is_tls:
+            return None
+        return self._tls if self._tls is not None and trust == MACHINE else make_context(trust)
+
+    async def _ask(
+        self, key: _Key, connection: Connection, data: bytes, deadline: float, late: SendError, *, is_head: bool
+    ) -> CdrResponse:
+        is_first = not connection.is_answered
+        if is_first:
+            self._unanswered[connection.peer][connection] = self._loop.time()
+        timer = self._loop.call_at(deadline, connection.give_up, late)
+        try:
+            return await connection.ask(data, is_head=is_head)
+        finally:
+            timer.cancel()
+            if is_first:
+                waiting = self._unanswered[connection.peer]
+                del waiting[connection]
+                if not waiting:
+                    del self._unanswered[connection.peer]
+            self._put(key, connection)
+
+    def _take(self, key: _Key) -> Connection | None:
+        kept = self._idle.get(key)
         oldest = self._loop.time() - self._idle_s
         while kept:
             connection = kept.pop()
-            if connection.is_idle and connection.idle_since > oldest:
+            if connection.idle_since > oldest and connection.is_reusable():
                 return connection
-            connection.close()
+            connection.end()
         return None
 
-    def _put(self, origin: Origin, connection: Connection) -> None:
-        if not connection.is_idle or self._is_closed:
+    def _put(self, key: _Key, connection: Connection) -> None:
+        if not connection.is_idle:
             connection.close()
             return
+        if self._is_closed or self._is_another_starving(connection):
+            connection.end()
+            return
         connection.idle_since = self._loop.time()
-        self._idle.setdefault(origin, []).append(connection)
+        self._idle.setdefault(key, []).append(connection)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._idle_s, self._close_idle)
 
+    def _is_another_starving(self, connection: Connection) -> bool:
+        waiting = self._unanswered.get(connection.peer)
+        return waiting is not None and self._loop.time() - next(iter(waiting.values())) > STARVING_S
+
     def _close_idle(self) -> None:
         oldest = self._loop.time() - self._idle_s
-        kept: dict[Origin, list[Connection]] = {}
-        for origin, connections in self._idle.items():
+        kept: dict[_Key, list[Connection]] = {}
+        first = float("inf")
+        for key, connections in self._idle.items():
             for connection in connections:
                 if connection.is_idle and connection.idle_since > oldest:
-                    kept.setdefault(origin, []).append(connection)
+                    kept.setdefault(key, []).append(connection)
+                    first = min(first, connection.idle_since)
                 else:
-                    connection.close()
+                    connection.end()
         self._idle = kept
-        self._sweep = self._loop.call_later(self._idle_s, self._close_idle) if kept else None
-
-
-def _give_up(connection: Connection, timeout_s: float) -> None:
-    connection.fail(_late(timeout_s))
-
-
-def _late(timeout_s: float) -> SendError:
-    return SendError(f"no answer within {timeout_s:g} s")
+        self._sweep = self._loop.call_at(first + self._idle_s, self._close_idle) if kept else None

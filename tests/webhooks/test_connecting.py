@@ -6,12 +6,18 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable
+import struct
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 import trustme
-from scripted import KIB, OK, Endpoint, post, sending
+from scripted import KIB, OK, Endpoint, post, sending, turn
 
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 
@@ -46,7 +52,101 @@ async def test_the_addresses_of_a_name_are_tried_in_turn(resolving: Callable[...
     async with sending() as sender:
         resolving("127.0.0.2", "127.0.0.3")
         refused = [f"connection refused by 127.0.0.{n}:{port}" for n in (2, 3)]
-        assert await post(sender, url) == "; ".join(refused)
+        assert await post(sender, url) == f"could not connect: {'; '.join(refused)}"
+
+
+@contextmanager
+def silent(port: int, *addresses: str) -> Iterator[None]:
+    """At these addresses the port is open, but nobody accepts a connection, and the queue of the kernel is full."""
+    with ExitStack() as stack:
+        for address in addresses:
+            listening = stack.enter_context(socket.socket())
+            listening.bind((address, port))
+            listening.listen(0)
+            stack.enter_context(socket.create_connection((address, port)))
+        yield
+
+
+@pytest.mark.asyncio
+async def test_an_address_that_is_silent_does_not_keep_the_next_one_from_being_tried(
+    resolving: Callable[..., None],
+) -> None:
+    async with Endpoint(OK).listening() as endpoint, sending() as sender:
+        url = endpoint.url.replace("127.0.0.1", "app.invalid")
+        resolving("127.0.0.2", "127.0.0.3", "127.0.0.1")
+        with silent(endpoint.port, "127.0.0.2", "127.0.0.3"):
+            assert isinstance(await post(sender, url), CdrResponse)
+            assert isinstance(await post(sender, url, 1), CdrResponse)
+
+
+@pytest.mark.asyncio
+async def test_many_silent_addresses_share_the_time_that_there_is(resolving: Callable[..., None]) -> None:
+    addresses = [f"127.0.1.{n}" for n in range(1, 20)]
+    async with Endpoint(OK).listening() as endpoint, sending() as sender:
+        resolving(*addresses, "127.0.0.1")
+        with silent(endpoint.port, *addresses):
+            assert isinstance(await post(sender, endpoint.url.replace("127.0.0.1", "app.invalid"), 4), CdrResponse)
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_reached_no_address_says_why_for_each(resolving: Callable[..., None]) -> None:
+    async with Endpoint(OK).listening() as endpoint, sending() as sender:
+        resolving("127.0.0.2", "127.0.0.3")
+        with silent(endpoint.port, "127.0.0.2"):
+            told = await post(sender, endpoint.url.replace("127.0.0.1", "app.invalid"), 0.5)
+    port = endpoint.port
+    assert told == (
+        f"could not connect: connection refused by 127.0.0.3:{port}; 127.0.0.2:{port} did not answer within 0.5 s"
+    )
+
+
+@pytest.mark.asyncio
+async def test_a_name_whose_look_up_is_slow_is_looked_up_once_and_delays_no_other_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, release, asked = socket.getaddrinfo, threading.Event(), Counter[str]()
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not str(host).endswith(".slow.invalid"):
+            return original(host, *args, **kwargs)
+        asked[str(host)] += 1
+        release.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with Endpoint(OK).listening() as endpoint, sending() as sender:
+        urls = [f"http://app.slow.invalid:{port}/" for port in (1, 2) for _ in range(40)]
+        urls += [f"http://{n}.slow.invalid/" for n in range(60)]
+        slow = [asyncio.create_task(post(sender, url)) for url in urls]
+        await turn()
+        assert isinstance(await post(sender, endpoint.url.replace("127.0.0.1", "localhost")), CdrResponse)
+        assert await post(sender, urls[0], 0.1) == "cannot resolve app.slow.invalid: its look-up took more than 0.1 s"
+        release.set()
+        told = set(await asyncio.gather(*slow))
+    assert "cannot resolve app.slow.invalid: Temporary failure in name resolution" in told
+    assert len(told) == 61
+    assert set(asked.values()) == {1}
+
+
+def test_a_look_up_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    code = """
+import asyncio, socket, sys, time
+from pytest_mcn_mock.domain.deliveries import CdrRequest
+from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.webhooks.sender import HttpSender
+
+socket.getaddrinfo = lambda *_, **__: time.sleep(3600)
+
+async def main():
+    try:
+        await HttpSender().send(CdrRequest("POST", "http://app.slow.invalid/", {}, b""), 0.1)
+    except SendError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "cannot resolve app.slow.invalid: its look-up took more than 0.1 s\n"
 
 
 @pytest.mark.asyncio
@@ -55,7 +155,7 @@ async def test_a_name_that_does_not_resolve_is_told(resolving: Callable[..., Non
     async with sending() as sender:
         assert await post(sender, "http://app.invalid/") == "cannot resolve app.invalid: Name or service not known"
         told = await post(sender, f"http://{'a' * 64}.invalid/")
-        assert told == f"cannot resolve {'a' * 64}.invalid: it is no name that there can be"
+        assert told == f"cannot resolve {'a' * 64}.invalid: it is not a name that can exist"
 
 
 @pytest.mark.asyncio
@@ -69,7 +169,7 @@ async def test_an_ipv6_address_is_connected_to() -> None:
         assert isinstance(await post(sender, endpoint.url), CdrResponse)
         assert b"Host: [::1]:" in endpoint.requests[0]
     async with sending() as sender:
-        assert str(await post(sender, endpoint.url)).startswith("connection refused by [::1]:")
+        assert str(await post(sender, endpoint.url)).startswith("could not connect: connection refused by [::1]:")
 
 
 AUTHORITY = trustme.CA()
@@ -133,3 +233,110 @@ async def test_a_server_without_tls_is_told() -> None:
         told = str(await post(sender, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"))
     server.close()
     assert re.match(r"127\.0\.0\.1:\d+ speaks no TLS that can be understood: [A-Z]", told), told
+
+
+def demanding(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Of a server that speaks this version alone, and wants a client's certificate."""
+    context = server_context("127.0.0.1")
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+@contextmanager
+def refusing_tls(context: ssl.SSLContext) -> Iterator[str]:
+    """The URL of a server whose handshake fails. It sends the alert and waits for the client, as asyncio's does not."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as talking:
+            try:
+                talking.do_handshake()
+            except ssl.SSLError:
+                with socket.socket(fileno=talking.detach()) as plain:
+                    while plain.recv(4096):
+                        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}/"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "version,alert",
+    [
+        (ssl.TLSVersion.TLSv1_3, "certificate required: it wants a client's certificate"),
+        (ssl.TLSVersion.TLSv1_2, "handshake failure; perhaps it wants a client's certificate"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_server_that_wants_a_clients_certificate_is_told(version: ssl.TLSVersion, alert: str) -> None:
+    with refusing_tls(demanding(version)) as url:
+        async with sending(tls=trusting()) as sender:
+            assert alert in str(await post(sender, url))
+
+
+@pytest.mark.asyncio
+async def test_a_server_of_another_tls_version_is_told() -> None:
+    context = trusting()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    server = server_context("127.0.0.1")
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    with refusing_tls(server) as url:
+        async with sending(tls=context) as sender:
+            told = str(await post(sender, url))
+    assert re.fullmatch(r"127\.0\.0\.1:\d+ refused the TLS handshake: protocol version", told), told
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.asyncio
+async def test_a_server_that_ends_the_connection_during_the_handshake_is_told(is_reset: bool) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        if is_reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with sending() as sender:
+        told = await post(sender, f"https://127.0.0.1:{port}/")
+    server.close()
+    how = "reset" if is_reset else "closed"
+    assert told == f"the connection was {how} by 127.0.0.1:{port} during the TLS handshake"
+
+
+@pytest.mark.asyncio
+async def test_a_server_of_tls_that_is_asked_without_is_told() -> None:
+    alert = b"\x15\x03\x01\x00\x02\x02\x46"  # RFC 8446, 6: fatal, protocol_version
+    async with Endpoint(alert).listening() as endpoint, sending() as sender:
+        told = await post(sender, endpoint.url)
+    assert told == "the answer is no HTTP: it is TLS; the URL has to begin with https:"
+
+
+@pytest.mark.asyncio
+async def test_a_kept_tls_connection_is_closed_as_tls_has_it() -> None:
+    ended: asyncio.Queue[BaseException | None] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(OK)
+        try:
+            assert await reader.read() == b""
+        except OSError as error:
+            ended.put_nowait(error)
+        else:
+            ended.put_nowait(None)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context("127.0.0.1"))
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    for _ in range(2):
+        async with sending(tls=trusting()) as sender:
+            assert isinstance(await post(sender, url), CdrResponse)
+        assert await ended.get() is None
+    server.close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from scripted import CLOSED, OK, Endpoint, post, sending, soon, turn
@@ -55,14 +58,116 @@ async def test_a_connection_that_is_reset_before_an_answer_is_told() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.asyncio
-async def test_a_request_whose_kept_connection_breaks_is_not_sent_again(method: str) -> None:
+async def test_a_request_whose_kept_connection_ends_without_a_byte_is_sent_again_once(method: str) -> None:
     async with Endpoint(OK, None).listening() as endpoint, sending() as sender:
         await post(sender, endpoint.url)
         await soon(endpoint.asked.get())
         task = asyncio.create_task(post(sender, endpoint.url, method=method))
-        (await soon(endpoint.asked.get())).close()
+        for _ in range(2):
+            (await soon(endpoint.asked.get())).close()
+        assert await task == CLOSED
+    assert (len(endpoint.requests), endpoint.connections) == (3, 2)
+
+
+@pytest.mark.asyncio
+async def test_a_request_whose_kept_connection_ends_within_the_answer_is_not_sent_again() -> None:
+    async with Endpoint(OK, b"HTTP/1.1 2").listening() as endpoint, sending() as sender:
+        await post(sender, endpoint.url)
+        await soon(endpoint.asked.get())
+        task = asyncio.create_task(post(sender, endpoint.url))
+        writer = await soon(endpoint.asked.get())
+        await turn()
+        writer.close()
         assert await task == CLOSED
     assert (len(endpoint.requests), endpoint.connections) == (2, 1)
+
+
+def closing_after_each_answer(listening: socket.socket, closed: threading.Semaphore, requests: list[bytes]) -> None:
+    """Serve connections so that nothing in an answer says that its connection ends."""
+    for _ in range(10):
+        connection, _ = listening.accept()
+        with connection:
+            request = b""
+            while not request.endswith(b"{}"):
+                request += connection.recv(4096)
+            requests.append(request)
+            connection.sendall(OK)
+        closed.release()
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_the_endpoint_has_closed_is_not_used_again() -> None:
+    closed, requests = threading.Semaphore(0), list[bytes]()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=closing_after_each_answer, args=(listening, closed, requests))
+        thread.start()
+        async with sending() as sender:
+            for _ in range(10):
+                told = await post(sender, f"http://127.0.0.1:{listening.getsockname()[1]}/")
+                closed.acquire()  # the loop has not seen the end of the connection yet
+                assert isinstance(told, CdrResponse), told
+        thread.join()
+    assert len(requests) == 10
+
+
+class OneByOne(BaseHTTPRequestHandler):
+    """Keeps its connection, so that a server without threads serves no other one until it ends."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def one_by_one() -> Iterator[str]:
+    """The URL of an endpoint that serves one connection at a time."""
+    with HTTPServer(("127.0.0.1", 0), OneByOne) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_serves_one_connection_at_a_time_gets_what_comes_at_once(one_by_one: str) -> None:
+    async with sending() as sender:
+        for url in (one_by_one, one_by_one.replace("127.0.0.1", "localhost")):
+            told = await asyncio.gather(*(post(sender, url, 10) for _ in range(4)))
+            assert [type(answer) for answer in told] == [CdrResponse] * 4, told
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_serves_one_connection_at_a_time_is_left_to_others_soon(one_by_one: str) -> None:
+    async with sending() as first, sending() as second:
+        for sender in (first, second, first):
+            told = await post(sender, one_by_one, 10)
+            assert isinstance(told, CdrResponse), told
+
+
+@pytest.mark.asyncio
+async def test_a_connection_in_constant_use_does_not_starve_another_one(one_by_one: str) -> None:
+    async with sending() as sender:
+
+        async def keep_asking() -> None:
+            while not waiting.done():
+                assert isinstance(await post(sender, one_by_one), CdrResponse)
+
+        await post(sender, one_by_one)
+        busy = asyncio.create_task(post(sender, one_by_one))  # on the kept connection
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(post(sender, one_by_one.replace("127.0.0.1", "localhost"), 10))
+        await busy
+        await soon(keep_asking())
+        told = await waiting
+        assert isinstance(told, CdrResponse), told
 
 
 @pytest.mark.parametrize("last", [None, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\r\n"])
@@ -92,9 +197,30 @@ async def test_a_connection_that_was_idle_too_long_is_closed_and_not_used() -> N
         await soon(endpoint.ended.get())
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nab",
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_answer_whose_body_does_not_end_counts_by_its_status(begun: bytes) -> None:
+    async with Endpoint(begun, OK).listening() as endpoint, sending() as sender:
+        response = await post(sender, endpoint.url, 0.1)
+        assert isinstance(response, CdrResponse), response
+        assert response.status == int(begun[9:12])
+        assert response.body == (b"ab" if b"ab" in begun else b"")
+        await soon(endpoint.ended.get())
+        assert await post(sender, endpoint.url) == CdrResponse(200, {"Content-Length": "2"}, b"ok")
+
+
 @pytest.mark.asyncio
 async def test_an_answer_that_is_late_closes_the_connection() -> None:
-    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"
     async with Endpoint(None, begun, OK).listening() as endpoint, sending() as sender:
         for _ in range(2):
             assert await post(sender, endpoint.url, 0.05) == "no answer within 0.05 s"
@@ -105,7 +231,9 @@ async def test_an_answer_that_is_late_closes_the_connection() -> None:
 @pytest.mark.asyncio
 async def test_a_tls_server_that_says_nothing_is_late() -> None:
     async with Endpoint(None).listening() as endpoint, sending() as sender:
-        assert await post(sender, endpoint.url.replace("http:", "https:"), 0.05) == "no answer within 0.05 s"
+        told = await post(sender, endpoint.url.replace("http:", "https:"), 0.05)
+        where = f"127.0.0.1:{endpoint.port}"
+        assert told == f"{where} accepted the connection, but the TLS handshake took more than 0.05 s"
         await soon(endpoint.ended.get())
 
 

@@ -1,0 +1,79 @@
+"""Certificates of https endpoints: reads a file of authorities, and makes the TLS contexts that trust them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from pytest_mcn_mock.domain.trust import MACHINE, Trust
+from pytest_mcn_mock.errors import UsageError
+
+MAX_FILE: Final = 2**20
+"""Bytes that a file of authorities may have; that of all public ones has 220 KB."""
+
+
+def read_trust(cacert: object = None, *, insecure: object = False) -> Trust:
+    """Return the trust that ``cacert``, a path, and ``insecure`` ask for. The file is read now, and not again.
+
+    An empty ``cacert`` is none.
+
+    Raises UsageError, which names the argument, for a file that cannot be read or has no PEM certificate, for an
+    argument of the wrong type, and for both arguments at once.
+    """
+    if not isinstance(insecure, bool):
+        raise UsageError(f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false")
+    if cacert is None or cacert == "":
+        return Trust(insecure=True) if insecure else MACHINE
+    if not isinstance(cacert, (str, os.PathLike)):
+        raise UsageError(f"cacert is {str(cacert)[:40]!r}; give the path of a PEM file of authorities")
+    if insecure:
+        raise UsageError("cacert and insecure exclude each other; use one of them")
+    path = os.fspath(cacert)
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    trust = Trust(path, authorities=_read(path))
+    try:
+        make_context(trust)
+    except (ssl.SSLError, ValueError):
+        raise UsageError(f"cacert {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
+    return trust
+
+
+def _read(path: str) -> str:
+    """Return the PEM text of the file. A device or a pipe, which might never end, is refused."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise UsageError(f"cacert {path[:200]!r} is not a file; give the path of a PEM file of authorities")
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"cacert {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
+    if len(content) > MAX_FILE:
+        raise UsageError(f"cacert {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise UsageError(f"cacert {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
+    # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
+    return content.decode("ascii", "ignore")
+
+
+@lru_cache(maxsize=64)
+def make_context(trust: Trust) -> ssl.SSLContext:
+    """Return the TLS context of a client that trusts so. Made once: reading the machine's authorities takes 15 ms.
+
+    Raises OSError if the machine's authorities cannot be read because no file descriptor is free: OpenSSL does not
+    say so, and would trust nobody from then on. Raises ssl.SSLError for authorities that are not valid.
+    """
+    if trust.insecure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if trust.authorities is not None:
+        return ssl.create_default_context(cadata=trust.authorities)
+    with Path(os.devnull).open("rb"):  # fails if no descriptor is free
+        return ssl.create_default_context()
