@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import UsageError, nearest
 
 MAX_URL_LENGTH = 2048
@@ -40,7 +41,7 @@ class Subscription:
     ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
     переменных"), rendered as one JSON object. ``failed_in_a_row`` counts CDRs that were given up since the last one
     that was acknowledged. ``disabled_at`` is when too many of them disabled it, in seconds since the epoch; None while
-    it is enabled, and when a person disabled it.
+    it is enabled, and when a person disabled it. ``trust`` says which certificates an https endpoint may have.
 
     Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
     cannot be sent, and for too many or too long fields.
@@ -54,6 +55,7 @@ class Subscription:
     constants: Mapping[str, str | int | bool] = field(default_factory=dict)
     retry: bool = True
     never_disable: bool = False
+    trust: Trust = MACHINE
     number: int = 0
     enabled: bool = True
     failed_in_a_row: int = 0
@@ -96,6 +98,7 @@ def make_subscription(
     constants: Mapping[str, str | int | bool] | None = None,
     retry: bool = True,
     never_disable: bool = False,
+    trust: Trust = MACHINE,
 ) -> Subscription:
     """A checked subscription from what a tester writes; see Subscription for the meaning and the errors."""
     try:
@@ -113,6 +116,7 @@ def make_subscription(
         constants=dict(constants or {}),
         retry=retry,
         never_disable=never_disable,
+        trust=trust,
     )
 
 

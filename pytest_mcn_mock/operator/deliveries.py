@@ -100,11 +100,11 @@ class Deliveries:
             self._give_up(delivery_id, "the webhook was removed")
             return None
         if delivery.request is not None:
-            return delivery.request
+            return _trusting(delivery.request, subscription)
         record = cdr.render(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: changed(d, cdr=record, request=request))
-        return request
+        return _trusting(request, subscription)
 
     def record(
         self, delivery_id: int, at: float, duration_s: float, response: CdrResponse | None, error: str | None
@@ -288,6 +288,11 @@ class Deliveries:
                 changed.why_disabled, account.id, changed.number, extra={"account_id": account.id},
             )  # fmt: skip
             self._observer.changed(account.id)
+
+
+def _trusting(request: CdrRequest, subscription: Subscription) -> CdrRequest:
+    """Return the request with what its webhook trusts now."""
+    return request if request.trust == subscription.trust else replace(request, trust=subscription.trust)
 
 
 def _as_told(call: Call, delivery: Delivery) -> Call:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -107,7 +107,8 @@ def make_call(uuid: str | None, login_did: str, outcome: str | None, q931_status
 
 def send(call: Call, subscription: Subscription, timeout_s: float) -> Sent:
     """Send the call's CDR once, and wait for the answer."""
-    request = make_request(subscription, cdr.render(call, subscription.body, subscription.constants))
+    record = cdr.render(call, subscription.body, subscription.constants)
+    request = replace(make_request(subscription, record), trust=subscription.trust)
     return asyncio.run(_send(request, frozenset(subscription.headers), timeout_s))
 
 

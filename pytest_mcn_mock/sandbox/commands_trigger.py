@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES
 from pytest_mcn_mock.domain.subscriptions import WebhookMethod, make_subscription
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.commands_calls import print_message
-from pytest_mcn_mock.sandbox.options import check_one_ending, json_option, outcome_options
+from pytest_mcn_mock.sandbox.options import check_one_ending, json_option, outcome_options, trust_options
 from pytest_mcn_mock.sandbox.output import clean, print_json
 
 if TYPE_CHECKING:  # it brings the numbering plans
@@ -46,6 +48,7 @@ _UUID = re.compile(r"[\x21-\x7e]{1,64}")
     "--timeout", type=click.FloatRange(0.1, 600), default=Assumptions().ack_timeout_s, show_default=True,
     help="The seconds that the endpoint may take to acknowledge it.",
 )  # fmt: skip
+@trust_options
 @json_option
 def trigger(
     url: str,
@@ -58,6 +61,8 @@ def trigger(
     constants: tuple[str, ...],
     method: str,
     timeout: float,
+    cacert: Path | None,
+    insecure: bool,
     *,
     as_json: bool,
 ) -> None:
@@ -75,6 +80,7 @@ def trigger(
         method=method,
         headers=dict(_header(text) for text in headers),
         constants=dict(_constant(text) for text in constants),
+        trust=read_trust(cacert, insecure=insecure),
     )
     from pytest_mcn_mock.sandbox.adhoc import make_call, send
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.domain import accounts
 from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.domain.money import parse_roubles
@@ -232,7 +233,7 @@ class _Reader:
     def _subscription(self, path: TomlPath, table: dict[str, Any]) -> Subscription | None:
         # If a field is tried alone, or the URL is missing, another URL stands for its own.
         some = {"url": "http://localhost/"}
-        subscription = self._build(path, table, lambda given: make_subscription(**{**some, **given}))
+        subscription = self._build(path, table, lambda given: _webhook({**some, **given}))
         targets = self._targets
         if targets is not None and subscription is not None and "url" in table:
             self._try(path, lambda: targets.check(subscription.url), (*path, "url"))
@@ -277,6 +278,12 @@ class _Reader:
             if value is not None and counts[value] > 1:
                 shown = f" {value}" if key == "id" else ""
                 self._say(("account", i, key), f"the {key}{shown} is also another account's")
+
+
+def _webhook(table: dict[str, Any]) -> Subscription:
+    given = dict(table)
+    trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
+    return make_subscription(**given, trust=trust)
 
 
 def _assumptions(table: dict[str, Any]) -> Assumptions:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from os import PathLike
 from typing import Any
 
+from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.compose import prepare_to_send
 from pytest_mcn_mock.domain.faults import Fault, FaultKind, fault_kind
 from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.domain.money import to_decimal
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.domain.trust import MACHINE
+from pytest_mcn_mock.errors import UnknownItem, UsageError
 from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
@@ -58,15 +62,25 @@ class Account(Assertions, Strictness):
         constants: Mapping[str, str | int | bool] | None = None,
         retry: bool = True,
         never_disable: bool = False,
+        cacert: str | PathLike[str] | None = None,
+        insecure: bool = False,
     ) -> Subscription:
         """Send the CDR of every call placed from now on to ``target``: a URL, or a WSGI or ASGI application.
 
         An application is called at ``path``, with no socket; an ASGI one on the event loop that is running when it is
         subscribed, if one is. ``body`` is the list of variables, by default the three that the article documents.
         ``constants`` are added to them, ``headers`` and ``query`` to the request. ``retry`` is the vendor's "retry on
-        error", ``never_disable`` its "never disable this webhook".
+        error", ``never_disable`` its "never disable this webhook". For an https URL ``cacert`` is the path of a PEM
+        file of authorities to trust in place of the machine's, and ``insecure`` accepts any certificate.
         """
-        url = target if isinstance(target, str) else self._backing.applications.mount(target, path)
+        trust = read_trust(cacert, insecure=insecure)
+        if not isinstance(target, str) and trust != MACHINE:
+            raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
+        if isinstance(target, str):
+            url = target
+            prepare_to_send(is_tls=url.lower().startswith("https:") and trust == MACHINE)
+        else:
+            url = self._backing.applications.mount(target, path)
         subscription = make_subscription(
             url,
             body=body,
@@ -76,6 +90,7 @@ class Account(Assertions, Strictness):
             constants=constants,
             retry=retry,
             never_disable=never_disable,
+            trust=trust,
         )
         return self._operator.settings.subscribe(self.account_id, subscription)
 

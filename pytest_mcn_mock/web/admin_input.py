@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from werkzeug.http import parse_etags
 
+from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.domain.faults import Fault, fault_kind
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
@@ -34,6 +35,8 @@ WEBHOOK = {
     "constants": dict,
     "retry": bool,
     "never_disable": bool,
+    "cacert": str,
+    "insecure": bool,
     "enabled": bool,
 }
 ENDING = {"outcome": str, "q931_status": int}
@@ -143,7 +146,8 @@ def read_webhook(content: Any, place: str = "the body") -> Subscription:
     if "url" not in given:
         raise Refusal(RefusalCode.MISSING_PARAMETER, f"{place} needs a url", "url")
     enabled = given.pop("enabled", True)
-    return replace(make_subscription(**given), enabled=enabled)
+    trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
+    return replace(make_subscription(**given, trust=trust), enabled=enabled)
 
 
 def change_webhook(subscription: Subscription, content: Any) -> Subscription:
@@ -152,7 +156,11 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
     One that is enabled starts to count its failures anew.
     """
     given = check_object(content, WEBHOOK, "the body")
-    now = {name: getattr(subscription, name) for name in WEBHOOK}
+    trust = subscription.trust
+    if "cacert" in given or given.get("insecure", trust.insecure) != trust.insecure:
+        trust = read_trust(given.pop("cacert", trust.cacert), insecure=given.pop("insecure", trust.insecure))
+    given.pop("insecure", None)
+    now = {name: getattr(subscription, name) for name in WEBHOOK if name not in ("cacert", "insecure")}
     headers = given.get("headers")
     if headers is not None:
         given["headers"] = {
@@ -160,7 +168,7 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
         }
     was_enabled = now.pop("enabled")
     enabled = given.pop("enabled", was_enabled)
-    made = make_subscription(**{**now, **given})
+    made = make_subscription(**{**now, **given, "trust": trust})
     return replace(
         made,
         number=subscription.number,

@@ -109,6 +109,8 @@ def show_subscription(subscription: Subscription) -> dict[str, Any]:
         "constants": dict(subscription.constants),
         "retry": subscription.retry,
         "never_disable": subscription.never_disable,
+        "cacert": subscription.trust.cacert,
+        "insecure": subscription.trust.insecure,
         "enabled": subscription.enabled,
         "failed_in_a_row": subscription.failed_in_a_row,
         "disabled_at": show_time(subscription.disabled_at),

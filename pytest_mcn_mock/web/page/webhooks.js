@@ -85,6 +85,8 @@ async function editWebhook(accountId, n) {
       areaField('constants', { label: t('webhook.constants'), hint: t('webhook.pairs.hint'), value: constants, rows: 2 }),
       checkField('retry', { label: t('webhook.retry'), value: now.retry ?? true }),
       checkField('never_disable', { label: t('webhook.never_disable'), value: now.never_disable ?? false }),
+      textField('cacert', { label: t('webhook.cacert'), hint: t('webhook.cacert.hint'), value: now.cacert ?? '' }),
+      checkField('insecure', { label: t('webhook.insecure'), value: now.insecure ?? false }),
       isNew ? null : checkField('enabled', { label: t('webhook.enabled'), value: now.enabled }),
     ].filter(Boolean),
     submit: t('action.save'),
@@ -92,6 +94,7 @@ async function editWebhook(accountId, n) {
       const asked = { ...values, query: readPairs(values.query, '='), constants: readConstants(values.constants, constants, now.constants) };
       if (values.headers === headers) delete asked.headers; // their values are not shown, and stay as they are
       else asked.headers = readPairs(values.headers, ':');
+      if (values.cacert === (now.cacert ?? '')) delete asked.cacert; // the file would be read again, and may be gone
       if (!isNew && values.enabled === now.enabled) delete asked.enabled; // switching it on forgets its failures
       await send(isNew ? 'POST' : 'PATCH', path, asked, tag);
       return t('saved');
