@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -31,6 +33,10 @@ class Garbled(SendError):
     """What came is no HTTP."""
 
 
+class Late(SendError):
+    """The owner of the connection said that the time is up."""
+
+
 class Connection(asyncio.BufferedProtocol):
     """Carries one request at a time; ``most`` bytes of an answer's body are kept.
 
@@ -55,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._buffer = memoryview(bytearray(_BUFFER))
         self._transport: asyncio.Transport | None = None
+        self._is_readable: Callable[[], object] | None = None
         self._waiter: asyncio.Future[CdrResponse] | None = None
         self._is_for_head = False
         self._received = 0
@@ -75,9 +82,11 @@ class Connection(asyncio.BufferedProtocol):
     def is_reusable(self) -> bool:
         """Whether it is idle, and the endpoint has not closed it. The event loop may not have read the end yet."""
         transport = self._transport
-        if transport is None or self._waiter is not None or transport.is_closing():
+        if transport is None or self._waiter is not None:
             return False
-        return not _is_readable(transport.get_extra_info("socket").fileno())
+        if self._is_readable is None:
+            self._is_readable = _watch(transport.get_extra_info("socket").fileno())
+        return not self._is_readable()
 
     @property
     def response(self) -> CdrResponse | None:
@@ -124,6 +133,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._ends_with_connection():
             self.broken = error
         self._finish(is_kept=False)
+
+    def be_late(self) -> None:
+        """Give up with Late."""
+        self.give_up(Late("the time is up"))
 
     def close(self) -> None:
         """Close it at once."""
@@ -228,10 +241,10 @@ class Connection(asyncio.BufferedProtocol):
             waiter.set_result(cast(CdrResponse, self.response))
 
 
-def _is_readable(descriptor: int) -> bool:
-    """Whether a socket has something to read: its end, as nothing was asked."""
+def _watch(descriptor: int) -> Callable[[], object]:
+    """Return a function that says whether a socket has something to read: its end, if nothing was asked."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])  # Windows, where descriptors may have any value
+        return partial(poll.poll, 0)
+    return lambda: select.select([descriptor], [], [], 0)[0]  # Windows, where descriptors may have any value

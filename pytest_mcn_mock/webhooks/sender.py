@@ -13,14 +13,14 @@ from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.webhooks.connecting import connect
-from pytest_mcn_mock.webhooks.connection import Closed, Connection
+from pytest_mcn_mock.webhooks.connection import Closed, Connection, Late
 from pytest_mcn_mock.webhooks.requests import Origin, render
 
 IDLE_S: Final = 0.1
 """How long a connection is kept without a request. An endpoint with one thread serves nobody else in that time."""
 STARVING_S: Final = 1.0
 """How long a new connection waits for its first answer before others to the same address are closed after theirs."""
-_Key = tuple[Origin, Trust]
+_Key = tuple[Origin, Trust | None]
 
 
 class HttpSender:
@@ -56,20 +56,23 @@ class HttpSender:
         An answer whose body has not ended by then counts: the status has arrived.
         """
         origin, data = render(request)
-        key = origin, request.trust
+        key = origin, request.trust if origin.is_tls else None
         deadline = self._loop.time() + timeout_s
-        late = SendError(f"no answer within {timeout_s:g} s")
         is_head = request.method == "HEAD"
         connection = self._take(key)
-        if connection is not None:
-            try:
-                return await self._ask(key, connection, data, deadline, late, is_head=is_head)
-            except Closed:
-                if not connection.is_silent:
-                    raise
-        left_s = timeout_s if connection is None else max(0.0, deadline - self._loop.time())
-        connection = await connect(origin, left_s, targets=self._targets, tls=self._context(origin, request.trust))
-        return await self._ask(key, connection, data, deadline, late, is_head=is_head)
+        left_s = timeout_s
+        try:
+            if connection is not None:
+                try:
+                    return await self._ask(key, connection, data, deadline, is_head=is_head)
+                except Closed:
+                    if not connection.is_silent:
+                        raise
+                    left_s = max(0.0, deadline - self._loop.time())
+            connection = await connect(origin, left_s, targets=self._targets, tls=self._context(key))
+            return await self._ask(key, connection, data, deadline, is_head=is_head)
+        except Late:
+            raise SendError(f"no answer within {timeout_s:g} s") from None
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -82,18 +85,19 @@ class HttpSender:
         self._idle.clear()
         await asyncio.sleep(0)  # in which the sockets are closed
 
-    def _context(self, origin: Origin, trust: Trust) -> ssl.SSLContext | None:
-        if not origin.is_tls:
+    def _context(self, key: _Key) -> ssl.SSLContext | None:
+        _, trust = key
+        if trust is None:
             return None
         return self._tls if self._tls is not None and trust == MACHINE else make_context(trust)
 
     async def _ask(
-        self, key: _Key, connection: Connection, data: bytes, deadline: float, late: SendError, *, is_head: bool
+        self, key: _Key, connection: Connection, data: bytes, deadline: float, *, is_head: bool
     ) -> CdrResponse:
         is_first = not connection.is_answered
         if is_first:
             self._unanswered[connection.peer][connection] = self._loop.time()
-        timer = self._loop.call_at(deadline, connection.give_up, late)
+        timer = self._loop.call_at(deadline, connection.be_late)
         try:
             return await connection.ask(data, is_head=is_head)
         finally:
@@ -119,7 +123,7 @@ class HttpSender:
         if not connection.is_idle:
             connection.close()
             return
-        if self._is_closed or self._is_another_starving(connection):
+        if self._is_closed or (self._unanswered and self._is_another_starving(connection)):
             connection.end()
             return
         connection.idle_since = self._loop.time()
