@@ -44,7 +44,7 @@ class Contract:
     def problems_of_answer(self, request: Request, response: Response) -> list[str]:
         """What does not fit the description of the operation that the request is for."""
         method = "GET" if request.method == "HEAD" else request.method
-        path = request.path.rstrip("/")
+        path = application.one_slash(request.path).rstrip("/")
         operation = next((o for m, pattern, o in self._operations if m == method and pattern.fullmatch(path)), None)
         if path == ADMIN_PATH or path.startswith(f"{ADMIN_PATH}/static/"):
             return []  # the page
@@ -129,7 +129,7 @@ class Checks:
         assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
-        if request.path.startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
+        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
         return response
 

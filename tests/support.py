@@ -256,7 +256,7 @@ class Api:
     def raw(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
         """A request that requests would not send."""
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
-        connection.putrequest(method, path)
+        connection.putrequest(method, path, skip_host="Host" in headers)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders(body)

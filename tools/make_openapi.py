@@ -169,6 +169,7 @@ OTHERWISE = {
     "ignored_body": ("assumed", "A body that is neither a form nor JSON is ignored."),
     "mixed": ("assumed", "Parameters may be in the query and in the body at once; the query wins."),
     "path": ("assumed", "A slash at the end of the path is ignored."),
+    "slashes": ("assumed", "Several slashes in a row in the path count as one."),
 }
 """What the fake takes that OpenAPI has no place for, with its level."""
 EXAMPLES = {"login_did": "79157777777", "caller_did": "79158888888", "code": "0042", "country_id": "643"}

@@ -111,6 +111,12 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             f"{_OTHERWISE}/path",
             "leave it out",
         ),
+        "slashes": Rule(
+            Level.ASSUMED,
+            "two slashes in a row in the path",
+            f"{_OTHERWISE}/slashes",
+            "send one; the base URL may end in a slash",
+        ),
         "unknown": Rule(
             Level.ASSUMED,
             "the parameter {name}, which is ignored,",
@@ -226,10 +232,10 @@ def _find_in_form(sent: Sent) -> list[tuple[str, str]]:
         found.append(("user_hash", ""))
     elif not sent.authorization.startswith("Bearer "):
         found.append(("authorization", ""))
-    if "application/json" not in sent.accept:
+    if "application/json" not in sent.accept.lower():
         found.append(("accept", ""))
     if sent.body is None:
-        if not sent.content_type.startswith("application/json"):
+        if not sent.content_type.lower().startswith("application/json"):
             found.append(("content_type", ""))
     else:
         found.append((sent.body_type if sent.body_type in RULES else "ignored_body", ""))
@@ -237,6 +243,8 @@ def _find_in_form(sent: Sent) -> list[tuple[str, str]]:
             found.append(("mixed", ""))
     if sent.path.endswith("/"):
         found.append(("path", ""))
+    if "//" in sent.path:
+        found.append(("slashes", ""))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 from pytest_httpserver import HTTPServer
-from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
@@ -26,9 +26,11 @@ from pytest_mcn_mock.testing.applications import DOMAIN, Applications, Applicati
 from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.handle import Backing
+from pytest_mcn_mock.testing.handler import RequestHandler
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.reader import Unreadable
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -42,7 +44,7 @@ _LOG_SIZE: Final = 10_000
 _PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
 
 
-class LogHandler(WSGIRequestHandler):
+class LogHandler(RequestHandler):
     """werkzeug's request handler, which never logs a token."""
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name for it
@@ -196,9 +198,11 @@ class MCNServer(HTTPServer):
 
     def application(self, request: Request) -> Response:
         """Answer a request. Whatever a handler raises becomes a 500, and the test hears of it from ``check()``."""
-        unread = wsgi.bound_body(request) if wsgi.is_own_path(request.path) else None
-        if unread is not None:
-            return wsgi.answer(self._exchange.application, request, unread)
+        read = request.environ[wsgi.READ]
+        if isinstance(read, Unreadable):
+            return wsgi.refuse_unread(self._exchange.application, read)
+        if read.body is None or not read.is_whole:  # no handler is to take half a body for a whole one
+            return wsgi.answer(self._exchange.application, request)
         try:
             return super().application(request)
         except Exception:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, Final, cast
 
@@ -20,6 +21,7 @@ from pytest_mcn_mock.operator.ports import Durability
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
+from pytest_mcn_mock.web.parameters import whole_body
 
 BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
@@ -32,6 +34,7 @@ _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 _ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
+_SLASHES = re.compile("//+")
 
 _log = logging.getLogger("mcn_mock")
 
@@ -67,16 +70,19 @@ class Application:
         """The answer to a request that the guard lets pass. One of the client's is in the journal before anything else
         happens.
         """
+        path = request.path
+        if "//" in path:
+            request = replace(request, path=one_slash(path))
         try:
             self._guard.check(request)
         except Refusal as refusal:
             _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
             return self._admin.refuse(refusal)
         if is_admin_path(request.path):
-            response, refused = self._admin.answer(request, (request,))
+            response, refused = self._admin.answer(request, (request,), is_to_be_whole=True)
             return response if refused else self._once_kept(request, response, self._admin.refuse)
         account_id = _ACCOUNT.match(request.path)
-        entry = self._journal.receive(request.method, request.path, account_id[1] if account_id else None)
+        entry = self._journal.receive(request.method, path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))
         if response.later is not None:
             return self._wait(request, entry, response.later)
@@ -161,10 +167,14 @@ class _Face:
         """The methods and paths, as the reference writes them."""
         return [(method, _VARIABLE.sub(r"{\1}", f"{self._base}/{path}")) for method, path in self._endpoints]
 
-    def answer(self, request: Request, values: tuple[Any, ...]) -> tuple[Response, Refusal | None]:
-        """The endpoint's answer, or a refusal and why."""
+    def answer(
+        self, request: Request, values: tuple[Any, ...], *, is_to_be_whole: bool = False
+    ) -> tuple[Response, Refusal | None]:
+        """The endpoint's answer, or a refusal and why. ``is_to_be_whole``: none is asked without its whole body."""
         headers = None
         try:
+            if is_to_be_whole:
+                whole_body(request)
             endpoint, arguments = self._find(request.path, request.method)
             return cast("Response", endpoint(*values, **arguments)), None
         except Refusal as error:
@@ -203,6 +213,8 @@ class _Face:
         """The error envelope, with the code's own status if no other is given."""
         if refusal.code is RefusalCode.OVERLOADED:
             headers = {"Retry-After": RETRY_AFTER_S}
+        elif refusal.code is RefusalCode.UNAUTHORIZED:
+            headers = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 15.5.2
         status = status or self._assumptions.status_of(refusal.code)
         values = {
             "$status": status,
@@ -211,6 +223,11 @@ class _Face:
             "$parameter": refusal.parameter,
         }
         return json_response(status, _fill(self._assumptions.error_body, values), headers=headers)
+
+
+def one_slash(path: str) -> str:
+    """The path as it is routed: several slashes in a row count as one, because a base URL may end in one."""
+    return _SLASHES.sub("/", path)
 
 
 def _fill(template: Any, values: dict[str, Any]) -> Any:

@@ -79,7 +79,7 @@ class ClientApi:
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
-        entry.beyond = judge(_sent(request, given, method), takes_pasted=self._takes_pasted)
+        entry.beyond = judge(_sent(request, entry.path, given, method), takes_pasted=self._takes_pasted)
         return account, given.all
 
     def _admit(self, request: Request, account_id: str) -> tuple[Account, Given]:
@@ -115,7 +115,7 @@ class ClientApi:
         return answer_placed(self._operator, call, 200, {"status": "success", "code": 200, "object": placed})
 
 
-def _sent(request: Request, given: Given, method: Method) -> Sent:
+def _sent(request: Request, path: str, given: Given, method: Method) -> Sent:
     headers = request.headers
     return Sent(
         method,
@@ -127,5 +127,5 @@ def _sent(request: Request, given: Given, method: Method) -> Sent:
         headers.get("authorization", ""),
         headers.get("accept", ""),
         headers.get("content-type", ""),
-        request.path,
+        path,
     )

@@ -76,8 +76,9 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = RequestReader(self)
         self._buffer = memoryview(bytearray(_BUFFER))
         self._waiting: deque[tuple[Request | Unreadable, bool]] = deque()
-        self._is_answering = self._is_choked = False
+        self._is_answering = self._is_choked = self._is_awaited = False
         self._is_last = self._lingers = False
+        self._unsent: int | None = None
         self._discarded = 0
         self._gone = asyncio.Event()
         self._writable = asyncio.Event()
@@ -93,12 +94,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def expire(self) -> None:
         """The deadline has passed. An answer may take longer, if the client takes what there is of it."""
-        if self._is_answering and not self._is_choked:
+        if (self._is_answering and not self._is_choked) or self._is_being_taken():
             return
         if self._reader.stage is Stage.BODY:
             self._reader.cut_short()
         else:
             self.abort()
+
+    def _is_being_taken(self) -> bool:
+        """Whether an answer is under way, and the client has taken a part of it since this was last asked."""
+        if self._transport is None or not (unsent := self._transport.get_write_buffer_size()):
+            return False
+        before, self._unsent = self._unsent, unsent
+        if before is not None and unsent >= before:
+            return False
+        self.deadline = self._loop.time() + BODY_TIMEOUT_S
+        return True
 
     def close(self) -> None:
         """End the connection once what was written is sent."""
@@ -159,11 +170,13 @@ class Connection(asyncio.BufferedProtocol):
         """The client takes nothing: no more is answered before it does."""
         self._is_choked = True
         self._writable.clear()
+        self._unsent = None if self._transport is None else self._transport.get_write_buffer_size()
         self.deadline = self._loop.time() + BODY_TIMEOUT_S
 
     def resume_writing(self) -> None:
         """It does."""
         self._is_choked = False
+        self._unsent = None
         self._writable.set()
         self._wait_for_more()
         self._answer_waiting()
@@ -177,8 +190,9 @@ class Connection(asyncio.BufferedProtocol):
     def body_began(self, *, is_awaited: bool) -> None:
         """A body follows."""
         self.deadline = self._loop.time() + BODY_TIMEOUT_S
-        if is_awaited and not self._is_busy():
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._is_awaited = is_awaited
+        if not self._is_busy():
+            self._ask_for_body()
 
     def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
         """Answer it, when those before it are answered."""
@@ -194,6 +208,11 @@ class Connection(asyncio.BufferedProtocol):
         self._lingers = True
         self.take(what, keeps=False)
 
+    def _ask_for_body(self) -> None:
+        if self._is_awaited and self._reader.stage is Stage.BODY:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._is_awaited = False
+
     def _is_busy(self) -> bool:
         return self._is_answering or self._is_choked or bool(self._waiting)
 
@@ -202,45 +221,64 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, what: Request | Unreadable, *, keeps: bool) -> None:
         if isinstance(what, Unreadable):
             refusal = self._host.application.refuse_unread(what.status, what.why)
-            self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=False))
+            self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=what.is_head))
             self._answered(keeps=False)
             return
         response = self._host.application.handle(what)
-        keeps = keeps and not self._is_last
+        is_chunked = response.stream is not None and self._reader.version() != "1.0"
         if response.stream is not None and what.method == "HEAD":
             response.stream.close()
-            response.stream = None
+            keeps = keeps and not self._is_at_end()
+            self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=is_chunked))
+            self._answered(keeps=keeps)
+            return
         if response.later or response.kept or response.ready or response.spoilt or response.stream:
             self._is_answering = True
-            is_chunked = response.stream is not None and self._reader.speaks_chunks()
             answering = self._answer_later(what, response, keeps=keeps, is_chunked=is_chunked)
             self._host.run(self._loop.create_task(answering))
             return
+        keeps = keeps and not self._is_at_end()
         self._write(self._whole(what, response, keeps=keeps))
         if response.after is not None:
             response.after()
         self._answered(keeps=keeps)
 
+    def _is_at_end(self) -> bool:
+        """Whether nothing follows the request that is answered, because one of the two sides ends."""
+        return self._is_last and not self._waiting and self._reader.stage not in {Stage.HEAD, Stage.BODY}
+
     def _answered(self, *, keeps: bool) -> None:
-        if keeps and not self._is_last:
+        if keeps and not self._is_at_end():
             self._wait_for_more()
-        elif self._lingers and not self._gone.is_set():
-            self._linger()
-        elif not self._waiting:
-            self.close()
+            return
+        # Nothing follows this answer, and nothing is done of what was sent behind its request (RFC 9112, 9.6).
+        self._lingers = self._lingers or bool(self._waiting)
+        self._waiting.clear()
+        self._reader.stage = Stage.END
+        self._loop.call_soon(self._leave)  # by then what else was read with the request has been seen
 
     def _wait_for_more(self) -> None:
         if self._reader.stage is Stage.NOTHING and not self._is_choked:
+            self._unsent = None
             self.deadline = self._loop.time() + self._host.head_timeout_s
 
-    def _linger(self) -> None:
-        """Say that nothing follows, and give the client the time to read it: closed with unread bytes, the connection
-        would be reset, and the answer lost (RFC 9112, 9.6).
+    def _leave(self) -> None:
+        """End the connection. A client that may be sending is told that nothing follows, and gets the time to read it:
+        closed with unread bytes, the connection would be reset, and the answer lost (RFC 9112, 9.6).
         """
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._gone.is_set() or not (self._lingers or self._reader.has_more or self._discarded):
+            self.close()
+            return
         self.deadline = self._loop.time() + LINGER_S
-        if self._transport is not None:
+        try:
             if self._transport.can_write_eof():
                 self._transport.write_eof()
+        except OSError as error:
+            _log.debug("a client left without its answer: %s", error)
+            self.abort()
+        else:
             self._transport.resume_reading()
 
     def _answer_waiting(self) -> None:
@@ -249,6 +287,8 @@ class Connection(asyncio.BufferedProtocol):
             self._answer(what, keeps=keeps)
         if not self._waiting and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+        if not self._is_busy():
+            self._ask_for_body()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -270,9 +310,9 @@ class Connection(asyncio.BufferedProtocol):
                     response = response if response.otherwise is None else response.otherwise(error)
             if response.ready is not None:
                 await asyncio.wrap_future(response.ready)
+            keeps = keeps and response.stream is None and not self._is_at_end()
             if response.stream is not None:
                 await self._send_stream(response, response.stream, is_chunked=is_chunked)
-                keeps = False
             elif response.spoilt is not None:
                 whole = self._whole(request, response, keeps=keeps)
                 keeps = await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)

@@ -17,6 +17,7 @@ from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Refusal, RefusalCode, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.admin_views import show_account, show_call, show_delivery, show_request
+from pytest_mcn_mock.web.http import utf8
 
 MAX_LISTENERS: Final = 32
 MAX_PENDING: Final = 1000
@@ -90,7 +91,7 @@ class Feed:
         events = [self._event(*key, item) for key, item in pending.items()]
         if missed:
             events.append(_format("dropped", {"count": missed}))
-        return "".join(events).encode()
+        return utf8("".join(events))
 
     def _event(self, kind: str, number: str | int, item: _Item) -> str:
         if isinstance(item, Call):

@@ -141,4 +141,9 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make a
 
 
 def _dump(content: Any) -> bytes:
-    return _encode(content).encode()
+    return utf8(_encode(content))
+
+
+def utf8(text: str) -> bytes:
+    """JSON text as bytes. A lone surrogate, which UTF-8 cannot write, becomes JSON's own escape of it."""
+    return text.encode("utf-8", "backslashreplace")

@@ -41,16 +41,17 @@ class Given(NamedTuple):
 def read_parameters(request: Request) -> Given:
     """Every parameter that was given.
 
-    Raises Refusal ``invalid_parameter`` for text that is not UTF-8, a parameter given twice or longer than 256
+    Raises Refusal ``invalid_parameter`` for text that UTF-8 cannot write, a parameter given twice or longer than 256
     characters, more than 64 of them, and a body that is not what its Content-Type says; ``payload_too_large`` for a
     body over 64 KiB.
     """
     query = read_query(request.query)
-    body = _whole_body(request)
+    body = whole_body(request)
     if not body:
         query = bounded(query)
         return Given(query, query)
     mime_type, options = parse_options_header(request.headers.get("content-type", ""))
+    mime_type = mime_type.lower()  # RFC 9110, 8.3.1
     content, not_text = _read_body(body, mime_type, options)
     return Given(bounded({**content, **query}), _given(query), _given(content), mime_type, not_text)
 
@@ -71,19 +72,12 @@ def _given(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_json(request: Request) -> Any:
-    """The JSON document of a request, whatever its Content-Type; the same refusals as for read_parameters.
-
-    A lone surrogate, which JSON can spell and UTF-8 cannot, is refused.
-    """
-    try:
-        content = _parse_json(_whole_body(request))
-        json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _invalid("body", "has a lone surrogate, which is no character") from None
-    return content
+    """The JSON document of a request, whatever its Content-Type; the same refusals as for read_parameters."""
+    return _parse_json(whole_body(request))
 
 
-def _whole_body(request: Request) -> bytes:
+def whole_body(request: Request) -> bytes:
+    """The body of a request. Refusal ``payload_too_large`` or ``invalid_parameter`` if it was not read, or not all."""
     if request.body is None:
         raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
     if not request.is_whole:
@@ -130,9 +124,14 @@ def _parse_json(body: bytes) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_number)
+        content = json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_number)
+        if b"\\u" in body:  # the only way to spell a lone surrogate in UTF-8
+            json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _invalid("body", "has a lone surrogate, which is not a character") from None
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise _invalid("body", "is no JSON document in UTF-8") from None
+        raise _invalid("body", "is not a JSON document in UTF-8") from None
+    return content
 
 
 def _no_number(name: str) -> None:
@@ -182,4 +181,5 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _invalid(name: str, what: str) -> Refusal:
+    name = name.encode("utf-8", "backslashreplace").decode()  # the name itself may have a lone surrogate
     return Refusal(RefusalCode.INVALID_PARAMETER, f"{name} {what}", name)

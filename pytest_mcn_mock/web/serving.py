@@ -26,6 +26,9 @@ _SAID_S = 60.0
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 """What ``accept`` says of a connection whose client has left, or which a firewall refuses."""
 
+_SEND_BUFFER = 65_536
+"""Bytes of answers that the kernel holds for a connection; Linux takes twice as many."""
+
 _log = logging.getLogger("mcn_mock")
 
 
@@ -57,6 +60,8 @@ class HttpServer:
     def start(self, listener: socket.socket) -> None:
         """Serve on this socket, which listens already."""
         listener.setblocking(False)
+        # The kernel would take megabytes of an answer, and it would not be seen whether a slow client goes on reading.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._listener = listener
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
         self._sweep()

@@ -9,58 +9,35 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from pytest_mcn_mock.errors import StorageFailed
-from pytest_mcn_mock.web.application import BASE_PATH, Application
+from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
 from pytest_mcn_mock.web.guard import ADMIN_PATH
-from pytest_mcn_mock.web.http import (
-    KEEP_ALIVE,
-    KEEP_ALIVE_S,
-    LINGER_FORM,
-    MAX_BODY,
-    Closing,
-    Request,
-    Response,
-    Spoilt,
-    Stream,
-)
+from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, LINGER_FORM, Closing, Response, Spoilt, Stream
+from pytest_mcn_mock.web.reader import Unreadable
+
+READ: Final = "mcn_mock.request"
+"""Where a WSGI environment has the Request, or the Unreadable, that the server has read."""
 
 
 def is_own_path(path: str) -> bool:
-    """Whether the path belongs to the application, be there a route or not."""
-    return path.startswith((f"{BASE_PATH}/", f"{ADMIN_PATH}/"))
+    """Whether the path belongs to the application, whether it has such a route or not."""
+    return one_slash(path).startswith((f"{BASE_PATH}/", f"{ADMIN_PATH}/"))
 
 
-def bound_body(request: WerkzeugRequest) -> BadRequest | RequestEntityTooLarge | None:
-    """Read the request's body if it is within MAX_BODY and arrives whole; why it could not be read, if not."""
-    # One byte more shows that there is more: werkzeug cuts a chunked body at the limit, and says nothing.
-    request.max_content_length = MAX_BODY + 1
-    try:
-        return RequestEntityTooLarge() if len(request.get_data()) > MAX_BODY else None
-    except (BadRequest, RequestEntityTooLarge) as error:
-        return error
+def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugResponse:
+    """The application's answer to a request that could not be read."""
+    response = application.refuse_unread(unread.status, unread.why)
+    return WerkzeugResponse(response.body, status=response.status, headers=response.headers)
 
 
-def answer(
-    application: Application, request: WerkzeugRequest, unread: BadRequest | RequestEntityTooLarge | None = None
-) -> WerkzeugResponse:
-    """The application's answer to a werkzeug request whose body ``bound_body`` has read, or says why not."""
-    too_large = isinstance(unread, RequestEntityTooLarge)
-    response = application.handle(
-        Request(
-            method=request.method,
-            path=request.path,
-            query=request.query_string,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=(None if too_large else b"") if unread else request.get_data(),
-            is_whole=unread is None or too_large,
-        )
-    )
+def answer(application: Application, request: WerkzeugRequest) -> WerkzeugResponse:
+    """The application's answer to a request that its server has read."""
+    response = application.handle(request.environ[READ])
     if response.later is not None:
         response = response.later.result()
     if response.kept is not None and response.otherwise is not None:

@@ -41,7 +41,7 @@ print(*sys.modules)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "pytest_mcn_mock.testing.server" in loaded
-    late = {"httptools", "phonenumbers", "pytest_mcn_mock.web.page", "pytest_mcn_mock.schemas"}
+    late = {"phonenumbers", "pytest_mcn_mock.web.page", "pytest_mcn_mock.schemas"}
     extra = {"click", "jsonschema", "msgspec", "prometheus_client", "rich", "sqlalchemy", "trustme"}
     assert loaded & (late | extra) == set()
     assert [name for name in loaded if name.startswith("pytest_mcn_mock.web.admin_")] == [

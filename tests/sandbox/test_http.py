@@ -140,10 +140,10 @@ def test_a_connection_is_kept_as_the_client_has_it(wire: Wire, head: bytes, conn
 @pytest.mark.parametrize(
     "upgrade", [b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"]
 )
-def test_another_protocol_is_not_taken_up(wire: Wire, upgrade: bytes) -> None:
+def test_another_protocol_is_not_taken_up_and_the_connection_goes_on(wire: Wire, upgrade: bytes) -> None:
     status, headers, _ = wire.send(CALL + upgrade + b"\r\n").answer()
-    assert (status, headers["connection"]) == (200, "close")
-    assert wire.rest() == b""
+    assert (status, "upgrade" in headers) == (200, False)
+    assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_request_of_unclear_length_is_none(shared: Sandbox, wire: Wire, lines:
     assert (status, headers["connection"]) == (400, "close")
     (error,) = json.loads(body)["errors"]
     assert error["code"] == "invalid_parameter"
-    assert "no HTTP/1.1: " in error["message"] or error["message"].startswith("body ")
+    assert error["message"].startswith(("the request is not HTTP/1.1: ", "invalid Transfer-Encoding ", "body "))
     assert wire.rest() == b""
     assert shared.admin("accounts/12345678")["balance"] == before
 
