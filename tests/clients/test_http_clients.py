@@ -1,4 +1,4 @@
-"""Clients that are not ours, each a program of its own, against a sandbox: PHP, Node and the command line.
+"""Clients that are not ours, each a program of its own, against a sandbox: Java, Go, PHP, Node and the command line.
 
 A client that is not on the machine is skipped; CI installs them all (see the Makefile).
 """
@@ -14,9 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from support import RUSSIAN, Sandbox, running_sandbox
+
+from pytest_mcn_mock import Account
 
 HERE = Path(__file__).parent
 TOKEN, CALLER = "test-token", "79158888888"
@@ -89,6 +92,68 @@ def test_node_keeps_its_connections(sandbox: Sandbox) -> None:
     told = json.loads(run("node", str(HERE / "client.mjs"), *arguments))
     assert told["connections"] <= 2  # undici opens another where it has not quite done with the first
     assert len({answer["body"]["object"]["verification_call_uuid"] for answer in told["answers"]}) == 20
+
+
+def written(parameters: dict[str, str], variant: str) -> tuple[str, str]:
+    """The parameters as they are sent, and their media type; in the query they have none."""
+    if variant == "json":
+        return json.dumps(parameters), "application/json"
+    return urlencode(parameters), "application/x-www-form-urlencoded" if variant == "form" else ""
+
+
+@pytest.fixture(scope="module")
+def go_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The program in Go, compiled."""
+    program = tmp_path_factory.mktemp("go") / "client"
+    folders = {"GOCACHE": str(program.parent / "cache"), "GOPATH": str(program.parent / "path")}
+    run("go", "build", "-o", str(program), str(HERE / "client.go"), **folders, GO111MODULE="off", GOPROXY="off")
+    return str(program)
+
+
+def check_lines(sandbox: Sandbox, told: str, method: str, times: int = 1) -> None:
+    lines = told.splitlines()
+    assert len(lines) == times
+    for line in lines:
+        status, _, body = line.partition(" ")
+        check(sandbox, int(status), json.loads(body), method)
+
+
+@needs("java", "default-jdk-headless")
+@pytest.mark.parametrize("method,parameters", CALLS)
+@pytest.mark.parametrize("variant", ["query", "form", "json"])
+def test_java(sandbox: Sandbox, method: str, parameters: dict[str, str], variant: str) -> None:
+    """It asks for HTTP/2 with its first request, and goes on by HTTP/1.1 on the same connection."""
+    arguments = (url_of(sandbox, method), TOKEN, *written(parameters, variant), "3")
+    check_lines(sandbox, run("java", str(HERE / "Client.java"), *arguments), method, 3)
+
+
+@needs("java", "default-jdk-headless")
+def test_java_places_calls_on_the_fixtures_server_too(mcn: Account) -> None:
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+    told = run("java", str(HERE / "Client.java"), url, mcn.token, *written(FLASH_CALL, "json"), "2")
+    assert [line.split()[0] for line in told.splitlines()] == ["200", "200"]
+    assert [call.code for call in mcn.calls] == ["0042", "0042"]
+
+
+@needs("go", "golang-go")
+@pytest.mark.parametrize("method,parameters", CALLS)
+@pytest.mark.parametrize("variant", ["query", "form", "json"])
+def test_go(sandbox: Sandbox, go_client: str, method: str, parameters: dict[str, str], variant: str) -> None:
+    told = run(go_client, url_of(sandbox, method), TOKEN, *written(parameters, variant), "3")
+    check_lines(sandbox, told, method, 3)
+
+
+@needs("curl", "curl")
+@pytest.mark.parametrize("variant", ["data", "json"])
+def test_curl_that_asks_for_http_2(sandbox: Sandbox, variant: str) -> None:
+    content, media_type = written(FLASH_CALL, "json" if variant == "json" else "form")
+    told = run(
+        *("curl", "--silent", "--show-error", "--http2", "--write-out", "\n%{http_code}"),
+        *("--header", f"Authorization: Bearer {TOKEN}", "--header", f"Content-Type: {media_type}"),
+        *("--data", content, url_of(sandbox, "flash_call")),
+    )
+    body, status = told.rsplit("\n", 1)
+    check(sandbox, int(status), json.loads(body), "flash_call")
 
 
 @needs("curl", "curl")
