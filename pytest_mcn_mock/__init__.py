@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from pytest_mcn_mock.domain.outcomes import Outcome
     from pytest_mcn_mock.domain.requests import ApiRequest
     from pytest_mcn_mock.domain.tariffs import Tariff
-    from pytest_mcn_mock.errors import ConfigError, McnMockError, MistakesError, UnknownItem, UsageError, WaitTimeout
+    from pytest_mcn_mock.errors import (
+        ConfigError,
+        McnMockError,
+        MistakesError,
+        UnknownItem,
+        UsageError,
+        WaitTimeout,
+        WebhookRaised,
+    )
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
@@ -41,6 +49,7 @@ _MODULES = {
     "UsageError": "errors",
     "WaitTimeout": "errors",
     "WebhookContract": "contract.pytest_class",
+    "WebhookRaised": "errors",
 }
 
 __all__ = [
@@ -62,6 +71,7 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WebhookContract",
+    "WebhookRaised",
 ]
 
 

@@ -11,6 +11,7 @@ McnMockError
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (its kinds are webhooks/'s own)
 ├── Unreachable      no sandbox answers the command line
 ├── Declined         a sandbox answers the command line with a refusal
+├── WebhookRaised    the application under test raised when it was sent a CDR (also an AssertionError)
 ├── MistakesError    a strict test passed although something went wrong (also an AssertionError)
 └── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
 """
@@ -122,6 +123,10 @@ class Declined(McnMockError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class WebhookRaised(McnMockError, AssertionError):
+    """A test waits for a CDR, and the application raised when it got it. The cause is what it raised."""
 
 
 class MistakesError(McnMockError, AssertionError):

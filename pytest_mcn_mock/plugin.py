@@ -36,14 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Any:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Add the account's story to the report of a test that failed, once."""
     report: pytest.TestReport = yield
     account = item.stash.get(_ACCOUNT, None)
     if account is not None and report.failed and not item.stash[_FAILED]:
         item.stash[_FAILED] = True
+        from pytest_mcn_mock.testing.session import tell_raised
+
         lines = [item.stash[_STORY] or _tell(account)]
-        lines += [f"a handler raised {error!r}" for error in item.config.stash[_SERVER].errors]
+        lines += tell_raised(item.config.stash[_SERVER].errors, call.excinfo.value if call.excinfo else None)
         report.sections.append(("mcn-mock", "\n".join(lines)))
     return report
 

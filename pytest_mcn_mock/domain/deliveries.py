@@ -14,6 +14,9 @@ from pytest_mcn_mock.domain.trust import MACHINE, Trust
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
 """Headers of every CDR's request; any other is the user's own, and may be a secret."""
 
+_SHOWN = 200
+"""Characters of an endpoint's answer that people see."""
+
 
 class DeliveryState(StrEnum):
     """``owed`` until the CDR was acknowledged or given up."""
@@ -64,7 +67,16 @@ class Attempt:
         return self.response.status if self.response else None
 
     def __str__(self) -> str:
-        return f"attempt {self.number}: {self.error or f'{self.status}, acknowledged'}"
+        if self.error is None:
+            return f"attempt {self.number}: {self.status}, acknowledged"
+        answer = _beginning(self.response.body) if self.response else ""
+        return f"attempt {self.number}: {self.error}{answer and ': '}{answer}"
+
+
+def _beginning(body: bytes) -> str:
+    """Return the first characters of an endpoint's answer, quoted and escaped; nothing for an empty one."""
+    text = body[: 4 * _SHOWN].decode(errors="replace").strip()
+    return text and repr(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
 
 
 @dataclass(frozen=True, slots=True)

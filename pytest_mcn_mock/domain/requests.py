@@ -19,7 +19,8 @@ class ApiRequest:
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood. ``status`` is the HTTP
     status of the answer, and ``is_answered`` says whether it was sent. ``beyond`` is what the request relied on that
-    is not documented.
+    is not documented. ``token_account_id`` is the account whose token the request carried, if the path names another
+    one; the token itself is not kept.
     """
 
     seq: int
@@ -34,6 +35,7 @@ class ApiRequest:
     fault: str | None = None
     is_answered: bool = False
     beyond: tuple[Beyond, ...] = ()
+    token_account_id: str | None = None
 
     @property
     def is_mistake(self) -> bool:
@@ -50,6 +52,8 @@ class ApiRequest:
             result += f" {self.refusal.code}: {self.refusal.message}"
         elif self.verification_call_uuid is not None:
             result += f" {self.verification_call_uuid}"
+        if self.token_account_id is not None:
+            result += f" (the token is that of account {self.token_account_id})"
         if self.fault is not None:
             result += f" (fault {self.fault})"
         return f"{self.method} {self.path[:200]!s}{parameters} -> {result}"

@@ -21,12 +21,19 @@ from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
 
+_EARLY = (
+    "cdr_early sends the CDR while a request waits for its answer, and on_test_thread=True sends it while the test "
+    "waits for the CDR: subscribe the application without on_test_thread"
+)
+
 
 class Account(Assertions, Strictness):
     """An account of the fake operator, with everything in it that is its own.
 
-    Money is in roubles. An argument that cannot be raises UsageError and changes nothing.
+    Money is in roubles. An invalid argument raises UsageError and changes nothing.
     """
+
+    _calls_on_test_thread = False
 
     @property
     def balance(self) -> Decimal:
@@ -64,23 +71,36 @@ class Account(Assertions, Strictness):
         never_disable: bool = False,
         cacert: str | PathLike[str] | None = None,
         insecure: bool = False,
+        on_test_thread: bool = False,
     ) -> Subscription:
         """Send the CDR of every call placed from now on to ``target``: a URL, or a WSGI or ASGI application.
 
-        An application is called at ``path``, with no socket; an ASGI one on the event loop that is running when it is
-        subscribed, if one is. ``body`` is the list of variables, by default the three that the article documents.
+        An application is called at ``path``, with no socket and with the Host ``testserver``: a WSGI one on a thread of
+        the plugin's, an ASGI one on the event loop that is running when it is subscribed, if one is.
+        ``on_test_thread`` has it called on the thread that subscribes, while that thread waits (``wait_for_cdr``,
+        ``settle``, ``clock.advance``, ``call.complete``, the end of the test), so that it shares the thread's database
+        connection and transaction.
+
+        ``body`` is the list of variables, by default the three that the article documents.
         ``constants`` are added to them, ``headers`` and ``query`` to the request. ``retry`` is the vendor's "retry on
         error", ``never_disable`` its "never disable this webhook". For an https URL ``cacert`` is the path of a PEM
         file of authorities to trust in place of the machine's, and ``insecure`` accepts any certificate.
         """
         trust = read_trust(cacert, insecure=insecure)
-        if not isinstance(target, str) and trust != MACHINE:
-            raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
         if isinstance(target, str):
+            if path != "/":
+                raise UsageError(f"path is {path!r}, and is for an application: write it into the URL {target[:80]!r}")
+            if on_test_thread:
+                raise UsageError(f"on_test_thread is for an application, and {target[:80]!r} is a URL")
             url = target
             prepare_to_send(is_tls=url.lower().startswith("https:") and trust == MACHINE)
         else:
-            url = self._backing.applications.mount(target, path)
+            if trust != MACHINE:
+                raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
+            if on_test_thread and self._is_switched_on(FaultKind.CDR_EARLY):
+                raise UsageError(_EARLY)
+            url = self._backing.applications.mount(target, path, on_test_thread=on_test_thread)
+            self._calls_on_test_thread = self._calls_on_test_thread or on_test_thread
         subscription = make_subscription(
             url,
             body=body,
@@ -143,8 +163,11 @@ class Account(Assertions, Strictness):
         ``kind`` is a FaultKind or its value. A delay is ``delay_s`` plus up to ``jitter_s`` seconds; chance and jitter
         are drawn from the account's seed. ``accepted`` says whether a spoilt request is charged all the same.
         """
+        known = fault_kind(kind)
+        if known is FaultKind.CDR_EARLY and self._calls_on_test_thread:
+            raise UsageError(_EARLY)
         fault = Fault(
-            kind=fault_kind(kind),
+            kind=known,
             times=times,
             probability=probability,
             status=status,
@@ -153,6 +176,9 @@ class Account(Assertions, Strictness):
             accepted=accepted,
         )
         self._operator.settings.add_fault(self.account_id, fault)
+
+    def _is_switched_on(self, kind: FaultKind) -> bool:
+        return any(fault.kind is kind for fault in self._operator.accounts.get(self.account_id).faults)
 
     def clear_faults(self) -> None:
         """Switch every fault off."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, MutableMapping
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,53 +22,89 @@ from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.testing.changes import Changes, Inbox
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 Application = Callable[..., Any]
+Answer = CdrResponse | BaseException
+"""An application's answer, or what it raised: as an exception of a future, asyncio would make another of some."""
 LEFT = "the application's event loop has stopped: its test ended before the CDR came"
 """Why an attempt got no answer, where that is nobody's mistake."""
+RAISED = "the application raised"
+"""How the error of an attempt begins if the application raised, which fails the test by itself."""
 DOMAIN = "application.invalid"
 """Where applications seem to be: a name that can never be resolved (RFC 6761, 6.4)."""
 
 
-@dataclass(slots=True)
+HOST = "testserver"
+"""The Host of their requests: that of Django's and Starlette's test clients, the only one Django allows in tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What an application, or a handler of the test's, raised when it was sent a request."""
+
+    target: str
+    body: bytes
+    error: BaseException
+
+
+@dataclass(eq=False)
 class _Mounted:
     """An application; ``pending`` are the deliveries under way on its ``loop``, and ``is_left`` says that no more go
-    there.
+    there. With an ``inbox`` it is called on the inbox's thread, when that waits.
     """
 
     application: Application
     is_async: bool
     loop: asyncio.AbstractEventLoop | None
+    inbox: Inbox | None
     is_left: bool = False
-    pending: set[Future[CdrResponse]] = field(default_factory=set)
+    pending: set[Future[Answer]] = field(default_factory=set)
+    runner: asyncio.Runner = field(default_factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
+    """The event loop of an ASGI application on the inbox's thread; it starts with the first request."""
+
+    @cached_property
+    def uses_asgiref(self) -> bool:
+        """Whether the application's synchronous parts are called by asgiref."""
+        return uses_asgiref(self.application)
 
 
 class Applications:
     """The applications that CDRs are delivered into, each under a host name of its own.
 
-    ``errors`` are the exceptions that came out of them.
+    ``errors`` are the exceptions that came out of them, and ``raised`` those of the test's handlers too, each with what
+    was sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
         self._mounted: dict[str, _Mounted] = {}
+        self._numbers = count(1)
         self.errors: list[BaseException] = []
+        self.raised: list[Raised] = []
 
-    def mount(self, application: object, path: str) -> str:
-        """The URL of a WSGI or ASGI application; an ASGI one runs on the event loop that is running now, if one is.
+    def mount(self, application: object, path: str, *, on_test_thread: bool = False) -> str:
+        """Return the URL of a WSGI or ASGI application.
 
-        Raises UsageError for what is no application, and for a path that does not start with a slash.
+        An ASGI application runs on the event loop that is running now, if one is. ``on_test_thread`` has the
+        application called on the thread that runs now, while it waits.
+
+        Raises UsageError for anything that is not an application, and for a path that does not start with a slash.
         """
         if not callable(application):
-            raise UsageError(f"{application!r} is neither a URL nor a WSGI or ASGI application")
+            raise UsageError(f"{str(application)[:80]!r} is neither a URL nor a WSGI or ASGI application")
         if not path.startswith("/"):
             raise UsageError(f"path {path[:80]!r} must start with a slash, such as '/webhooks/mcn'")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             loop = None
-        host = f"{len(self._mounted) + 1}.{DOMAIN}"
-        self._mounted[host] = _Mounted(application, is_asgi(application), loop)
+        host = f"{next(self._numbers)}.{DOMAIN}"
+        is_async = is_asgi(application)
+        # A loop that runs on this thread is where this thread calls it anyway.
+        inbox = self._changes.inbox() if on_test_thread and not (is_async and loop) else None
+        self._mounted[host] = _Mounted(application, is_async, loop, inbox)
         return f"http://{host}{path}"
 
     def find(self, url: str) -> _Mounted | None:
@@ -81,10 +122,34 @@ class Applications:
                 for delivery in mounted.pending.copy():
                     delivery.cancel()
 
+    def note(self, target: str, body: bytes, error: BaseException) -> None:
+        """Remember what was raised for a request; ``target`` is the path with the query."""
+        self.raised.append(Raised(target, body, error))
+
+    def error_of(self, request: CdrRequest) -> BaseException | None:
+        """What was raised last for the request, or None."""
+        target = target_of(request.url)
+        for raised in reversed(self.raised):
+            if (raised.target, raised.body) == (target, request.body):
+                return raised.error
+        return None
+
+    def waiting_for_thread(self) -> int:
+        """How many CDRs wait for the test's thread to wait."""
+        return self._changes.count_jobs()
+
+    def forget_errors(self) -> None:
+        """Drop every error."""
+        self.errors.clear()
+        self.raised.clear()
+
     def forget(self) -> None:
         """Drop every application and error."""
+        self._changes.forget_inboxes()
+        for mounted in self._mounted.values():
+            mounted.runner.close()
         self._mounted.clear()
-        self.errors.clear()
+        self.forget_errors()
 
 
 class ApplicationSender:
@@ -98,21 +163,25 @@ class ApplicationSender:
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
         """The answer; SendError where none comes in time. What an application raises is kept for the test."""
+        __tracebackhide__ = True
         mounted = self._applications.find(request.url)
         if mounted is None:
             if self._sockets is None:
                 self._sockets = make_http_sender(self._targets)
             return await self._sockets.send(request, timeout_s)
+        # The test's thread may come to it in a minute: the time runs from then on.
+        limit = asyncio.timeout(timeout_s if mounted.inbox is None else None)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._call(mounted, request)
-        except TimeoutError:
-            raise SendError(f"no answer within {timeout_s:g} s") from None
+            async with limit:
+                return await self._call(mounted, request, timeout_s)
         except (SendError, asyncio.CancelledError):
             raise
         except BaseException as error:
+            if limit.expired():
+                raise SendError(f"no answer within {timeout_s:g} s") from None
             self._applications.errors.append(error)
-            raise SendError(f"the application raised {type(error).__name__}: {error}"[:300]) from error
+            self._applications.note(target_of(request.url), request.body, error)
+            raise SendError(f"{RAISED} {type(error).__name__}: {error}"[:300]) from error
 
     async def close(self) -> None:
         """Close the kept connections and end the threads."""
@@ -120,10 +189,15 @@ class ApplicationSender:
         if self._sockets is not None:
             await self._sockets.close()
 
-    async def _call(self, mounted: _Mounted, request: CdrRequest) -> CdrResponse:
+    async def _call(self, mounted: _Mounted, request: CdrRequest, timeout_s: float) -> CdrResponse:
+        __tracebackhide__ = True
         loop = asyncio.get_running_loop()
+        if mounted.inbox is not None:
+            call = _CallOnThread(mounted, request, timeout_s)
+            mounted.inbox.put(call)
+            return await _answer(call.answer)
         if not mounted.is_async:
-            return await loop.run_in_executor(self._threads, call_wsgi, mounted.application, request)
+            return _response(await loop.run_in_executor(self._threads, _try_wsgi, mounted.application, request))
         if mounted.loop is None or mounted.loop is loop:
             return await call_asgi(mounted.application, request)
         if mounted.is_left:
@@ -131,13 +205,39 @@ class ApplicationSender:
         answer = _Visit(mounted.loop, mounted.application, request).answer
         mounted.pending.add(answer)
         answer.add_done_callback(mounted.pending.discard)
-        try:
-            return await asyncio.wrap_future(answer)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # it is the courier that stops, not the application
-            raise SendError(LEFT) from None
+        return await _answer(answer)
+
+
+async def _answer(answer: Future[Answer]) -> CdrResponse:
+    """Return the answer, or raise what is in its place; SendError if it was cancelled."""
+    __tracebackhide__ = True
+    try:
+        return _response(await asyncio.wrap_future(answer))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # it is the courier that stops, not the application
+        raise SendError(LEFT) from None
+
+
+def _response(answer: Answer) -> CdrResponse:
+    __tracebackhide__ = True
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _try_wsgi(application: Application, request: CdrRequest) -> Answer:
+    try:
+        return call_wsgi(application, request)
+    except BaseException as error:
+        return error
+
+
+def target_of(url: str) -> str:
+    """Return the path and the query of a URL, as a request line has them."""
+    parts = urlsplit(url)
+    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
 def is_asgi(application: object) -> bool:
@@ -149,8 +249,14 @@ def is_asgi(application: object) -> bool:
 
 def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
     """The answer of a WSGI application, called on this thread; what it raises comes out."""
+    parts = urlsplit(request.url)
     builder = EnvironBuilder(
-        path=request.url, method=request.method, headers=list(request.headers.items()), data=request.body
+        path=parts.path or "/",
+        base_url=f"http://{_host(request)}",
+        query_string=parts.query,
+        method=request.method,
+        headers=[(name, value) for name, value in request.headers.items() if name.lower() != "host"],
+        data=request.body,
     )
     with Client(application, Response).open(builder) as response:
         return CdrResponse(response.status_code, dict(response.headers), response.get_data())
@@ -159,20 +265,21 @@ def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
 async def call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
     """The answer of an ASGI application, called on this event loop; what it raises comes out."""
     parts = urlsplit(request.url)
-    headers = {"host": parts.netloc, "content-length": str(len(request.body)), **request.headers}
+    own = {name.lower(): value for name, value in request.headers.items()}
+    headers = {"host": HOST, "content-length": str(len(request.body)), **own}
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": request.method,
         "scheme": "http",
-        "path": unquote(parts.path),
+        "path": unquote(parts.path) or "/",
         "raw_path": parts.path.encode(),
         "query_string": parts.query.encode(),
         "root_path": "",
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
         "client": ("127.0.0.1", 0),
-        "server": (parts.hostname, 80),
+        "server": (HOST, 80),
     }
     answer: list[MutableMapping[str, Any]] = []
     unread = [request.body]
@@ -194,6 +301,111 @@ async def call_asgi(application: Application, request: CdrRequest) -> CdrRespons
     return CdrResponse(start["status"], answered, body)
 
 
+def _host(request: CdrRequest) -> str:
+    """Return the Host that the subscription's headers ask for, or HOST."""
+    return next((value for name, value in request.headers.items() if name.lower() == "host"), HOST)
+
+
+def uses_asgiref(application: object, depth: int = 2) -> bool:
+    """Whether an ASGI application is Django's, or wraps one: asgiref calls its synchronous parts."""
+    if any(owner.__module__.partition(".")[0] in ("django", "channels") for owner in type(application).__mro__):
+        return True
+    parts: list[object] = []
+    if inspect.isfunction(application):
+        with suppress(ValueError):  # a variable that has no value yet
+            names = inspect.getclosurevars(application)
+            parts = [*names.nonlocals.values(), *names.globals.values()]
+    elif not inspect.isclass(application):
+        parts = list(getattr(application, "__dict__", {}).values())
+    return depth > 0 and any(uses_asgiref(part, depth - 1) for part in parts if callable(part))
+
+
+@contextmanager
+def _connections_kept() -> Iterator[None]:
+    """Keep Django from closing this thread's database connections after a request, as its own test client does.
+
+    It would end the test's transaction with them.
+    """
+    if "django.db" not in sys.modules:
+        yield
+        return
+    from django.core.signals import request_finished, request_started  # noqa: PLC0415 - the application has imported it
+    from django.db import close_old_connections  # noqa: PLC0415 - as above
+
+    signals = [signal for signal in (request_started, request_finished) if signal.disconnect(close_old_connections)]
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.connect(close_old_connections)
+
+
+class _CallOnThread:
+    """A request to an application that is called on the test's own thread; a job of its inbox."""
+
+    def __init__(self, mounted: _Mounted, request: CdrRequest, timeout_s: float) -> None:
+        self.answer: Future[Answer] = Future()
+        self._mounted = mounted
+        self._request = request
+        self._timeout_s = timeout_s
+
+    def cancel(self) -> object:
+        """Implements ``changes.Job``."""
+        return self.answer.cancel()
+
+    def run(self) -> None:
+        """Implements ``changes.Job``."""
+        if not self.answer.set_running_or_notify_cancel():
+            return
+        if self._mounted.is_async and _is_on_a_loop():
+            task = asyncio.get_running_loop().create_task(self._call_asgi())
+            task.add_done_callback(self._end)
+            return
+        began = time.monotonic()
+        try:
+            with _connections_kept():
+                response = self._call()
+        except BaseException as error:
+            self.answer.set_result(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            if time.monotonic() - began > self._timeout_s:  # too late is as good as never
+                self.answer.set_result(SendError(f"no answer within {self._timeout_s:g} s"))
+            else:
+                self.answer.set_result(response)
+
+    def _call(self) -> CdrResponse:
+        application = self._mounted.application
+        if not self._mounted.is_async:
+            return call_wsgi(application, self._request)
+        if self._mounted.uses_asgiref:
+            # Django's database connections belong to threads, and asgiref calls what is synchronous on this one.
+            from asgiref.sync import async_to_sync  # noqa: PLC0415 - Django brings it along
+
+            response: CdrResponse = async_to_sync(call_asgi)(application, self._request)
+            return response
+        return self._mounted.runner.run(self._call_asgi())
+
+    async def _call_asgi(self) -> CdrResponse:
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                return await call_asgi(self._mounted.application, self._request)
+        except TimeoutError:
+            if limit.expired():
+                raise SendError(f"no answer within {self._timeout_s:g} s") from None
+            raise
+
+    def _end(self, task: asyncio.Task[CdrResponse]) -> None:
+        if task.cancelled():
+            self.answer.set_result(SendError(LEFT))
+        elif (error := task.exception()) is not None:
+            self.answer.set_result(error)
+        else:
+            self.answer.set_result(task.result())
+
+
 class _Visit:
     """A request to an ASGI application on another thread's event loop, which may stop or be closed at any moment.
 
@@ -202,7 +414,7 @@ class _Visit:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, application: Application, request: CdrRequest) -> None:
-        self.answer: Future[CdrResponse] = Future()
+        self.answer: Future[Answer] = Future()
         """To cancel it is to cancel the application."""
         self._loop = loop
         self._application = application
@@ -224,7 +436,7 @@ class _Visit:
         if not self.answer.set_running_or_notify_cancel():
             return
         if (error := task.exception()) is not None:
-            self.answer.set_exception(error)
+            self.answer.set_result(error)
         else:
             self.answer.set_result(task.result())
 
@@ -241,3 +453,11 @@ class _Visit:
         except RuntimeError:
             return False
         return True
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -106,7 +106,7 @@ class Assertions(Waiting):
             ]
         if len(calls) > MOST_SHOWN:
             lines.append(f"  and {len(calls) - MOST_SHOWN} calls more")
-        lines += [f"  refused: {request}" for request in self.requests if request.refusal is not None]
+        lines += [f"  refused: {request}" for request in self._heard() if request.refusal is not None]
         return "\n".join(lines) or "  no request arrived at all: does the application use mcn.base_url?"
 
 

@@ -5,24 +5,110 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from pytest_mcn_mock.domain.calls import Call
+from pytest_mcn_mock.domain.deliveries import Delivery
+from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.testing.arrivals import Arrivals
 
 _T = TypeVar("_T")
 Wake = Callable[[], object]
 
 
+class Job(Protocol):
+    """Something to be done on one thread. It raises nothing that the thread would not raise by itself."""
+
+    def run(self) -> None:
+        """Do it."""
+
+    def cancel(self) -> object:
+        """Do it no more."""
+
+
+class Inbox:
+    """Jobs for one thread, which does them while it waits for something."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._wakes: list[Wake] = []
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def put(self, job: Job) -> None:
+        """Hand a job over, from any thread."""
+        self._jobs.append(job)
+        if self._is_closed:
+            self.close()
+        for wake in tuple(self._wakes):
+            wake()
+
+    def work(self) -> None:
+        """Do what is there; on the thread itself."""
+        while self._jobs:
+            self._jobs.popleft().run()
+
+    def close(self) -> None:
+        """Cancel what is there, and what is still to come."""
+        self._is_closed = True
+        while self._jobs:
+            with suppress(IndexError):  # another thread has taken it
+                self._jobs.popleft().cancel()
+
+    @contextmanager
+    def woken(self, wake: Wake) -> Iterator[None]:
+        """Wake the thread when a job comes."""
+        self._wakes.append(wake)
+        try:
+            yield
+        finally:
+            self._wakes.remove(wake)
+
+
 class Changes:
-    """Implements ``operator.ports.Observer``: wakes whoever waits on an account."""
+    """Implements ``operator.ports.Observer``: wakes whoever waits on an account.
+
+    A thread that has an inbox does the jobs in it while it waits.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Wake]] = {}
+        self._arrivals: WeakValueDictionary[str, Arrivals] = WeakValueDictionary()
+        self._inboxes: dict[int, Inbox] = {}
 
-    def changed(self, account_id: str, item: object = None) -> None:
+    def watch(self, account_id: str, arrivals: Arrivals) -> None:
+        """Tell it of what changes in the account, for as long as somebody holds it."""
+        with self._lock:
+            self._arrivals[account_id] = arrivals
+
+    def inbox(self) -> Inbox:
+        """The inbox of the thread that asks."""
+        return self._inboxes.setdefault(threading.get_ident(), Inbox())
+
+    def count_jobs(self) -> int:
+        """How many jobs wait for their thread."""
+        return sum(map(len, tuple(self._inboxes.values())))
+
+    def forget_inboxes(self) -> None:
+        """Cancel the jobs that no thread has come to."""
+        inboxes, self._inboxes = self._inboxes, {}
+        for inbox in inboxes.values():
+            inbox.close()
+
+    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
         with self._lock:
             waiting = list(self._waiting.get(account_id, ()))
+            arrivals = self._arrivals.get(account_id)
+        if arrivals is not None:
+            arrivals.note(item)
         for wake in waiting:
             wake()
 
@@ -34,12 +120,27 @@ class Changes:
 
     def wait(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
         """What ``find`` finds, tried again after each change of the account; None after ``timeout`` seconds."""
+        __tracebackhide__ = True
         event = threading.Event()
-        with self._woken(account_id, event.set):
+        with self._woken(account_id, event.set) as work:
             deadline = _Deadline(timeout)
+            work()
             while (found := find()) is None and event.wait(deadline.left()):
                 event.clear()
+                work()
             return found if found is not None else find()
+
+    def wait_done(self, future: Future[_T]) -> _T:
+        """The future's result, once it is there."""
+        event = threading.Event()
+        future.add_done_callback(lambda _: event.set())
+        with self._woken("", event.set) as work:
+            work()
+            while not future.done():
+                event.wait()
+                event.clear()
+                work()
+            return future.result()
 
     async def wait_async(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
         """The same on the running event loop, which goes on with other tasks meanwhile."""
@@ -50,28 +151,62 @@ class Changes:
             with suppress(RuntimeError):  # it is closed, and nobody waits on it any more
                 loop.call_soon_threadsafe(event.set)
 
-        with self._woken(account_id, wake):
+        with self._woken(account_id, wake) as work:
             deadline = _Deadline(timeout)
+            work()
             while (found := find()) is None:
                 try:
                     await asyncio.wait_for(event.wait(), deadline.left())
                 except TimeoutError:
                     return find()
                 event.clear()
+                work()
             return found
 
+    async def wait_done_async(self, future: Future[_T]) -> _T:
+        """The same on the running event loop. It is cancelled with the task that waits."""
+        loop = asyncio.get_running_loop()
+        event = asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # as in wait_async
+                loop.call_soon_threadsafe(event.set)
+
+        future.add_done_callback(lambda _: wake())
+        with self._woken("", wake) as work:
+            work()
+            while not future.done():
+                try:
+                    await event.wait()
+                except asyncio.CancelledError:
+                    future.cancel()
+                    raise
+                event.clear()
+                work()
+            return future.result()
+
     @contextmanager
-    def _woken(self, account_id: str, wake: Wake) -> Iterator[None]:
+    def _woken(self, account_id: str, wake: Wake) -> Iterator[Callable[[], None]]:
+        """Be woken by changes of the account and by jobs for this thread, which the function that is yielded does."""
+        inbox = self._inboxes.get(threading.get_ident())
         with self._lock:
             self._waiting.setdefault(account_id, []).append(wake)
         try:
-            yield
+            if inbox is None:
+                yield _nothing_to_do
+            else:
+                with inbox.woken(wake):
+                    yield inbox.work
         finally:
             with self._lock:
                 waiting = self._waiting[account_id]
                 waiting.remove(wake)
                 if not waiting:
                     del self._waiting[account_id]
+
+
+def _nothing_to_do() -> None:
+    pass
 
 
 class _Deadline:

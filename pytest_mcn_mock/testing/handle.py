@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.domain import accounts
-from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.testing.applications import Applications
@@ -92,20 +91,27 @@ class Handle:
         """The deliveries of CDRs, owed ones included, in order of their calls."""
         return [delivery for call in self.calls for delivery in call.deliveries]
 
+    def _heard(self) -> list[ApiRequest]:
+        """Every request that may be this test's: to a path of the account, and the refused ones that went elsewhere."""
+        return [r for r in self._requests_since_opening() if r.account_id == self.account_id or self._is_stray(r)]
+
+    def _is_stray(self, request: ApiRequest) -> bool:
+        """Whether a refused request that names another account, or none, is this test's.
+
+        It is if it carries the account's token, or if its path names no account that is or was open: a straggler of an
+        earlier test names that test's account.
+        """
+        if request.refusal is None or request.account_id == self.account_id:
+            return False
+        if request.token_account_id is not None:
+            return request.token_account_id == self.account_id
+        return request.account_id is None or not self._operator.accounts.is_taken(request.account_id)
+
     def _requests_since_opening(self) -> Sequence[ApiRequest]:
         return self._operator.journal.since(self._first_request)
 
     def _now(self) -> float:
         return self._backing.exchange.clock.now(self.account_id)
-
-    def _is_settled(self) -> bool:
-        """Whether no request is in flight, and nothing that is due is still to be done."""
-        now = self._now()
-        return (
-            all(request.is_answered for request in self.requests)
-            and all(call.ends_at is None or call.ends_at > now for call in self.calls if call.state == "ringing")
-            and all(d.due_at is None or d.due_at > now for d in self.deliveries if d.state is DeliveryState.OWED)
-        )
 
     def _after_completion(self, delivery: Delivery) -> None:
         """Wait for the first attempt at a delivery, unless that would keep the running event loop from making it."""

@@ -80,7 +80,7 @@ class MCNServer(HTTPServer):
         )
         self._changes = Changes()
         self._background = BackgroundLoop()
-        self._applications = Applications()
+        self._applications = Applications(self._changes)
         settings = settings or Settings()
         if settings.webhook_targets is not None:
             settings = replace(settings, webhook_targets=[*settings.webhook_targets, f"*.{DOMAIN}"])
@@ -142,7 +142,7 @@ class MCNServer(HTTPServer):
         errors = self.errors
         self.clear_assertions()
         self.clear_handler_errors()
-        self._applications.errors.clear()
+        self._applications.forget_errors()
         return errors
 
     def leave_stopped_loops(self) -> None:
@@ -205,10 +205,14 @@ class MCNServer(HTTPServer):
             return wsgi.answer(self._exchange.application, request)
         try:
             return super().application(request)
-        except Exception:
+        except Exception as error:
+            self._applications.note(request.environ["RAW_URI"], request.get_data(), error)
             raise  # HTTPServer has recorded it
         except BaseException as error:  # pytest.fail and pytest.skip, which would end the server's thread
-            self.add_assertion(AssertionError(f"a handler raised {type(error).__name__}: {error}"))
+            failure = AssertionError(f"a handler raised {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self.add_assertion(failure)
+            self._applications.note(request.environ["RAW_URI"], request.get_data(), error)
             return Response("a handler failed", 500)
         finally:
             del self.log[:-_LOG_SIZE]

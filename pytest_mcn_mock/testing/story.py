@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.money import format_roubles
+from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.operator import Operator
 
 if TYPE_CHECKING:
@@ -19,8 +22,11 @@ MOST = 50
 """Lines of a kind: a story is to be read."""
 
 
-def tell(account: Handle, operator: Operator, now: float) -> str:
-    """The story. ``now`` is the account's time, in seconds since the epoch. No token is in it."""
+def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: float) -> str:
+    """The story. No token is in it.
+
+    ``heard`` are the requests that may be the test's. ``now`` is the account's time, in seconds since the epoch.
+    """
     settings = operator.accounts.get(account.account_id)
     balance = format_roubles(operator.accounts.balance(account.account_id))
     lines = [f"account {account.account_id}: balance {balance} roubles, seed {account.seed}"]
@@ -34,13 +40,14 @@ def tell(account: Handle, operator: Operator, now: float) -> str:
         if subscription.disabled_at is not None:
             disabled = f", disabled after too many CDRs given up (mcn.enable_webhook({subscription.number}) enables it)"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
-    lines += _section("requests", account.requests, lambda request: [str(request)])
+    lines += _placed_too_early(account, operator)
+    lines += _section("requests", heard, lambda request: [str(request)])
     lines += _section("ledger", operator.accounts.ledger(account.account_id), lambda entry: [str(entry)])
     lines += _section("calls", account.calls, lambda call: list(_call(call, now)))
     return "\n".join(lines)
 
 
-def tell_pending(account: Handle, operator: Operator, now: float) -> str:
+def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: float) -> str:
     """What is still to happen, or why nothing is: for a wait that ended in vain."""
     lines = [f"in flight: {request}" for request in account.requests if not request.is_answered]
     for call in account.calls:
@@ -49,13 +56,25 @@ def tell_pending(account: Handle, operator: Operator, now: float) -> str:
             lines.append(f"ringing {when}: {call!r}")
         owed = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.OWED]
         lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in owed]
+    lines += [f"not accepted: {request}" for request in heard if request.refusal is not None][-MOST:]
     if not account.requests:
         lines.append(f"no request arrived for account {account.account_id}: does the application use mcn.base_url?")
-    elif not account.calls:
-        lines += [f"not accepted: {request}" for request in account.requests]
+    lines += _placed_too_early(account, operator)
     if not operator.accounts.get(account.account_id).subscriptions:
         lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
     return "\n".join(f"  {line}" for line in lines or ["nothing is pending"])
+
+
+def _placed_too_early(account: Handle, operator: Operator) -> list[str]:
+    """Say how many calls were placed before there was a webhook to send their CDRs to."""
+    if not operator.accounts.get(account.account_id).subscriptions_made:
+        return []
+    owing = [c for c in account.calls if c.method is Method.FLASH_CALL or operator.assumptions.call_for_2fa_cdr]
+    count = len(list(takewhile(lambda call: not call.deliveries, owing)))
+    if not count:
+        return []
+    were, them = ("1 call was", "it") if count == 1 else (f"{count} calls were", "them")
+    return [f"{were} placed before the first subscription: no CDR is sent for {them}"]
 
 
 def _section(title: str, items: Sequence[_T], lines_of: Callable[[_T], list[str]]) -> list[str]:

@@ -7,8 +7,11 @@ from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.fidelity import Level
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
-from pytest_mcn_mock.testing.applications import LEFT
+from pytest_mcn_mock.testing.applications import LEFT, RAISED
 from pytest_mcn_mock.testing.handle import Backing, Handle
+from pytest_mcn_mock.testing.views import Delivery
+
+_STATE = {DeliveryState.GIVEN_UP: "given up", DeliveryState.OWED: "not acknowledged"}
 
 
 class Strictness(Handle):
@@ -37,19 +40,17 @@ class Strictness(Handle):
             raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
 
     def expect_undelivered(self) -> None:
-        """The test lets CDRs be given up unacknowledged: they do not fail it."""
+        """The test lets CDRs go unacknowledged: those that were tried in vain, or given up, do not fail it."""
         self._expects_undelivered = True
 
     def mistakes(self) -> list[str]:
         """What went wrong on the account or on the server and was not expected, a line each."""
-        wrong = [request for request in self._requests_since_opening() if self._concerns(request)]
+        wrong = [request for request in self._heard() if request.refusal is not None]
         lines = [f"refused: {request}" for request in wrong if not self._is_expected(request)]
         refused = {request.refusal.code for request in wrong if request.refusal is not None}
         lines += [f"expected a refusal {code}, got none" for code in sorted(self._expected_refusals - refused)]
         if not self._expects_undelivered:
-            # What a fault spoilt is a scenario.
-            given_up = [d for d in self.deliveries if d.state is DeliveryState.GIVEN_UP and not d.note]
-            lines += [f"given up: {d!r}" for d in given_up if not (d.attempts and d.attempts[-1].error == LEFT)]
+            lines += [f"{_STATE[d.state]}: {d!r}" for d in self.deliveries if _is_unacknowledged(d)]
         return lines + self._beyond_fidelity()
 
     def _beyond_fidelity(self) -> list[str]:
@@ -62,16 +63,21 @@ class Strictness(Handle):
         ]
         return list(dict.fromkeys(lines))
 
-    def _concerns(self, request: ApiRequest) -> bool:
-        """Whether a refused request is this test's: to the account's own path, or to one of no account.
-
-        A straggler of an earlier test has that test's account in its path.
-        """
-        if request.refusal is None or request.account_id == self.account_id:
-            return request.refusal is not None
-        return request.account_id is None or not self._operator.accounts.is_taken(request.account_id)
-
     def _is_expected(self, request: ApiRequest) -> bool:
         return not request.is_mistake or (
             request.refusal is not None and request.refusal.code in self._expected_refusals
         )
+
+
+def _is_unacknowledged(delivery: Delivery) -> bool:
+    """Whether the webhook has not taken the CDR: it was given up, or its last attempt failed.
+
+    Not if a fault altered it, which is a scenario, if the test left the event loop of its application, or if the
+    application raised, which is reported as such.
+    """
+    if delivery.note or delivery.state is DeliveryState.DELIVERED:
+        return False
+    if not delivery.attempts:
+        return delivery.state is DeliveryState.GIVEN_UP
+    error = delivery.attempts[-1].error or ""
+    return error != LEFT and not error.startswith(RAISED)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from threading import Lock
 from typing import TypeVar
 
-from pytest_mcn_mock.domain import accounts
+from pytest_mcn_mock.domain import accounts, calls, deliveries
 from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.outcomes import Outcome, check_seconds
-from pytest_mcn_mock.errors import WaitTimeout
+from pytest_mcn_mock.errors import WaitTimeout, WebhookRaised
 from pytest_mcn_mock.testing import story
+from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.handle import Backing, Handle
 from pytest_mcn_mock.testing.views import Call, Delivery
 
@@ -25,22 +27,29 @@ class Waiting(Handle):
 
     def __init__(self, opened: accounts.Account, backing: Backing) -> None:
         super().__init__(opened, backing)
-        self._last_call_found = 0
-        self._cdrs_found: set[int] = set()
+        self._lock = Lock()
+        self._found: Arrivals | None = None
+        self._told: list[BaseException] = []
         self.aio = AsyncWaiting(self)
         """The same waits for a test on an event loop."""
         self.clock = AccountClock(self)
         """The account's time."""
 
     def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
-        """The next call that no ``wait_for_call`` has returned yet."""
+        """The next call that no ``wait_for_call`` has returned yet: of several the one that was placed first.
+
+        Of threads that wait at the same time, each gets a call of its own.
+        """
         __tracebackhide__ = True
         return self._wait(self._find_call, timeout, "no call was placed")
 
     def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
         """The delivery of the call's CDR once it was acknowledged or given up.
 
-        Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet.
+        Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet: of several the one whose call
+        was placed first. Of threads that wait at the same time, each gets a delivery of its own.
+
+        WebhookRaised, at once, if the application raised when it got the CDR.
         """
         __tracebackhide__ = True
         return self._wait(lambda: self._find_cdr(call), timeout, _no_cdr(call))
@@ -48,7 +57,7 @@ class Waiting(Handle):
     def assert_no_cdr(self, within: float = 0.2) -> None:
         """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
         __tracebackhide__ = True
-        sent = self._backing.changes.wait(self.account_id, self._find_sent, within)
+        sent = self._backing.changes.wait(self.account_id, self._find_unexpected, within)
         if sent is not None:
             raise AssertionError(_unexpected(sent))
 
@@ -65,7 +74,9 @@ class Waiting(Handle):
         return found
 
     def _timeout(self, timeout: float, otherwise: str) -> WaitTimeout:
-        pending = story.tell_pending(self, self._operator, self._now())
+        pending = story.tell_pending(self, self._heard(), self._operator, self._now())
+        if count := self._backing.applications.waiting_for_thread():
+            pending += f"\n  {count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait"
         return WaitTimeout(f"{otherwise} within {timeout:g} s\n{pending}")
 
     def story(self) -> str:
@@ -73,33 +84,77 @@ class Waiting(Handle):
 
         A failing test's report shows it. Tokens are not in it.
         """
-        return story.tell(self, self._operator, self._now())
+        return story.tell(self, self._heard(), self._operator, self._now())
 
     def _find_all_answered(self) -> bool | None:
         return True if all(request.is_answered for request in self.requests) else None
 
+    def _arrivals(self) -> Arrivals:
+        """What has come, watched from the first wait on: an account on which nobody waits pays nothing for it."""
+        with self._lock:
+            if self._found is None:
+                self._found = Arrivals(self._operator)
+                self._backing.changes.watch(self.account_id, self._found)
+                self._found.begin(self.account_id)
+            return self._found
+
+    def _is_settled(self) -> bool:
+        """Whether no request is in flight, and nothing that is due is still to be done."""
+        now = self._now()
+        return all(request.is_answered for request in self.requests) and not any(
+            (call.ending is None and call.ends_at is not None and call.ends_at <= now)
+            or any(delivery.due_at is not None and delivery.due_at <= now for delivery in owed)
+            for call, owed in self._arrivals().unfinished()
+        )
+
     def _find_call(self) -> Call | None:
-        found = self._operator.calls.page(self.account_id, after=self._last_call_found, limit=1)
-        if not found:
-            return None
-        self._last_call_found = found[0].seq
-        return Call(found[0], self._operator, self._after_completion)
+        found = self._arrivals().next_call()
+        return None if found is None else self._as_seen(found)
 
     def _find_cdr(self, call: Call | None) -> Delivery | None:
-        for delivery in self.deliveries if call is None else call.deliveries:
-            is_new = call is not None or delivery.id not in self._cdrs_found
-            if is_new and delivery.state is not DeliveryState.OWED:
-                self._cdrs_found.add(delivery.id)
-                return delivery
-        return None
+        __tracebackhide__ = True
+        arrivals = self._arrivals()
+        if call is None:
+            settled = arrivals.next_settled()
+            found = None if settled is None else self._delivery(*settled)
+        else:
+            found = next((d for d in call.deliveries if d.state is not DeliveryState.OWED), None)
+            if found is not None:
+                arrivals.give_out(found.id)
+        if self._backing.applications.raised:
+            candidates = [found] if found is not None else self.deliveries if call is None else call.deliveries
+            self._tell_raised(candidates)
+        return found
 
-    def _find_sent(self) -> Delivery | None:
-        return next((d for d in self.deliveries if d.attempts and d.id not in self._cdrs_found), None)
+    def _find_unexpected(self) -> Delivery | None:
+        sent = self._arrivals().unexpected()
+        return None if sent is None else self._delivery(*sent)
+
+    def _tell_raised(self, deliveries: Sequence[Delivery]) -> None:
+        """Raise, once, what the application raised when it got one of these."""
+        __tracebackhide__ = True
+        for delivery in deliveries:
+            attempts, request = delivery.attempts, delivery.request
+            if request is None or not attempts or attempts[-1].error is None:
+                continue
+            error = self._backing.applications.error_of(request)
+            if error is not None and not any(error is told for told in self._told):
+                self._told.append(error)
+                raise WebhookRaised(
+                    f"the application raised {type(error).__name__} when it got the CDR: {delivery!r}"
+                ) from error
+
+    def _as_seen(self, call: calls.Call) -> Call:
+        return Call(call, self._operator, self._after_completion)
+
+    def _delivery(self, call: calls.Call, delivery: deliveries.Delivery) -> Delivery:
+        return Delivery(delivery, self._as_seen(call), self._operator)
 
     def _after_completion(self, delivery: Delivery) -> None:
         if not _is_on_a_loop():
             timeout = self._operator.deliveries.ack_timeout_s + 1
             self._backing.changes.wait(self.account_id, lambda: _was_tried(delivery), timeout)
+            self._tell_raised([delivery])
 
 
 class AsyncWaiting:
@@ -119,7 +174,7 @@ class AsyncWaiting:
     async def assert_no_cdr(self, within: float = 0.2) -> None:
         """As ``mcn.assert_no_cdr``."""
         changes = self._account._backing.changes
-        sent = await changes.wait_async(self._account.account_id, self._account._find_sent, within)
+        sent = await changes.wait_async(self._account.account_id, self._account._find_unexpected, within)
         if sent is not None:
             raise AssertionError(_unexpected(sent))
 
@@ -136,6 +191,7 @@ class AsyncWaiting:
             timeout = self._account._operator.deliveries.ack_timeout_s + 1
             changes = self._account._backing.changes
             await changes.wait_async(self._account.account_id, lambda: _was_tried(delivery), timeout)
+            self._account._tell_raised([delivery])
         return delivery
 
     async def advance(self, seconds: float) -> None:
@@ -143,7 +199,7 @@ class AsyncWaiting:
         check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
         changes = self._account._backing.changes
         await changes.wait_async(self._account.account_id, self._account._find_all_answered, DEFAULT_TIMEOUT_S)
-        await asyncio.wrap_future(self._account.clock._advance(seconds))
+        await changes.wait_done_async(self._account.clock._advance(seconds))
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         found = await self._account._backing.changes.wait_async(self._account.account_id, find, timeout)
@@ -172,7 +228,7 @@ class AccountClock:
         self._account._backing.changes.wait(
             self._account.account_id, self._account._find_all_answered, DEFAULT_TIMEOUT_S
         )
-        self._advance(seconds).result()
+        self._account._backing.changes.wait_done(self._advance(seconds))
 
     def _advance(self, seconds: float) -> Future[None]:
         backing = self._account._backing

@@ -75,28 +75,29 @@ class ClientApi:
         self, request: Request, entry: ApiRequest, account_id: str, method: Method
     ) -> tuple[Account, dict[str, str]]:
         """The account that the token names, if it is the one in the path, and the request's parameters."""
-        account, given = self._admit(request, account_id)
+        account, given = self._admit(request, entry, account_id)
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
         entry.beyond = judge(_sent(request, entry.path, given, method), takes_pasted=self._takes_pasted)
         return account, given.all
 
-    def _admit(self, request: Request, account_id: str) -> tuple[Account, Given]:
+    def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:
         authorization = request.headers.get("authorization")
         if authorization is None:
             given = read_parameters(request)
-            return self._authenticate(given.all.get("user_hash", ""), account_id), given
+            return self._authenticate(given.all.get("user_hash", ""), entry, account_id), given
         scheme, _, token = authorization.partition(" ")
-        account = self._authenticate(token.strip() if scheme.lower() == "bearer" else "", account_id)
+        account = self._authenticate(token.strip() if scheme.lower() == "bearer" else "", entry, account_id)
         return account, read_parameters(request)
 
-    def _authenticate(self, token: str, account_id: str) -> Account:
+    def _authenticate(self, token: str, entry: ApiRequest, account_id: str) -> Account:
         account = self._operator.accounts.of_token(token) if token else None
         if account is None:
             what = "the token is unknown" if token else "a token is required: Authorization: Bearer <token>"
             raise Refusal(RefusalCode.UNAUTHORIZED, what)
         if account.id != account_id:
+            entry.token_account_id = account.id
             raise Refusal(
                 RefusalCode.ACCOUNT_NOT_FOUND, "the token has no access to the account in the path", "account_id"
             )

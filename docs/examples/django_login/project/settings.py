@@ -16,7 +16,7 @@ DATABASES = {
         "NAME": BASE_DIR / "db.sqlite3",
         # A transaction that is to write says so at its start, and waits its turn.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
-        # In a file: the webhook is called on a thread of its own, with a connection of its own.
+        # In a file: in one test the webhook is called on a thread of its own, with a connection of its own.
         "TEST": {"NAME": BASE_DIR / "test.sqlite3"},
     }
 }

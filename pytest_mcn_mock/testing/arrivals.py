@@ -1,0 +1,116 @@
+"""What has come on an account: told by its changes, so that a wait looks at nothing that an earlier one has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from heapq import heappop, heappush
+from threading import Lock
+
+from pytest_mcn_mock.domain.calls import Call
+from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.operator import Operator
+
+_ALL = 10**9
+
+
+class Arrivals:
+    """The calls and CDRs of an account that no wait has returned yet, and what is still to happen.
+
+    Each call and each CDR is given out once, however many threads ask. Of those that are there the first comes first,
+    in the order in which the calls were placed.
+    """
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._lock = Lock()
+        self._touched: dict[str, None] = {}
+        """Calls that something has happened to since the last look."""
+        self._unfinished: dict[str, None] = {}
+        """Calls that ring or owe a CDR."""
+        self._known_calls: set[int] = set()
+        self._known_deliveries: set[int] = set()
+        self._returned: set[int] = set()
+        self._calls: list[tuple[int, Call]] = []
+        self._settled: list[tuple[int, int, Call, Delivery]] = []
+        self._tried: dict[int, tuple[Call, Delivery]] = {}
+
+    def begin(self, account_id: str) -> None:
+        """Look at the calls that are there already."""
+        for call in self._operator.calls.page(account_id, limit=_ALL):
+            self._touched[call.verification_call_uuid] = None
+
+    def note(self, item: Call | Delivery | ApiRequest | None) -> None:
+        """Something of the account has changed: the argument of ``Observer.changed``."""
+        if isinstance(item, (Call, Delivery)):
+            self._touched[item.verification_call_uuid] = None
+
+    def next_call(self) -> Call | None:
+        """The first call that was not given out yet."""
+        with self._lock:
+            self._look()
+            return heappop(self._calls)[1] if self._calls else None
+
+    def next_settled(self) -> tuple[Call, Delivery] | None:
+        """The first CDR that was acknowledged or given up, and was not given out yet; with its call."""
+        with self._lock:
+            self._look()
+            while self._settled:
+                _, delivery_id, call, delivery = heappop(self._settled)
+                if self._give_out(delivery_id):
+                    return call, delivery
+            return None
+
+    def give_out(self, delivery_id: int) -> None:
+        """Somebody has the CDR, whom it was asked for by its call."""
+        with self._lock:
+            self._give_out(delivery_id)
+
+    def unexpected(self) -> tuple[Call, Delivery] | None:
+        """A CDR that was sent, and was not given out yet; with its call."""
+        with self._lock:
+            self._look()
+            return next(iter(self._tried.values()), None)
+
+    def unfinished(self) -> Iterator[tuple[Call, list[Delivery]]]:
+        """The calls that ring or owe a CDR, as they are now, with the CDRs that are owed."""
+        with self._lock:
+            self._look()
+            unfinished = list(self._unfinished)
+        for uuid in unfinished:
+            with suppress(UnknownItem):
+                deliveries = self._operator.deliveries.of_call(uuid)
+                yield self._operator.calls.get(uuid), [d for d in deliveries if d.state is DeliveryState.OWED]
+
+    def _look(self) -> None:
+        while self._touched:
+            uuid, _ = self._touched.popitem()
+            try:
+                call, deliveries = self._operator.calls.get(uuid), self._operator.deliveries.of_call(uuid)
+            except UnknownItem:  # it has left the bounded journal
+                self._unfinished.pop(uuid, None)
+                continue
+            if call.seq not in self._known_calls:
+                self._known_calls.add(call.seq)
+                heappush(self._calls, (call.seq, call))
+            for delivery in deliveries:
+                self._enter(call, delivery)
+            if call.ending is None or any(delivery.state is DeliveryState.OWED for delivery in deliveries):
+                self._unfinished[uuid] = None
+            else:
+                self._unfinished.pop(uuid, None)
+
+    def _enter(self, call: Call, delivery: Delivery) -> None:
+        if delivery.attempts and delivery.id not in self._returned:
+            self._tried[delivery.id] = call, delivery
+        if delivery.state is not DeliveryState.OWED and delivery.id not in self._known_deliveries:
+            self._known_deliveries.add(delivery.id)
+            heappush(self._settled, (call.seq, delivery.id, call, delivery))
+
+    def _give_out(self, delivery_id: int) -> bool:
+        self._tried.pop(delivery_id, None)
+        is_new = delivery_id not in self._returned
+        self._returned.add(delivery_id)
+        return is_new
