@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.contract.applications import make_transport, url_of
 from pytest_mcn_mock.contract.cases import Case
 from pytest_mcn_mock.contract.catalogue import choose
@@ -42,6 +43,10 @@ class WebhookContract:
     """The account that ends the calls' uuids."""
     timeout_s: ClassVar[float] = DEFAULT_TIMEOUT_S
     """The operator's time-out in seconds."""
+    cacert: ClassVar[str | None] = None
+    """The path of a PEM file of authorities to trust for an https URL, in place of the machine's."""
+    insecure: ClassVar[bool] = False
+    """Whether any certificate of an https URL is accepted."""
     strict: ClassVar[bool] = False
     """Whether warnings fail: a 4xx for a call that the application does not know is one."""
     skip: ClassVar[Mapping[str, str]] = {}
@@ -86,7 +91,7 @@ class WebhookContract:
         transport: Transport
         try:
             if isinstance(target, str):
-                url, transport = target, SocketTransport()
+                url, transport = target, SocketTransport(read_trust(self.cacert, insecure=self.insecure))
             else:
                 url, transport = url_of(path), make_transport(target)
         except UsageError as error:

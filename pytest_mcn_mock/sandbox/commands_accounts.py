@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -99,6 +100,13 @@ def show_account(sandbox: SandboxClient, account_id: int, *, as_json: bool) -> N
 @click.option(
     "--webhook", "webhooks", multiple=True, metavar="URL", help="Where its CDRs go; may be given several times."
 )
+@click.option(
+    "--webhook-cacert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A PEM file of authorities to trust for https webhooks, on the sandbox's machine.",
+)
+@click.option("--webhook-insecure", is_flag=True, help="Accept any certificate of https webhooks.")
 @click.option("--seed", type=click.IntRange(0), help="What its numbers and uuids are drawn from.")
 @connected
 def open_account(
@@ -108,6 +116,8 @@ def open_account(
     balance: str,
     numbers: tuple[str, ...],
     webhooks: tuple[str, ...],
+    webhook_cacert: Path | None,
+    webhook_insecure: bool,
     seed: int | None,
     *,
     as_json: bool,
@@ -115,7 +125,10 @@ def open_account(
     """Open an account."""
     given = {"id": account_id, "token": token, "seed": seed}
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    wanted |= {"balance": balance, "numbers": list(numbers), "webhooks": [{"url": url} for url in webhooks]}
+    trust: dict[str, Any] = {"insecure": True} if webhook_insecure else {}
+    if webhook_cacert is not None:
+        trust["cacert"] = str(webhook_cacert.absolute())  # the sandbox may have been started elsewhere
+    wanted |= {"balance": balance, "numbers": list(numbers), "webhooks": [{"url": url, **trust} for url in webhooks]}
     account = sandbox.post("accounts", wanted)
     if as_json:
         print_json(account)

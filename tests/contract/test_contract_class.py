@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+import trustme
 from contract.faulty import served, sound
 from fastapi import FastAPI
 from flask import Flask
@@ -305,3 +306,14 @@ def test_a_mistake_in_the_class_is_told(pytester: pytest.Pytester, change: tuple
     assert result.ret != pytest.ExitCode.OK
     result.stdout.fnmatch_lines([message])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_an_endpoint_with_a_certificate_of_its_own_is_trusted_if_asked(pytester: pytest.Pytester) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(pytester.path / "ca.pem"))
+    with served(sound, authority.issue_cert("127.0.0.1")) as url:
+        for attribute, outcome in (("cacert = 'ca.pem'", "passed"), ("insecure = True", "passed"), ("", "failed")):
+            test = SOUND.replace("@pytest", f"{attribute}\n\n        @pytest").replace(
+                'self.app, "/webhooks/mcn"', repr(url)
+            )
+            run(pytester, test, "-k", "answered").assert_outcomes(**{outcome: 1})

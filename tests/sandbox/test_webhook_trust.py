@@ -147,3 +147,16 @@ def test_a_file_with_a_cacert_that_cannot_be_used_is_refused(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "account[0].webhook[0]: cacert" in done.stderr
     assert "none.pem' cannot be read: No such file or directory" in done.stderr
+
+
+def test_an_account_is_opened_with_webhooks_that_trust_an_authority(endpoint: str, authority: Path) -> None:
+    with running_sandbox() as sandbox:
+        opening = [MCN_MOCK, "accounts", "open", "--url", sandbox.url, "--token", "t", "--webhook", endpoint, "--id"]
+        subprocess.run([*opening, "7", "--webhook-cacert", authority.name], cwd=authority.parent, check=True)
+        subprocess.run([*opening[:-2], endpoint, "--token", "u", "--id", "8", "--webhook-insecure"], check=True)
+        for account_id, token in ((7, "t"), (8, "u")):
+            sandbox.flash_call(str(account_id), token)
+            (delivery,) = settled(sandbox, account_id)
+            assert delivery["state"] == "delivered"
+        (webhook,) = sandbox.admin("accounts/7/webhooks")["items"]
+        assert webhook["cacert"] == str(authority)

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from support import Receiver, flash_call
@@ -212,3 +213,47 @@ def test_a_cdr_that_is_given_up_says_so(account: Account) -> None:
         account.clock.advance(3600)
     assert (delivery.state, delivery.due_at, len(delivery.attempts)) == ("given_up", None, 2)
     assert account.wait_for_cdr().status == 500
+
+
+class OneByOne(BaseHTTPRequestHandler):
+    """Keeps its connection: a server without threads serves no other one until it ends."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_receiver_with_one_thread_gets_every_cdr_at_the_first_attempt() -> None:
+    with HTTPServer(("127.0.0.1", 0), OneByOne) as receiver, MCNServer() as server:
+        threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        account = server.open_account()
+        for host in ("127.0.0.1", "localhost", "127.0.0.1"):
+            account.subscribe(f"http://{host}:{receiver.server_port}/")
+        for _ in range(3):
+            assert flash_call(account).status_code == 200
+        account.settle(30)
+        told = [[str(attempt.error) for attempt in delivery.attempts] for delivery in account.deliveries]
+        assert told == [["None"]] * 9
+        receiver.shutdown()
+
+
+def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
+    account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("s3cret")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_mcn_mock.webhooks.sender.render", fail)
+        delivery = first_attempt(account, receiver.url)
+    assert (delivery.state, delivery.attempts[0].error) == ("owed", "the attempt failed: RuntimeError, see the log")
+    assert f"an attempt of delivery {delivery.id} failed" in caplog.text
+    account.clock.advance(3600)
+    (delivery,) = account.deliveries
+    assert (delivery.state, len(delivery.attempts)) == ("delivered", 2)
