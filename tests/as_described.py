@@ -46,6 +46,8 @@ class Contract:
         method = "GET" if request.method == "HEAD" else request.method
         path = application.one_slash(request.path).rstrip("/")
         operation = next((o for m, pattern, o in self._operations if m == method and pattern.fullmatch(path)), None)
+        if not path and response.status == 302:
+            return []  # the way to the page
         if path == ADMIN_PATH or path.startswith(f"{ADMIN_PATH}/static/"):
             return []  # the page
         if operation is None:

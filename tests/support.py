@@ -181,12 +181,12 @@ def running_sandbox(
     *arguments: str,
     cwd: Path | None = None,
     before: str = "",
-    lines: int = 3,
+    last: str = "base URL ",
     environment: dict[str, str] | None = None,
     unchecked: bool = False,
 ) -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first; it greets with so
-    many ``lines``.
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first. The last line that
+    it greets with begins with ``last``.
 
     What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
     """
@@ -205,7 +205,11 @@ def running_sandbox(
         ):
             assert process.stdout is not None
             try:
-                greeting = [process.stdout.readline() for _ in range(lines)]
+                greeting: list[str] = []
+                while line := process.stdout.readline():
+                    greeting.append(line)
+                    if line.startswith(last):
+                        break
                 yield Sandbox(process, greeting, log)
             finally:
                 if process.poll() is None:

@@ -117,6 +117,9 @@ def mcn_mock() -> None:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
 @click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option(
+    "--reset-state", is_flag=True, help="Empty the state first: start from the configuration, as if it were new."
+)
 @click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
 def serve(
     host: str | None,
@@ -129,6 +132,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_self_signed: bool,
+    reset_state: bool,
     demo: bool,
 ) -> None:
     """Run the sandbox server until it is interrupted."""
@@ -148,6 +152,7 @@ def serve(
         admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
         tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
         settings=chosen.settings if state is None else replace(chosen.settings, state=state),
+        reset_state=reset_state,
     )
     outlet = Outlet(sys.stdout)
     try:

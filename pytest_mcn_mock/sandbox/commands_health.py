@@ -14,8 +14,8 @@ import click
 
 from pytest_mcn_mock.errors import Declined, McnMockError
 from pytest_mcn_mock.sandbox import config as configuration
+from pytest_mcn_mock.sandbox.banner import reachable
 from pytest_mcn_mock.sandbox.commands import mcn_mock
-from pytest_mcn_mock.sandbox.server import reachable
 
 _PATH = "/__admin/health/ready"
 

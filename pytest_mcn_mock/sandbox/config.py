@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """An account to open; ``balance`` in roubles."""
+    """An account to open; ``balance`` in roubles. ``is_seed_drawn`` if nobody has chosen the seed."""
 
     id: str
     token: str = field(repr=False)
@@ -46,6 +46,7 @@ class AccountConfig:
     numbers: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
+    is_seed_drawn: bool = False
 
     def open(self, operator: Operator) -> None:
         """Open the account."""
@@ -62,7 +63,11 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are what ``web.guard`` takes."""
+    """What a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are what ``web.guard`` takes.
+
+    ``source`` is the name of the file that it is from, empty without a file. ``reset_state`` is whether the state is
+    emptied first.
+    """
 
     host: str
     port: int
@@ -71,6 +76,8 @@ class Config:
     allowed_hosts: tuple[str, ...] = ()
     admin_token: str | None = field(default=None, repr=False)
     tls: TlsChoice = field(default_factory=TlsChoice)
+    source: str = ""
+    reset_state: bool = False
 
 
 def built_in() -> Config:
@@ -79,6 +86,7 @@ def built_in() -> Config:
         id="12345678",
         token="test-token",  # noqa: S106 - public on purpose: it stands in the documentation
         seed=secrets.randbits(32),
+        is_seed_drawn=True,
         numbers=("79158888888",),
     )
     return Config(DEFAULT_HOST, DEFAULT_PORT, Settings(magic_numbers=True), (account,))
@@ -115,7 +123,7 @@ def load(path: Path) -> Config:
 def read(content: dict[str, Any], source: str, text: str = "") -> Config:
     """The configuration of a parsed file; ConfigError, with every mistake and its line in ``text``, if it is wrong."""
     problems = schema_problems(content)
-    reader = _Reader(content, {problem.path for problem in problems})
+    reader = _Reader(content, source, {problem.path for problem in problems})
     config = reader.read()
     problems += reader.problems
     if problems or config is None:
@@ -138,9 +146,10 @@ class _Reader:
     other mistake is found too.
     """
 
-    def __init__(self, content: dict[str, Any], bad: Iterable[TomlPath]) -> None:
+    def __init__(self, content: dict[str, Any], source: str, bad: Iterable[TomlPath]) -> None:
         self.problems: list[Problem] = []
         self._content = content
+        self._source = source
         self._bad = frozenset(bad)
         self._touched = frozenset(path[:length] for path in self._bad for length in range(1, len(path) + 1))
         self._targets: Targets | None = None
@@ -177,6 +186,7 @@ class _Reader:
             tuple(account for account in opened if account is not None) or built_in().accounts,
             tuple(server.get("allowed_hosts", ())),
             server.get("admin_token"),
+            source=self._source,
         )
 
     def _table(self, name: str) -> dict[str, Any]:
@@ -218,6 +228,7 @@ class _Reader:
             tuple(given.get("numbers", ())),
             tuple(subscriptions),
             tuple(rules),
+            is_seed_drawn="seed" not in given,
         )
 
     def _rule(self, unavailable_cause: int, path: TomlPath, given: dict[str, Any]) -> OutcomeRule | None:

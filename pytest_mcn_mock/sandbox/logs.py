@@ -1,7 +1,7 @@
 """The sandbox's log: text or JSON, a line each, with the call's uuid in every line that is about one, and no secret.
 
-One line a call would be noise where thousands are placed in a second: what goes well is ``debug``, a refusal and a
-failed attempt ``info``, a CDR that is given up ``warning``.
+A call is ``info``, as are a refusal and a failed attempt; a CDR that is given up is ``warning``. What else goes well is
+``debug``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.sandbox.output import Outlet
 
@@ -115,8 +116,12 @@ class LogObserver:
         if isinstance(item, ApiRequest):
             log_request(item)
         elif isinstance(item, Call):
-            if _log.isEnabledFor(logging.DEBUG):
-                _log.debug("call %s: %s", item.state, item.ending or "no end yet", extra=_of_call(item))
+            if _log.isEnabledFor(logging.INFO):
+                how = "" if item.ending is None else f", {item.ending}"
+                _log.info(
+                    "call %s%s: to %s from %s, %s roubles",
+                    item.state, how, item.login_did, item.caller_did, format_roubles(item.price), extra=_of_call(item),
+                )  # fmt: skip
         elif isinstance(item, Delivery):
             _log_delivery(item)
 

@@ -20,9 +20,8 @@ from ipaddress import ip_address
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
 from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.domain.money import format_roubles
-from pytest_mcn_mock.errors import ConfigError, StorageFailed, UnknownItem
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.errors import ConfigError, StorageFailed
+from pytest_mcn_mock.sandbox.banner import greeting
 from pytest_mcn_mock.sandbox.config import Config
 from pytest_mcn_mock.sandbox.demo import Demo
 from pytest_mcn_mock.sandbox.descriptors import connections_within_limit
@@ -30,8 +29,7 @@ from pytest_mcn_mock.sandbox.logs import LogObserver, dropped_lines, redacted, w
 from pytest_mcn_mock.sandbox.metrics import Gauges, Metrics
 from pytest_mcn_mock.sandbox.opening import open_accounts
 from pytest_mcn_mock.sandbox.output import Outlet
-from pytest_mcn_mock.sandbox.tls import Tls, prepared
-from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.sandbox.tls import prepared
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.serving import HttpServer
 
@@ -86,10 +84,8 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
                 tls=None if tls is None else tls.context(),
             )
             server.start(listener)
-            lines = _greeting(config, exchange.operator, listener.getsockname()[1], tls)
-            if is_drawn:
-                lines.append(f"admin token, for everything under /__admin: {config.admin_token}")
-            outlet.put("".join(f"{line}\n" for line in lines))
+            drawn = config.admin_token if is_drawn else None
+            outlet.put(greeting(config, exchange.operator, listener.getsockname()[1], tls, drawn))
             try:
                 await _until_stopped(stop, outlet)
             finally:
@@ -135,10 +131,15 @@ async def _open(config: Config, demo: Demo | None) -> Exchange:
     """A wired operator with its accounts, and with what its state owes under way again."""
     if demo is not None and config.settings.state is not None:
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    if config.reset_state and config.settings.state is None:
+        raise ConfigError("mcn-mock", ["--reset-state is for a sandbox with a state; give --state, or leave it out"])
     prepare_to_send(is_tls=True)
     exchange = _compose(config, demo)
     try:
-        open_accounts(config.accounts, exchange.operator)
+        if config.reset_state:
+            exchange.operator.reset()
+        else:
+            open_accounts(config, exchange.operator)
         if (kept := exchange.durability.settled()) is not None:
             await asyncio.wrap_future(kept)
     except StorageFailed as error:
@@ -171,7 +172,7 @@ def _compose(config: Config, demo: Demo | None) -> Exchange:
         post,
         clock=clock,
         observers=[metrics, LogObserver()],
-        restore=partial(open_accounts, config.accounts),
+        restore=partial(open_accounts, config),
         guard=guard,
         render_metrics=metrics.render,
         make_sender=None if demo is None else demo.make_sender,
@@ -232,43 +233,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigError("mcn-mock", [f"cannot listen on {host} port {port}: {error.strerror or error}"]) from error
     return listener
-
-
-def reachable(host: str) -> str:
-    """An address at which a server that listens on ``host`` is reached from this machine."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not listened on
-
-
-def _greeting(config: Config, operator: Operator, port: int, tls: Tls | None) -> list[str]:
-    host = reachable(config.host)
-    url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
-    first = config.accounts[0]
-    number = first.numbers[0] if first.numbers else "79158888888"
-    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
-    more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
-    token = first.token if first.token == "test-token" else "$TOKEN"  # noqa: S105 - the public token of the built-in account
-    trust = f"--cacert {tls.authority} " if tls is not None and tls.authority is not None else ""
-    curl = (
-        f"curl {trust}-X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
-        f"-H {_quoted(f'Authorization: Bearer {token}')} '{url}{BASE_PATH}/account/{first.id}"
-    )
-    return [
-        f"mcn-mock listens on {url}{BASE_PATH} for account {names}{more}",
-        f"{curl}/flash_call?login_did=79157777777'",
-        f"{curl}/call_for_2fa?caller_did={number}&login_did=79157777777'",
-    ]
-
-
-def _balance(operator: Operator, account_id: str) -> str:
-    try:
-        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
-    except UnknownItem:
-        return "closed"
-
-
-def _quoted(text: str) -> str:
-    """In the shell's quotes; double ones where a variable is to be filled in."""
-    return f'"{text}"' if "$" in text else f"'{text}'"
 
 
 def _farewell(exchange: Exchange) -> str:

@@ -33,6 +33,8 @@ RETRY_AFTER_S: Final = "1"
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
+_TO_THE_PAGE: Final = {"Location": f"{ADMIN_PATH[1:]}/"}
+"""Whoever opens the server's address in a browser wants the page. Relative, so that it holds below a proxy's path."""
 _ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
 _SLASHES = re.compile("//+")
 
@@ -81,6 +83,9 @@ class Application:
         if is_admin_path(request.path):
             response, refused = self._admin.answer(request, (request,), is_to_be_whole=True)
             return response if refused else self._once_kept(request, response, self._admin.refuse)
+        if request.path == "/" and request.method in _SAFE:
+            where = Refusal(RefusalCode.NOT_FOUND, f"the page is at {ADMIN_PATH}/, and the API is under {BASE_PATH}")
+            return self._admin.refuse(where, _TO_THE_PAGE, status=302)
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, path, account_id[1] if account_id else None)
         response, entry.refusal = self._client.answer(request, (request, entry))

@@ -72,7 +72,7 @@ def test_a_line_of_json_says_what_it_is_about(tmp_path: Path) -> None:
     entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
     about_the_call = [entry for entry in entries if entry.get("verification_call_uuid") == uuid]
     assert [entry["event"] for entry in about_the_call] == ["call", "request", "delivery", "delivery"]
-    assert [entry["level"] for entry in about_the_call] == ["debug", "debug", "info", "debug"]
+    assert [entry["level"] for entry in about_the_call] == ["info", "debug", "info", "debug"]
     assert about_the_call[2]["message"] == "CDR owed; attempt 1: HTTP 500, not acknowledged"
     assert about_the_call[2]["url"] == f"{receiver.url}?***"
     assert {uuid in line for line in lines if "verification_call_uuid" in line} == {True}
@@ -89,12 +89,24 @@ def test_a_line_of_json_says_what_it_is_about(tmp_path: Path) -> None:
 def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not(tmp_path: Path) -> None:
     with Receiver(500) as receiver:
         uuid, lines = logged(tmp_path, receiver.url, "text", "info")
-    assert sorted(line.split(" ", 2)[1] for line in lines) == ["INFO"] * 4 + ["WARNING"]
+    assert sorted(line.split(" ", 2)[1] for line in lines) == ["INFO"] * 5 + ["WARNING"]
     warning = next(line for line in lines if " WARNING " in line)
     assert "mcn_mock: CDR given_up; attempt 2: HTTP 500, not acknowledged" in warning
     assert f" verification_call_uuid={uuid} account_id=12345678 " in warning
     assert any("path=/a\\n2026 ERROR forged\\x1b[31m status=404 code=not_found" in line for line in lines)
     assert not any(line.startswith("2026 ERROR") for line in lines)
+
+
+def test_each_call_has_a_line_at_info(shared_config: str) -> None:
+    with running_sandbox("--config", shared_config) as sandbox:
+        uuid = sandbox.flash_call(code="0042")["verification_call_uuid"]
+        for_2fa = sandbox.flash_call(login_did="79160000009")["verification_call_uuid"]
+        _, _, err = sandbox.stop()
+    first, second = err.splitlines()
+    assert " INFO mcn_mock: call completed, answered (q931_status 16, ANSWERED): to 79157777777 from 7" in first
+    assert f"0042, 0.15 roubles verification_call_uuid={uuid} account_id=12345678 method=flash_call" in first
+    assert for_2fa in second
+    assert "test-token" not in err
 
 
 def test_the_error_of_an_attempt_shows_nothing_of_its_url(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_stuck_log_does_not_keep_it_from_ending() -> None:
 
 def test_it_goes_on_when_the_reader_of_the_first_line_has_left() -> None:
     """``mcn-mock serve | head -1``: what is in the line is known then."""
-    with running_sandbox(lines=1) as sandbox:
+    with running_sandbox(last="mcn-mock listens on ") as sandbox:
         assert sandbox.process.stdout is not None
         sandbox.process.stdout.close()
         assert sandbox.flash_call()["login_did"] == RUSSIAN

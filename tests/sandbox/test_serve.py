@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
 import socket
@@ -36,11 +37,81 @@ def config_for(tmp_path: Path, url: str, more: str = "") -> str:
 def test_the_greeting_has_the_url_the_account_and_two_commands_that_work() -> None:
     with running_sandbox(unchecked=True) as sandbox:
         assert "12345678 (100.00 roubles)" in sandbox.greeting[0]
-        flash, for_2fa = sandbox.greeting[1:]
+        flash, for_2fa, page, client = sandbox.greeting[1:]
+        assert page == f"page: {sandbox.url}/__admin/\n"
+        assert client == f"base URL {sandbox.url}/v2/rest, account 12345678, token test-token\n"
         for command, balance in ((flash, "99.85"), (for_2fa, "99.84")):
             done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
             assert '"status": "success"' in done.stdout
             assert sandbox.admin("accounts/12345678")["balance"] == balance
+
+
+def commands(sandbox: Sandbox) -> list[str]:
+    return [line for line in sandbox.greeting if line.startswith("curl ")]
+
+
+def run(command: str, **environment: str) -> str:
+    words, environment = ["bash", "-c", command], {**os.environ, **environment}
+    return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+ACCOUNTS = """
+[[account]]
+id = 1
+token = "s3cret-1"
+balance = "0.14"
+[[account]]
+id = 2
+token = "s3cret-2"
+balance = "5.00"
+numbers = ["74950000001"]
+"""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.2", "localhost", "::1"])
+def test_the_commands_work_for_whatever_host_is_listened_on(tmp_path: Path, host: str) -> None:
+    """The first account cannot pay, so that the commands are the second one's, with its own number."""
+    (tmp_path / "mcn-mock.toml").write_text(ACCOUNTS)
+    with running_sandbox("--config", str(tmp_path / "mcn-mock.toml"), "--host", host) as sandbox:
+        flash, for_2fa = commands(sandbox)
+        for command in (flash, for_2fa):
+            assert '"status": "success"' in run(command, TOKEN="s3cret-2")
+        assert "caller_did=74950000001" in for_2fa
+        told = "".join(sandbox.greeting)
+        assert "s3cret" not in told
+        assert f"account 2; its token is in {tmp_path / 'mcn-mock.toml'}: export TOKEN=" in told
+        if host in ("0.0.0.0", "::"):
+            assert f"every other address of this machine ({host})" in sandbox.greeting[0]
+        page = next(line.split()[-1] for line in sandbox.greeting if line.startswith("page: "))
+        assert requests.get(page, timeout=30).headers["Content-Type"].startswith("text/html")
+
+
+def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text('[[account]]\nid = 7\ntoken = "t"\nbalance = "0.10"\n')
+    state = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
+    with running_sandbox(*state) as sandbox:
+        assert commands(sandbox) == []
+        assert "account 7 has 0.10 roubles, too few for a call" in sandbox.greeting[1]
+        assert "call_for_2fa needs a number that is connected to account 7" in sandbox.greeting[2]
+        run(sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK))
+        assert sandbox.admin("accounts/7")["balance"] == "100.10"
+        requests.delete(f"{sandbox.url}/__admin/accounts/7", timeout=30)
+        sandbox.stop()
+    with running_sandbox(*state) as sandbox:
+        assert "7 (closed)" in sandbox.greeting[0]
+        assert commands(sandbox) == []
+        opened = run(sandbox.greeting[1].partition("open one: ")[2].replace("mcn-mock", MCN_MOCK))
+        assert "79158888888" in opened
+        assert len(sandbox.admin("accounts")["items"]) == 1
+
+
+def test_the_servers_address_leads_to_the_page(shared: Sandbox) -> None:
+    answer = requests.get(shared.url, timeout=30, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "__admin/"), "relative: it may be below a path"
+    page = requests.get(f"{shared.url}/", timeout=30)
+    assert (page.status_code, page.url) == (200, f"{shared.url}/__admin/")
+    assert requests.post(f"{shared.url}/", timeout=30).status_code == 404
 
 
 def test_the_articles_commands_work_with_host_and_token_exchanged() -> None:

@@ -137,6 +137,59 @@ def test_the_states_accounts_stay_as_they_are_and_new_ones_are_opened(tmp_path: 
     assert refused(*arguments) == "state: account 4: its token is that of account 3, which the state has kept\n"
 
 
+WEBHOOK = """
+[[account]]
+id = 5
+token = "s3cret-{n}"
+balance = "{n}.00"
+numbers = ["7915000000{n}"]
+{seed}
+[[account.webhook]]
+url = "http://user:s3cret-{n}@127.0.0.{n}/hook?key=s3cret-{n}"
+headers = {{ X-Key = "s3cret-{n}" }}
+"""
+
+
+def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    arguments = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
+    config.write_text(WEBHOOK.format(n=1, seed="seed = 3"), encoding="utf-8")
+    for _ in range(2):
+        with running_sandbox(*arguments) as sandbox:
+            _, _, log = sandbox.stop()
+        assert "WARNING" not in log, "nothing differs"
+
+    outcome = '[[account.outcome]]\noutcome = "busy"\n'
+    config.write_text('[tariff]\ncall_for_2fa = "0.02"\n' + WEBHOOK.format(n=2, seed="seed = 4") + outcome)
+    with running_sandbox(*arguments) as sandbox:
+        sandbox.flash_call("5", "s3cret-1")
+        _, out, log = sandbox.stop()
+    (warning,) = [line for line in log.splitlines() if "configured otherwise" in line]
+    assert " WARNING " in warning
+    for difference in (
+        "token;", "seed 3, configured 4", "balance at the opening 1.00, configured 2.00", "tariff", "outcome rules",
+        "numbers 79150000001, configured 79150000002", "headers of webhook 1",
+        "url of webhook 1 http://***@127.0.0.1/hook?***, configured http://***@127.0.0.2/hook?***",
+    ):  # fmt: skip
+        assert difference in warning
+    assert "--reset-state" in log
+    assert "s3cret" not in log + out + "".join(sandbox.greeting)
+
+    with running_sandbox(*arguments, "--reset-state") as sandbox:
+        assert (sandbox.admin("accounts/5")["balance"], list(everything(sandbox, "calls"))) == ("2.00", [])
+        sandbox.flash_call("5", "s3cret-2")
+        _, _, log = sandbox.stop()
+    assert "WARNING" not in log
+    with running_sandbox(*arguments) as sandbox:
+        assert len(list(everything(sandbox, "calls"))) == 1, "it is emptied once, and kept from then on"
+        _, _, log = sandbox.stop()
+    assert "WARNING" not in log
+
+
+def test_a_reset_of_the_state_needs_one(tmp_path: Path) -> None:
+    assert "give --state" in refused("--reset-state")
+
+
 def refused(*arguments: str) -> str:
     """What a sandbox says that does not start."""
     command = [MCN_MOCK, "serve", "--port", "0", *arguments]

@@ -60,7 +60,7 @@ def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
         config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{url}"\n')
-        with running_sandbox("--config", str(config), before=IMPATIENT) as sandbox:
+        with running_sandbox("--config", str(config), "--log-level", "warning", before=IMPATIENT) as sandbox:
             uuids = [sandbox.flash_call()["verification_call_uuid"] for _ in range(22)]
             status, out, err = sandbox.stop()
     assert (status, err) == (0, "")
@@ -91,7 +91,7 @@ def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
         config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{url}"\n')
-        with running_sandbox("--config", str(config), before=IMPATIENT) as sandbox:
+        with running_sandbox("--config", str(config), "--log-level", "warning", before=IMPATIENT) as sandbox:
             sandbox.flash_call()
             sandbox.process.send_signal(signal.SIGINT)
             status, out, err = sandbox.stop(signal.SIGINT)
