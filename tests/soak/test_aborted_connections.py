@@ -55,10 +55,8 @@ def test_two_thousand_aborted_connections_leave_nothing_behind(capsys: pytest.Ca
         status, _, err = sandbox.stop()
         assert (status, err) == (0, "")
     with capsys.disabled():
-        took = time.monotonic() - began
-        print(
-            f"\n{CONNECTIONS} connections aborted in {took:.0f} s; resident {memory / 1024:.1f} to {late / 1024:.1f} MiB"
-        )
+        took, grown = time.monotonic() - began, f"{memory / 1024:.1f} to {late / 1024:.1f} MiB"
+        print(f"\n{CONNECTIONS} connections aborted in {took:.0f} s; resident {grown}")
 
 
 def abort(sandbox: Sandbox, port: int, times: int, random: Random) -> None:
