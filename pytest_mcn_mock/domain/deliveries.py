@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pytest_mcn_mock.domain.cdr import Value
 from pytest_mcn_mock.domain.outcomes import Ending
@@ -16,6 +16,10 @@ SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
 
 _SHOWN = 200
 """Characters of an endpoint's answer that people see."""
+
+
+MAX_KEPT: Final = 4096
+"""Bytes of an answer's body, and characters of its headers, that an attempt keeps: as many as are shown."""
 
 
 class DeliveryState(StrEnum):
@@ -42,11 +46,30 @@ class CdrRequest:
 
 @dataclass(frozen=True, slots=True)
 class CdrResponse:
-    """What the endpoint answered; ``body`` is its beginning, at most 64 KiB."""
+    """What the endpoint answered. Of a recorded one ``body`` is the beginning, at most 4 KiB, and so are the headers.
+
+    Both are empty in an old one: see ``operator.answers``.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def size(self) -> int:
+        """The bytes of its text, more or less."""
+        return len(self.body) + sum(map(len, self.headers)) + sum(map(len, self.headers.values()))
+
+    def beginning(self) -> CdrResponse:
+        """What is kept of it: MAX_KEPT bytes of its body, and as many characters of its headers."""
+        if self.size() <= MAX_KEPT:
+            return self
+        headers, left = {}, MAX_KEPT
+        for name, value in self.headers.items():
+            if left <= len(name):
+                break
+            headers[name] = value[: left - len(name)]
+            left -= len(name) + len(headers[name])
+        return CdrResponse(self.status, headers, self.body[:MAX_KEPT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +141,17 @@ def changed(delivery: Delivery, **changes: Any) -> Delivery:
     for name, value in changes.items():
         set_field(copy, name, value)
     return copy
+
+
+def without_answer(delivery: Delivery, number: int) -> Delivery:
+    """The delivery with nothing but the status of the answer to its attempt of that number."""
+    attempts = tuple(
+        replace(attempt, response=CdrResponse(attempt.response.status, {}, b""))
+        if attempt.number == number and attempt.response is not None
+        else attempt
+        for attempt in delivery.attempts
+    )
+    return changed(delivery, attempts=attempts)
 
 
 def is_acknowledgement(status: int) -> bool:

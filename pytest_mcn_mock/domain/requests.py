@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Final
 
 from pytest_mcn_mock.domain.fidelity import Beyond
@@ -13,14 +14,36 @@ NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PA
 """Refusals that are a scenario: a sound application meets the one, and only a test sends the other."""
 
 
+MAX_PATH: Final = 512
+"""Characters of a request's path that are kept."""
+MAX_PARAMETERS_SIZE: Final = 4096
+"""Bytes that a request's parameters take up."""
+MAX_BEYOND: Final = 16
+"""Undocumented things that are kept of one request."""
+
+
+def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that are kept: the shortest, and how many more there were under the name ``…``."""
+    kept: dict[str, str] = {}
+    size = 0
+    for name, value in sorted(given.items(), key=lambda item: len(item[0]) + len(item[1])):
+        size += getsizeof(name) + getsizeof(value)
+        if size > MAX_PARAMETERS_SIZE:
+            kept["…"] = f"{len(given) - len(kept)} more"
+            break
+        kept[name] = value
+    return kept
+
+
 @dataclass(slots=True, eq=False)
 class ApiRequest:
     """One request. ``account_id`` is that of the path, None where there is none.
 
-    ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood. ``status`` is the HTTP
-    status of the answer, and ``is_answered`` says whether it was sent. ``beyond`` is what the request relied on that
-    is not documented. ``token_account_id`` is the account whose token the request carried, if the path names another
-    one; the token itself is not kept.
+    ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
+    many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the
+    answer, and ``is_answered`` says whether it was sent. ``beyond`` is what the request relied on that is not
+    documented. ``token_account_id`` is the account whose token the request carried, if the path names another one; the
+    token itself is not kept.
     """
 
     seq: int

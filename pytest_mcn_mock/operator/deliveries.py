@@ -6,9 +6,12 @@ import json
 import logging
 import sys
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain import accounts as account_rules
@@ -25,13 +28,17 @@ from pytest_mcn_mock.domain.deliveries import (
     changed,
     is_acknowledgement,
     outcome_of_attempt,
+    without_answer,
 )
 from pytest_mcn_mock.domain.faults import NEXT_CALL
 from pytest_mcn_mock.domain.retry import next_retry
 from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
-from pytest_mcn_mock.errors import Conflict, UnknownItem
+from pytest_mcn_mock.errors import Conflict, StorageFailed, UnknownItem
+from pytest_mcn_mock.operator.answers import KeptAnswers
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
+MAX_ATTEMPTS: Final = 1000
+"""Attempts after which a delivery cannot be sent again by hand."""
 _log = logging.getLogger("mcn_mock")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
@@ -54,6 +61,7 @@ class Deliveries:
         self._courier = courier
         self._observer = observer
         self._assumptions = assumptions
+        self._answers = KeptAnswers()
         self._first_attempts: dict[int, Future[None]] = {}
         self._parked: defaultdict[str, deque[Delivery]] = defaultdict(deque)
 
@@ -113,6 +121,8 @@ class Deliveries:
 
         ``at`` is when the attempt began; ``error`` says why there is no response.
         """
+        if response is not None:
+            response = response.beginning()
         if response is not None and not is_acknowledgement(response.status):
             error = f"HTTP {response.status}, not acknowledged"
         try:
@@ -133,6 +143,8 @@ class Deliveries:
             if error is not None or (subscription is not None and subscription.failed_in_a_row):
                 self._count_failures(account, change(delivery))
             delivery = self._calls.change_delivery(delivery_id, change)
+            if response is not None:
+                self._forget_answers(self._answers.add(delivery.id, delivery.attempts[-1].number, response))
             if delivery.state is not DeliveryState.OWED:
                 self._follow_up(delivery)
         except UnknownItem:  # the account was closed while the attempt was under way
@@ -153,6 +165,8 @@ class Deliveries:
             raise Conflict(f"delivery {delivery_id} has no CDR yet: its call has not ended; complete the call first")
         if look_up_subscription(account, delivery.subscription) is None:
             raise Conflict(f"delivery {delivery_id} has nowhere to go: its webhook was removed")
+        if len(delivery.attempts) >= MAX_ATTEMPTS:
+            raise Conflict(f"delivery {delivery_id} was tried {MAX_ATTEMPTS} times; place another call")
         now = self._clock.now(account.id)
 
         def owe_again(delivery: Delivery) -> Delivery:
@@ -185,6 +199,8 @@ class Deliveries:
 
     def resume(self) -> None:
         """Hand over what is owed, as if its call had just ended, and make due what waits for what is settled."""
+        listed = self._calls.page_of_deliveries(None, 0, sys.maxsize)
+        self._forget_answers(self._answers.count_anew(iter(listed)))
         for delivery in self._calls.owed():
             if self._calls.get(delivery.verification_call_uuid).ending is None:
                 continue
@@ -199,6 +215,7 @@ class Deliveries:
 
     def forget_all(self) -> None:
         """Every account is gone, and every delivery."""
+        self._answers.clear()
         self._parked.clear()
         for delivery_id in list(self._first_attempts):
             self._tried(delivery_id)
@@ -210,6 +227,12 @@ class Deliveries:
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
+
+    def _forget_answers(self, oldest: Iterable[tuple[int, int]]) -> None:
+        """Keep no more of these answers than their status: there are too many of them."""
+        for delivery_id, number in oldest:
+            with suppress(UnknownItem, StorageFailed):  # it is listed no more
+                self._calls.change_delivery(delivery_id, partial(without_answer, number=number))
 
     def _give_up(self, delivery_id: int, why: str) -> None:
         delivery = self._calls.change_delivery(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import count, islice
+from typing import Final
 
-from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.domain.requests import MAX_PATH, ApiRequest
 from pytest_mcn_mock.operator.ports import Clock, Observer
+
+_MAX_WORD: Final = 32
+"""Characters that are kept of a method, and of the path's account id: each is longer than any that there is."""
 
 
 class Journal:
@@ -22,8 +26,12 @@ class Journal:
         """How many requests are listed no more, because the journal was full."""
 
     def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
-        """Enter a request that has just arrived."""
-        request = ApiRequest(next(self._seq), method, path, account_id, self._clock.now(account_id))
+        """Enter a request that has just arrived. Only the beginnings of a long path and id are kept."""
+        now = self._clock.now(account_id)
+        if len(path) > MAX_PATH or len(method) > _MAX_WORD:
+            path, method = path[:MAX_PATH], method[:_MAX_WORD]
+            account_id = account_id and account_id[:_MAX_WORD]
+        request = ApiRequest(next(self._seq), method, path, account_id, now)
         self.dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(request)
         return request

@@ -27,7 +27,8 @@ BASE_PATH: Final = "/v2/rest"
 """The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
 
 MAX_KEPT: Final = 1024
-"""Paths whose endpoint is remembered."""
+"""Paths whose endpoint is remembered, if they are no longer than MAX_KEPT_PATH characters."""
+MAX_KEPT_PATH: Final = 256
 RETRY_AFTER_S: Final = "1"
 """What an overloaded server says (RFC 9110, 10.2.3): it has room again as soon as one CDR is settled."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -132,6 +133,7 @@ class Application:
 
     def _not_kept(self, entry: ApiRequest, refusal: Refusal) -> Response:
         """What is answered in place of an answer that would not have come true."""
+        refusal = refusal.kept()
         response = self._client.refuse(refusal)
         entry.status, entry.refusal, entry.verification_call_uuid = response.status, refusal, None
         response.after = partial(self._after, entry, None)
@@ -166,7 +168,8 @@ class _Face:
             for (method, path), endpoint in self._endpoints.items()
         ]
         routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
-        return lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
+        remembered = lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
+        return lambda path, method: (remembered if len(path) <= MAX_KEPT_PATH else routes.match)(path, method)
 
     def routes(self) -> list[tuple[str, str]]:
         """The methods and paths, as the reference writes them."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
 from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.fidelity import Sent, judge
-from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.domain.requests import MAX_BEYOND, ApiRequest, kept_parameters
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Overloaded, Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
@@ -17,6 +18,9 @@ from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Endpoints, Request, Response
 from pytest_mcn_mock.web.orders import answer_placed, read_order
 from pytest_mcn_mock.web.parameters import Given, read_parameters
+
+_MANY: Final = 512
+"""Bytes of parameters of which it is looked how much of them the journal keeps; a proper request has a hundred."""
 
 
 class ClientApi:
@@ -79,7 +83,10 @@ class ClientApi:
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
-        entry.beyond = judge(_sent(request, entry.path, given, method), takes_pasted=self._takes_pasted)
+        if len(request.query) + len(request.body or b"") > _MANY:
+            entry.parameters = kept_parameters(entry.parameters)
+        found = judge(_sent(request, entry.path, given, method), takes_pasted=self._takes_pasted)
+        entry.beyond = found[:MAX_BEYOND]
         return account, given.all
 
     def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:

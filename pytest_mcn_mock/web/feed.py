@@ -22,6 +22,8 @@ from pytest_mcn_mock.web.http import utf8
 MAX_LISTENERS: Final = 32
 MAX_PENDING: Final = 1000
 """Items that changed since a listener last took them; a slower one is told how many it missed."""
+MAX_MESSAGE: Final = 1_048_576
+"""Bytes that are sent to a listener at once, and one event more."""
 
 _Key = tuple[str, str | int]
 _Item = Call | Delivery | ApiRequest | None
@@ -83,12 +85,23 @@ class Feed:
                 listener.wake()
 
     def take(self, listener: Listener) -> bytes:
-        """The events that wait for a listener, each item as it was last; empty where there is none."""
+        """The events that wait for a listener, each item as it was last; empty where there is none.
+
+        What is more than MAX_MESSAGE bytes waits for the next time.
+        """
+        events, size = [], 0
+        while size < MAX_MESSAGE:
+            with self._lock:
+                if not listener.pending:
+                    break
+                key, item = listener.pending.popitem(last=False)
+            events.append(self._event(*key, item))
+            size += len(events[-1])
         with self._lock:
-            pending, listener.pending = listener.pending, OrderedDict()
             missed, listener.missed = listener.missed, 0
             self.dropped += missed
-        events = [self._event(*key, item) for key, item in pending.items()]
+            if listener.pending:
+                listener.wake()
         if missed:
             events.append(_format("dropped", {"count": missed}))
         return utf8("".join(events))

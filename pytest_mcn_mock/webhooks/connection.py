@@ -185,6 +185,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Implements ``asyncio.BufferedProtocol``."""
         self._end(exc)
+        del self._parser  # which holds this, so that nobody else would let go of its buffers
 
     def on_message_begin(self) -> None:
         """Called by the parser, as what follows."""
@@ -239,6 +240,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
         if waiter is not None and not waiter.done():
             waiter.set_result(cast(CdrResponse, self.response))
+            self._headers, self._body = [], bytearray()  # it may be kept for long
 
 
 def _watch(descriptor: int) -> Callable[[], object]:
