@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,7 +66,9 @@ def long_parameters(n: int) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("make", [long_path, long_account, long_parameters])
-def test_long_requests_take_as_much_as_the_page_says(tmp_path: Path, make: type[tuple[str, str | None]]) -> None:
+def test_long_requests_take_as_much_as_the_page_says(
+    tmp_path: Path, make: Callable[[int], tuple[str, str | None]]
+) -> None:
     with (
         running_sandbox("--config", config_for(tmp_path), unchecked=True) as sandbox,
         closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,

@@ -121,7 +121,7 @@ def test_of_an_answer_of_a_hundred_megabytes_only_the_beginning_is_read(account:
         delivery = first_attempt(account, url)
     assert delivery.state == "delivered"
     assert delivery.response is not None
-    assert delivery.response.body == b"x" * 65_536
+    assert delivery.response.body == b"x" * 4096
     assert sent < 100_000_000
 
 
