@@ -176,6 +176,8 @@ class Calls:
 
     def is_overloaded(self) -> bool:
         """Whether as many CDRs are owed as may be, so that a call which would owe one more is refused, or waits."""
+        if self._store.count_unlisted() >= self._max_owed:
+            return True
         return self._store.count_owed() >= self._max_owed or self.count_waiting() > 0
 
     def count_waiting(self) -> int:
@@ -222,6 +224,11 @@ class Calls:
                     RefusalCode.OVERLOADED, f"it would owe {owing} CDRs; at most {self._max_owed} may be owed"
                 )
             raise Overloaded(f"{owed} CDRs are owed; at most {self._max_owed} may be")
+        if self._store.count_unlisted() >= self._max_owed:
+            raise Refusal(
+                RefusalCode.OVERLOADED,
+                f"{self._max_owed} calls ring or owe a CDR beside those that are listed; wait until one ends",
+            )
 
     def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)

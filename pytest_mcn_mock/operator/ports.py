@@ -167,6 +167,10 @@ class CallStore(Protocol):
         """How many deliveries are still owed; asked for every call, also from within ``place``."""
         ...
 
+    def count_unlisted(self) -> int:
+        """How many calls are kept although the journal lists them no more: they ring, or owe a CDR."""
+        ...
+
     def count_dropped(self) -> int:
         """How many calls are listed no more, because the journal was full."""
         ...

@@ -130,6 +130,9 @@ class MemoryCalls:
     def count_owed(self) -> int:
         return self._owed
 
+    def count_unlisted(self) -> int:
+        return len(self._records) - len(self._journal)
+
     def count_dropped(self) -> int:
         return self._dropped
 

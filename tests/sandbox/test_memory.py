@@ -12,6 +12,7 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from support import Sandbox, running_sandbox, wait_until
 
 from pytest_mcn_mock.domain.requests import ApiRequest
@@ -177,3 +178,23 @@ def test_a_message_of_the_live_events_is_bounded() -> None:
         told += message.count(b"event: request")
         message = listener.take()
     assert told == 1000
+
+
+def test_calls_that_ring_for_long_are_bounded_although_they_owe_nothing(tmp_path: Path) -> None:
+    rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 3600\n'
+    path = config_for(tmp_path, rule)
+    text = Path(path).read_text().replace(f"journal_size = {JOURNAL}", "journal_size = 2\nmax_owed = 3")
+    Path(path).write_text(text)
+    with (
+        running_sandbox("--config", path) as sandbox,
+        closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
+    ):
+        order = "/v2/rest/account/12345678/flash_call?login_did=79157777777"
+        for _ in range(5):
+            assert ask(client, order) == 200
+        assert ask(client, order) == 429
+        ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=30)
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["overloaded"])
+        url = f"{sandbox.url}/__admin/clock/advance"
+        assert requests.post(url, json={"seconds": 3700}, timeout=30).status_code == 200
+        assert ask(client, order) == 200
