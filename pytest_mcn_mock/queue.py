@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Overloaded
+from pytest_mcn_mock.real_time import monotonic
 
 MAX_WAITING: Final = 512
 """Calls that may wait at once: half of the sandbox's connections, so that the other half reaches its admin API."""
@@ -59,7 +59,7 @@ class CallQueue:
         return len(self._waiting)
 
     def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
-        waiter = _Waiter(attempt, refusal, time.monotonic() + self._wait_s)
+        waiter = _Waiter(attempt, refusal, monotonic() + self._wait_s)
         with self._lock:
             if self._is_closed or len(self._waiting) >= MAX_WAITING:
                 raise refusal
@@ -115,7 +115,7 @@ class CallQueue:
         """Every call waits as long as another, so that the first is the first whose time is over."""
         late = []
         with self._lock:
-            now = time.monotonic()
+            now = monotonic()
             while self._waiting and self._waiting[0].deadline <= now:
                 late.append(self._waiting.popleft())
             left_s = self._waiting[0].deadline - now if self._waiting else None

@@ -6,9 +6,22 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from pytest_mcn_mock.real_time import monotonic
 
 _T = TypeVar("_T")
+
+_END_S: Final = 2.0
+"""How long ``stop`` waits for what runs on the loop. An application that hangs does not keep pytest from ending."""
+
+
+class _RealTimeLoop(asyncio.SelectorEventLoop):
+    """Goes by the time that really passes, also while a test has stopped the clock."""
+
+    def time(self) -> float:
+        return monotonic()
 
 
 class BackgroundLoop:
@@ -30,22 +43,26 @@ class BackgroundLoop:
             return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the coroutine function on the loop, then end the thread. Does nothing where nothing was posted."""
+        """Run the coroutine function on the loop, then end the thread. Does nothing if nothing was posted.
+
+        Leaves the thread alone, which is a daemon, if something on the loop does not end in time.
+        """
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        try:
-            asyncio.run_coroutine_threadsafe(last(), loop).result(timeout=5)
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+        ending = asyncio.run_coroutine_threadsafe(last(), loop)
+        with suppress(TimeoutError):
+            ending.result(timeout=_END_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_END_S)
+        if not thread.is_alive():
             loop.close()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = _RealTimeLoop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
             self._thread.start()
         return self._loop

@@ -68,11 +68,9 @@ class RequestHandler(WSGIRequestHandler):
         return environ
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log a request and the status of its answer; one that cannot be read is not quoted."""
-        if isinstance(self._read, Unreadable):
-            self.log("info", '"-" %s %s', code, size)
-        else:
-            super().log_request(code, size)
+        """Log a request and the status of its answer, without colours; one that cannot be read is not quoted."""
+        line = "-" if isinstance(self._read, Unreadable) else f"{self.command} {self._target} {self.request_version}"
+        self.log("debug", '"%s" %s %s', line, getattr(code, "value", code), size)
 
 
 class _FirstRequest:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, wraps
 from typing import Any, Final
-from unittest.mock import patch
 
 import trustme
 
+from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.testing.proxies import bypassed
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.web.application import BASE_PATH
 
@@ -25,27 +28,113 @@ HOSTS: Final = ("api.mcn.ru", "api.mcntele.com")
 """Where the vendor serves the API: in Russia, and outside it."""
 ADDRESS: Final = "127.77.67.78"
 """Stands for the two hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3); nothing else uses this one."""
+HTTP: Final = 80
 HTTPS: Final = 443
+_REPLACED: Final = (
+    (socket, "getaddrinfo"),
+    (socket.socket, "connect"),
+    (socket.socket, "connect_ex"),
+    (ssl.SSLContext, "wrap_socket"),
+    (ssl.SSLContext, "wrap_bio"),
+)
 
 _lock = threading.Lock()
+_Function = Callable[..., Any]
+
+
+class _Interception:
+    """What one ``intercepted`` has replaced. Several may be nested: the one that began last is the one that holds."""
+
+    def __init__(self, server: MCNServer) -> None:
+        self.is_over = False
+        self._server = server
+        self._trusting = ssl.create_default_context(cadata=_authority().cert_pem.bytes().decode())
+        with _lock:
+            server.listen_tls(_server_context())
+            for (owner, name), make in zip(
+                _REPLACED,
+                (self._resolving, self._connecting, self._connecting, self._wrapping, self._wrapping),
+                strict=True,
+            ):
+                self._replace(owner, name, make)
+
+    def end(self) -> None:
+        """Put back what was replaced, unless somebody has replaced it again since: then it does nothing from now on."""
+        with _lock:
+            self.is_over = True
+            for owner, name in _REPLACED:
+                while (current := _replacement(owner, name)) is not None and current.interception.is_over:
+                    if current.is_inherited:
+                        delattr(owner, name)
+                    else:
+                        setattr(owner, name, current.original)
+
+    def _replace(self, owner: Any, name: str, make: Callable[[_Function], _Function]) -> None:
+        original = getattr(owner, name)
+        replaced = make(original)
+
+        @wraps(original)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return (original if self.is_over else replaced)(*args, **kwargs)
+
+        replacement.mcn_mock = _Replacement(self, original, name not in vars(owner))  # type: ignore[attr-defined]
+        setattr(owner, name, replacement)
+
+    def _resolving(self, original: _Function) -> _Function:
+        def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+            if not _is_ours(host):
+                return original(host, port, *args, **kwargs)
+            number = socket.getservbyname(port) if isinstance(port, str) and not port.isdecimal() else int(port or 0)
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ADDRESS, number))]
+
+        return getaddrinfo
+
+    def _connecting(self, original: _Function) -> _Function:
+        def connect(connection: socket.socket, address: Any) -> Any:
+            if isinstance(address, tuple) and address[0] == ADDRESS:
+                # A server that was stopped and started again may be on other ports.
+                port = {HTTPS: self._server.tls_port, HTTP: self._server.port}.get(address[1])
+                address = address if port is None else (self._server.host, port)
+            return original(connection, address)
+
+        return connect
+
+    def _wrapping(self, original: _Function) -> _Function:
+        def wrap(context: ssl.SSLContext, *args: Any, **kwargs: Any) -> Any:
+            return original(self._trusting if _is_ours(kwargs.get("server_hostname")) else context, *args, **kwargs)
+
+        return wrap
+
+
+@dataclass(frozen=True)
+class _Replacement:
+    interception: _Interception
+    original: _Function
+    is_inherited: bool
+
+
+def _replacement(owner: Any, name: str) -> _Replacement | None:
+    return getattr(getattr(owner, name), "mcn_mock", None)
 
 
 @contextmanager
 def intercepted(server: MCNServer) -> Iterator[str]:
-    """The vendor's base URL, which reaches the server from this process meanwhile."""
-    with _lock, ExitStack() as stack:
-        authority = _authority()
-        tls_port = server.listen_tls(_server_context())
-        ports = {HTTPS: tls_port, 80: server.port}
-        trusting = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-        stack.enter_context(patch.object(socket, "getaddrinfo", _resolving(socket.getaddrinfo)))
-        for method in ("connect", "connect_ex"):
-            original = getattr(socket.socket, method)
-            stack.enter_context(patch.object(socket.socket, method, _connecting(original, server.host, ports)))
-        for method in ("wrap_socket", "wrap_bio"):
-            original = getattr(ssl.SSLContext, method)
-            stack.enter_context(patch.object(ssl.SSLContext, method, _trusting(original, trusting)))
-        yield f"https://{HOSTS[0]}{BASE_PATH}"
+    """The vendor's base URL, which reaches the server from this process meanwhile.
+
+    Raises UsageError if a proxy of this machine would get the requests.
+    """
+    with bypassed(HOSTS):
+        for host in HOSTS:
+            if urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+                raise UsageError(
+                    f"mcn_intercept cannot hold: this machine is set up to send requests for {host} to a proxy; "
+                    f"set NO_PROXY={','.join(HOSTS)} in the environment in which pytest starts"
+                )
+        interception = _Interception(server)
+        try:
+            yield f"https://{HOSTS[0]}{BASE_PATH}"
+        finally:
+            interception.end()
 
 
 @cache
@@ -63,29 +152,3 @@ def _server_context() -> ssl.SSLContext:
 def _is_ours(host: object) -> bool:
     name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
     return isinstance(name, str) and name.lower().rstrip(".") in HOSTS
-
-
-def _resolving(original: Callable[..., Any]) -> Callable[..., Any]:
-    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _is_ours(host):
-            return original(host, port, *args, **kwargs)
-        number = socket.getservbyname(port) if isinstance(port, str) and not port.isdecimal() else int(port or 0)
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ADDRESS, number))]
-
-    return getaddrinfo
-
-
-def _connecting(original: Callable[..., Any], host: str, ports: dict[int, int]) -> Callable[..., Any]:
-    def connect(self: socket.socket, address: Any) -> Any:
-        if isinstance(address, tuple) and address[0] == ADDRESS and address[1] in ports:
-            address = (host, ports[address[1]])
-        return original(self, address)
-
-    return connect
-
-
-def _trusting(original: Callable[..., Any], trusting: ssl.SSLContext) -> Callable[..., Any]:
-    def wrap(self: ssl.SSLContext, *args: Any, **kwargs: Any) -> Any:
-        return original(trusting if _is_ours(kwargs.get("server_hostname")) else self, *args, **kwargs)
-
-    return wrap

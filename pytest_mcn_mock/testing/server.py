@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import socket
+import ssl
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
-from pytest_mcn_mock.compose import compose
+from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.domain.tariffs import Tariff
@@ -28,13 +32,12 @@ from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.handle import Backing
 from pytest_mcn_mock.testing.handler import RequestHandler
 from pytest_mcn_mock.testing.workers import Workers
+from pytest_mcn_mock.text import printable
 from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.reader import Unreadable
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from pytest_httpserver import WaitingSettings
 
 _POLL_S: Final = 0.02
@@ -44,17 +47,112 @@ _LOG_SIZE: Final = 10_000
 _PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
 
 
+_ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
+_log = logging.getLogger("werkzeug")
+
+
 class LogHandler(RequestHandler):
-    """werkzeug's request handler, which never logs a token."""
+    """werkzeug's request handler, which logs each request at ``debug`` and never logs a token.
+
+    It leaves the level and the handlers of the logger ``werkzeug`` alone: a test may have a server of its own.
+    """
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name for it
+        """Log a line about a request that is not HTTP. A failed TLS handshake is its client's to report."""
+        self.log("debug" if format.startswith("SSL error") else "error", format, *args)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name for it
         """Log a line, without the value of ``user_hash``, also where the line quotes a request that is no HTTP."""
-        super().log(type, "%s", _PARAMETER.sub(_without_token, message % args if args else message))
+        level = logging.getLevelNamesMapping()[type.upper()]
+        if _log.isEnabledFor(level):
+            line = _PARAMETER.sub(_without_token, message % args if args else message)
+            _log.log(level, "%s - - %s", self.address_string(), printable(line))
 
 
 def _without_token(parameter: re.Match[str]) -> str:
     name = parameter[1]
     return f"{name}=***" if unquote_plus(name).lower() == "user_hash" else parameter[0]
+
+
+class _Connections:
+    """The open connections of a server: none of them may keep its end waiting."""
+
+    def __init__(self, how: int) -> None:
+        self._how = how
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._ended = False
+
+    def add(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.add(connection)
+            ended = self._ended
+        if ended:
+            self._shut(connection)
+
+    def discard(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
+
+    def end(self) -> None:
+        """Read nothing more from any of them, nor from one that comes later."""
+        with self._lock:
+            self._ended = True
+            connections = list(self._open)
+        for connection in connections:
+            self._shut(connection)
+
+    def _shut(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has closed it
+            # Not SSLSocket's own, which would take TLS away from the thread that uses it.
+            socket.socket.shutdown(connection, self._how)
+
+
+class _Listener:
+    """A werkzeug server that never waits for a client: neither to accept the next one, nor to end."""
+
+    def __init__(self, server: BaseWSGIServer) -> None:
+        self._server = server
+        self._workers: Workers | None = None
+        server.RequestHandlerClass = LogHandler
+        if isinstance(server.socket, ssl.SSLSocket):
+            # The thread of the connection does the handshake, with its first read, not the thread that accepts.
+            server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # typeshed lacks it
+        if isinstance(server, ThreadedWSGIServer):
+            # What is being answered is answered to its end.
+            self._connections = _Connections(socket.SHUT_RD)
+            self._work = server.process_request_thread
+            self._workers = Workers(self._answer)
+        else:
+            self._connections = _Connections(socket.SHUT_RDWR)
+            self._work = server.process_request
+        # HTTPServer makes the server itself, and of a class of werkzeug's.
+        server.process_request = self._begin  # type: ignore[assignment,method-assign]
+
+    def serve(self) -> None:
+        """Serve until ``stop``."""
+        try:
+            self._server.serve_forever(poll_interval=_POLL_S)
+        finally:
+            if self._workers is not None:
+                self._workers.stop()
+
+    def stop(self) -> None:
+        """Let go of every connection that has not sent its request. The server's ``shutdown`` has to follow."""
+        self._connections.end()
+
+    def _begin(self, connection: Any, address: Any) -> None:
+        self._connections.add(connection)
+        if self._workers is None:
+            self._answer(connection, address)
+        else:
+            self._workers.start(connection, address)
+
+    def _answer(self, connection: Any, address: Any) -> None:
+        try:
+            self._work(connection, address)
+        finally:
+            self._connections.discard(connection)
 
 
 class MCNServer(HTTPServer):
@@ -68,7 +166,7 @@ class MCNServer(HTTPServer):
         self,
         host: str = "127.0.0.1",
         port: int = HTTPServer.DEFAULT_LISTEN_PORT,
-        ssl_context: SSLContext | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         default_waiting_settings: WaitingSettings | None = None,
         *,
         threaded: bool = True,
@@ -81,19 +179,13 @@ class MCNServer(HTTPServer):
         self._changes = Changes()
         self._background = BackgroundLoop()
         self._applications = Applications(self._changes)
-        settings = settings or Settings()
-        if settings.webhook_targets is not None:
-            settings = replace(settings, webhook_targets=[*settings.webhook_targets, f"*.{DOMAIN}"])
-        self._exchange = compose(
-            settings,
-            self._background.post,
-            clock=VirtualClock(),
-            observers=[self._changes],
-            make_sender=lambda targets: ApplicationSender(self._applications, targets),
-        )
+        self._exchanges: list[tuple[Settings, Exchange]] = []
+        self.use_settings(settings or Settings())
         self._accounts_opened = count(1)
-        self._tls: BaseWSGIServer | None = None
-        self._tls_thread: threading.Thread | None = None
+        self._listener: _Listener | None = None
+        self._tls_context: ssl.SSLContext | None = None
+        self._tls: tuple[BaseWSGIServer, _Listener, threading.Thread] | None = None
+        self._tls_port = 0
 
     @property
     def url(self) -> str:
@@ -104,6 +196,25 @@ class MCNServer(HTTPServer):
     def base_url(self) -> str:
         """What stands for https://api.mcn.ru/v2/rest."""
         return self.url + BASE_PATH
+
+    def use_settings(self, settings: Settings) -> None:
+        """Give these settings to the accounts that are opened from now on; those that are open keep theirs.
+
+        A request to an account's path meets the account's settings, any other one the settings that are in use now.
+        """
+        for known, exchange in self._exchanges:
+            if known == settings:
+                self._exchange = exchange
+                return
+        targets = settings.webhook_targets
+        self._exchange = compose(
+            settings if targets is None else replace(settings, webhook_targets=[*targets, f"*.{DOMAIN}"]),
+            self._background.post,
+            clock=VirtualClock(),
+            observers=[self._changes],
+            make_sender=lambda targets: ApplicationSender(self._applications, targets),
+        )
+        self._exchanges.append((settings, self._exchange))
 
     def open_account(
         self,
@@ -156,53 +267,71 @@ class MCNServer(HTTPServer):
 
     def thread_target(self) -> None:
         """Serve until stopped."""
-        server = self.server
-        if server is None:
-            return
-        server.RequestHandlerClass = LogHandler
-        if not isinstance(server, ThreadedWSGIServer):
-            server.serve_forever(poll_interval=_POLL_S)
-            return
-        workers = Workers(server.process_request_thread)
-        # HTTPServer makes the server itself, and of a class of werkzeug's.
-        server.process_request = workers.start  # type: ignore[assignment,method-assign]
-        try:
-            server.serve_forever(poll_interval=_POLL_S)
-        finally:
-            workers.stop()
+        if self.server is not None:
+            self._listener = _Listener(self.server)
+            self._listener.serve()
 
-    def listen_tls(self, context: SSLContext) -> int:
-        """Answer the same over TLS on a second port, until stopped; return the port."""
+    @property
+    def tls_port(self) -> int:
+        """The port of ``listen_tls``, 0 before it was called."""
+        return self._tls_port
+
+    def listen_tls(self, context: ssl.SSLContext) -> int:
+        """Answer the same over TLS on a second port, until stopped; return the port.
+
+        A server that is started again listens on that port again.
+        """
         if self._tls is None:
-            app = Request.application(self.application)
-            self._tls = make_server(self.host, 0, app, ssl_context=context, threaded=True, request_handler=LogHandler)
-            self._tls_thread = threading.Thread(target=self._tls.serve_forever, args=(_POLL_S,), daemon=True)
-            self._tls_thread.start()
-        return self._tls.port
+            server = self._make_tls_server(context)
+            listener = _Listener(server)
+            thread = threading.Thread(target=listener.serve, daemon=True)
+            self._tls_context, self._tls_port = context, server.port
+            self._tls = server, listener, thread
+            thread.start()
+        return self._tls_port
+
+    def _make_tls_server(self, context: ssl.SSLContext) -> BaseWSGIServer:
+        app = Request.application(self.application)
+        try:
+            return make_server(self.host, self._tls_port, app, threaded=True, ssl_context=context)
+        except SystemExit:  # how werkzeug reports that somebody else has the port now
+            return make_server(self.host, 0, app, threaded=True, ssl_context=context)
 
     def start(self) -> None:
         """Answer from now on; HTTPServerError where it does already."""
-        self._exchange.operator.calls.start_waiting()
+        for _, exchange in self._exchanges:
+            exchange.operator.calls.start_waiting()
         super().start()
+        if self._tls_context is not None:
+            self.listen_tls(self._tls_context)
 
     def stop(self) -> None:
-        """Stop answering, and stop sending CDRs."""
-        self._exchange.feed.close()
-        self._exchange.operator.calls.stop_waiting()
-        if self._tls is not None and self._tls_thread is not None:
-            self._tls.shutdown()
-            self._tls_thread.join()
-            self._tls = self._tls_thread = None
+        """Stop answering, and stop sending CDRs. Waits for no client."""
+        for _, exchange in self._exchanges:
+            exchange.feed.close()
+            exchange.operator.calls.stop_waiting()
+        if self._tls is not None:
+            server, listener, thread = self._tls
+            self._tls = None
+            listener.stop()
+            server.shutdown()
+            thread.join()
+        if self._listener is not None:
+            self._listener.stop()
         super().stop()
-        self._background.stop(self._exchange.dispatcher.close)
+        self._background.stop(self._close_couriers)
+
+    async def _close_couriers(self) -> None:
+        for _, exchange in self._exchanges:
+            await exchange.dispatcher.close()
 
     def application(self, request: Request) -> Response:
         """Answer a request. Whatever a handler raises becomes a 500, and the test hears of it from ``check()``."""
         read = request.environ[wsgi.READ]
         if isinstance(read, Unreadable):
-            return wsgi.refuse_unread(self._exchange.application, read)
+            return wsgi.refuse_unread(self._exchange_of(request).application, read)
         if read.body is None or not read.is_whole:  # no handler is to take half a body for a whole one
-            return wsgi.answer(self._exchange.application, request)
+            return wsgi.answer(self._exchange_of(request).application, request)
         try:
             return super().application(request)
         except Exception as error:
@@ -220,12 +349,20 @@ class MCNServer(HTTPServer):
     def dispatch(self, request: Request) -> Response:
         """A registered handler if one matches; else the operator, which leaves ordered handlers as they are."""
         if wsgi.is_own_path(request.path) and not self._has_handler(request):
-            return wsgi.answer(self._exchange.application, request)
+            return wsgi.answer(self._exchange_of(request).application, request)
         return super().dispatch(request)
 
     def respond_nohandler(self, request: Request, extra_message: str = "") -> Response:
         """Nothing registered matches, so that the operator answers: ``not_found`` for what is no path of its own."""
-        return wsgi.answer(self._exchange.application, request)
+        return wsgi.answer(self._exchange_of(request).application, request)
+
+    def _exchange_of(self, request: Request) -> Exchange:
+        """The exchange that has the account of the request's path, and otherwise the one that is in use."""
+        if len(self._exchanges) > 1 and (account := _ACCOUNT.search(request.path)) is not None:
+            for _, exchange in self._exchanges:
+                if exchange.operator.accounts.is_taken(account[1]):
+                    return exchange
+        return self._exchange
 
     def _has_handler(self, request: Request) -> bool:
         if self.permanently_failed or (self.ordered_handlers and self.ordered_handlers[0].matcher.match(request)):

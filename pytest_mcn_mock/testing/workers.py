@@ -15,8 +15,9 @@ class Workers:
     ``start`` is called by one thread alone, the one that accepts connections.
     """
 
-    def __init__(self, work: Callable[..., object]) -> None:
+    def __init__(self, work: Callable[..., object], name: str = "mcn-mock-request") -> None:
         self._work = work
+        self._name = name
         self._jobs: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -28,7 +29,7 @@ class Workers:
             if not is_new:
                 self._waiting -= 1
         if is_new:
-            threading.Thread(target=self._run, daemon=True, name="mcn-mock-request").start()
+            threading.Thread(target=self._run, daemon=True, name=self._name).start()
         self._jobs.put(job)
 
     def stop(self) -> None:
