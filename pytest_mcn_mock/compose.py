@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
@@ -143,8 +143,6 @@ def _admin_endpoints(
 ) -> Endpoints:
     """The admin API and the page."""
     # Most tests never ask it, and its modules and routes take 12 ms.
-    from importlib.metadata import version
-
     from pytest_mcn_mock import schemas
     from pytest_mcn_mock.web.admin_accounts import AccountsApi
     from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
@@ -157,10 +155,36 @@ def _admin_endpoints(
         **AccountsApi(operator).endpoints(),
         **MonitoringApi(operator).endpoints(),
         **ServerApi(operator, clock, feed).endpoints(),
-        **OperationsApi(readiness, guard, version("pytest-mcn-mock"), render_metrics).endpoints(),
+        **OperationsApi(readiness, guard, _version(), render_metrics).endpoints(),
         **SchemasApi(schemas.read).endpoints(),
         **Page().endpoints(),
     }
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("pytest-mcn-mock")
+
+
+def preload() -> None:
+    """Import and read now what is otherwise loaded when it is first needed: a test may replace the file system."""
+    from pytest_mcn_mock import schemas
+    from pytest_mcn_mock.web import (  # noqa: F401 - to have them loaded
+        admin_accounts,
+        admin_monitoring,
+        admin_operations,
+        admin_schemas,
+        admin_server,
+        page,
+    )
+    from pytest_mcn_mock.webhooks import sender  # noqa: F401 - as above
+
+    _version()
+    page.preload()
+    for name in schemas.names():
+        schemas.read(name)
 
 
 def _call_later(post: Callable[[Job], None], seconds: float, job: Job) -> None:

@@ -1,24 +1,38 @@
 """The pytest plugin: its fixtures, its marker and what it adds to a failing test's report.
 
-Imports nothing but pytest until a fixture is used: pytest loads this in every run of everybody who installs it.
+Imports next to nothing but pytest until a fixture is used: pytest loads this in every run of everybody who installs it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from pytest_mcn_mock import real_time  # noqa: F401 - before a test can stop the clock
+from pytest_mcn_mock.text import encodable, printable
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
 
+_FIXTURES: Final = frozenset({"mcn", "mcn_server", "mcn_intercept"})
+
 _ACCOUNT = pytest.StashKey["Account"]()
+_RETURNED = pytest.StashKey[bool]()
+"""Whether the test's function has returned: it was neither skipped nor interrupted, and it did not fail."""
+_PASSED = pytest.StashKey[bool]()
 _FAILED = pytest.StashKey[bool]()
 _STORY = pytest.StashKey[str]()
 _SERVER = pytest.StashKey["MCNServer"]()
+_IS_OURS = pytest.StashKey[bool]()
+"""Whether the server is the one of this plugin's fixture, and not of one that overrides it."""
+_HAS_RUN = pytest.StashKey[bool]()
+"""Whether the server was seen running, so that a test must have stopped it if it does not run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,64 +49,208 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give each test that uses the server the settings that are in force where the test is."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    if "mcn_server" in names and "mcn_settings" not in names:
+        names.append("mcn_settings")
+
+
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    """Keep a test's requests to the fake from a proxy, those of its fixtures too."""
+    with _without_proxy() if _uses_us(item) else nullcontext():
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Let a fixture that uses ``mcn_server`` find the settings that are in force where its test is."""
+    if "mcn_server" in fixturedef.argnames:
+        _use_settings(request.config, _settings(request))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    """Prepare the server for the test itself: a fixture may have changed settings and environment since."""
+    if not _uses_us(item):
+        return (yield)
+    config = item.config
+    _use_settings(config, getattr(item, "funcargs", {}).get("mcn_settings"))
+    if _SERVER in config.stash:
+        config.stash[_HAS_RUN] |= config.stash[_SERVER].is_running()
+    item.stash[_RETURNED] = False
+    _lend_certificates(item)
+    with _without_proxy_again():
+        result = yield
+    item.stash[_RETURNED] = True
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Add the account's story to the report of a test that failed, once."""
+    """Note whether the test has passed, and add the account's story to the report of a test that failed, once.
+
+    The outermost wrapper: what pytest makes of ``xfail``, of skipping and of unittest's decorators is in the report.
+    """
     report: pytest.TestReport = yield
+    if call.when == "call":
+        is_plain = report.passed and not hasattr(report, "wasxfail")
+        item.stash[_PASSED] = is_plain and item.stash.get(_RETURNED, True)
     account = item.stash.get(_ACCOUNT, None)
     if account is not None and report.failed and not item.stash[_FAILED]:
         item.stash[_FAILED] = True
         from pytest_mcn_mock.testing.session import tell_raised
 
         lines = [item.stash[_STORY] or _tell(account)]
-        lines += tell_raised(item.config.stash[_SERVER].errors, call.excinfo.value if call.excinfo else None)
+        errors = item.config.stash[_SERVER].errors
+        lines += map(printable, tell_raised(errors, call.excinfo.value if call.excinfo else None))
         report.sections.append(("mcn-mock", "\n".join(lines)))
+    if account is not None or _uses_us(item):
+        _make_encodable(report)
     return report
+
+
+def _make_encodable(report: pytest.TestReport) -> None:
+    """Spell out lone surrogates, by which pytest-xdist ends the whole run, and pytest prints the report in one line."""
+    report.sections = [(encodable(name), encodable(content)) for name, content in report.sections]
+    if isinstance(report.longrepr, tuple):  # why it was skipped
+        path, line, reason = report.longrepr
+        report.longrepr = path, line, encodable(reason)
+    elif report.longrepr is not None:
+        shown = str(report.longrepr)
+        if (told := encodable(shown)) != shown:
+            report.longrepr = told
+    if isinstance(why := getattr(report, "wasxfail", None), str):
+        report.wasxfail = encodable(why)
 
 
 def _tell(account: Account) -> str:
     try:
         return account.story()
     except Exception as error:  # an error in a report would end the whole run
-        return f"the account's story could not be told: {error!r}"
+        return printable(f"the account's story could not be told: {error!r}")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Any:
-    """Reset the server after each test, and fail the test by what a handler raised that ``mcn`` has not told of."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
+    """Reset the server after each test, and fail the test by what a handler raised that ``mcn`` has not told of.
+
+    A server that the test has stopped is started again for the next one.
+    """
     __tracebackhide__ = True
     server = item.config.stash.get(_SERVER, None)
+    is_stopped = server is not None and item.config.stash[_HAS_RUN] and not server.is_running()
     try:
         result = yield
-        if server is not None and server.errors and not item.stash.get(_FAILED, False):
+        if server is not None and server.errors and item.stash.get(_PASSED, False):
             from pytest_mcn_mock.testing.session import raise_errors
 
             raise_errors(server)
     finally:
         if server is not None:
             server.clear()
+        if server is not None and is_stopped and not server.is_running():
+            from pytest_mcn_mock.testing.session import start_again
+
+            start_again(server, item, is_wanted=nextitem is not None)
     return result
+
+
+def _uses_us(item: pytest.Item) -> bool:
+    return not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _without_proxy() -> AbstractContextManager[None]:
+    from pytest_mcn_mock.testing.proxies import OWN_HOSTS, bypassed
+
+    return bypassed(OWN_HOSTS)
+
+
+def _without_proxy_again() -> AbstractContextManager[None]:
+    from pytest_mcn_mock.testing.proxies import bypassed_again
+
+    return bypassed_again()
+
+
+def _settings(request: pytest.FixtureRequest) -> Settings | None:
+    """Return the settings in force where the test is, or None if a fixture of that scope cannot have them.
+
+    What else is wrong with them is reported when the test itself gets them.
+    """
+    try:
+        settings: Settings = request.getfixturevalue("mcn_settings")
+    except (Exception, pytest.fail.Exception, pytest.skip.Exception):
+        return None
+    return settings
+
+
+def _use_settings(config: pytest.Config, settings: Settings | None) -> None:
+    if settings is not None and config.stash.get(_IS_OURS, False):
+        config.stash[_SERVER].use_settings(settings)
+
+
+def _fake_files() -> Any:
+    """Return the file system of pyfakefs, or None if no test has replaced the real one."""
+    pyfakefs = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+    patcher = None if pyfakefs is None else pyfakefs.Patcher.PATCHER
+    return patcher.fs if patcher is not None and getattr(patcher, "is_patching", True) else None
+
+
+@contextmanager
+def _real_files() -> Iterator[None]:
+    """Pause pyfakefs meanwhile."""
+    fake = _fake_files()
+    if fake is not None:
+        fake.pause()
+    try:
+        yield
+    finally:
+        if fake is not None:
+            fake.resume()
+
+
+def _lend_certificates(item: pytest.Item) -> None:
+    """Let pyfakefs show the files of trusted authorities: requests looks whether its file is there."""
+    if "mcn_intercept" in getattr(item, "fixturenames", ()) and (fake := _fake_files()) is not None:
+        from pytest_mcn_mock.testing.intercept import certificate_files
+
+        for path in certificate_files():
+            if not fake.exists(path):
+                with suppress(OSError):  # nor is it in the real file system
+                    fake.add_real_file(path)
 
 
 @pytest.fixture(scope="session")
 def mcn_settings() -> Settings:
-    """The settings of ``mcn_server``; override it to change the tariff or what is assumed of the vendor."""
+    """The settings of ``mcn_server``; override it to change the tariff or what is assumed of the vendor.
+
+    An override in a folder, a module or a class is in force for the tests there.
+    """
     from pytest_mcn_mock.settings import Settings
 
     return Settings()
 
 
 @pytest.fixture(scope="session")
-def mcn_server(request: pytest.FixtureRequest, mcn_settings: Settings) -> Iterator[MCNServer]:
+def mcn_server(request: pytest.FixtureRequest) -> Iterator[MCNServer]:
     """A fake api.mcn.ru in this process, on a free port of the loopback interface, for the whole session.
 
     What is registered on it is gone when the test ends, and what a handler raised fails the test.
     """
-    from pytest_mcn_mock.testing.server import MCNServer
+    config = request.config
+    with _real_files():
+        from pytest_mcn_mock.testing import session
 
-    with MCNServer(settings=mcn_settings) as server:
-        request.config.stash[_SERVER] = server
+        server = session.make_server(_settings(request))
+        server.start()
+    config.stash[_SERVER], config.stash[_IS_OURS], config.stash[_HAS_RUN] = server, True, True
+    try:
         yield server
+    finally:
+        config.stash[_IS_OURS] = config.stash[_HAS_RUN] = False
+        if server.is_running():
+            server.stop()
 
 
 @pytest.fixture
@@ -105,21 +263,26 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
     __tracebackhide__ = True
-    request.config.stash[_SERVER] = mcn_server  # which may be the user's own
+    stash, ini = request.node.stash, request.config.getini
+    if request.config.stash.get(_SERVER, None) is not mcn_server:  # the user's own
+        request.config.stash[_SERVER] = mcn_server
+        request.config.stash[_IS_OURS] = False
+        request.config.stash[_HAS_RUN] = mcn_server.is_running()
     # What an earlier run of the same test has left there, which some plugins repeat, is not this one's.
-    request.node.stash[_FAILED] = False
-    request.node.stash[_STORY] = ""
-    ini = request.config.getini
+    stash[_FAILED] = stash[_PASSED] = False
+    stash[_STORY] = ""
     account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
-    request.node.stash[_ACCOUNT] = account
+    stash[_ACCOUNT] = account
     try:
-        yield account
-        # A test that has failed says why already, and its report shows the account's story.
-        if not request.node.stash[_FAILED]:
+        with _without_proxy():
+            yield account
+        # A test that has failed says why already, and its report shows the account's story. One that was skipped,
+        # that is expected to fail or that was interrupted has nothing to say.
+        if stash[_PASSED] and not stash[_FAILED]:
             raise_mistakes(account, mcn_server, strict=strict)
     finally:
         # What fails after this, such as another fixture's end, is reported when the account is gone.
-        request.node.stash[_STORY] = _tell(account)
+        stash[_STORY] = _tell(account)
         account.close()
 
 
@@ -129,12 +292,13 @@ def mcn_intercept(mcn_server: MCNServer) -> Iterator[str]:
 
     Needs the extra ``intercept``. Name resolution and trust are as before when the test ends.
     """
-    try:
-        from pytest_mcn_mock.testing.intercept import intercepted
-    except ModuleNotFoundError as error:
-        if error.name != "trustme":
-            raise
-        pytest.fail("mcn_intercept needs trustme: pip install 'pytest-mcn-mock[intercept]'", pytrace=False)
-
-    with intercepted(mcn_server) as base_url:
+    with ExitStack() as stack:
+        with _real_files():
+            try:
+                from pytest_mcn_mock.testing.intercept import intercepted
+            except ModuleNotFoundError as error:
+                if error.name != "trustme":
+                    raise
+                pytest.fail("mcn_intercept needs trustme: pip install 'pytest-mcn-mock[intercept]'", pytrace=False)
+            base_url = stack.enter_context(intercepted(mcn_server))
         yield base_url

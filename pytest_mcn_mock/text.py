@@ -22,6 +22,11 @@ def printable(text: object, most: int | None = None) -> str:
     return "".join(_code(c) if unicodedata.category(c) in _STEERING else c for c in shown)
 
 
+def printable_lines(text: object) -> str:
+    """Return a text of several lines, each of them ``printable``."""
+    return "\n".join(printable(line.replace("\t", "    ")) for line in str(text).split("\n"))
+
+
 def encodable(text: str) -> str:
     r"""Return the text with each lone surrogate written as its code, such as ``\ud83d``; all else stays."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

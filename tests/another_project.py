@@ -19,4 +19,4 @@ HELPERS = """
 
 def run(project: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
     project.makepyfile("from helpers import *\n" + tests)
-    return project.runpytest_subprocess("-p", "no:randomly", *arguments)
+    return project.runpytest_subprocess("-p", "no:randomly", *arguments, timeout=120)

@@ -7,7 +7,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,11 +23,14 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.testing.changes import Changes, Inbox
+from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 Application = Callable[..., Any]
 Answer = CdrResponse | BaseException
 """An application's answer, or what it raised: as an exception of a future, asyncio would make another of some."""
+FORGOTTEN = "the application was subscribed in a test that has ended"
+"""Why an attempt of an account that outlives its test got no answer."""
 LEFT = "the application's event loop has stopped: its test ended before the CDR came"
 """Why an attempt got no answer, where that is nobody's mistake."""
 RAISED = "the application raised"
@@ -159,13 +162,15 @@ class ApplicationSender:
         self._applications = applications
         self._targets = targets
         self._sockets: Sender | None = None
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mcn-mock-wsgi")
+        self._threads = Workers(_call_in_thread, "mcn-mock-wsgi")
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
         """The answer; SendError where none comes in time. What an application raises is kept for the test."""
         __tracebackhide__ = True
         mounted = self._applications.find(request.url)
         if mounted is None:
+            if (urlsplit(request.url).hostname or "").endswith(f".{DOMAIN}"):
+                raise SendError(FORGOTTEN)
             if self._sockets is None:
                 self._sockets = make_http_sender(self._targets)
             return await self._sockets.send(request, timeout_s)
@@ -184,8 +189,8 @@ class ApplicationSender:
             raise SendError(f"{RAISED} {type(error).__name__}: {error}"[:300]) from error
 
     async def close(self) -> None:
-        """Close the kept connections and end the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Close the kept connections and let the threads end. One whose application hangs is a daemon, and stays."""
+        self._threads.stop()
         if self._sockets is not None:
             await self._sockets.close()
 
@@ -197,7 +202,9 @@ class ApplicationSender:
             mounted.inbox.put(call)
             return await _answer(call.answer)
         if not mounted.is_async:
-            return _response(await loop.run_in_executor(self._threads, _try_wsgi, mounted.application, request))
+            answered: Future[Answer] = Future()
+            self._threads.start(answered, mounted.application, request)
+            return await _answer(answered)
         if mounted.loop is None or mounted.loop is loop:
             return await call_asgi(mounted.application, request)
         if mounted.is_left:
@@ -238,6 +245,11 @@ def target_of(url: str) -> str:
     """Return the path and the query of a URL, as a request line has them."""
     parts = urlsplit(url)
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+def _call_in_thread(answer: Future[Answer], application: Application, request: CdrRequest) -> None:
+    if answer.set_running_or_notify_cancel():
+        answer.set_result(_try_wsgi(application, request))
 
 
 def is_asgi(application: object) -> bool:

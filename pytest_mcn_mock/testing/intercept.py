@@ -7,8 +7,10 @@ Everything else is passed on untouched.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -135,6 +137,14 @@ def intercepted(server: MCNServer) -> Iterator[str]:
             yield f"https://{HOSTS[0]}{BASE_PATH}"
         finally:
             interception.end()
+
+
+def certificate_files() -> list[str]:
+    """Return the paths at which clients look for the authorities that they trust."""
+    named = [os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")]
+    if (certifi := sys.modules.get("certifi")) is not None:
+        named.append(f"{str(certifi.__file__).removesuffix('__init__.py')}cacert.pem")
+    return [path for path in named if path]
 
 
 @cache

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
+from pytest_mcn_mock.compose import preload
 from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
+from pytest_mcn_mock.testing.server import MCNServer
+from pytest_mcn_mock.text import printable, printable_lines
 
 if TYPE_CHECKING:
-    import pytest
-
+    from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
-    from pytest_mcn_mock.testing.server import MCNServer
 
 ARGUMENTS: Final = ("strict", "fidelity", "balance", "seed", "outcome", "tariff")
 """What the marker ``mcn`` takes."""
@@ -24,6 +28,31 @@ _SETTLE_MARGIN_S: Final = 1.0
 _MOST_TOLD: Final = 10
 _MOST_FRAMES: Final = 20
 """Errors, and frames of each, in a failing test's report."""
+
+
+def make_server(settings: Settings | None) -> MCNServer:
+    """Return the session's server, which is not started. It needs no file later if a test may use pyfakefs."""
+    if "pyfakefs" in sys.modules:
+        preload()
+    return MCNServer(settings=settings)
+
+
+def start_again(server: MCNServer, item: pytest.Item, *, is_wanted: bool) -> None:
+    """Start a server that a test has stopped, on its old port if it is free, and warn the test.
+
+    ``is_wanted`` is whether there is a test after this one.
+    """
+    port = server.port
+    done = ""
+    if is_wanted:
+        try:
+            server.start()
+        except SystemExit:  # how werkzeug reports that somebody else has the port now
+            server.port = 0
+            server.start()
+        where = "its old port" if server.port == port else f"port {server.port}, because {port} is taken"
+        done = f"; it was started again for the next test, on {where}"
+    item.warn(pytest.PytestWarning(f"{item.nodeid} stopped mcn_server and did not start it again{done}"))
 
 
 def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelity: str) -> tuple[Account, bool]:
@@ -85,7 +114,10 @@ def tell_raised(errors: Sequence[BaseException], failure: BaseException | None) 
 
 def _raise(errors: list[BaseException], mistakes: list[str]) -> None:
     __tracebackhide__ = True
-    told = [*(f"a handler raised {type(error).__name__}: {error}" for error in errors), *mistakes]
+    told = [
+        *(printable_lines(f"a handler raised {type(error).__name__}: {error}") for error in errors),
+        *(printable(mistake) for mistake in mistakes),
+    ]
     if not told:
         return
     lines = "\n".join(f"  {mistake}" for mistake in told)

@@ -65,6 +65,11 @@ class Page:
         return _answer(request, file)
 
 
+def preload() -> None:
+    """Read the files of the page now, so that no request has to."""
+    _files()
+
+
 def _answer(request: Request, file: _File) -> Response:
     """The file, or 304 where the client says that it has it."""
     known = request.headers.get("if-none-match", "")
