@@ -179,8 +179,8 @@ def preload() -> None:
         admin_server,
         page,
     )
-    from pytest_mcn_mock.webhooks import sender  # noqa: F401 - as above
 
+    prepare_to_send(is_tls=False)
     _version()
     page.preload()
     for name in schemas.names():
