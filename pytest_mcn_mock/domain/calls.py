@@ -12,7 +12,7 @@ from pytest_mcn_mock.domain.draws import draw_call
 from pytest_mcn_mock.domain.faults import Fault
 from pytest_mcn_mock.domain.magic import MAGIC_NUMBERS, Magic
 from pytest_mcn_mock.domain.money import format_roubles
-from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller
+from pytest_mcn_mock.domain.numbering import caller_number, choose_country, explain_caller, warn_of_domestic
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.domain.rule_index import first_match
 from pytest_mcn_mock.domain.tariffs import Method
@@ -116,6 +116,11 @@ def place(
         country, country_rule = choice.country, choice.rule
         caller = caller_number(country, order.code, draw.number)
         caller_rule = explain_caller(country, order.code)
+
+    warnings = [warn_of_domestic("login_did", order.login_did)]
+    if order.caller_did is not None:
+        warnings.append(warn_of_domestic("caller_did", order.caller_did))
+    country_rule = "; ".join(filter(None, (country_rule, *warnings)))
 
     price = account.tariff.price(order.method, country)
     if price > balance:

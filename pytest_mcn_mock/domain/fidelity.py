@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from pytest_mcn_mock.domain.numbering import clean_pasted, is_number, lacks_country, region_of
+from pytest_mcn_mock.domain.numbering import clean_pasted, is_domestic, is_number, lacks_country, region_of
 from pytest_mcn_mock.domain.tariffs import Method
 
 
@@ -147,6 +147,12 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             f"{_COMMON}/number_of_no_country",
             _DIGITS,
         ),
+        "domestic_number": Rule(
+            Level.ASSUMED,
+            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
+            f"{_COMMON}/domestic_number",
+            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
+        ),
         "country_id": Rule(
             Level.ASSUMED,
             "country_id as 643 or 703 written otherwise",
@@ -255,6 +261,8 @@ def _of_number(sent: Sent, name: str, *, takes_pasted: bool) -> str | None:
         return "pasted_number" if is_number(number) else None  # it is refused
     if lacks_country(number):
         return "number_without_country"
+    if is_domestic(number):
+        return "domestic_number"
     if sent.method is Method.CALL_FOR_2FA or "country_id" in sent.parameters:
         return None
     return "number_of_no_country" if is_number(number) and region_of(number) is None else None

@@ -68,6 +68,40 @@ def _look_up_region(number: str) -> str | None:
     return region or phonenumbers.region_code_for_country_code(calling_code)
 
 
+def international_form(number: str) -> str | None:
+    """The international form of a Russian or Kazakh number that is written as it is dialled inside the country.
+
+    It has ``7`` for the ``8`` before the ten digits. None for any other number.
+    """
+    if len(number) != 11 or number[0] != "8":
+        return None
+    return _international_form(number)
+
+
+@lru_cache(maxsize=4096)
+def _international_form(number: str) -> str | None:
+    import phonenumbers
+
+    national = phonenumbers.PhoneNumber(country_code=7, national_number=int(number[1:]))
+    return f"7{number[1:]}" if phonenumbers.is_valid_number(national) else None
+
+
+def is_domestic(number: str) -> bool:
+    """Whether the number is written as it is dialled inside Russia, and is not a whole number of another country."""
+    return international_form(number) is not None and not _is_whole(number)
+
+
+def warn_of_domestic(name: str, number: str) -> str:
+    """A sentence for the call's explanation; empty for a number that is not written as inside Russia."""
+    meant = international_form(number)
+    if meant is None:
+        return ""
+    return (
+        f"warning: {name} {number} is a Russian number as it is dialled inside Russia; Russian numbers begin with 7: "
+        f"{meant} may be meant"
+    )
+
+
 def lacks_country(number: str) -> bool:
     """Whether ten digits are a number without its country's code: they are no whole number of any country."""
     return len(number) == 10 and is_number(number) and not _is_whole(number)

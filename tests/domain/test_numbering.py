@@ -3,6 +3,7 @@ from __future__ import annotations
 import phonenumbers
 import pytest
 
+from pytest_mcn_mock.domain import numbering
 from pytest_mcn_mock.domain.draws import draw_account, draw_call
 from pytest_mcn_mock.domain.numbering import caller_number, choose_country, clean_pasted, is_code, is_number, region_of
 from pytest_mcn_mock.domain.tariffs import RUSSIA, SLOVAKIA
@@ -135,3 +136,25 @@ def test_a_seed_draws_the_same_and_another_seed_something_else() -> None:
     assert draw_call(1, 5) == draw_call(1, 5) != draw_call(2, 5)
     assert draw_account(1) == draw_account(1) != draw_account(2)
     assert draw_account(1, attempt=1) != draw_account(1)
+
+
+@pytest.mark.parametrize(
+    "number,meant,is_only_that",
+    [
+        ("89157777777", RUSSIAN, True),
+        ("88001234567", "78001234567", True),
+        ("88612345678", "78612345678", True),
+        ("87771234567", "77771234567", True),
+        ("84951234567", "74951234567", False),  # Vietnam's +84 has such numbers too
+        ("81234567890", None, False),  # Japan's +81, and nothing in Russia
+        ("8915777777", None, False),
+        ("891577777777", None, False),
+        (RUSSIAN, None, False),
+    ],
+)
+def test_a_number_dialled_inside_russia_is_known(number: str, meant: str | None, is_only_that: bool) -> None:
+    assert numbering.international_form(number) == meant
+    assert numbering.is_domestic(number) is is_only_that
+    warning = numbering.warn_of_domestic("login_did", number)
+    assert (meant or "") in warning
+    assert bool(warning) is (meant is not None)

@@ -116,6 +116,14 @@ def test_a_number_of_no_known_country_is_called_from_a_slovak_one(mcn: Account) 
     assert mcn.calls[0].country_id == 703
 
 
+def test_a_russian_number_with_8_in_place_of_7_is_of_no_known_country(mcn: Account) -> None:
+    flash_call(mcn, "89157777777")
+    (call,) = mcn.calls
+    assert (call.country_id, call.price) == (703, Decimal("0.45"))
+    assert "warning: login_did 89157777777" in call.explanation.country
+    assert "79157777777 may be meant" in mcn.story()
+
+
 def test_a_parameter_given_twice_is_refused_and_an_unknown_one_is_ignored(mcn: Account) -> None:
     mcn.expect_refusal("invalid_parameter")
     url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did={RUSSIAN}"
