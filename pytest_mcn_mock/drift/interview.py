@@ -11,7 +11,7 @@ from pytest_mcn_mock.drift.masking import Mask
 from pytest_mcn_mock.drift.planning import LeftOut, Plan
 from pytest_mcn_mock.drift.questions import Party, Question
 from pytest_mcn_mock.drift.recording import Recording
-from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.errors import Unreachable, UsageError
 
 MOST_UNANSWERED: Final = 3
 """After so many questions in a row without an answer the rest is not asked."""
@@ -42,7 +42,7 @@ async def interview(
     ``tell`` hears each question's name before it is asked. It stops early where the server accepts what is harmless, as
     it may cost money then; where a call may have been placed and no answer came; where it has ceased to answer; and
     where it is cancelled, as by Ctrl-C, for what was answered may have cost money. Unreachable where it answers nothing
-    at all.
+    at all. UsageError if the server refuses the token, or the token for this account.
     """
     exchanges: list[Exchange] = []
     spent = unanswered = 0
@@ -61,6 +61,7 @@ async def interview(
         unanswered = 0 if answer else unanswered + 1
         if question.calls is not None and (answer is None or is_acceptance(answer)):
             spent += question.price(party)
+        _check_token(question, answer, mask.party)
         stopped = _why_stop(question, answer, unanswered)
         if stopped is not None:
             break
@@ -68,6 +69,21 @@ async def interview(
         raise Unreachable(f"no answer from {base_url}: {_WHY[exchanges[-1].trouble or Trouble.CLOSED]}")
     left_out = [LeftOut(question.name, f"stopped: {stopped}") for question in plan.questions[len(exchanges) :]]
     return Recording(base_url, recorded_at, mask.party, tuple(exchanges), (*left_out, *plan.left_out), spent, stopped)
+
+
+def _check_token(question: Question, answer: Answer | None, party: Party) -> None:
+    """Raise UsageError if the server refuses the token itself: whatever is asked with it would be refused so."""
+    if question.calls is not None or not question.shows_token or answer is None:
+        return
+    if answer.status == 401:
+        raise UsageError(
+            "your token was refused (HTTP 401), so that nothing can be compared; give another one as --token"
+        )
+    if answer.status == 403:
+        raise UsageError(
+            f"your token was refused for account {party.account_id} (HTTP 403), so that nothing can be compared; "
+            "give the account that the token is for as --account, or another --token"
+        )
 
 
 def _why_stop(question: Question, answer: Answer | None, unanswered: int) -> str | None:

@@ -98,6 +98,11 @@ class Question:
     needs_caller: bool = False
 
     @property
+    def shows_token(self) -> bool:
+        """Whether a server that takes the token and the account has another reason to refuse it."""
+        return self.credential is Credential.TOKEN and self.path.startswith("account/$account/")
+
+    @property
     def code(self) -> str | None:
         """The code that it asks for, None where it asks for none."""
         return {**dict(self.query), **self.form, **self.content}.get("code")

@@ -57,6 +57,36 @@ def test_the_sandbox_is_no_different_from_itself() -> None:
     assert balance == "98.79"
 
 
+@pytest.mark.parametrize("command", ["verify", "record"])
+def test_a_token_that_is_refused_is_said_and_nothing_more_is_asked(
+    tool: Tool, account: Account, tmp_path: Path, command: str
+) -> None:
+    file = tmp_path / "seen.json"
+    words = [
+        command,
+        *([file] if command == "record" else []),
+        *whom(account.base_url, "wr0ng-token", account.account_id),
+    ]
+    told = tool(*words)
+    assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
+    assert "your token was refused (HTTP 401)" in told.err
+    assert "wr0ng-token" not in told.err
+    asked = len(account.requests)
+    assert 0 < asked < len(HARMLESS) / 2
+    assert tool(*words, *EVERYTHING).status == 2
+    assert len(account.requests) == 2 * asked
+    assert account.calls == []
+    assert not file.exists()
+
+
+def test_an_account_that_is_not_the_tokens_is_said(tool: Tool, server: MCNServer, account: Account) -> None:
+    other = server.open_account()
+    told = tool("verify", *whom(account.base_url, TOKEN, other.account_id))
+    assert (told.status, told.out) == (2, "")
+    assert f"your token was refused for account {other.account_id} (HTTP 403)" in told.err
+    other.close()
+
+
 def test_harmless_questions_cost_nothing_and_ring_nobody(tool: Tool, account: Account) -> None:
     told = tool("verify", *at(account), "--json")
     assert told.status == 0
