@@ -34,7 +34,7 @@ from pytest_mcn_mock.testing.handler import RequestHandler
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.text import printable
 from pytest_mcn_mock.web import wsgi
-from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.application import BASE_PATH, one_slash
 from pytest_mcn_mock.web.reader import Unreadable
 
 if TYPE_CHECKING:
@@ -331,7 +331,9 @@ class MCNServer(HTTPServer):
         if isinstance(read, Unreadable):
             return wsgi.refuse_unread(self._exchange_of(request).application, read)
         if read.body is None or not read.is_whole:  # no handler is to take half a body for a whole one
-            return wsgi.answer(self._exchange_of(request).application, request)
+            if wsgi.is_own_path(read.path):
+                return wsgi.answer(self._exchange_of(request).application, request)
+            return Response("the request's body ended before it was whole", 400)
         try:
             return super().application(request)
         except Exception as error:
@@ -358,7 +360,7 @@ class MCNServer(HTTPServer):
 
     def _exchange_of(self, request: Request) -> Exchange:
         """The exchange that has the account of the request's path, and otherwise the one that is in use."""
-        if len(self._exchanges) > 1 and (account := _ACCOUNT.search(request.path)) is not None:
+        if len(self._exchanges) > 1 and (account := _ACCOUNT.search(one_slash(request.path))) is not None:
             for _, exchange in self._exchanges:
                 if exchange.operator.accounts.is_taken(account[1]):
                     return exchange

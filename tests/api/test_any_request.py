@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web.http import Request
+from pytest_mcn_mock.web.http import Request, json_response
 from pytest_mcn_mock.web.parameters import MAX_PARAMETERS, read_query
 
 ACCOUNT, TOKEN = "12345678", "test-token"
@@ -106,3 +106,9 @@ def test_arbitrary_parameters(
 def test_arbitrary_bytes(method: str, path: str, query: bytes) -> None:
     check(make_exchange(), Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}))
     check(make_exchange(), Request("POST", f"/v2/rest/account/{ACCOUNT}/flash_call", query, {"authorization": TOKEN}))
+
+
+def test_what_utf_8_cannot_write_is_escaped_as_json_has_it() -> None:
+    """Whatever came in without a look at the door."""
+    content = {"note": "a\ud800b", "\udfff": "\U0001f600\u0000"}
+    assert json.loads(json_response(200, content).body.decode()) == content
