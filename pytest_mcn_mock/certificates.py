@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import Conflict, UsageError
 
 MAX_FILE: Final = 2**20
 """Bytes that a file of authorities may have; that of all public ones has 220 KB."""
@@ -21,8 +21,8 @@ def read_trust(cacert: object = None, *, insecure: object = False) -> Trust:
 
     An empty ``cacert`` is none.
 
-    Raises UsageError, which names the argument, for a file that cannot be read or has no PEM certificate, for an
-    argument of the wrong type, and for both arguments at once.
+    Raises UsageError, which names the argument, for an argument of the wrong type; Conflict for a file that cannot be
+    read or has no PEM certificate, and for both arguments at once.
     """
     if not isinstance(insecure, bool):
         raise UsageError(f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false")
@@ -31,7 +31,7 @@ def read_trust(cacert: object = None, *, insecure: object = False) -> Trust:
     if not isinstance(cacert, (str, os.PathLike)):
         raise UsageError(f"cacert is {str(cacert)[:40]!r}; give the path of a PEM file of authorities")
     if insecure:
-        raise UsageError("cacert and insecure exclude each other; use one of them")
+        raise Conflict("cacert and insecure exclude each other; use one of them")
     path = os.fspath(cacert)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
@@ -39,7 +39,7 @@ def read_trust(cacert: object = None, *, insecure: object = False) -> Trust:
     try:
         make_context(trust)
     except (ssl.SSLError, ValueError):
-        raise UsageError(f"cacert {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
+        raise Conflict(f"cacert {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
     return trust
 
 
@@ -47,16 +47,16 @@ def _read(path: str) -> str:
     """Return the PEM text of the file. A device or a pipe, which might never end, is refused."""
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise UsageError(f"cacert {path[:200]!r} is not a file; give the path of a PEM file of authorities")
+            raise Conflict(f"cacert {path[:200]!r} is not a file; give the path of a PEM file of authorities")
         with Path(path).open("rb") as file:
             content = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cacert {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
+        raise Conflict(f"cacert {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
     if len(content) > MAX_FILE:
-        raise UsageError(f"cacert {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
+        raise Conflict(f"cacert {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
     if b"-----BEGIN CERTIFICATE-----" not in content:
-        raise UsageError(f"cacert {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
+        raise Conflict(f"cacert {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
     # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
     return content.decode("ascii", "ignore")
 

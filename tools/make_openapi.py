@@ -43,7 +43,13 @@ PAGE_OF_ALL = (*PAGE, "order", "account_id")
 ADMIN: dict[str, dict[str, dict[str, Any]]] = {
     "/__admin/accounts": {
         "get": {"summary": "Accounts in order of opening.", "query": PAGE, "answer": "account.list"},
-        "post": {"summary": "Open an account.", "body": "account.open", "answer": "account.opened", "status": 201},
+        "post": {
+            "summary": "Open an account.",
+            "body": "account.open",
+            "answer": "account.opened",
+            "status": 201,
+            "errors": (409,),
+        },
     },
     ACCOUNT: {
         "get": {"summary": "One account.", "answer": "account", "etag": True},
@@ -62,11 +68,23 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
     },
     f"{ACCOUNT}/webhooks": {
         "get": {"summary": "The webhooks.", "answer": "webhook.list", "etag": True},
-        "post": {"summary": "Add a webhook.", "body": "webhook.create", "answer": "webhook", "status": 201},
+        "post": {
+            "summary": "Add a webhook.",
+            "body": "webhook.create",
+            "answer": "webhook",
+            "status": 201,
+            "errors": (409,),
+        },
     },
     WEBHOOK: {
         "get": {"summary": "One webhook.", "answer": "webhook", "etag": True},
-        "patch": {"summary": "Change a webhook.", "body": "webhook.change", "answer": "webhook", "etag": True},
+        "patch": {
+            "summary": "Change a webhook.",
+            "body": "webhook.change",
+            "answer": "webhook",
+            "etag": True,
+            "errors": (409,),
+        },
         "delete": {"summary": "Remove a webhook.", "status": 204, "etag": True},
     },
     "/__admin/calls": {"get": {"summary": "Calls in order of arrival.", "query": PAGE_OF_ALL, "answer": "call.list"}},
@@ -175,6 +193,21 @@ OTHERWISE = {
 EXAMPLES = {"login_did": "79157777777", "caller_did": "79158888888", "code": "0042", "country_id": "643"}
 
 
+def _ref(name: str) -> dict[str, str]:
+    """To a schema, or to one of its definitions, as in ``common#nothing``."""
+    schema, _, definition = name.partition("#")
+    return {"$ref": f"#/components/schemas/{schema}" + (f"/$defs/{definition}" if definition else "")}
+
+
+IN_QUERY: dict[str, dict[str, Any]] = {
+    "login_did": _ref("common#number"),
+    "caller_did": _ref("common#number"),
+    "code": {"anyOf": [_ref("common#code"), _ref("common#empty")]},
+    "country_id": {"type": "string", "maxLength": 256},
+}
+"""The parameters in the query string, as a server takes them whose number_format is the default."""
+
+
 def make() -> dict[str, Any]:
     """The description."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -261,18 +294,20 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
     for name, described in schema["properties"].items():
         if name == "user_hash":
             continue
-        required = " Required, here or in the body." if name in schema["required"] else ""
+        is_required = name in schema["required"]
+        text = " It may be in the body instead, which OpenAPI has no way to say." if is_required else ""
         parameters.append(
             {
                 "name": name,
                 "in": "query",
-                "description": described["description"] + required,
-                "schema": {"$ref": f"#/components/schemas/{method}.request/properties/{name}"},
+                "required": is_required,
+                "description": described["description"] + text,
+                "schema": IN_QUERY[name],
                 "example": EXAMPLES[name],
                 "x-mcn-level": described["x-mcn-level"],
             }
         )
-    body = {"schema": _ref(f"{method}.request"), "x-mcn-level": "observed"}
+    body = {"x-mcn-parameters": _ref(f"{method}.request"), "x-mcn-level": "observed"}
     operation: dict[str, Any] = {
         "operationId": method,
         "tags": ["flash call"],
@@ -292,7 +327,10 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
             ),
             "required": False,
             "x-mcn-level": "observed",
-            "content": dict.fromkeys((*FORMS, JSON), body),
+            "content": {
+                **{form: {"schema": _ref("common#form_parameters"), **body} for form in FORMS},
+                JSON: {"schema": _ref("common#json_parameters"), **body},
+            },
         },
         "responses": _responses(200, f"{method}.response", VENDOR_ERRORS),
     }
@@ -344,8 +382,14 @@ def _admin_operation(
         content = {JSON: {"schema": _ref(shown)}}
         operation["responses"][str(code)] = {"description": "Not so.", "content": content}
     if body is not None:
-        operation["requestBody"] = {"content": {JSON: {"schema": _ref(body)}}}
+        operation["requestBody"] = {"required": _is_required(body), "content": {JSON: {"schema": _ref(body)}}}
     return operation
+
+
+def _is_required(body: str) -> bool:
+    """Whether no body at all, which is as an empty object, does not fit the schema."""
+    schema = json.loads((SCHEMAS / f"{body.partition('#')[0]}.schema.json").read_text(encoding="utf-8"))
+    return "required" in schema or "oneOf" in schema
 
 
 def _responses(
@@ -399,12 +443,6 @@ def _cdr() -> dict[str, Any]:
 
 def _names() -> list[str]:
     return sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json"))
-
-
-def _ref(name: str) -> dict[str, str]:
-    """To a schema, or to one of its definitions, as in ``common#nothing``."""
-    schema, _, definition = name.partition("#")
-    return {"$ref": f"#/components/schemas/{schema}" + (f"/$defs/{definition}" if definition else "")}
 
 
 def _bundled(name: str) -> Any:

@@ -77,14 +77,14 @@ class Subscription:
     def __post_init__(self) -> None:
         _check_url(self.url)
         _check_body(self.body)
-        for name, value in _fields("headers", self.headers).items():
+        for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
                 raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
             if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
                     f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text"
                 )
-        _fields("query", self.query)
+        _fields("query", self.query, str)
         _fields("constants", self.constants)
 
 
@@ -163,13 +163,15 @@ def _check_body(body: Sequence[str]) -> None:
             )
 
 
-def _fields(name: str, fields: Mapping[str, object]) -> Mapping[str, object]:
+def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[str, object]:
+    """The fields, their values of these kinds: text, numbers and booleans if none is given."""
     if len(fields) > MAX_FIELDS:
         raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}")
     for key, value in fields.items():
         shown = header_name(str(key)) if name == "headers" else str(key)[:40]
-        if not isinstance(key, str) or not isinstance(value, (str, int, bool)):
-            raise UsageError(f"{name}: {shown!r} must be text with a text, number or boolean for its value")
+        if not isinstance(key, str) or not isinstance(value, kinds or (str, int, bool)):
+            right = "text" if kinds else "a text, a whole number or a boolean"
+            raise UsageError(f"{name}: {shown!r} must be text with {right} for its value")
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
             raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
         if _HALF_A_CHARACTER.search(f"{key}{value}"):

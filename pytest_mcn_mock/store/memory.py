@@ -10,7 +10,7 @@ from itertools import islice
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind, Ledger
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import Conflict
 from pytest_mcn_mock.store.books import Book, Record, book_of, post
 from pytest_mcn_mock.store.contents import AccountContents, Contents
 from pytest_mcn_mock.store.memory_calls import MemoryCalls
@@ -82,9 +82,9 @@ class MemoryAccounts:
         with self._lock:
             self._recorder.admit()
             if account.id in self._taken:
-                raise UsageError(f"account {account.id} exists already, or did; choose another id")
+                raise Conflict(f"account {account.id} exists already, or did; choose another id")
             if account.token in self._by_token:
-                raise UsageError(f"the token of account {account.id} is another account's; a token names one account")
+                raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
             self._opened += 1
             book = Book(replace(account, seq=self._opened), Ledger(self._ledger_limit))
             self._books[account.id] = book

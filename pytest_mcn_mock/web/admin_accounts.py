@@ -10,9 +10,7 @@ from typing import Any
 
 from pytest_mcn_mock.domain import accounts as rules
 from pytest_mcn_mock.domain.accounts import Account
-from pytest_mcn_mock.domain.money import parse_roubles
 from pytest_mcn_mock.domain.subscriptions import Subscription
-from pytest_mcn_mock.domain.tariffs import tariff_from_roubles
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web import admin_input as given
@@ -78,6 +76,8 @@ class AccountsApi:
     def open(self, request: Request) -> Response:
         """Open an account. The answer has the token where it was drawn: it is shown this once."""
         asked = given.read_object(request, _OPENING)
+        if "balance" in asked:
+            given.read_roubles(asked["balance"], "balance")
         token = asked.get("token")
         cause = self._operator.assumptions.unavailable_cause
         account = self._operator.accounts.open(
@@ -86,7 +86,7 @@ class AccountsApi:
             account_id=str(asked["id"]) if "id" in asked else None,
             token=token,
             numbers=asked.get("numbers", ()),
-            tariff=tariff_from_roubles(asked["tariff"], self._operator.accounts.default_tariff)
+            tariff=given.read_tariff(asked["tariff"], self._operator.accounts.default_tariff)
             if "tariff" in asked
             else None,
             outcome_rules=[
@@ -108,14 +108,14 @@ class AccountsApi:
         """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
         asked = given.read_object(request, _CHANGEABLE)
         if "balance" in asked:
-            parse_roubles(asked["balance"], name="balance")
+            given.read_roubles(asked["balance"], "balance")
 
         def change(account: Account) -> Account:
             given.check_precondition(request, _edited(account))
             if "numbers" in asked:
                 account = rules.replace_numbers(account, asked["numbers"])
             if "tariff" in asked:
-                account = replace(account, tariff=tariff_from_roubles(asked["tariff"], account.tariff))
+                account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
             return replace(account, cdrs_held=asked.get("cdrs_held", account.cdrs_held))
 
         self._operator.settings.change(account_id, change)
@@ -134,6 +134,7 @@ class AccountsApi:
         asked = given.read_object(request, {"amount": _MONEY})
         if "amount" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, 'amount is required: roubles, such as "10.00"', "amount")
+        given.read_roubles(asked["amount"], "amount")
         self._operator.accounts.top_up(account_id, asked["amount"])
         return self.account(request, account_id)
 

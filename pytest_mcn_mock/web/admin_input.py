@@ -14,16 +14,18 @@ from werkzeug.http import parse_etags
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.domain.faults import Fault, fault_kind
+from pytest_mcn_mock.domain.money import parse_roubles
 from pytest_mcn_mock.domain.outcomes import Ending, Outcome, OutcomeRule, ending
-from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod, make_subscription
+from pytest_mcn_mock.domain.tariffs import Method, Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.web.admin_views import MASK
 from pytest_mcn_mock.web.http import Request, etag_of
 from pytest_mcn_mock.web.parameters import read_json, read_query
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-_INTEGER = re.compile(r"[0-9]{1,15}", re.ASCII)
+_INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
+_ROUBLES = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?", re.ASCII)
 _T = TypeVar("_T")
 
 WEBHOOK = {
@@ -83,6 +85,26 @@ def check_object(content: Any, kinds: Kinds, place: str) -> dict[str, Any]:
         if value is not None and (is_bool is not (kind is bool) or not isinstance(value, kind)):
             raise _invalid(name, f"{name} must be {_NAMES[kind]}")
     return {name: value for name, value in content.items() if value is not None}
+
+
+def read_roubles(value: str | int, name: str) -> int:
+    """Kopecks from an amount in roubles, a whole number or text such as "10.00"; UsageError for anything else."""
+    kopecks = parse_roubles(value, name=name)
+    if isinstance(value, str) and not _ROUBLES.fullmatch(value):
+        raise UsageError(f'{name} is {value[:40]!r}; write roubles in digits, such as "10.00"')
+    return kopecks
+
+
+def read_tariff(content: Mapping[str, Any], default: Tariff) -> Tariff:
+    """A tariff from prices in roubles. A price that is null, or not given, is as in ``default``."""
+    given = {name: price for name, price in content.items() if price is not None}
+    if isinstance(given.get("flash_call"), dict):
+        given["flash_call"] = {name: price for name, price in given["flash_call"].items() if price is not None}
+    tariff = tariff_from_roubles(given, default)
+    for name, price in {**given.get("flash_call", {}), **given}.items():
+        if name != "flash_call":
+            read_roubles(price, name)
+    return tariff
 
 
 def read_method(content: Mapping[str, Any]) -> Method:
@@ -145,6 +167,7 @@ def read_webhook(content: Any, place: str = "the body") -> Subscription:
     given = check_object(content, WEBHOOK, place)
     if "url" not in given:
         raise Refusal(RefusalCode.MISSING_PARAMETER, f"{place} needs a url", "url")
+    _check_method(given)
     enabled = given.pop("enabled", True)
     trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
     return replace(make_subscription(**given, trust=trust), enabled=enabled)
@@ -156,6 +179,7 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
     One that is enabled starts to count its failures anew.
     """
     given = check_object(content, WEBHOOK, "the body")
+    _check_method(given)
     trust = subscription.trust
     if "cacert" in given or given.get("insecure", trust.insecure) != trust.insecure:
         trust = read_trust(given.pop("cacert", trust.cacert), insecure=given.pop("insecure", trust.insecure))
@@ -178,6 +202,13 @@ def change_webhook(subscription: Subscription, content: Any) -> Subscription:
     )
 
 
+def _check_method(given: Mapping[str, Any]) -> None:
+    """Refuse another spelling than POST and GET, which Python code may use."""
+    method = given.get("method", WebhookMethod.POST)
+    if method not in tuple(WebhookMethod):
+        raise _invalid("method", f"method {method[:40]!r} is unknown; it is {' or '.join(WebhookMethod)}")
+
+
 def check_precondition(request: Request, tagged: Any) -> None:
     """Raise Refusal ``precondition_failed`` if If-Match asks for another state than ``tagged`` (RFC 9110, 13.1.1)."""
     if_match = request.headers.get("if-match")
@@ -188,11 +219,13 @@ def check_precondition(request: Request, tagged: Any) -> None:
 
 
 def read_list_parameters(request: Request, known: Sequence[str]) -> dict[str, str]:
-    """The query's parameters that are not empty; Refusal for one that is unknown."""
-    given = {name: value for name, value in read_query(request.query).items() if value}
-    for name in given:
+    """The query's parameters; Refusal for one that is unknown, and for one that is empty."""
+    given = read_query(request.query)
+    for name, value in given.items():
         if name not in known:
             raise _invalid(name[:40], f"{name[:40]!r} is unknown; {nearest(name, known)}")
+        if not value:
+            raise _invalid(name, f"{name} is empty; give a value, or leave the parameter out")
     return given
 
 

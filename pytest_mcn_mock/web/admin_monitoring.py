@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web import admin_input as given
@@ -13,7 +14,8 @@ from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 from pytest_mcn_mock.web.orders import answer_placed, read_order
 from pytest_mcn_mock.web.parameters import bounded
 
-_PARAMETERS = ("account_id", "after", "limit", "order")
+_PAGE_PARAMETERS = ("after", "limit", "order")
+_PARAMETERS = ("account_id", *_PAGE_PARAMETERS)
 _ORDER = {"method": str, "login_did": str, "code": str, "country_id": (str, int), "caller_did": str}
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -75,12 +77,19 @@ class MonitoringApi:
 
     def deliveries(self, request: Request) -> Response:
         """Deliveries in order, of an account, of a call or of all."""
-        parameters = given.read_list_parameters(request, (*_PARAMETERS, "verification_call_uuid"))
-        uuid = parameters.get("verification_call_uuid")
-        if uuid is None:
-            return self._list(request, self._operator.deliveries.page, show_delivery, lambda delivery: delivery.id)
-        found = self._operator.deliveries.of_call(uuid)
-        return json_response(200, {"items": [show_delivery(delivery) for delivery in found], "next": None})
+        known = (*_PARAMETERS, "verification_call_uuid")
+        uuid = given.read_list_parameters(request, known).get("verification_call_uuid")
+        of_call = None if uuid is None else self._operator.deliveries.of_call(uuid)
+
+        def find(
+            account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+        ) -> Sequence[Delivery]:
+            if of_call is None:
+                return self._operator.deliveries.page(account_id, after, limit, newest_first=newest_first)
+            found = [delivery for delivery in of_call if account_id in (None, delivery.account_id)]
+            return _page(found, lambda delivery: delivery.id, after, limit, newest_first=newest_first)
+
+        return self._list(request, find, show_delivery, lambda delivery: delivery.id, known)
 
     def delivery(self, request: Request, delivery_id: int) -> Response:
         """One delivery, with its request and every answer."""
@@ -106,18 +115,19 @@ class MonitoringApi:
             *,
             newest_first: bool = False,
         ) -> Sequence[Entry]:
-            if newest_first:
-                found = [entry for entry in reversed(entries) if not after or entry.n < after]
-            else:
-                found = [entry for entry in entries if entry.n > after]
-            return found[:limit]
+            return _page(entries, lambda entry: entry.n, after, limit, newest_first=newest_first)
 
-        return self._list(request, find, show_entry, lambda entry: entry.n)
+        return self._list(request, find, show_entry, lambda entry: entry.n, _PAGE_PARAMETERS)
 
     def _list(
-        self, request: Request, find: _Find[_T], show: Callable[[_T], dict[str, Any]], cursor: Callable[[_T], int]
+        self,
+        request: Request,
+        find: _Find[_T],
+        show: Callable[[_T], dict[str, Any]],
+        cursor: Callable[[_T], int],
+        known: Sequence[str] = _PARAMETERS,
     ) -> Response:
-        parameters = given.read_list_parameters(request, _PARAMETERS)
+        parameters = given.read_list_parameters(request, known)
         after = given.read_integer(parameters, "after", 0, 10**15)
         limit = given.read_integer(parameters, "limit", given.DEFAULT_LIMIT, given.MAX_LIMIT)
         newest_first = given.read_order(parameters)
@@ -125,3 +135,12 @@ class MonitoringApi:
         if account_id is not None:
             self._operator.accounts.get(account_id)
         return show_page(find(account_id, after, limit + 1, newest_first=newest_first), limit, show, cursor)
+
+
+def _page(
+    items: Sequence[_T], cursor: Callable[[_T], int], after: int, limit: int, *, newest_first: bool
+) -> Sequence[_T]:
+    """The items, of which the oldest is the first, that are behind the cursor, and at most so many."""
+    if newest_first:
+        return [item for item in reversed(items) if not after or cursor(item) < after][:limit]
+    return [item for item in items if cursor(item) > after][:limit]

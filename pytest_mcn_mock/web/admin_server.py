@@ -61,5 +61,8 @@ class ServerApi:
     def events(self, request: Request) -> Response:
         """What changes from now on, as it changes: server-sent events."""
         parameters = given.read_list_parameters(request, ("account_id",))
-        stream = self._feed.listen(parameters.get("account_id"))
+        account_id = parameters.get("account_id")
+        if account_id is not None:
+            self._operator.accounts.get(account_id)
+        stream = self._feed.listen(account_id)
         return Response(200, b"", _EVENT_STREAM, stream=stream)

@@ -21,6 +21,8 @@ from pytest_mcn_mock.web.http import MAX_BODY, Request
 
 MAX_PARAMETERS = 64
 MAX_VALUE_LENGTH = 256
+MAX_WHOLE = 2**53
+"""Beyond it not every whole number has a float of its own (IEEE 754)."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -53,7 +55,7 @@ def read_parameters(request: Request) -> Given:
     mime_type, options = parse_options_header(request.headers.get("content-type", ""))
     mime_type = mime_type.lower()  # RFC 9110, 8.3.1
     content, not_text = _read_body(body, mime_type, options)
-    return Given(bounded({**content, **query}), _given(query), _given(content), mime_type, not_text)
+    return Given(_given({**content, **query}), bounded(query), bounded(content), mime_type, not_text)
 
 
 def bounded(given: Mapping[str, str]) -> dict[str, str]:
@@ -114,6 +116,8 @@ def _read_json(body: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
     content = _parse_json(body)
     if not isinstance(content, dict):
         raise _invalid("body", "is JSON, but no object of parameters")
+    if len(content) > MAX_PARAMETERS:
+        raise _invalid("body", f"has more than {MAX_PARAMETERS} parameters")
     text = {name: _text(name, value) for name, value in content.items() if value is not None}
     return text, tuple(name for name, value in content.items() if not isinstance(value, str))
 
@@ -124,7 +128,7 @@ def _parse_json(body: bytes) -> Any:
         return dict(pairs)
 
     try:
-        content = json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_number)
+        content = json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_number, parse_float=_number)
         if b"\\u" in body:  # the only way to spell a lone surrogate in UTF-8
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -132,6 +136,12 @@ def _parse_json(body: bytes) -> Any:
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise _invalid("body", "is not a JSON document in UTF-8") from None
     return content
+
+
+def _number(text: str) -> float:
+    """A number with a fraction; 5.0 and 5e0 are whole numbers, as JSON Schema has it."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) <= MAX_WHOLE else number
 
 
 def _no_number(name: str) -> None:
