@@ -16,47 +16,50 @@ MAX_FILE: Final = 2**20
 """Bytes that a file of authorities may have; that of all public ones has 220 KB."""
 
 
-def read_trust(cacert: object = None, *, insecure: object = False) -> Trust:
+def read_trust(cacert: object = None, *, insecure: object = False, name: str = "cacert") -> Trust:
     """Return the trust that ``cacert``, a path, and ``insecure`` ask for. The file is read now, and not again.
 
     An empty ``cacert`` is none.
 
-    Raises UsageError, which names the argument, for an argument of the wrong type; Conflict for a file that cannot be
-    read or has no PEM certificate, and for both arguments at once.
+    Raises UsageError, in which ``cacert`` has the ``name``, for an argument of the wrong type; Conflict for a file that
+    cannot be read or has no PEM certificate, and for both arguments at once.
     """
     if not isinstance(insecure, bool):
         raise UsageError(f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false")
     if cacert is None or cacert == "":
         return Trust(insecure=True) if insecure else MACHINE
     if not isinstance(cacert, (str, os.PathLike)):
-        raise UsageError(f"cacert is {str(cacert)[:40]!r}; give the path of a PEM file of authorities")
+        raise UsageError(f"{name} is {str(cacert)[:40]!r}; give the path of a PEM file of authorities")
     if insecure:
         raise Conflict("cacert and insecure exclude each other; use one of them")
     path = os.fspath(cacert)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    trust = Trust(path, authorities=_read(path))
+    trust = Trust(path, authorities=_read(path, name))
     try:
         make_context(trust)
     except (ssl.SSLError, ValueError):
-        raise Conflict(f"cacert {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
+        raise Conflict(f"{name} {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
     return trust
 
 
-def _read(path: str) -> str:
+def _read(path: str, name: str) -> str:
     """Return the PEM text of the file. A device or a pipe, which might never end, is refused."""
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise Conflict(f"cacert {path[:200]!r} is not a file; give the path of a PEM file of authorities")
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE + 1)
+        content = b""
+        is_file = stat.S_ISREG(Path(path).stat().st_mode)
+        if is_file:
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise Conflict(f"cacert {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
+        raise Conflict(f"{name} {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
+    if not is_file:
+        raise Conflict(f"{name} {path[:200]!r} is not a file; give the path of a PEM file of authorities")
     if len(content) > MAX_FILE:
-        raise Conflict(f"cacert {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
+        raise Conflict(f"{name} {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
     if b"-----BEGIN CERTIFICATE-----" not in content:
-        raise Conflict(f"cacert {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
+        raise Conflict(f"{name} {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
     # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
     return content.decode("ascii", "ignore")
 

@@ -35,10 +35,7 @@ class HttpAsker:
         self._base_url = check_base_url(base_url)
         self._token = token
         self._timeout_s = timeout_s
-        try:
-            self._tls = None if cafile is None else make_context(read_trust(cafile))
-        except UsageError as error:
-            raise UsageError(f"--cacert {cafile} cannot be used: {error}") from error
+        self._tls = None if cafile is None else make_context(read_trust(cafile, name="--cacert"))
 
     async def __call__(self, sent: Sent) -> Answer | Trouble:
         """The answer, or why there is none."""

@@ -99,7 +99,7 @@ def _check(
         if not _UUID.fullmatch(uuid):
             raise UsageError(f"uuid {uuid[:40]!r} is no verification_call_uuid, such as 'fa278be48dc2_117793'")
     webhook = Webhook(url, form, _headers(headers, token), account, template or DEFAULT_TEMPLATE, timeout)
-    transport = SocketTransport(read_trust(cacert, insecure=insecure))
+    transport = SocketTransport(read_trust(cacert, insecure=insecure, name="--cacert"))
     run = Run(webhook, transport, secrets.randbits(32), time.time, uuids)
     try:
         unreachable = run.probe()

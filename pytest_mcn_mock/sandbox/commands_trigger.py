@@ -80,7 +80,7 @@ def trigger(
         method=method,
         headers=dict(_header(text) for text in headers),
         constants=dict(_constant(text) for text in constants),
-        trust=read_trust(cacert, insecure=insecure),
+        trust=read_trust(cacert, insecure=insecure, name="--cacert"),
     )
     from pytest_mcn_mock.sandbox.adhoc import make_call, send
 

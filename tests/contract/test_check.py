@@ -216,7 +216,7 @@ def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path
         (("http://127.0.0.1:1/", "--token", "s3cret", "--header", "authorization: s3cret"), "given twice"),
         (("http://127.0.0.1:1/", "--method", "GET", "--data-type", "text"), "a GET has no body"),
         (("http://127.0.0.1:1/", "--timeout", "0"), "--timeout"),
-        (("http://127.0.0.1:1/", "--cacert", "none.pem"), "cacert 'none.pem' cannot be read: No such file"),
+        (("http://127.0.0.1:1/", "--cacert", "none.pem"), "--cacert 'none.pem' cannot be read: No such file"),
         (("http://127.0.0.1:1/", "--junit", "none/junit.xml"), "none/junit.xml"),
     ],
 )

@@ -201,7 +201,7 @@ def test_money_is_spent_where_it_is_agreed_to(tool: Tool, account: Account) -> N
         ({"--base-url": "https://127.0.0.1/v2/rest?x=1"}, "no base URL"),
         ({"--token": "s3cret token"}, "--token must be visible ASCII"),
         ({"--account": "abc"}, "--account"),
-        ({"--cacert": "missing.pem"}, "--cacert missing.pem"),
+        ({"--cacert": "missing.pem"}, "--cacert 'missing.pem' cannot be read: No such file"),
         ({"--config": "missing.toml"}, "missing.toml"),
         ({"--replay": "missing.json"}, "--replay asks nothing"),
         ({"--timeout": "0"}, "--timeout"),
