@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
 from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.applications import DOMAIN, call_asgi, call_wsgi, is_asgi
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
 
@@ -45,9 +45,9 @@ class WsgiTransport:
         threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(messages)]
         for thread in threads:
             thread.start()
-        ends_at = time.monotonic() + timeout_s
+        ends_at = monotonic() + timeout_s
         for thread in threads:
-            thread.join(max(0.0, ends_at - time.monotonic()))
+            thread.join(max(0.0, ends_at - monotonic()))
         done = dict(results)
         return [done.get(n) or Exchange(m, timeout_s, None, Trouble.NO_ANSWER) for n, m in enumerate(messages)]
 
@@ -55,7 +55,7 @@ class WsgiTransport:
         """Implements ``contract.exchanges.Transport``."""
 
     def _one(self, message: Message, timeout_s: float) -> Exchange:
-        began = time.monotonic()
+        began = monotonic()
         try:
             response = call_wsgi(self._application, message.request)
         except Exception as error:
@@ -85,13 +85,13 @@ class AsgiTransport:
         self._loop.stop(cancel_all)
 
     async def _one(self, message: Message, timeout_s: float) -> Exchange:
-        began = time.monotonic()
+        began = monotonic()
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 response = await call_asgi(self._application, message.request)
         except Exception as error:
             if limit.expired():
-                return Exchange(message, time.monotonic() - began, None, Trouble.NO_ANSWER)
+                return Exchange(message, monotonic() - began, None, Trouble.NO_ANSWER)
             return _raised(message, began, error)
         return _answered(message, began, response, timeout_s)
 
@@ -104,13 +104,13 @@ def make_transport(application: object) -> WsgiTransport | AsgiTransport:
 
 
 def _answered(message: Message, began: float, response: CdrResponse, timeout_s: float) -> Exchange:
-    duration_s = time.monotonic() - began
+    duration_s = monotonic() - began
     trouble = Trouble.NO_ANSWER if duration_s > timeout_s else None  # too late is as good as never
     return Exchange(message, duration_s, response, trouble)
 
 
 def _raised(message: Message, began: float, error: Exception) -> Exchange:
-    duration_s = time.monotonic() - began
+    duration_s = monotonic() - began
     if isinstance(error, SendError):
         return Exchange(message, duration_s, None, Trouble.CLOSED, printable(error))
     frames = traceback.extract_tb(error.__traceback__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Sequence
 
 from pytest_mcn_mock.certificates import make_context
@@ -13,6 +12,7 @@ from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
 from pytest_mcn_mock.webhooks.connecting import connect
 from pytest_mcn_mock.webhooks.connection import Connection, Garbled
@@ -56,14 +56,14 @@ class _Line:
         self._connection: Connection | None = None
 
     async def exchange(self, message: Message, timeout_s: float) -> Exchange:
-        began = time.monotonic()
+        began = monotonic()
         response: CdrResponse | None = None
         trouble: Trouble | None = None
         detail = ""
         try:
             connection, data = await self._connected(message.request, timeout_s)
             try:
-                async with asyncio.timeout(began + timeout_s - time.monotonic()):
+                async with asyncio.timeout(began + timeout_s - monotonic()):
                     response = await connection.ask(data, is_head=message.request.method == "HEAD")
             except TimeoutError:
                 response = connection.response
@@ -75,7 +75,7 @@ class _Line:
             trouble = Trouble.GARBLED  # the error's text is the parser's, and no help
         except SendError:
             trouble = Trouble.CLOSED
-        return Exchange(message, time.monotonic() - began, response, trouble, detail)
+        return Exchange(message, monotonic() - began, response, trouble, detail)
 
     async def _connected(self, request: CdrRequest, timeout_s: float) -> tuple[Connection, bytes]:
         """Return the connection on which the request can be sent, and its bytes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -22,6 +21,8 @@ from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.targets import Targets
 from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.testing.background import RealTimeLoop
 from pytest_mcn_mock.testing.changes import Changes, Inbox
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.webhooks.dispatcher import Sender
@@ -64,7 +65,7 @@ class _Mounted:
     inbox: Inbox | None
     is_left: bool = False
     pending: set[Future[Answer]] = field(default_factory=set)
-    runner: asyncio.Runner = field(default_factory=lambda: asyncio.Runner(loop_factory=asyncio.new_event_loop))
+    runner: asyncio.Runner = field(default_factory=lambda: asyncio.Runner(loop_factory=RealTimeLoop))
     """The event loop of an ASGI application on the inbox's thread; it starts with the first request."""
 
     @cached_property
@@ -373,7 +374,7 @@ class _CallOnThread:
             task = asyncio.get_running_loop().create_task(self._call_asgi())
             task.add_done_callback(self._end)
             return
-        began = time.monotonic()
+        began = monotonic()
         try:
             with _connections_kept():
                 response = self._call()
@@ -382,7 +383,7 @@ class _CallOnThread:
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
-            if time.monotonic() - began > self._timeout_s:  # too late is as good as never
+            if monotonic() - began > self._timeout_s:  # too late is as good as never
                 self.answer.set_result(SendError(f"no answer within {self._timeout_s:g} s"))
             else:
                 self.answer.set_result(response)

@@ -17,10 +17,11 @@ _END_S: Final = 2.0
 """How long ``stop`` waits for what runs on the loop. An application that hangs does not keep pytest from ending."""
 
 
-class _RealTimeLoop(asyncio.SelectorEventLoop):
+class RealTimeLoop(asyncio.SelectorEventLoop):
     """Goes by the time that really passes, also while a test has stopped the clock."""
 
     def time(self) -> float:
+        """Seconds of the real monotonic clock."""
         return monotonic()
 
 
@@ -42,6 +43,10 @@ class BackgroundLoop:
         with self._lock:
             return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
+    def is_another_threads(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is this loop and this thread is not its own: green threads are one thread to asyncio."""
+        return loop is self._loop and threading.current_thread() is not self._thread
+
     def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the coroutine function on the loop, then end the thread. Does nothing if nothing was posted.
 
@@ -62,7 +67,7 @@ class BackgroundLoop:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = _RealTimeLoop()
+            self._loop = RealTimeLoop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
             self._thread.start()
         return self._loop

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.arrivals import Arrivals
+from pytest_mcn_mock.testing.background import BackgroundLoop
 
 _T = TypeVar("_T")
 Wake = Callable[[], object]
@@ -143,45 +146,32 @@ class Changes:
             return future.result()
 
     async def wait_async(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
-        """The same on the running event loop, which goes on with other tasks meanwhile."""
-        loop = asyncio.get_running_loop()
-        event = asyncio.Event()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # it is closed, and nobody waits on it any more
-                loop.call_soon_threadsafe(event.set)
-
-        with self._woken(account_id, wake) as work:
+        """The same on the running event loop, of asyncio or trio, which goes on with other tasks meanwhile."""
+        signal = make_signal()
+        with self._woken(account_id, signal.set) as work:
             deadline = _Deadline(timeout)
             work()
-            while (found := find()) is None:
-                try:
-                    await asyncio.wait_for(event.wait(), deadline.left())
-                except TimeoutError:
-                    return find()
-                event.clear()
-                work()
-            return found
+            if (found := find()) is not None:
+                return found
+            # The loop's own time may stand still: a test may have stopped the clock.
+            with _alarm(timeout, signal.set):
+                while (found := find()) is None and deadline.left() > 0:
+                    await signal.wait()
+                    work()
+            return found if found is not None else find()
 
     async def wait_done_async(self, future: Future[_T]) -> _T:
         """The same on the running event loop. It is cancelled with the task that waits."""
-        loop = asyncio.get_running_loop()
-        event = asyncio.Event()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # as in wait_async
-                loop.call_soon_threadsafe(event.set)
-
-        future.add_done_callback(lambda _: wake())
-        with self._woken("", wake) as work:
+        signal = make_signal()
+        future.add_done_callback(lambda _: signal.set())
+        with self._woken("", signal.set) as work:
             work()
             while not future.done():
                 try:
-                    await event.wait()
-                except asyncio.CancelledError:
+                    await signal.wait()
+                except BaseException:  # each kind of loop cancels a task by an exception of its own
                     future.cancel()
                     raise
-                event.clear()
                 work()
             return future.result()
 
@@ -209,9 +199,90 @@ def _nothing_to_do() -> None:
     pass
 
 
+class Signal(Protocol):
+    """Set on any thread, and waited for on the event loop on which it was made."""
+
+    def set(self) -> None:
+        """Let ``wait`` return."""
+
+    async def wait(self) -> None:
+        """Return once it is set; it is not set then."""
+
+
+class _AsyncioSignal:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+
+class _TrioSignal:
+    def __init__(self, trio: Any, token: Any) -> None:
+        self._trio = trio
+        self._token = token
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        with suppress(self._trio.RunFinishedError):  # as above
+            self._token.run_sync_soon(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event = self._trio.Event()
+
+
+def make_signal() -> Signal:
+    """Return a signal for the event loop that runs on this thread; UsageError if it is neither asyncio's nor trio's."""
+    if (token := _trio_token()) is not None:
+        return _TrioSignal(sys.modules["trio"], token)
+    try:
+        return _AsyncioSignal(asyncio.get_running_loop())
+    except RuntimeError:
+        raise UsageError(
+            "mcn.aio waits on an event loop of asyncio or trio, and none is running here; use the waits of mcn itself"
+        ) from None
+
+
+def is_on_a_loop(background: BackgroundLoop) -> bool:
+    """Whether an event loop runs on this thread, which a wait would stop."""
+    try:
+        return not background.is_another_threads(asyncio.get_running_loop())
+    except RuntimeError:
+        return _trio_token() is not None
+
+
+def _trio_token() -> Any:
+    # Whoever runs on trio has imported it.
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        return trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
+
+
+@contextmanager
+def _alarm(seconds: float, ring: Wake) -> Iterator[None]:
+    timer = threading.Timer(seconds, ring)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _Deadline:
     def __init__(self, timeout: float) -> None:
-        self._at = time.monotonic() + timeout
+        self._at = monotonic() + timeout
 
     def left(self) -> float:
-        return max(0.0, self._at - time.monotonic())
+        return max(0.0, self._at - monotonic())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import socket
 import sys
-import time
 from contextlib import suppress
 from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import WSGIRequestHandler
 
+from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.web.connection import LINGER_S, MAX_DISCARDED
 from pytest_mcn_mock.web.http import MAX_BODY, Request
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
@@ -128,10 +128,10 @@ class _Rest(io.BufferedIOBase):
 
     def read(self, size: Any = -1) -> bytes:
         """Tell the client that nothing follows, and forget what it sends, within bounds."""
-        deadline, forgotten = time.monotonic() + LINGER_S, 0
+        deadline, forgotten = monotonic() + LINGER_S, 0
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
-            while forgotten <= MAX_DISCARDED and (left := deadline - time.monotonic()) > 0:
+            while forgotten <= MAX_DISCARDED and (left := deadline - monotonic()) > 0:
                 self._connection.settimeout(left)
                 if not (data := self._connection.recv(_BUFFER)):
                     break

@@ -32,8 +32,11 @@ ADDRESS: Final = "127.77.67.78"
 """Stands for the two hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3); nothing else uses this one."""
 HTTP: Final = 80
 HTTPS: Final = 443
+# gevent and eventlet have a create_connection of their own, which resolves names in its own module.
+_CONNECTING: Final = sys.modules[socket.create_connection.__module__]
 _REPLACED: Final = (
     (socket, "getaddrinfo"),
+    *([(_CONNECTING, "getaddrinfo")] if _CONNECTING is not socket and hasattr(_CONNECTING, "getaddrinfo") else []),
     (socket.socket, "connect"),
     (socket.socket, "connect_ex"),
     (ssl.SSLContext, "wrap_socket"),
@@ -53,12 +56,15 @@ class _Interception:
         self._trusting = ssl.create_default_context(cadata=_authority().cert_pem.bytes().decode())
         with _lock:
             server.listen_tls(_server_context())
-            for (owner, name), make in zip(
-                _REPLACED,
-                (self._resolving, self._connecting, self._connecting, self._wrapping, self._wrapping),
-                strict=True,
-            ):
-                self._replace(owner, name, make)
+            makers = {
+                "getaddrinfo": self._resolving,
+                "connect": self._connecting,
+                "connect_ex": self._connecting,
+                "wrap_socket": self._wrapping,
+                "wrap_bio": self._wrapping,
+            }
+            for owner, name in _REPLACED:
+                self._replace(owner, name, makers[name])
 
     def end(self) -> None:
         """Put back what was replaced, unless somebody has replaced it again since: then it does nothing from now on."""

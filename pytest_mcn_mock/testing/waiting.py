@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Lock
@@ -14,6 +13,7 @@ from pytest_mcn_mock.domain.outcomes import Outcome, check_seconds
 from pytest_mcn_mock.errors import WaitTimeout, WebhookRaised
 from pytest_mcn_mock.testing import story
 from pytest_mcn_mock.testing.arrivals import Arrivals
+from pytest_mcn_mock.testing.changes import is_on_a_loop
 from pytest_mcn_mock.testing.handle import Backing, Handle
 from pytest_mcn_mock.testing.views import Call, Delivery
 
@@ -151,7 +151,7 @@ class Waiting(Handle):
         return Delivery(delivery, self._as_seen(call), self._operator)
 
     def _after_completion(self, delivery: Delivery) -> None:
-        if not _is_on_a_loop():
+        if not is_on_a_loop(self._backing.background):
             timeout = self._operator.deliveries.ack_timeout_s + 1
             self._backing.changes.wait(self.account_id, lambda: _was_tried(delivery), timeout)
             self._tell_raised([delivery])
@@ -233,14 +233,6 @@ class AccountClock:
     def _advance(self, seconds: float) -> Future[None]:
         backing = self._account._backing
         return backing.background.run(backing.exchange.dispatcher.advance_account(self._account.account_id, seconds))
-
-
-def _is_on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _was_tried(delivery: Delivery) -> bool | None:
