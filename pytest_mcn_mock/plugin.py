@@ -260,7 +260,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     Its seed comes from the test's name, so that a test draws the same numbers and uuids in every run. What went wrong
     on the account or on the server, and was not expected, fails the test when it ends; see the marker ``mcn``.
     """
-    from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
+    from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes, read_strict
 
     __tracebackhide__ = True
     stash, ini = request.node.stash, request.config.getini
@@ -271,7 +271,8 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     # What an earlier run of the same test has left there, which some plugins repeat, is not this one's.
     stash[_FAILED] = stash[_PASSED] = False
     stash[_STORY] = ""
-    account, strict = open_for_test(mcn_server, request.node, strict=ini("mcn_strict"), fidelity=ini("mcn_fidelity"))
+    strict, fidelity = read_strict(request.config), request.config.getini("mcn_fidelity")
+    account, strict = open_for_test(mcn_server, request.node, strict=strict, fidelity=fidelity)
     stash[_ACCOUNT] = account
     try:
         with _without_proxy():

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.outcomes import check_seconds
+from pytest_mcn_mock.domain.checks import check_bool, check_list, check_seconds, check_text, check_whole, show
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.errors import UsageError, nearest
 
 WhenOverloaded = Literal["refuse", "wait"]
 MAX_WAIT_S: Final = 600.0
+MAX_SIZE: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,16 @@ class Settings:
     state: str | None = None
 
     def __post_init__(self) -> None:
+        for name, value, kind in (("tariff", self.tariff, Tariff), ("assumptions", self.assumptions, Assumptions)):
+            if not isinstance(value, kind):
+                raise UsageError(f"{name} is {show(value)}; use a {kind.__name__}")
+        check_whole(self.journal_size, name="journal_size", least=1, most=MAX_SIZE)
+        check_whole(self.max_owed, name="max_owed", least=0, most=MAX_SIZE)
+        check_bool(self.magic_numbers, name="magic_numbers")
+        if self.webhook_targets is not None:
+            check_list(self.webhook_targets, name="webhook_targets", example='["127.0.0.0/8"], or None for any')
+        if self.state is not None:
+            check_text(self.state, name="state", example="sqlite:///mcn-mock.db")
         known = get_args(WhenOverloaded)
         if self.when_overloaded not in known:
             given = str(self.when_overloaded)[:40]

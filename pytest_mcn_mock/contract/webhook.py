@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.accounts import is_account_id
 from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.outcomes import check_seconds
+from pytest_mcn_mock.domain.checks import check_seconds
 from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
 from pytest_mcn_mock.errors import UsageError, nearest
 

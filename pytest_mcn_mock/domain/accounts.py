@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pytest_mcn_mock.domain.checks import show
 from pytest_mcn_mock.domain.draws import MAX_SEED
 from pytest_mcn_mock.domain.faults import Fault, draw_fault
 from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_number
@@ -15,6 +16,8 @@ from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.errors import UnknownItem, UsageError
 
+MAX_ID = 10**15
+"""An id is less."""
 _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 DEFAULT_BALANCE: Final = "100.00"
@@ -54,12 +57,12 @@ class Account:
     seq: int = 0
 
     def __post_init__(self) -> None:
-        if not is_account_id(self.id):
-            raise UsageError(f"account id {self.id[:40]!r} is not one to fifteen digits, such as '12345678'")
-        if not _TOKEN.fullmatch(self.token):
+        if not isinstance(self.id, str) or not is_account_id(self.id):
+            raise UsageError(f"account id {show(self.id)} is not one to fifteen digits, such as '12345678'")
+        if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
             raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"seed {self.seed!r} is not a whole number from 0 to {MAX_SEED}")
+            raise UsageError(f"seed {show(self.seed)} is not a whole number from 0 to {MAX_SEED}")
 
 
 def is_account_id(text: str) -> bool:

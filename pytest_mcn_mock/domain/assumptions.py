@@ -8,7 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from pytest_mcn_mock.domain.outcomes import Outcome, check_seconds, ending
+from pytest_mcn_mock.domain.checks import check_bool, check_list, check_mapping, check_seconds, check_whole
+from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 
 DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
@@ -38,6 +39,9 @@ DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
         "errors": [{"code": "$code", "message": "$message", "parameter": "$parameter"}],
     }
 )
+
+
+MAX_DISABLE_AFTER = 10**9
 
 
 class NumberFormat(StrEnum):
@@ -77,6 +81,8 @@ class Assumptions:
     """A webhook is disabled after so many CDRs in a row that were given up."""
 
     def __post_init__(self) -> None:
+        check_mapping(self.error_status, name="error_status", example='{"unauthorized": 403}')
+        check_mapping(self.error_body, name="error_body", example='{"error": "$code"}')
         for name, value, known in (
             ("number_format", self.number_format, NumberFormat),
             ("default_outcome", self.default_outcome, Outcome),
@@ -85,19 +91,19 @@ class Assumptions:
             if value not in list(known):
                 raise UsageError(f"{name}: {str(value)[:40]!r} is unknown; {nearest(str(value), list(known))}")
         for code, status in self.error_status.items():
-            if not isinstance(status, int) or not 200 <= status <= 599:
-                raise UsageError(f"error_status.{code} is {status!r}; it is an HTTP status from 200 to 599")
+            check_whole(status, name=f"error_status.{code}", least=200, most=599)
+        check_bool(self.call_for_2fa_cdr, name="call_for_2fa_cdr")
         ending(Outcome.UNAVAILABLE, unavailable_cause=self.unavailable_cause)
         if self.unavailable_cause in (16, 17, 31):
             raise UsageError(f"unavailable_cause {self.unavailable_cause} has another meaning in the article")
         check_seconds(self.cdr_delay_s, name="cdr_delay_s")
         check_seconds(self.ack_timeout_s, name="ack_timeout_s", most=600)
-        if len(self.retry_after_s) > 20:
-            raise UsageError(f"retry_after_s has {len(self.retry_after_s)} items; at most 20")
-        for wait in self.retry_after_s:
+        waits = check_list(self.retry_after_s, name="retry_after_s", example="(1.0, 5.0, 25.0)")
+        if len(waits) > 20:
+            raise UsageError(f"retry_after_s has {len(waits)} items; at most 20")
+        for wait in waits:
             check_seconds(wait, name="retry_after_s")
-        if not isinstance(self.disable_after, int) or self.disable_after < 1:
-            raise UsageError(f"disable_after is {self.disable_after!r}; it is at least 1")
+        check_whole(self.disable_after, name="disable_after", least=1, most=MAX_DISABLE_AFTER)
 
     def status_of(self, code: RefusalCode) -> int:
         """The HTTP status of a refusal."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from pytest_mcn_mock.domain.checks import check_bool, check_number, check_seconds, check_whole, show
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.draws import draw_chance, draw_share
-from pytest_mcn_mock.domain.outcomes import Ending, Outcome, check_seconds, ending
+from pytest_mcn_mock.domain.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.errors import UsageError, nearest
 
 if TYPE_CHECKING:  # a call remembers the fault of its CDR
@@ -58,6 +59,7 @@ class FaultKind(StrEnum):
 
 NEXT_CALL: Final = 0
 """In place of a delivery's id: whatever delivery of another call is settled next."""
+MAX_TIMES: Final = 10**9
 _TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
 
 
@@ -82,12 +84,11 @@ class Fault:
     accepted: bool = True
 
     def __post_init__(self) -> None:
-        if self.times is not None and (isinstance(self.times, bool) or not 1 <= self.times <= 10**9):
-            raise UsageError(f"times is {self.times!r}; it is a whole number from 1, or None for every time")
-        if not 0 < self.probability <= 1:
-            raise UsageError(f"probability is {self.probability!r}; it is more than 0 and at most 1")
-        if not 500 <= self.status <= 599:
-            raise UsageError(f"status is {self.status!r}; a server error is from 500 to 599")
+        if self.times is not None:
+            check_whole(self.times, name="times", least=1, most=MAX_TIMES, also=", or None for every time")
+        check_number(self.probability, name="probability", more_than=0, most=1)
+        check_whole(self.status, name="status", least=500, most=599)
+        check_bool(self.accepted, name="accepted")
         check_seconds(self.delay_s, name="delay_s")
         check_seconds(self.jitter_s, name="jitter_s")
         if self.kind in _TIMED and not self.delay_s + self.jitter_s:
@@ -104,7 +105,7 @@ def fault_kind(kind: str) -> FaultKind:
     try:
         return FaultKind(str(kind))
     except ValueError:
-        raise UsageError(f"fault {str(kind)[:40]!r} is unknown; {nearest(str(kind), list(FaultKind))}") from None
+        raise UsageError(f"fault kind {show(str(kind))} is unknown; {nearest(str(kind), list(FaultKind))}") from None
 
 
 def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:

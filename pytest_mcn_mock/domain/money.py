@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Context, Decimal, InvalidOperation
 
+from pytest_mcn_mock.domain.checks import show
 from pytest_mcn_mock.errors import UsageError
 
 KOPECKS_PER_ROUBLE = 100
@@ -19,7 +20,7 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     Raises UsageError for a float, a fraction of a kopeck, a text that is no number, and an amount beyond MAX_KOPECKS.
     """
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
-        raise UsageError(f'{name} is {amount!r}; give roubles as text or Decimal, such as "10.00"')
+        raise UsageError(f'{name} is {show(amount)}; give roubles as text or Decimal, such as "10.00"')
     try:
         # Decimal takes underscores and the digits of every script; an amount is written in neither.
         is_plain = not isinstance(amount, str) or (amount.isascii() and "_" not in amount)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from pytest_mcn_mock.domain.checks import check_seconds, show
 from pytest_mcn_mock.errors import UsageError, nearest
 
 
@@ -98,13 +98,12 @@ def ending(outcome: Outcome | str | None = None, q931_status: int | None = None,
 def _ending_of_cause(cause: int) -> Ending:
     if isinstance(cause, bool) or not isinstance(cause, int) or not MIN_CAUSE <= cause <= MAX_CAUSE:
         raise UsageError(
-            f"q931_status {cause!r} is no Q.850 cause; it is a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
+            f"q931_status {show(cause)} is no Q.850 cause; it is a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
         )
     outcome = _BY_CAUSE.get(cause, Outcome.UNAVAILABLE)
     return Ending(outcome, cause, _DOCUMENTED[outcome][1] if outcome in _DOCUMENTED else None)
 
 
-MAX_DELAY_S = 86_400.0
 _PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
 
 
@@ -130,12 +129,3 @@ class OutcomeRule:
     def matches(self, login_did: str) -> bool:
         """Whether the number fits the pattern."""
         return fnmatchcase(login_did, self.login_did)
-
-
-def check_seconds(value: float, *, name: str, most: float = MAX_DELAY_S) -> float:
-    """The value itself, if it is a number of seconds from 0 to ``most``; UsageError if not."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UsageError(f"{name} is {value!r}; it is a number of seconds")
-    if not 0 <= value <= most:
-        raise UsageError(f"{name} is {value!r}; it is from 0 to {most:g} seconds")
-    return value

@@ -10,12 +10,14 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.domain.checks import check_bool, check_list, check_mapping, show
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import UsageError, nearest
 
 MAX_URL_LENGTH = 2048
 MAX_FIELDS = 64
 MAX_FIELD_LENGTH = 4096
+_VARIABLES = str(list(DEFAULT_VARIABLES))
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
@@ -105,11 +107,15 @@ def make_subscription(
         known_method = WebhookMethod(str(method).upper())
     except ValueError:
         raise UsageError(f"method {str(method)[:40]!r} is not supported; a webhook is sent by POST or GET") from None
-    if isinstance(body, str):
-        raise UsageError(f"body is a list of variables, such as {list(DEFAULT_VARIABLES)}, not a text")
+    variables = DEFAULT_VARIABLES if body is None else tuple(check_list(body, name="body", example=_VARIABLES))
+    for name, fields in (("headers", headers), ("query", query), ("constants", constants)):
+        if fields is not None:
+            check_mapping(fields, name=name, example='{"X-Secret": "s3cret"}')
+    for name, switch in (("retry", retry), ("never_disable", never_disable)):
+        check_bool(switch, name=name)
     return Subscription(
         url=url,
-        body=DEFAULT_VARIABLES if body is None else tuple(body),
+        body=variables,
         method=known_method,
         headers=dict(headers or {}),
         query=dict(query or {}),
@@ -139,7 +145,7 @@ def header_name(text: str) -> str:
 
 def _check_url(url: str) -> None:
     if not isinstance(url, str):
-        raise UsageError(f"url is {type(url).__name__}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
+        raise UsageError(f"url is {show(url)}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

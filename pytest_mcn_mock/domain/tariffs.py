@@ -9,7 +9,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from pytest_mcn_mock.domain.money import format_roubles, parse_roubles
+from pytest_mcn_mock.domain.checks import check_mapping, show
+from pytest_mcn_mock.domain.money import MAX_KOPECKS, format_roubles, parse_roubles
 from pytest_mcn_mock.errors import UsageError, nearest
 
 RUSSIA = 643
@@ -40,11 +41,12 @@ class Tariff:
     flash_call: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({RUSSIA: 15, SLOVAKIA: 45}))
 
     def __post_init__(self) -> None:
+        check_mapping(self.flash_call, name="tariff: flash_call", example="{643: 15, 703: 45}")
         if set(self.flash_call) != set(COUNTRY_NAMES):
-            raise UsageError(f"tariff: flash_call has prices for {sorted(self.flash_call)}; it needs 643 and 703")
+            raise UsageError(f"tariff: flash_call has prices for {show(list(self.flash_call))}; it needs 643 and 703")
         for price in (self.call_for_2fa, *self.flash_call.values()):
-            if isinstance(price, bool) or not isinstance(price, int) or price < 0:
-                raise UsageError(f"tariff: {price!r} is no price; it is whole kopecks, such as 15, and not negative")
+            if isinstance(price, bool) or not isinstance(price, int) or not 0 <= price <= MAX_KOPECKS:
+                raise UsageError(f"tariff: {show(price)} is not a price; use whole kopecks from 0, such as 15")
 
     def price(self, method: Method, caller_country: int | None) -> int:
         """Kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
@@ -71,16 +73,17 @@ def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None
     price that cannot be.
     """
     default = default or Tariff()
+    check_mapping(prices, name="tariff", example='{"flash_call": {643: "0.15"}}, or a Tariff')
     for key in prices:
         if key not in tuple(Method):
-            raise UsageError(f"tariff: {key!r} is unknown; {nearest(str(key), tuple(Method))}")
+            raise UsageError(f"tariff: {show(key)} is unknown; {nearest(str(key), tuple(Method))}")
     by_country = dict(default.flash_call)
     flash_call = prices.get("flash_call", {})
     if not isinstance(flash_call, Mapping):
-        raise UsageError(f'tariff: flash_call is {flash_call!r}; give a price by country, such as {{643: "0.15"}}')
+        raise UsageError(f'tariff: flash_call is {show(flash_call)}; give a price by country, such as {{643: "0.15"}}')
     for country, price in flash_call.items():
         if str(country) not in map(str, COUNTRY_NAMES):
-            raise UsageError(f"tariff: flash_call has no country {country!r}; known are 643 and 703")
+            raise UsageError(f"tariff: flash_call has no country {show(country)}; known are 643 and 703")
         by_country[int(country)] = _price(price, f"flash_call from {country}")
     call_for_2fa = prices.get("call_for_2fa")
     return Tariff(default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country)

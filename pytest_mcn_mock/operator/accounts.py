@@ -60,7 +60,7 @@ class Accounts:
 
         Raises UsageError for an argument that cannot be, and for an id or a token that is taken.
         """
-        drawn_id, drawn_token = draw_account(seed)
+        drawn_id, drawn_token = draw_account(seed)  # of whatever it is: Account says what is wrong with a seed
         account = Account(
             id=drawn_id if account_id is None else account_id,
             token=drawn_token if token is None else token,

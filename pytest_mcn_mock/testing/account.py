@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.compose import prepare_to_send
+from pytest_mcn_mock.domain.checks import check_bool, check_text, check_whole
 from pytest_mcn_mock.domain.faults import Fault, FaultKind, fault_kind
 from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.domain.money import to_decimal
@@ -21,6 +22,7 @@ from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
 
+MAX_NUMBER = 10**9
 _EARLY = (
     "cdr_early sends the CDR while a request waits for its answer, and on_test_thread=True sends it while the test "
     "waits for the CDR: subscribe the application without on_test_thread"
@@ -87,6 +89,8 @@ class Account(Assertions, Strictness):
         file of authorities to trust in place of the machine's, and ``insecure`` accepts any certificate.
         """
         trust = read_trust(cacert, insecure=insecure)
+        check_text(path, name="path", example="/webhooks/mcn")
+        check_bool(on_test_thread, name="on_test_thread")
         if isinstance(target, str):
             if path != "/":
                 raise UsageError(f"path is {path!r}, and is for an application: write it into the URL {target[:80]!r}")
@@ -100,7 +104,6 @@ class Account(Assertions, Strictness):
             if on_test_thread and self._is_switched_on(FaultKind.CDR_EARLY):
                 raise UsageError(_EARLY)
             url = self._backing.applications.mount(target, path, on_test_thread=on_test_thread)
-            self._calls_on_test_thread = self._calls_on_test_thread or on_test_thread
         subscription = make_subscription(
             url,
             body=body,
@@ -112,13 +115,16 @@ class Account(Assertions, Strictness):
             never_disable=never_disable,
             trust=trust,
         )
-        return self._operator.settings.subscribe(self.account_id, subscription)
+        subscription = self._operator.settings.subscribe(self.account_id, subscription)
+        self._calls_on_test_thread = self._calls_on_test_thread or on_test_thread
+        return subscription
 
     def enable_webhook(self, number: int = 1) -> Subscription:
         """Enable a webhook that is disabled, for calls placed from now on, and count its failures from 0 again.
 
         ``number`` is that of the subscription; the account's first is 1. UnknownItem if there is none.
         """
+        check_whole(number, name="number", least=1, most=MAX_NUMBER)
         return self._operator.settings.enable_webhook(self.account_id, number)
 
     def set_outcome(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_mcn_mock.domain.checks import check_text, check_whole
 from pytest_mcn_mock.domain.deliveries import DeliveryState
+from pytest_mcn_mock.domain.faults import MAX_TIMES
 from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -26,13 +28,15 @@ class Assertions(Waiting):
         ``outcome``, ``q931_status`` and ``state``. A failure shows the calls that came nearest, field by field.
         """
         __tracebackhide__ = True
+        if times is not None:
+            check_whole(times, name="times", least=1, most=MAX_TIMES, also="; for no call use assert_not_called")
         matching = self._matching(fields)
         if len(matching) != times if times is not None else not matching:
             expected = "at least once" if times is None else _times(times)
             raise AssertionError(
                 f"expected a call with {_show(fields)} {expected}, got {_times(len(matching))}\n{self._misses(fields)}"
             )
-        return matching[0] if matching else self.calls[0]
+        return matching[0]
 
     def assert_not_called(self, **fields: object) -> None:
         """No call was accepted with these fields; without fields, none at all."""
@@ -50,6 +54,8 @@ class Assertions(Waiting):
         Waits for it, ``timeout`` seconds at most, and returns the delivery.
         """
         __tracebackhide__ = True
+        if status is not None:
+            check_whole(status, name="status", least=100, most=599, also=", or None for any that acknowledges")
         delivery = self.wait_for_cdr(call, timeout)
         if delivery.state is not DeliveryState.DELIVERED or status not in (None, delivery.status):
             expected = "acknowledged" if status is None else f"acknowledged with {status}"
@@ -79,6 +85,7 @@ class Assertions(Waiting):
     def assert_charged_once(self, *, login_did: str) -> None:
         """Exactly one call to the number was charged: the application did not try again and pay twice."""
         __tracebackhide__ = True
+        check_text(login_did, name="login_did", example="79157777777")
         calls = self._matching({"login_did": login_did})
         if len(calls) != 1:
             spent = format_roubles(sum(int(call.price * 100) for call in calls))

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -20,9 +20,11 @@ from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Exchange, compose
-from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
+from pytest_mcn_mock.domain.checks import check_list, show
 from pytest_mcn_mock.domain.draws import seed_from_name
-from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.operator.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account
@@ -180,7 +182,7 @@ class MCNServer(HTTPServer):
         self._background = BackgroundLoop()
         self._applications = Applications(self._changes)
         self._exchanges: list[tuple[Settings, Exchange]] = []
-        self.use_settings(settings or Settings())
+        self.use_settings(Settings() if settings is None else settings)
         self._accounts_opened = count(1)
         self._listener: _Listener | None = None
         self._tls_context: ssl.SSLContext | None = None
@@ -202,6 +204,8 @@ class MCNServer(HTTPServer):
 
         A request to an account's path meets the account's settings, any other one the settings that are in use now.
         """
+        if not isinstance(settings, Settings):
+            raise UsageError(f"settings is {show(settings)}; use a Settings, also as the fixture mcn_settings")
         for known, exchange in self._exchanges:
             if known == settings:
                 self._exchange = exchange
@@ -221,23 +225,29 @@ class MCNServer(HTTPServer):
         *,
         seed: int | None = None,
         balance: Roubles = DEFAULT_BALANCE,
-        account_id: str | None = None,
+        account_id: str | int | None = None,
         token: str | None = None,
         numbers: Iterable[str] = (),
-        tariff: Tariff | None = None,
+        tariff: Tariff | Mapping[str, Any] | None = None,
     ) -> Account:
         """Open an account. What is not given is drawn from the seed, and the seed from how many were opened before.
 
-        UsageError for an argument that cannot be, and for an id or a token that is taken.
+        ``tariff`` is a Tariff, or prices in roubles as the marker ``mcn`` takes them.
+
+        UsageError for an invalid argument, and for an id or a token that is taken.
         """
+        connected = check_list(numbers, name="numbers", example='["79158888888"]')
+        wanted_id = str(account_id) if type(account_id) is int and 0 < account_id < MAX_ID else account_id
+        if wanted_id is not None and not (isinstance(wanted_id, str) and is_account_id(wanted_id)):
+            raise UsageError(f"account_id is {show(account_id)}; use one to fifteen digits, such as '12345678'")
         number = next(self._accounts_opened)
         opened = self._exchange.operator.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
-            account_id=account_id,
+            account_id=wanted_id,
             token=token,
-            numbers=numbers,
-            tariff=tariff,
+            numbers=connected,
+            tariff=tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff),
         )
         backing = Backing(self._exchange, self._changes, self._background, self._applications, self.base_url)
         return Account(opened, backing)

@@ -12,8 +12,8 @@ import pytest
 
 from pytest_mcn_mock.compose import preload
 from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.domain.checks import check_bool
 from pytest_mcn_mock.domain.draws import seed_from_name
-from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
@@ -63,8 +63,10 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     Of several markers the nearest wins, argument by argument. UsageError for an argument that is unknown or wrong.
     """
     wanted = _arguments(node)
+    strict = check_bool(wanted.get("strict", strict), name="strict")
     seed = wanted.get("seed", seed_from_name(node.nodeid))
-    account = server.open_account(seed=seed, balance=wanted.get("balance", DEFAULT_BALANCE), tariff=_tariff(wanted))
+    balance = wanted.get("balance", DEFAULT_BALANCE)
+    account = server.open_account(seed=seed, balance=balance, tariff=wanted.get("tariff"))
     try:
         account.require_fidelity(wanted.get("fidelity", fidelity))
         if "outcome" in wanted:
@@ -72,7 +74,7 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     except UsageError:
         account.close()
         raise
-    return account, bool(wanted.get("strict", strict))
+    return account, strict
 
 
 def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None:
@@ -141,6 +143,10 @@ def _arguments(node: pytest.Item) -> dict[str, Any]:
     return wanted
 
 
-def _tariff(wanted: dict[str, Any]) -> Tariff | None:
-    tariff = wanted.get("tariff")
-    return tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff)
+def read_strict(config: pytest.Config) -> bool:
+    """Return the ini option ``mcn_strict``; UsageError if it is neither true nor false."""
+    try:
+        return bool(config.getini("mcn_strict"))
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        why = str(error).partition("\n")[0][:200]
+        raise UsageError(f"the ini option mcn_strict is wrong ({why}); use true or false") from None

@@ -8,9 +8,10 @@ from threading import Lock
 from typing import TypeVar
 
 from pytest_mcn_mock.domain import accounts, calls, deliveries
+from pytest_mcn_mock.domain.checks import check_seconds, check_timeout, show
 from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.outcomes import Outcome, check_seconds
-from pytest_mcn_mock.errors import WaitTimeout, WebhookRaised
+from pytest_mcn_mock.domain.outcomes import Outcome
+from pytest_mcn_mock.errors import UsageError, WaitTimeout, WebhookRaised
 from pytest_mcn_mock.testing import story
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.changes import is_on_a_loop
@@ -52,11 +53,13 @@ class Waiting(Handle):
         WebhookRaised, at once, if the application raised when it got the CDR.
         """
         __tracebackhide__ = True
+        self._check_call(call)
         return self._wait(lambda: self._find_cdr(call), timeout, _no_cdr(call))
 
     def assert_no_cdr(self, within: float = 0.2) -> None:
         """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
         __tracebackhide__ = True
+        check_timeout(within, name="within")
         sent = self._backing.changes.wait(self.account_id, self._find_unexpected, within)
         if sent is not None:
             raise AssertionError(_unexpected(sent))
@@ -68,6 +71,7 @@ class Waiting(Handle):
 
     def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         __tracebackhide__ = True
+        check_timeout(timeout)
         found = self._backing.changes.wait(self.account_id, find, timeout)
         if found is None:
             raise self._timeout(timeout, otherwise)
@@ -130,6 +134,13 @@ class Waiting(Handle):
         sent = self._arrivals().unexpected()
         return None if sent is None else self._delivery(*sent)
 
+    def _check_call(self, call: object) -> None:
+        __tracebackhide__ = True
+        if call is not None and not isinstance(call, Call):
+            raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0], or None for the next CDR")
+        if isinstance(call, Call) and call.account_id != self.account_id:
+            raise UsageError(f"call is {call!r}, which is not a call of account {self.account_id}")
+
     def _tell_raised(self, deliveries: Sequence[Delivery]) -> None:
         """Raise, once, what the application raised when it got one of these."""
         __tracebackhide__ = True
@@ -169,10 +180,12 @@ class AsyncWaiting:
 
     async def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
         """As ``mcn.wait_for_cdr``."""
+        self._account._check_call(call)
         return await self._wait(lambda: self._account._find_cdr(call), timeout, _no_cdr(call))
 
     async def assert_no_cdr(self, within: float = 0.2) -> None:
         """As ``mcn.assert_no_cdr``."""
+        check_timeout(within, name="within")
         changes = self._account._backing.changes
         sent = await changes.wait_async(self._account.account_id, self._account._find_unexpected, within)
         if sent is not None:
@@ -186,6 +199,8 @@ class AsyncWaiting:
         self, call: Call, outcome: Outcome | str | None = None, *, q931_status: int | None = None
     ) -> Delivery | None:
         """As ``call.complete``: it returns once the CDR was tried."""
+        if not isinstance(call, Call):
+            raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0]")
         delivery = call.complete(outcome, q931_status=q931_status)
         if delivery is not None:
             timeout = self._account._operator.deliveries.ack_timeout_s + 1
@@ -202,6 +217,7 @@ class AsyncWaiting:
         await changes.wait_done_async(self._account.clock._advance(seconds))
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
+        check_timeout(timeout)
         found = await self._account._backing.changes.wait_async(self._account.account_id, find, timeout)
         if found is None:
             raise self._account._timeout(timeout, otherwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_mcn_mock.domain.outcomes import MAX_DELAY_S, check_seconds
+from pytest_mcn_mock.domain.checks import MAX_DELAY_S, check_seconds
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock

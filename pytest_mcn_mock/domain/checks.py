@@ -1,0 +1,81 @@
+"""Checks of what a tester passes in: each raises UsageError with the argument's name, the value and what is right.
+
+A bool is not a number here, although Python has it as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pytest_mcn_mock.errors import UsageError
+
+MAX_SHOWN = 60
+MAX_DELAY_S = 86_400.0
+"""A day."""
+MAX_TIMEOUT_S = 86_400.0
+"""A day: no test waits longer, and the platform's own waits have a bound too."""
+
+
+def show(value: object) -> str:
+    """Return the value as Python writes it, cut to 60 characters."""
+    try:
+        text = repr(value)
+    except Exception:  # a repr of the user's own, or a whole number with too many digits to write
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+def check_bool(value: object, *, name: str) -> bool:
+    """Return the value if it is True or False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {show(value)}; use True or False")
+    return value
+
+
+def check_text(value: object, *, name: str, example: str) -> str:
+    """Return the value if it is text."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {show(value)}; use text, such as {example!r}")
+    return value
+
+
+def check_whole(value: object, *, name: str, least: int, most: int, also: str = "") -> int:
+    """Return the value if it is a whole number from ``least`` to ``most``. ``also`` is another value that is right."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UsageError(f"{name} is {show(value)}; use a whole number from {least} to {most}{also}")
+    return value
+
+
+def check_number(value: object, *, name: str, more_than: float, most: float) -> float:
+    """Return the value if it is a number above ``more_than`` and up to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not more_than < value <= most:
+        raise UsageError(f"{name} is {show(value)}; use a number above {more_than:g} and up to {most:g}")
+    return value
+
+
+def check_seconds(value: object, *, name: str, most: float = MAX_DELAY_S) -> float:
+    """Return the value if it is a number of seconds from 0 to ``most``."""
+    # NaN is in no range, and a whole number is compared as it is: it may be too large for a float.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise UsageError(f"{name} is {show(value)}; use a number of seconds from 0 to {most:g}")
+    return value
+
+
+def check_timeout(value: object, *, name: str = "timeout") -> float:
+    """Return the value if it is a number of seconds that a test may wait."""
+    return check_seconds(value, name=name, most=MAX_TIMEOUT_S)
+
+
+def check_mapping(value: object, *, name: str, example: str) -> Mapping[Any, Any]:
+    """Return the value if it is a mapping, such as a dict."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} is {show(value)}; use a dict, such as {example}")
+    return value
+
+
+def check_list(value: object, *, name: str, example: str) -> list[Any]:
+    """Return the items of a list, a tuple or another iterable, but of a text or a mapping."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise UsageError(f"{name} is {show(value)}; use a list, such as {example}")
+    return list(value)
