@@ -263,7 +263,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes, read_strict
 
     __tracebackhide__ = True
-    stash, ini = request.node.stash, request.config.getini
+    stash = request.node.stash
     if request.config.stash.get(_SERVER, None) is not mcn_server:  # the user's own
         request.config.stash[_SERVER] = mcn_server
         request.config.stash[_IS_OURS] = False

@@ -14,8 +14,9 @@ from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.real_time import monotonic
-from pytest_mcn_mock.testing.applications import DOMAIN, call_asgi, call_wsgi, is_asgi
+from pytest_mcn_mock.testing.applications import DOMAIN
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
+from pytest_mcn_mock.testing.calling import call_asgi, call_wsgi, is_asgi
 
 
 def url_of(path: str) -> str:

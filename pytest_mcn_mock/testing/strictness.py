@@ -7,7 +7,8 @@ from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.fidelity import Level
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
-from pytest_mcn_mock.testing.applications import LEFT, RAISED
+from pytest_mcn_mock.testing.applications import RAISED
+from pytest_mcn_mock.testing.calling import LEFT
 from pytest_mcn_mock.testing.handle import Backing, Handle
 from pytest_mcn_mock.testing.views import Delivery
 
