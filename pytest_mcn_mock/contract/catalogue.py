@@ -17,6 +17,9 @@ CASES: Final[tuple[Case, ...]] = (*RECORDS, *MISTAKES)
 ORDINARY: Final[Case] = RECORDS[0]
 """The record that every login ends with: an endpoint that fails on it fails on everything."""
 
+BARE: Final[Case] = next(case for case in MISTAKES if case.name == "without_final_status")
+"""An ordinary record but for final_status, which it lacks: what fails on it fails for that."""
+
 SPOILT: Final[Case] = next(case for case in MISTAKES if case.name == "cut_off")
 """What an endpoint that is there refuses in another way than a call that it does not know."""
 

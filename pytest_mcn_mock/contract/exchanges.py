@@ -19,8 +19,10 @@ class Trouble(StrEnum):
 
     UNREACHABLE = "unreachable"
     """No connection, or no TLS on it."""
+    NOT_ACCEPTED = "not_accepted"
+    """The endpoint's system did not accept the connection within the time-out: its backlog is full."""
     NO_ANSWER = "no_answer"
-    """Nothing within the time-out."""
+    """Nothing within the time-out, on a connection that was accepted."""
     UNFINISHED = "unfinished"
     """A status within the time-out, but not the end of the body."""
     CLOSED = "closed"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.contract.cases import Case, Expect
@@ -44,6 +45,16 @@ _REDIRECT: Final = (
     "the operator follows no redirect, so that the record is lost: give the address that it leads to as the webhook's "
     "URL (mind https and the slash at the end)"
 )
+_NOT_ACCEPTED: Final = (
+    "the queue of connections that wait to be accepted is full: raise the server's listen backlog (socketserver: "
+    "request_queue_size, gunicorn and uvicorn: --backlog), and give it more workers, which empty the queue"
+)
+_NEEDS_FINAL_STATUS: Final = "it needs final_status in every record"
+_FINAL_STATUS: Final = (
+    "the article documents no final_status for a rejected call: read it with .get(), or let the schema make it "
+    "optional and the column nullable; an unavailable number, which is every cause but 16, 17 and 31, has none either, "
+    "and a subscription can leave the variable out"
+)
 _CLOSED: Final = "the worker died or hung up while it had the record: look for a crash or a kill in the server's log"
 
 
@@ -57,11 +68,15 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: ``what`` the endpoint did, to go on with what was sent, and how to mend it."""
+    """One thing that is wrong: ``what`` the endpoint did, to go on with what was sent, and how to mend it.
+
+    ``cause`` is what it has in common with findings of other cases, as far as that is known; else it is empty.
+    """
 
     level: Level
     what: str
     hint: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +106,76 @@ class Verdict:
 
 
 def judge(
-    case: Case, exchanges: Sequence[Exchange], *, timeout_s: float, is_lenient: bool, ordinary: int | None = None
+    case: Case,
+    exchanges: Sequence[Exchange],
+    *,
+    timeout_s: float,
+    is_lenient: bool,
+    ordinary: int | None = None,
+    without_final_status: Callable[[], str | None] = lambda: None,
 ) -> Verdict:
     """The verdict on a case.
 
     ``is_lenient`` says that the endpoint may not know the calls, so that a 4xx is a warning. ``ordinary`` is the status
     that it gave to an ordinary record, None where that is not known or this is one: an endpoint that fails on
     everything is not told to mend each case.
+
+    ``without_final_status`` is asked only if a record without that field failed. It returns what an ordinary record
+    gets that lacks this field alone, as ``Exchange.shown``, if the endpoint acknowledges one that has it; else None.
     """
-    judging = _Judging(case, timeout_s, is_lenient, fails_anyway=(ordinary or 0) >= 500)
+    judging = _Judging(
+        case, timeout_s, is_lenient, fails_anyway=(ordinary or 0) >= 500, without_final_status=without_final_status
+    )
     acknowledged = [exchange.trouble is None and is_acknowledgement(exchange.status or 0) for exchange in exchanges]
     found: Counter[Finding] = Counter()
     for n, exchange in enumerate(exchanges):
         others = acknowledged if case.is_crowd else acknowledged[:n]  # in a crowd there is no first
-        found.update(judging.findings(exchange, was_acknowledged=case.is_repeat and any(others)))
+        for finding in judging.findings(exchange, was_acknowledged=case.is_repeat and any(others)):
+            found[judging.traced(finding, exchange)] += 1
     return Verdict(case, tuple(exchanges), tuple(found.items()))
 
 
+_CRASHES: Final = frozenset({Trouble.RAISED, Trouble.CLOSED, Trouble.GARBLED})
+
+
+def _lacks_final_status(exchange: Exchange) -> bool:
+    """Whether the message is a JSON object, or the variables of a record, without final_status."""
+    record: Any = exchange.cdr
+    if record is None:
+        try:
+            record = json.loads(exchange.request.body)
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(record, Mapping) and "final_status" not in record
+
+
 class _Judging:
-    def __init__(self, case: Case, timeout_s: float, is_lenient: bool, *, fails_anyway: bool) -> None:
+    def __init__(
+        self,
+        case: Case,
+        timeout_s: float,
+        is_lenient: bool,
+        *,
+        fails_anyway: bool,
+        without_final_status: Callable[[], str | None],
+    ) -> None:
         self._case = case
         self._timeout_s = timeout_s
         self._is_lenient = is_lenient or case.expect is Expect.UNKNOWN
         self._fails_anyway = fails_anyway
+        self._without_final_status = without_final_status
+
+    def traced(self, finding: Finding, exchange: Exchange) -> Finding:
+        """The finding with the advice for its cause, if that is not what the case is about."""
+        is_failure = exchange.trouble in _CRASHES or (exchange.trouble is None and (exchange.status or 0) >= 400)
+        if finding.level is not Level.ERROR or not is_failure or self._fails_anyway:
+            return finding
+        if not _lacks_final_status(exchange):
+            return finding
+        raised = exchange.trouble is Trouble.RAISED and "final_status" in exchange.detail
+        if not raised and self._without_final_status() != exchange.shown:
+            return finding
+        return replace(finding, hint=_FINAL_STATUS, cause=_NEEDS_FINAL_STATUS)
 
     def findings(self, exchange: Exchange, *, was_acknowledged: bool) -> Iterator[Finding]:
         if exchange.trouble is not None:
@@ -154,6 +216,8 @@ class _Judging:
                 return self._finding(level, "closed the connection without an answer to", hint)
             case Trouble.GARBLED:
                 return self._finding(Level.ERROR, "answered what is no HTTP to", self._case.hint)
+            case Trouble.NOT_ACCEPTED:
+                return self._finding(Level.ERROR, f"did not accept a connection {within} for", _NOT_ACCEPTED)
             case Trouble.UNREACHABLE:
                 hint = "it could be reached before: it crashed, or takes too few connections at once (its backlog)"
                 return self._finding(Level.ERROR, f"took no connection ({detail}) for", hint)

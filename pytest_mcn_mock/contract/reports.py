@@ -51,7 +51,12 @@ def _result(verdict: Verdict) -> dict[str, Any]:
             for exchange in verdict.exchanges
         ],
         "findings": [
-            {"level": finding.level, "diagnosis": verdict.diagnosis(finding, times), "hint": finding.hint}
+            {
+                "level": finding.level,
+                "diagnosis": verdict.diagnosis(finding, times),
+                "hint": finding.hint,
+                "cause": finding.cause or None,
+            }
             for finding, times in verdict.findings
         ],
     }

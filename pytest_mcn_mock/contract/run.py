@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_mcn_mock.contract.cases import Case, Rounds
-from pytest_mcn_mock.contract.catalogue import ORDINARY, SPOILT
+from pytest_mcn_mock.contract.catalogue import BARE, ORDINARY, SPOILT
 from pytest_mcn_mock.contract.exchanges import Exchange, Transport, Trouble
 from pytest_mcn_mock.contract.judge import Verdict, judge
 from pytest_mcn_mock.contract.messages import Writer
@@ -49,12 +49,13 @@ class Run:
     ordinary: int | None = None
     """The status that the probe got; None where there was none."""
     is_served: bool = True
+    _bare: str | None = None
 
     def probe(self) -> str | None:
         """Send one ordinary record; why the endpoint cannot be reached, or None where it can."""
         (exchange,) = self._deliver(ORDINARY, 0)
-        if exchange.trouble is Trouble.UNREACHABLE:
-            return exchange.detail
+        if exchange.trouble in (Trouble.UNREACHABLE, Trouble.NOT_ACCEPTED):
+            return exchange.detail or "the connection was not accepted"
         self.ordinary = exchange.status if exchange.trouble is None else None
         self.is_served = is_served(self.webhook, self.transport, {self.ordinary})
         return None
@@ -68,6 +69,7 @@ class Run:
                 timeout_s=self.webhook.timeout_s,
                 is_lenient=self.is_lenient,
                 ordinary=None if case is ORDINARY else self.ordinary,
+                without_final_status=self._send_without_final_status,
             )
             self.verdicts.append(verdict)
             yield verdict
@@ -78,6 +80,15 @@ class Run:
         not acknowledge the probe, whose call it did not know either. Where nothing seems to be served it does not.
         """
         return self.is_served and not self.uuids and not is_acknowledgement(self.ordinary or 0)
+
+    def _send_without_final_status(self) -> str | None:
+        """What a record without final_status gets, None if an ordinary one is not acknowledged. It is sent once."""
+        if not is_acknowledgement(self.ordinary or 0):
+            return None
+        if self._bare is None:
+            (exchange,) = self._deliver(BARE, 0)
+            self._bare = exchange.shown
+        return self._bare
 
     def _deliver(self, case: Case, number: int) -> list[Exchange]:
         writer = Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)

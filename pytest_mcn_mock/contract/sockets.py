@@ -68,9 +68,12 @@ class _Line:
             except TimeoutError:
                 response = connection.response
                 trouble = Trouble.UNFINISHED if response else Trouble.NO_ANSWER
+                if connection.is_silent and not connection.is_accepted():
+                    trouble = Trouble.NOT_ACCEPTED
                 self.close()
         except (NoConnection, Unsendable) as error:
-            trouble, detail = Trouble.UNREACHABLE, printable(error)
+            is_late = time.monotonic() - began >= timeout_s  # refused, it would have failed at once
+            trouble, detail = Trouble.NOT_ACCEPTED if is_late else Trouble.UNREACHABLE, printable(error)
         except Garbled:
             trouble = Trouble.GARBLED  # the error's text is the parser's, and no help
         except SendError:

@@ -18,6 +18,8 @@ from pytest_mcn_mock.contract.cases import Case
 from pytest_mcn_mock.contract.judge import Level, Verdict
 from pytest_mcn_mock.contract.run import Run
 
+_Groups = dict[tuple[Level, str, str, str], dict[str, str]]
+"""The diagnoses by their cases, by level, deed, mend and cause."""
 _WIDTH: Final = 110  # where the output is no terminal
 _MOST_SHOWN: Final = 8
 _LENIENT: Final = (
@@ -62,9 +64,13 @@ def tell(run: Run) -> None:
         shown = Text(verdict.level or "sound", _STYLES[verdict.level])
         table.add_row(verdict.case.name, shown, _answers(verdict), f"{verdict.duration_s * 1000:.0f} ms")
     console.print(table)
-    for (level, what, hint), found in _by_hint(run.verdicts).items():
+    groups = _by_hint(run.verdicts)
+    for (level, what, hint, cause), found in groups.items():
         _say(console)
-        if len(found) == 1:
+        if cause and len(found) > 1:
+            _say(console, f"{level} in {len(found)} cases, with one cause: {cause}", _STYLES[level])
+            _explain(console, f"cases: {', '.join(found)}")
+        elif len(found) == 1:
             ((name, diagnosis),) = found.items()
             _say(console, f"{level} in {name}: {diagnosis}", _STYLES[level])
         else:
@@ -82,19 +88,25 @@ def tell(run: Run) -> None:
     if run.is_lenient:
         _say(console, _LENIENT)
     errors, warnings = reports.count(run.verdicts, Level.ERROR), reports.count(run.verdicts, Level.WARNING)
-    result = f"{_number(errors, 'error')}, {_number(warnings, 'warning')}" if errors or warnings else "sound"
+    causes = f" ({_number(_count_causes(groups), 'cause')})" if any(cause for *_, cause in groups) else ""
+    result = f"{_number(errors, 'error')}{causes}, {_number(warnings, 'warning')}" if errors or warnings else "sound"
     style = _STYLES[Level.ERROR if errors else Level.WARNING if warnings else None]
     _say(console, f"{run.webhook.shown_url}: {_number(len(run.verdicts), 'case')}, {result}", style)
 
 
-def _by_hint(verdicts: Sequence[Verdict]) -> dict[tuple[Level, str, str], dict[str, str]]:
-    """What is told together: the diagnoses with one deed and one mend, each by its case; errors first."""
-    told: dict[tuple[Level, str, str], dict[str, str]] = {}
+def _count_causes(groups: _Groups) -> int:
+    return sum(level is Level.ERROR for level, *_ in groups)
+
+
+def _by_hint(verdicts: Sequence[Verdict]) -> _Groups:
+    """What is told together: the diagnoses with one cause, or one deed and one mend, by their cases; errors first."""
+    told: _Groups = {}
     for level in (Level.ERROR, Level.WARNING):
         for verdict in verdicts:
             for finding, times in verdict.findings:
                 if finding.level is level:
-                    group = told.setdefault((level, finding.what, finding.hint), {})
+                    what = "" if finding.cause else finding.what
+                    group = told.setdefault((level, what, finding.hint, finding.cause), {})
                     group[verdict.case.name] = verdict.diagnosis(finding, times)
     return told
 

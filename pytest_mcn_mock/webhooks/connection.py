@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -21,6 +23,8 @@ MAX_HEAD: Final = 65_536
 _BUFFER: Final = 16_384
 """Bytes that are read at once. A protocol without a buffer of its own has 256 KiB allocated for each answer."""
 SWITCHING_PROTOCOLS: Final = 101
+_UNACKED_AT: Final = 24
+"""Where ``struct tcp_info`` of linux/tcp.h has ``tcpi_unacked``: segments that were sent and are not confirmed."""
 _TLS_RECORD: Final = (b"\x15\x03", b"\x16\x03")
 """How a TLS alert and a TLS handshake begin (RFC 8446, 5.1)."""
 
@@ -78,6 +82,20 @@ class Connection(asyncio.BufferedProtocol):
     def is_silent(self) -> bool:
         """Whether not a byte has come since the last request was sent."""
         return not self._received
+
+    def is_accepted(self) -> bool:
+        """Whether the endpoint's system has confirmed all that was sent; True where only Linux could tell.
+
+        A system whose backlog is full confirms nothing, although the connection seems to stand on this side.
+        """
+        transport = self._transport
+        if transport is None or not hasattr(socket, "TCP_INFO"):
+            return True
+        try:
+            state = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED_AT + 4)
+        except OSError:  # not a TCP socket
+            return True
+        return len(state) < _UNACKED_AT + 4 or struct.unpack_from("I", state, _UNACKED_AT)[0] == 0
 
     def is_reusable(self) -> bool:
         """Whether it is idle, and the endpoint has not closed it. The event loop may not have read the end yet."""

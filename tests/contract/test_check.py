@@ -7,15 +7,20 @@ import os
 import pty
 import re
 import subprocess
+import sys
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
-from contract.faulty import FAULTS, Answer, Fault, Request, acting, served, sound
+from contract.faulty import CAUSES, FAULTS, Answer, Fault, Request, acting, read, served, sound
 from support import MCN_MOCK
 
 from pytest_mcn_mock import WebhookContract
@@ -98,6 +103,84 @@ def test_what_has_one_cause_is_told_once() -> None:
         told = check(url).stdout
     assert told.count("to mend it: the operator signs nothing") <= 2  # errors, and where a 4xx is a warning
     assert re.search(r"error in \d\d cases: answered 403 to …\n  answered: … an ordinary record", told)
+
+
+MANY = "error in {} cases, with one cause: it needs final_status in every record"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(500), Answer(422), None],  # 422 as a schema that demands the field, None as a worker that dies
+    ids=["crashes", "refuses", "closes"],
+)
+def test_a_field_that_is_missing_often_is_one_cause(answer: Answer | None) -> None:
+    def needs_it(request: Request, handler: Any) -> Answer | None:
+        cdr = read(request)
+        return cdr if isinstance(cdr, Answer) else Answer() if "final_status" in cdr else answer
+
+    cases = ["rejected", "unavailable", *CAUSES, "contradicted"]
+    if answer != Answer(422):
+        cases += ["without_final_status", "lone_surrogate"]
+    with served(needs_it) as url:
+        done = check(url)
+        status, found = results(url)
+        alone = results(url, "--only", "cause_41")[1]["cause_41"]["findings"]
+    told = " ".join(done.stdout.split())
+    assert MANY.format(len(cases)) + f" cases: {', '.join(cases)} to mend it: " in told
+    assert told.count("read it with .get()") == 1
+    assert "let all but 16, 17 and 31 mean unavailable" not in told
+    assert f"{len(cases)} errors (1 cause)" in told
+    assert (done.exit_code, status) == (1, 1)
+    hints = {found[name]["findings"][0]["hint"] for name in cases}
+    assert hints == {alone[0]["hint"]}
+    assert alone[0]["cause"] == "it needs final_status in every record"
+
+
+def test_a_cause_that_is_not_known_is_another_fault() -> None:
+    """It fails on the records that have no final_status, and the field is not to blame."""
+    with served(acting(lambda cdr: {16: None, 17: None}[cdr["q931_status"]])) as url:
+        found = results(url, "--only", "cause_*", "--only", "rejected", "--only", "without_final_status")[1]
+    assert found["without_final_status"]["findings"] == []
+    assert found["rejected"]["findings"][0]["cause"] is None
+    (finding,) = found["cause_41"]["findings"]
+    assert finding["cause"] is None
+    assert "let all but 16, 17 and 31 mean unavailable" in finding["hint"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells whether a connection was accepted")
+def test_a_connection_that_was_not_accepted_is_told_from_an_answer_that_did_not_come() -> None:
+    """A server with one worker, which the crowd blocks, and room for two connections that wait for it."""
+    over, requests = threading.Event(), count()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if next(requests):  # the first is the probe
+                over.wait()
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    class Server(HTTPServer):
+        request_queue_size = 1
+
+        def handle_error(self, *args: object) -> None:
+            """Who waited in vain has gone."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        status, found = results(url, "--only", "fifty_at_once", "--timeout", "1")
+        over.set()
+        server.shutdown()
+    troubles = Counter(answer["trouble"] for answer in found["fifty_at_once"]["answers"])
+    assert (status, set(troubles)) == (1, {"not_accepted", "no_answer"})
+    assert troubles["not_accepted"] > 40
+    findings = found["fifty_at_once"]["findings"]
+    hints = {finding["diagnosis"].partition(" 50 records")[0]: finding["hint"] for finding in findings}
+    assert "backlog" in hints["did not accept a connection within 1 s for"]
+    assert "acknowledge first" in hints["gave no answer within 1 s to"]
 
 
 def test_a_4xx_to_an_unknown_call_is_judged_by_what_the_endpoint_can_know() -> None:
