@@ -72,7 +72,7 @@ class _Line:
                     trouble = Trouble.NOT_ACCEPTED
                 self.close()
         except (NoConnection, Unsendable) as error:
-            is_late = time.monotonic() - began >= timeout_s  # refused, it would have failed at once
+            is_late = monotonic() - began >= timeout_s  # refused, it would have failed at once
             trouble, detail = Trouble.NOT_ACCEPTED if is_late else Trouble.UNREACHABLE, printable(error)
         except Garbled:
             trouble = Trouble.GARBLED  # the error's text is the parser's, and no help
