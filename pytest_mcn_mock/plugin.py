@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_mcn_mock import real_time  # noqa: F401 - before a test can stop the clock
-from pytest_mcn_mock.text import encodable, printable
+from pytest_mcn_mock.text import encodable, printable, printable_lines
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.settings import Settings
@@ -107,22 +107,25 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         lines += map(printable, tell_raised(errors, call.excinfo.value if call.excinfo else None))
         report.sections.append(("mcn-mock", "\n".join(lines)))
     if account is not None or _uses_us(item):
-        _make_encodable(report)
+        _make_printable(report)
     return report
 
 
-def _make_encodable(report: pytest.TestReport) -> None:
-    """Spell out lone surrogates, by which pytest-xdist ends the whole run, and pytest prints the report in one line."""
+def _make_printable(report: pytest.TestReport) -> None:
+    r"""Escape what an exception or a log line has taken from a request, such as ``\x1b`` or a lone surrogate.
+
+    By the latter pytest-xdist ends the whole run, and pytest prints the whole report in one line.
+    """
     report.sections = [(encodable(name), encodable(content)) for name, content in report.sections]
     if isinstance(report.longrepr, tuple):  # why it was skipped
         path, line, reason = report.longrepr
-        report.longrepr = path, line, encodable(reason)
+        report.longrepr = path, line, printable_lines(reason)
     elif report.longrepr is not None:
-        shown = str(report.longrepr)
-        if (told := encodable(shown)) != shown:
+        shown = str(report.longrepr).replace("\t", "    ")
+        if (told := printable_lines(shown)) != shown:
             report.longrepr = told
     if isinstance(why := getattr(report, "wasxfail", None), str):
-        report.wasxfail = encodable(why)
+        report.wasxfail = printable_lines(why)
 
 
 def _tell(account: Account) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
+from pytest_mcn_mock.contract.exchanges import Exchange, Trouble
 from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.errors import SendError, UsageError
@@ -17,6 +17,7 @@ from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.applications import DOMAIN
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
 from pytest_mcn_mock.testing.calling import call_asgi, call_wsgi, is_asgi
+from pytest_mcn_mock.text import printable
 
 
 def url_of(path: str) -> str:
@@ -113,7 +114,7 @@ def _answered(message: Message, began: float, response: CdrResponse, timeout_s: 
 def _raised(message: Message, began: float, error: Exception) -> Exchange:
     duration_s = monotonic() - began
     if isinstance(error, SendError):
-        return Exchange(message, duration_s, None, Trouble.CLOSED, printable(error))
+        return Exchange(message, duration_s, None, Trouble.CLOSED, printable(error, 120))
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return Exchange(

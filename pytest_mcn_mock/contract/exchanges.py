@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
-
-_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class Trouble(StrEnum):
@@ -74,9 +71,3 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of threads and connections."""
-
-
-def printable(text: object, most: int = 120) -> str:
-    r"""The beginning of a text from outside, with what could steer a terminal spelt out, an escape as ``\x1b``."""
-    shown = str(text)[:most]
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _UNPRINTABLE else c for c in shown)

@@ -11,8 +11,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.contract.cases import Case, Expect
-from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
+from pytest_mcn_mock.contract.exchanges import Exchange, Trouble
 from pytest_mcn_mock.domain.deliveries import is_acknowledgement
+from pytest_mcn_mock.text import printable
 
 SLOW_PART: Final = 0.5
 """From this part of the time-out on, an answer is slow."""

@@ -7,13 +7,14 @@ import ssl
 from collections.abc import Sequence
 
 from pytest_mcn_mock.certificates import make_context
-from pytest_mcn_mock.contract.exchanges import Exchange, Trouble, printable
+from pytest_mcn_mock.contract.exchanges import Exchange, Trouble
 from pytest_mcn_mock.contract.messages import Message
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
+from pytest_mcn_mock.text import printable
 from pytest_mcn_mock.webhooks.connecting import connect
 from pytest_mcn_mock.webhooks.connection import Connection, Garbled
 from pytest_mcn_mock.webhooks.reasons import NoConnection
@@ -73,7 +74,7 @@ class _Line:
                 self.close()
         except (NoConnection, Unsendable) as error:
             is_late = monotonic() - began >= timeout_s  # refused, it would have failed at once
-            trouble, detail = Trouble.NOT_ACCEPTED if is_late else Trouble.UNREACHABLE, printable(error)
+            trouble, detail = Trouble.NOT_ACCEPTED if is_late else Trouble.UNREACHABLE, printable(error, 120)
         except Garbled:
             trouble = Trouble.GARBLED  # the error's text is the parser's, and no help
         except SendError:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pytest_mcn_mock.domain.cdr import Value
 from pytest_mcn_mock.domain.outcomes import Ending
 from pytest_mcn_mock.domain.trust import MACHINE, Trust
+from pytest_mcn_mock.text import printable
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
 """Headers of every CDR's request; any other is the user's own, and may be a secret."""
@@ -93,7 +94,7 @@ class Attempt:
         if self.error is None:
             return f"attempt {self.number}: {self.status}, acknowledged"
         answer = _beginning(self.response.body) if self.response else ""
-        return f"attempt {self.number}: {self.error}{answer and ': '}{answer}"
+        return printable(f"attempt {self.number}: {self.error}{answer and ': '}{answer}")
 
 
 def _beginning(body: bytes) -> str:

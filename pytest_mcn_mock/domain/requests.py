@@ -9,6 +9,7 @@ from typing import Final
 
 from pytest_mcn_mock.domain.fidelity import Beyond
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.text import printable
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
 """Refusals that are a scenario: a sound application meets the one, and only a test sends the other."""
@@ -79,4 +80,4 @@ class ApiRequest:
             result += f" (the token is that of account {self.token_account_id})"
         if self.fault is not None:
             result += f" (fault {self.fault})"
-        return f"{self.method} {self.path[:200]!s}{parameters} -> {result}"
+        return printable(f"{self.method} {self.path[:200]!s}{parameters} -> {result}")

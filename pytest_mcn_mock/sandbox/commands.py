@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, Unreachable, UsageError
+from pytest_mcn_mock.text import printable
 
 _LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("text", "json")
@@ -81,9 +82,7 @@ class CommandLine(click.Group):
 
 def say_error(text: str) -> None:
     """A line on standard error, whatever the sandbox put into it."""
-    from pytest_mcn_mock.sandbox.output import clean
-
-    click.echo("\n".join(map(clean, text.splitlines())), err=True)
+    click.echo("\n".join(map(printable, text.splitlines())), err=True)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,8 @@ import click
 from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.sandbox.client import SandboxClient
 from pytest_mcn_mock.sandbox.options import ListFirst, account_argument, check_amount, connected, list_options
-from pytest_mcn_mock.sandbox.output import clean, moment, print_json
+from pytest_mcn_mock.sandbox.output import moment, print_json
+from pytest_mcn_mock.text import printable
 
 _LEDGER_SHOWN = 10
 
@@ -146,7 +147,7 @@ def top_up(sandbox: SandboxClient, account_id: int, amount: str, *, as_json: boo
     if as_json:
         print_json(account)
     else:
-        click.echo(f"account {account_id} has {clean(account['balance'])} roubles")
+        click.echo(f"account {account_id} has {printable(account['balance'])} roubles")
 
 
 @accounts.command("close")

@@ -17,7 +17,8 @@ from pytest_mcn_mock.sandbox.options import (
     delivery_argument,
     outcome_options,
 )
-from pytest_mcn_mock.sandbox.output import clean, moment, outcome_of, print_json
+from pytest_mcn_mock.sandbox.output import moment, outcome_of, print_json
+from pytest_mcn_mock.text import printable
 
 ATTEMPT_WITHIN_S: Final = 660.0
 """How long `resend` waits for its attempt: an endpoint may have 600 s to answer, and the attempt may have to queue."""
@@ -63,8 +64,8 @@ def call(
         return
     placed = answer["object"]
     click.echo(
-        f"{clean(placed['verification_call_uuid'])}: {method} to {clean(placed['login_did'])}, "
-        f"the caller's number ends in {clean(placed['code'])}"
+        f"{printable(placed['verification_call_uuid'])}: {method} to {printable(placed['login_did'])}, "
+        f"the caller's number ends in {printable(placed['code'])}"
     )
 
 
@@ -86,7 +87,7 @@ def complete(
     if as_json:
         print_json(ended)
     else:
-        click.echo(f"{clean(ended['verification_call_uuid'])}: {clean(outcome_of(ended))}")
+        click.echo(f"{printable(ended['verification_call_uuid'])}: {printable(outcome_of(ended))}")
 
 
 @click.command()
@@ -103,7 +104,7 @@ def resend(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) -> None:
     if as_json:
         print_json(delivery)
     else:
-        click.echo(f"delivery {delivery_id} to {clean(delivery['url'])}: {clean(_result(delivery, attempt))}")
+        click.echo(f"delivery {delivery_id} to {printable(delivery['url'])}: {printable(_result(delivery, attempt))}")
     if not is_acknowledged:
         raise SystemExit(1)
 
@@ -150,7 +151,7 @@ def advance(sandbox: SandboxClient, seconds: float, *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"the sandbox's clock says {clean(moment(answer['now']))} UTC")
+        click.echo(f"the sandbox's clock says {printable(moment(answer['now']))} UTC")
 
 
 @click.command()

@@ -15,7 +15,8 @@ from pytest_mcn_mock.sandbox.options import (
     delivery_argument,
     list_options,
 )
-from pytest_mcn_mock.sandbox.output import clean, clean_lines, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.sandbox.output import clean_lines, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.text import printable
 
 _BODY_SHOWN = 2000
 """Characters of an endpoint's answer; --json has them all."""
@@ -101,7 +102,7 @@ def show_call(sandbox: SandboxClient, verification_call_uuid: str, *, as_json: b
     print_heading("Why")
     print_fields({name: sentence or None for name, sentence in call["explanation"].items()})
     for delivery in deliveries:
-        print_heading(f"Delivery {clean(delivery['id'])} to {clean(delivery['url'])}")
+        print_heading(f"Delivery {printable(delivery['id'])} to {printable(delivery['url'])}")
         _print_progress(delivery)
 
 
@@ -163,7 +164,7 @@ def show_delivery(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) ->
         return
     from pytest_mcn_mock.sandbox.tables import print_heading
 
-    click.echo(f"Delivery {clean(delivery['id'])} of call {clean(delivery['verification_call_uuid'])}")
+    click.echo(f"Delivery {printable(delivery['id'])} of call {printable(delivery['verification_call_uuid'])}")
     _print_progress(delivery)
     if delivery["request"] is not None:
         print_heading("Request")
@@ -174,15 +175,15 @@ def show_delivery(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) ->
         )
     for attempt in delivery["attempts"]:
         if attempt.get("response") is not None:
-            print_heading(f"Answer to attempt {clean(attempt['number'])}")
+            print_heading(f"Answer to attempt {printable(attempt['number'])}")
             print_message(f"HTTP {attempt['status']}", attempt["response"]["headers"], attempt["response"]["body"])
 
 
 def print_message(first: str, headers: dict[str, Any], body: str) -> None:
     """A request or an answer as it goes over the wire, but for what could steer a terminal."""
-    click.echo(clean(first))
+    click.echo(printable(first))
     for name, value in headers.items():
-        click.echo(clean(f"{name}: {value}"))
+        click.echo(printable(f"{name}: {value}"))
     if body:
         click.echo()
         for line in clean_lines(body[:_BODY_SHOWN]):

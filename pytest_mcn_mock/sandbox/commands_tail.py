@@ -16,7 +16,8 @@ import click
 from pytest_mcn_mock.errors import Declined, Unreachable
 from pytest_mcn_mock.sandbox.client import Event, SandboxClient
 from pytest_mcn_mock.sandbox.options import account_option, connected
-from pytest_mcn_mock.sandbox.output import clean, count, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.sandbox.output import count, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.text import printable
 
 RECONNECT_S: Final = 0.5
 """Between two attempts to reach a sandbox that went away."""
@@ -73,7 +74,7 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
 
 
 def _note(text: str) -> None:
-    click.echo(f"mcn-mock: {clean(text)}", err=True)
+    click.echo(f"mcn-mock: {printable(text)}", err=True)
 
 
 def _show(event: Event, *, as_json: bool) -> None:
@@ -86,9 +87,11 @@ def _show(event: Event, *, as_json: bool) -> None:
             at, text = "", str(event.data)[:500]
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         name = (
-            click.style(f"{clean(event.name):8}", fg=_COLOURS.get(event.name)) if coloured else f"{clean(event.name):8}"
+            click.style(f"{printable(event.name):8}", fg=_COLOURS.get(event.name))
+            if coloured
+            else f"{printable(event.name):8}"
         )
-        click.echo(f"{clean(at)[11:]:8}  {name}  {clean(text)}", color=coloured)
+        click.echo(f"{printable(at)[11:]:8}  {name}  {printable(text)}", color=coloured)
     sys.stdout.flush()
 
 

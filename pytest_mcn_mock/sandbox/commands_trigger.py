@@ -16,7 +16,8 @@ from pytest_mcn_mock.domain.subscriptions import WebhookMethod, make_subscriptio
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.commands_calls import print_message
 from pytest_mcn_mock.sandbox.options import check_one_ending, json_option, outcome_options, trust_options
-from pytest_mcn_mock.sandbox.output import clean, print_json
+from pytest_mcn_mock.sandbox.output import print_json
+from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:  # it brings the numbering plans
     from pytest_mcn_mock.sandbox.adhoc import Sent
@@ -119,7 +120,7 @@ def _print(sent: Sent) -> None:
     print_message(f"{sent.request.method} {sent.url}", sent.headers, sent.request.body.decode())
     click.echo()
     if sent.response is None:
-        click.echo(f"not acknowledged: {clean(sent.error)}")
+        click.echo(f"not acknowledged: {printable(sent.error)}")
         return
     word = "acknowledged" if sent.is_acknowledged else "not acknowledged"
     print_message(

@@ -15,7 +15,8 @@ import click
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.sandbox.options import json_option
-from pytest_mcn_mock.sandbox.output import clean, count, print_json
+from pytest_mcn_mock.sandbox.output import count, print_json
+from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:  # they bring jsonschema and phonenumbers
     from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -239,13 +240,13 @@ def _tell(findings: Findings) -> None:
         click.echo(as_markdown(lines), nl=False)
     if findings.assumed is not None:
         click.echo("\nThese settings make the fake do so, in mcn-mock.toml:\n")
-        click.echo("\n".join(map(clean, findings.assumed.splitlines())))
+        click.echo("\n".join(map(printable, findings.assumed.splitlines())))
     if lines:
         click.echo()
     seen = findings.recording
     settled = sum(line.setting is not None for line in lines)
     result = f"{count(len(lines), 'difference')}, {settled} settled by settings" if lines else "no difference"
-    click.echo(f"{clean(seen.base_url)}: {count(len(seen.exchanges), 'question')} asked, {result}")
+    click.echo(f"{printable(seen.base_url)}: {count(len(seen.exchanges), 'question')} asked, {result}")
     _tell_limits(seen)
 
 
@@ -261,9 +262,9 @@ def _tell_limits(seen: Recording) -> None:
     if seen.spent:
         click.echo(f"spent: {seen.spent} kopecks by the article's prices")
     if seen.stopped is not None:
-        click.echo(f"stopped early: {clean(seen.stopped)}")
+        click.echo(f"stopped early: {printable(seen.stopped)}")
     reasons: dict[str, list[str]] = {}
     for left in seen.left_out:
         reasons.setdefault(left.why, []).append(left.question)
     for why, names in reasons.items():
-        click.echo(f"not asked: {clean(', '.join(names))} ({clean(why)})")
+        click.echo(f"not asked: {printable(', '.join(names))} ({printable(why)})")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.sandbox.output import Outlet
+from pytest_mcn_mock.text import printable
 
 _FIELDS: Final = (
     "event",
@@ -34,7 +34,6 @@ _FIELDS: Final = (
     "url",
 )
 """What a line may have beside its message, in this order."""
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _log = logging.getLogger("mcn_mock")
 
@@ -86,9 +85,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items() if name != "event")
-        line = escaped(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}")
+        line = printable(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}")
         trace = _traceback(self, record)
-        return "\n".join((line, *map(escaped, trace.splitlines())))
+        return "\n".join((line, *map(printable, trace.splitlines())))
 
 
 class JsonFormatter(logging.Formatter):
@@ -189,11 +188,6 @@ def redacted(url: str) -> str:
         return "***"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "***" if parts.query else "", ""))
-
-
-def escaped(text: str) -> str:
-    """The text in one line: what is not printable, or would turn the line around, is written as its code."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

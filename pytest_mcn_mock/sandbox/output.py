@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import threading
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -18,25 +17,12 @@ from typing import Any, Final, TextIO, cast
 
 import click
 
-_STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode's categories of what is no visible character: controls, escapes, marks that turn the direction of writing."""
-
-
-def clean(text: object) -> str:
-    r"""The text with what could steer a terminal spelt out, an escape as ``\x1b``; on one line."""
-    shown = str(text)
-    if shown.isascii() and shown.isprintable():
-        return shown
-    return "".join(_spell(c) if unicodedata.category(c) in _STEERING else c for c in shown)
+from pytest_mcn_mock.text import printable
 
 
 def clean_lines(text: str) -> list[str]:
     """The lines of a text, each cleaned."""
-    return [clean(line.replace("\t", "    ")) for line in text.replace("\r\n", "\n").split("\n")]
-
-
-def _spell(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    return [printable(line.replace("\t", "    ")) for line in text.replace("\r\n", "\n").split("\n")]
 
 
 def print_json(document: Any, *, indent: int | None = 2) -> None:

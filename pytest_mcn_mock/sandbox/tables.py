@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 from rich.cells import cell_len
 
-from pytest_mcn_mock.sandbox.output import clean
+from pytest_mcn_mock.text import printable
 
 GAP: Final = 2
 MIN_FOLDED: Final = 15
@@ -54,12 +54,12 @@ def print_list(
     print_table(columns, rows)
     if found["next"] is not None:
         shown = f"{len(found['items'])} {what} shown"
-        click.echo(f"{shown}; there are more: give --limit, or --after {clean(found['next'])}", err=True)
+        click.echo(f"{shown}; there are more: give --limit, or --after {printable(found['next'])}", err=True)
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """A table with a line for each row, and a heading."""
-    cells = [[clean("" if value is None else value) for value in row] for row in rows]
+    cells = [[printable("" if value is None else value) for value in row] for row in rows]
     width = _terminal_width()
     if width is None:
         _print_whole(columns, [[column.heading for column in columns], *cells])
@@ -69,7 +69,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
 
 def print_fields(fields: Mapping[str, object]) -> None:
     """A thing with its fields, a line each; those that are None are left out."""
-    cells = [[name, clean(value)] for name, value in fields.items() if value is not None]
+    cells = [[name, printable(value)] for name, value in fields.items() if value is not None]
     columns = [Column(""), Column("", fold=True)]
     width = _terminal_width()
     if width is None:

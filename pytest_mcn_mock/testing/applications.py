@@ -27,6 +27,7 @@ from pytest_mcn_mock.testing.calling import (
 )
 from pytest_mcn_mock.testing.changes import Changes, Inbox
 from pytest_mcn_mock.testing.workers import Workers
+from pytest_mcn_mock.text import printable
 from pytest_mcn_mock.webhooks.dispatcher import Sender
 
 FORGOTTEN = "the application was subscribed in a test that has ended"
@@ -180,7 +181,7 @@ class ApplicationSender:
                 raise SendError(f"no answer within {timeout_s:g} s") from None
             self._applications.errors.append(error)
             self._applications.note(target_of(request.url), request.body, error)
-            raise SendError(f"{RAISED} {type(error).__name__}: {error}"[:300]) from error
+            raise SendError(printable(f"{RAISED} {type(error).__name__}: {error}", 300)) from error
 
     async def close(self) -> None:
         """Close the kept connections and let the threads end. One whose application hangs is a daemon, and stays."""

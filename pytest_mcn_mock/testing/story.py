@@ -11,6 +11,7 @@ from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.testing.handle import Handle
@@ -44,7 +45,7 @@ def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: 
     lines += _section("requests", heard, lambda request: [str(request)])
     lines += _section("ledger", operator.accounts.ledger(account.account_id), lambda entry: [str(entry)])
     lines += _section("calls", account.calls, lambda call: list(_call(call, now)))
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: float) -> str:
@@ -62,7 +63,7 @@ def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operato
     lines += _placed_too_early(account, operator)
     if not operator.accounts.get(account.account_id).subscriptions:
         lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
-    return "\n".join(f"  {line}" for line in lines or ["nothing is pending"])
+    return "\n".join(f"  {printable(line)}" for line in lines or ["nothing is pending"])
 
 
 def _placed_too_early(account: Handle, operator: Operator) -> list[str]:

@@ -15,6 +15,7 @@ from pytest_mcn_mock.domain.money import format_roubles, to_decimal
 from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.operator import Operator
@@ -31,7 +32,7 @@ class Call:
     def __repr__(self) -> str:
         now = self._now
         how = str(now.ending) if now.ending else now.state
-        return (
+        return printable(
             f"<Call {now.verification_call_uuid} {now.method} {now.caller_did} -> {now.login_did}, "
             f"{format_roubles(now.price)} roubles, {how}>"
         )
@@ -162,7 +163,9 @@ class Delivery:
         now = self._now
         attempts = "; ".join(map(str, now.attempts)) or "not tried yet"
         fault = f" ({now.note})" if now.note else ""
-        return f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}{fault}: {attempts}>"
+        return printable(
+            f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}{fault}: {attempts}>"
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Delivery) and (other.id, other.call) == (self.id, self.call)

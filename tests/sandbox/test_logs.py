@@ -11,7 +11,8 @@ import pytest
 import requests
 from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
 
-from pytest_mcn_mock.sandbox.logs import JsonFormatter, TextFormatter, escaped, redacted
+from pytest_mcn_mock.sandbox.logs import JsonFormatter, TextFormatter, redacted
+from pytest_mcn_mock.text import printable
 
 SECRETS = ("t0ken-of-the-account", "t0ken-of-the-admin", "user-s3cret", "query-s3cret", "header-s3cret", "constant-in")
 CONFIG = """
@@ -145,7 +146,9 @@ def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 
 
 def test_no_character_leaves_its_line() -> None:
-    assert escaped("a\r\n\x00\x1b\x7f\x85\u2028\u202e\ud800ж") == ("a\\r\\n\\x00\\x1b\\x7f\\x85\\u2028\\u202e\\ud800ж")
+    assert printable("a\r\n\x00\x1b\x7f\x85\u2028\u202e\ud800ж") == (
+        "a\\r\\n\\x00\\x1b\\x7f\\x85\\u2028\\u202e\\ud800ж"
+    )
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
