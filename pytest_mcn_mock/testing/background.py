@@ -62,15 +62,21 @@ class BackgroundLoop:
             ending.result(timeout=_END_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_END_S)
-        if not thread.is_alive():
-            loop.close()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = RealTimeLoop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="mcn-mock-cdrs", daemon=True)
+            self._thread = threading.Thread(target=_serve, args=(self._loop,), name="mcn-mock-cdrs", daemon=True)
             self._thread.start()
         return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+        loop.run_until_complete(cancel_all())  # what hung when it was stopped
+    finally:
+        loop.close()
 
 
 async def cancel_all() -> None:
