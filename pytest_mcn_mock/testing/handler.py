@@ -111,7 +111,7 @@ class _FirstRequest:
     def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
         """Keep the request; what follows it is not read."""
         self.what = what
-        self.target, self.version = self._reader.target.decode("latin-1"), self._reader.version()
+        self.target, self.version = self._reader.target.decode("latin-1"), self._reader.version
         self._reader.stage = Stage.END
 
     def give_up(self, what: Request | Unreadable) -> None:

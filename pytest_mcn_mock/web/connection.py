@@ -38,6 +38,10 @@ BODY_TIMEOUT_S = 30.0
 """How long a request's body may take to arrive, and how long a client may take none of its answer."""
 LINGER_S: Final = 2.0
 """How long a client that was refused may take to hear of it and leave."""
+PROBE_S: Final = 1.0
+"""How often it is tried whether a client that sends no more, and whose call waits for its turn, is still there."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("mcn_mock")
 
@@ -75,12 +79,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader(self)
         self._buffer = memoryview(bytearray(_BUFFER))
-        self._waiting: deque[tuple[Request | Unreadable, bool]] = deque()
+        self._waiting: deque[tuple[Request | Unreadable, bool, str]] = deque()
         self._is_answering = self._is_choked = self._is_awaited = False
         self._is_last = self._lingers = False
         self._unsent: int | None = None
         self._discarded = 0
-        self._gone = asyncio.Event()
+        self._ended = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
         self.has_joined = False
@@ -139,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone; half a request of it is in the journal all the same."""
         self._transport = None
-        self._gone.set()
+        self._ended.set()
         self._writable.set()
         self._waiting.clear()
         self._reader.cut_short()
@@ -163,7 +167,7 @@ class Connection(asyncio.BufferedProtocol):
         """The client sends no more. It may wait for an answer, which over TLS it cannot get any more."""
         self._is_last = True
         self._reader.cut_short()
-        self._gone.set()
+        self._ended.set()
         return (self._is_answering or bool(self._waiting)) and not self._is_tls
 
     def pause_writing(self) -> None:
@@ -197,11 +201,11 @@ class Connection(asyncio.BufferedProtocol):
     def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
         """Answer it, when those before it are answered."""
         if self._is_busy():
-            self._waiting.append((what, keeps))
+            self._waiting.append((what, keeps, self._reader.version))
             if self._transport is not None:
                 self._transport.pause_reading()
         else:
-            self._answer(what, keeps=keeps)
+            self._answer(what, keeps=keeps, version=self._reader.version)
 
     def give_up(self, what: Request | Unreadable) -> None:
         """Answer it so that the answer arrives, although the client may be sending."""
@@ -210,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _ask_for_body(self) -> None:
         if self._is_awaited and self._reader.stage is Stage.BODY:
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(_CONTINUE)
         self._is_awaited = False
 
     def _is_busy(self) -> bool:
@@ -218,23 +222,23 @@ class Connection(asyncio.BufferedProtocol):
 
     # Answers
 
-    def _answer(self, what: Request | Unreadable, *, keeps: bool) -> None:
+    def _answer(self, what: Request | Unreadable, *, keeps: bool, version: str) -> None:
         if isinstance(what, Unreadable):
             refusal = self._host.application.refuse_unread(what.status, what.why)
             self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=what.is_head))
             self._answered(keeps=False)
             return
         response = self._host.application.handle(what)
-        is_chunked = response.stream is not None and self._reader.version() != "1.0"
         if response.stream is not None and what.method == "HEAD":
             response.stream.close()
+            is_chunked = version != "1.0"
             keeps = keeps and not self._is_at_end()
             self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=is_chunked))
             self._answered(keeps=keeps)
             return
         if response.later or response.kept or response.ready or response.spoilt or response.stream:
             self._is_answering = True
-            answering = self._answer_later(what, response, keeps=keeps, is_chunked=is_chunked)
+            answering = self._answer_later(what, response, keeps=keeps, version=version)
             self._host.run(self._loop.create_task(answering))
             return
         keeps = keeps and not self._is_at_end()
@@ -268,7 +272,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         if self._transport is None or self._transport.is_closing():
             return
-        if self._gone.is_set() or not (self._lingers or self._reader.has_more or self._discarded):
+        if self._ended.is_set() or not (self._lingers or self._reader.has_more or self._discarded):
             self.close()
             return
         self.deadline = self._loop.time() + LINGER_S
@@ -283,8 +287,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer_waiting(self) -> None:
         while self._waiting and not self._is_answering and not self._is_choked:
-            what, keeps = self._waiting.popleft()
-            self._answer(what, keeps=keeps)
+            what, keeps, version = self._waiting.popleft()
+            self._answer(what, keeps=keeps, version=version)
         if not self._waiting and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         if not self._is_busy():
@@ -299,10 +303,10 @@ class Connection(asyncio.BufferedProtocol):
         is_head = request.method == "HEAD"
         return whole_answer(response, self._host.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
-    async def _answer_later(self, request: Request, response: Response, *, keeps: bool, is_chunked: bool) -> None:
+    async def _answer_later(self, request: Request, response: Response, *, keeps: bool, version: str) -> None:
         try:
             if response.later is not None:
-                response = await self._once_there(response.later)
+                response = await self._once_there(response.later, version)
             if response.kept is not None:
                 try:
                     await self._host.kept(response.kept)
@@ -312,7 +316,7 @@ class Connection(asyncio.BufferedProtocol):
                 await asyncio.wrap_future(response.ready)
             keeps = keeps and response.stream is None and not self._is_at_end()
             if response.stream is not None:
-                await self._send_stream(response, response.stream, is_chunked=is_chunked)
+                await self._send_stream(response, response.stream, is_chunked=version != "1.0")
             elif response.spoilt is not None:
                 whole = self._whole(request, response, keeps=keeps)
                 keeps = await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
@@ -330,13 +334,22 @@ class Connection(asyncio.BufferedProtocol):
         self._answered(keeps=keeps)
         self._answer_waiting()
 
-    async def _once_there(self, later: Future[Response]) -> Response:
-        """The answer when it is there; ConnectionError where the client goes before."""
-        answer, gone = asyncio.wrap_future(later), self._loop.create_task(self._gone.wait())
+    async def _once_there(self, later: Future[Response], version: str) -> Response:
+        """Return the answer when it is there. Raise ConnectionError if the client goes before.
+
+        A client that sends no more may wait for its answer, or may have closed the connection. TCP tells the two apart
+        only when something is written: a client that has gone resets the connection. An interim answer is what every
+        client of HTTP/1.1 has to skip (RFC 9110, 15.2); one of HTTP/1.0 must not get any.
+        """
+        answer, ended = asyncio.wrap_future(later), self._loop.create_task(self._ended.wait())
         try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gone.cancel()
+            ended.cancel()
+        while not answer.done() and self._transport is not None and not self._is_tls:
+            await asyncio.wait((answer,), timeout=PROBE_S)
+            if not answer.done() and version != "1.0":
+                self._write(_CONTINUE)
         if not answer.done():
             raise ConnectionError("the client is gone")
         return answer.result()
@@ -345,11 +358,11 @@ class Connection(asyncio.BufferedProtocol):
         """A body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 has not."""
         changed = asyncio.Event()
         stream.wake_by(lambda: self._loop.call_soon_threadsafe(changed.set))
-        gone = self._loop.create_task(self._gone.wait())
-        gone.add_done_callback(lambda _: changed.set())
+        ended = self._loop.create_task(self._ended.wait())
+        ended.add_done_callback(lambda _: changed.set())
         try:
             self._write(head_of(response, self._host.date, keeps=False, length=None, is_chunked=is_chunked))
-            while not (stream.has_ended or gone.done()):
+            while not (stream.has_ended or ended.done()):
                 changed.clear()
                 events = stream.take() or KEEP_ALIVE
                 self._write(chunk_of(events) if is_chunked else events)
@@ -359,10 +372,10 @@ class Connection(asyncio.BufferedProtocol):
                 except TimeoutError:
                     continue
                 # Many changes at once make one message, each item in it once.
-                await asyncio.wait((gone,), timeout=STREAM_PACE_S)
+                await asyncio.wait((ended,), timeout=STREAM_PACE_S)
             self._write(LAST_CHUNK if is_chunked else b"")
         finally:
-            gone.cancel()
+            ended.cancel()
             stream.close()
 
     async def _send_spoilt(self, whole: bytes, body: bytes, spoilt: Spoilt, *, keeps: bool) -> bool:

@@ -94,6 +94,8 @@ class RequestReader:
         self._parser = HttpRequestParser(self)
         self.target = b""
         """The target of the request that is read: the path and the query, percent-encoded, whatever form it had."""
+        self.version = "1.1"
+        """The version of HTTP of the last request whose head has arrived: 1.0 or 1.1."""
         self._headers: dict[str, str] = {}
         self._lines = self._head_size = 0
         self._size = self._raw = 0
@@ -133,10 +135,6 @@ class RequestReader:
         """Let go of the parser and the taker, which hold the reader as it holds them."""
         self.stage = Stage.END
         del self._parser, self._taker
-
-    def version(self) -> str:
-        """The version of HTTP that the client speaks: 1.0 or 1.1."""
-        return str(self._parser.get_http_version())
 
     # What the parser calls
 
@@ -195,7 +193,7 @@ class RequestReader:
         length = length.lstrip("0") or "0"  # the parser has seen that it is a number
         if len(length) > 18 or int(length) > self._limit:
             self._too_large()
-        is_awaited = headers.get("expect", "").lower() == "100-continue" and self.version() != "1.0"
+        is_awaited = headers.get("expect", "").lower() == "100-continue" and self.version != "1.0"
         self._taker.body_began(is_awaited=is_awaited)
 
     def on_body(self, body: bytes) -> None:
@@ -219,7 +217,8 @@ class RequestReader:
     def _check_head(self) -> None:
         if self._lines > MAX_HEADERS or self._head_size + _FIRST_LINE > MAX_HEAD:
             self._refuse(self._too_much())
-        version, headers = self.version(), self._headers
+        self.version = version = str(self._parser.get_http_version())
+        headers = self._headers
         if version not in {"1.1", "1.0"}:
             is_newer = version > "1.1"
             self._refuse(self._unreadable(505 if is_newer else 400, f"HTTP/{version} is not spoken; use HTTP/1.1"))
@@ -260,7 +259,7 @@ class RequestReader:
 
         We speak no other, and ignore the wish (RFC 9110, 7.8). The parser takes it for granted, and skips the body.
         """
-        lines = [f"{self._parser.get_method().decode()} / HTTP/{self.version()}"]
+        lines = [f"{self._parser.get_method().decode()} / HTTP/{self.version}"]
         self._parser = HttpRequestParser(self)
         self._upgrades, self._goes_on = False, True
         options = {option.strip().lower() for option in self._headers.get("connection", "").split(",")}

@@ -125,18 +125,24 @@ def test_who_waits_too_long_is_refused_and_not_charged(tmp_path: Path) -> None:
         assert len(receiver.received) == MAX_OWED
 
 
+def order(sandbox: Sandbox, login_did: str, version: str = "1.1") -> socket.socket:
+    """A client's own connection, on which it has sent an order."""
+    address = urlsplit(sandbox.url)
+    connection = socket.create_connection((address.hostname, address.port or 0), timeout=60)
+    connection.sendall(
+        f"POST /v2/rest/account/12345678/flash_call?login_did={login_did} HTTP/{version}\r\nHost: localhost\r\n"
+        "Authorization: Bearer test-token\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+    return connection
+
+
 def test_a_client_that_hangs_up_waits_no_more(tmp_path: Path) -> None:
     with Receiver() as receiver, ThreadPoolExecutor(1) as callers:
         release = receiver.hold()
         with waiting_sandbox(tmp_path, url=receiver.url) as sandbox:
             for number in NUMBERS[:MAX_OWED]:
                 place(sandbox, number)
-            address = urlsplit(sandbox.url)
-            with socket.create_connection((address.hostname, address.port or 0), timeout=30) as connection:
-                connection.sendall(
-                    f"POST /v2/rest/account/12345678/flash_call?login_did={NUMBERS[2]} HTTP/1.1\r\nHost: localhost\r\n"
-                    "Authorization: Bearer test-token\r\nContent-Length: 0\r\n\r\n".encode()
-                )
+            with order(sandbox, NUMBERS[2]):
                 wait_until(lambda: gauge(sandbox, "mcn_mock_calls_waiting") == 1)
                 (next_one,) = come(sandbox, callers, [NUMBERS[3]])
             wait_until(lambda: gauge(sandbox, "mcn_mock_calls_waiting") == 1)
@@ -144,6 +150,28 @@ def test_a_client_that_hangs_up_waits_no_more(tmp_path: Path) -> None:
             assert next_one.result().status_code == 200
             assert numbers_called(sandbox) == [*NUMBERS[:MAX_OWED], NUMBERS[3]]
             assert money(sandbox) == ("1.05", 105)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_client_that_has_closed_its_half_of_the_connection_waits_on(tmp_path: Path, version: str) -> None:
+    """As ``nc -N`` does. A client of HTTP/1.1 is told to wait now and then, which it skips."""
+    with Receiver() as receiver:
+        release = receiver.hold()
+        with waiting_sandbox(tmp_path, url=receiver.url) as sandbox:
+            for number in NUMBERS[:MAX_OWED]:
+                place(sandbox, number)
+            with order(sandbox, NUMBERS[2], version) as connection:
+                connection.shutdown(socket.SHUT_WR)
+                wait_until(lambda: gauge(sandbox, "mcn_mock_calls_waiting") == 1)
+                interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+                if version == "1.1":
+                    assert connection.recv(len(interim)) == interim
+                release()
+                with connection.makefile("rb") as answer:
+                    received = answer.read().replace(interim, b"")
+            assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert received.count(b"HTTP/1.1") == 1
+            assert numbers_called(sandbox) == NUMBERS[:3]
 
 
 def test_who_waits_at_a_stop_or_a_reset_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -129,6 +129,20 @@ def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last
     assert sandbox.stop()[0] == 0
 
 
+@pytest.mark.parametrize("version,is_chunked", [(b"1.0", False), (b"1.1", True)])
+def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox, version: bytes, is_chunked: bool) -> None:
+    """Not that of the last request that was read."""
+    spoil(sandbox, kind="delay", delay_s=0.5)
+    other = b"1.1" if version == b"1.0" else b"1.0"
+    with connect(sandbox) as connection:
+        ask = EVENTS.replace(b"1.1\r\n", version + b"\r\nConnection: keep-alive\r\n")
+        connection.sendall(CALL + b"\r\n" + ask + HEALTH.replace(b"1.1", other) + b"\r\n")
+        received = b""
+        while b":\n\n" not in received:
+            received += connection.recv(65_536)
+    assert (b"Transfer-Encoding: chunked" in received) == is_chunked
+
+
 def test_a_body_that_is_awaited_behind_another_request_is_asked_for_in_its_turn(sandbox: Sandbox) -> None:
     """RFC 9110, 10.1.1."""
     spoil(sandbox, kind="delay", delay_s=0.2)
