@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from pytest_mcn_mock.domain.subscriptions import shown_url
 from pytest_mcn_mock.errors import UsageError
 
 _Address = IPv4Address | IPv6Address
@@ -67,9 +68,10 @@ def make_targets(items: Sequence[str]) -> Targets:
         try:
             networks.append(ip_network(text.strip("[]")))
         except ValueError as error:
-            if _NUMERIC.fullmatch(text.partition("/")[0]) or not _HOST.fullmatch(text) or len(text) > 253:
-                why = f" ({error})" if "/" in text else ""
-                raise UsageError(f"webhook_targets: {str(item)[:80]!r} is not {FORM}{why}") from None
+            is_numeric = _NUMERIC.fullmatch(text.partition("/")[0]) is not None and "@" not in text
+            if is_numeric or not _HOST.fullmatch(text) or len(text) > 253:
+                why = f" ({error})" if is_numeric and "/" in text else ""
+                raise UsageError(f"webhook_targets: {shown_url(str(item))!r} is not {FORM}{why}") from None
             hosts.add(text)
     return Targets(tuple(networks), frozenset(hosts))
 

@@ -150,13 +150,17 @@ class Calls:
         ended = self._end(verification_call_uuid, how)
         return () if ended is None else self._follow(*ended)
 
-    def complete(self, verification_call_uuid: str, how: Ending | None = None) -> Sequence[Delivery]:
-        """End a ringing call by hand, now. UnknownItem for no such call, Conflict for one that has ended."""
+    def complete(self, verification_call_uuid: str, how: Ending | None = None) -> Call:
+        """End a ringing call manually, now, and return it: it may be listed no more.
+
+        UnknownItem if there is no such call, Conflict if it has ended.
+        """
         ended = self._end(verification_call_uuid, how)
         if ended is None:
             call = self._store.get(verification_call_uuid)
             raise Conflict(f"call {verification_call_uuid} has ended already: {call.ending}")
-        return self._follow(*ended)
+        self._follow(*ended)
+        return ended[0]
 
     def get(self, verification_call_uuid: str) -> Call:
         """The call; UnknownItem if there is none."""

@@ -8,6 +8,7 @@ import secrets
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,17 @@ from pytest_mcn_mock.settings import Settings
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
 _ADMIN_TOKEN = re.compile(r"[!-~]{8,512}")
+_TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
+_SETTINGS = (
+    "journal_size",
+    "magic_numbers",
+    "max_owed",
+    "max_wait_s",
+    "state",
+    "webhook_targets",
+    "when_overloaded",
+)
+"""The fields of the table ``server`` that are fields of ``Settings``."""
 _T = TypeVar("_T")
 
 
@@ -116,7 +128,8 @@ def load(path: Path) -> Config:
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
-        raise ConfigError(str(path), [f"is not valid TOML: {error}"]) from error
+        at = _TOML_PLACE.search(str(error))
+        raise ConfigError(str(path), [f"is not valid TOML: {error}"], [int(at[1]) if at else None]) from error
     return read(content, str(path), text)
 
 
@@ -157,26 +170,17 @@ class _Reader:
     def read(self) -> Config | None:
         """The configuration; None if it has a mistake."""
         server = self._table("server")
+        tariff = self._build(("tariff",), self._content.get("tariff"), tariff_from_roubles)
+        assumptions = self._build(("assumed",), self._content.get("assumed"), _assumptions) or Assumptions()
+        build = partial(_settings, tariff or Tariff(), assumptions)
+        settings = self._build(("server",), self._content.get("server"), build)
         if "webhook_targets" in server:
-            asked = {"webhook_targets": server["webhook_targets"]}
-            self._targets = self._build(("server",), asked, lambda given: make_targets(given["webhook_targets"]))
-        tariff = self._build(("tariff",), self._table("tariff"), tariff_from_roubles)
-        assumptions = self._build(("assumed",), self._table("assumed"), _assumptions) or Assumptions()
+            with suppress(UsageError):  # which is told already
+                self._targets = make_targets(server["webhook_targets"])
         tables = list(enumerate(self._list((), "account")))
         self._check_unique(tables, "id")
         self._check_unique(tables, "token")
         opened = [self._account(("account", i), table, assumptions.unavailable_cause) for i, table in tables]
-        given = (
-            "journal_size",
-            "magic_numbers",
-            "max_owed",
-            "max_wait_s",
-            "state",
-            "webhook_targets",
-            "when_overloaded",
-        )
-        chosen = {"magic_numbers": True, **{name: server[name] for name in given if name in server}}
-        settings = self._try(("server",), lambda: Settings(tariff or Tariff(), assumptions, **chosen))
         if self.problems or self._bad or settings is None:
             return None
         return Config(
@@ -193,7 +197,7 @@ class _Reader:
         return self._sound((name,), self._content.get(name, {}))
 
     def _list(self, path: TomlPath, name: str) -> list[Any]:
-        """The tables of an array; nothing if it is not one."""
+        """The items of an array; nothing if it is not one."""
         owner: Any = self._content
         for step in path:
             owner = owner[step]
@@ -201,7 +205,7 @@ class _Reader:
         return items if isinstance(items, list) else []
 
     def _sound(self, path: TomlPath, table: Any) -> dict[str, Any]:
-        """The fields of a table that its schema allows."""
+        """The fields of a table that its schema allows, each as a whole."""
         if not isinstance(table, dict):
             return {}
         return {key: value for key, value in table.items() if (*path, key) not in self._touched}
@@ -216,8 +220,9 @@ class _Reader:
         balance = given.get("balance", accounts.DEFAULT_BALANCE)
         self._try(path, lambda: parse_roubles(balance, name="balance"), (*path, "balance"))
         someone = accounts.Account("1", "none", 0)
-        for i, number in enumerate(given.get("numbers", ())):
-            self._try(path, partial(accounts.connect_number, someone, number), (*path, "numbers", i))
+        for i, number in enumerate(self._list(path, "numbers")):
+            if (*path, "numbers", i) not in self._bad:
+                self._try(path, partial(accounts.connect_number, someone, number), (*path, "numbers", i))
         if self.problems or self._bad:
             return None
         return AccountConfig(
@@ -231,7 +236,8 @@ class _Reader:
             is_seed_drawn="seed" not in given,
         )
 
-    def _rule(self, unavailable_cause: int, path: TomlPath, given: dict[str, Any]) -> OutcomeRule | None:
+    def _rule(self, unavailable_cause: int, path: TomlPath, table: dict[str, Any]) -> OutcomeRule | None:
+        given = self._sound(path, table)
         if not self._touched.isdisjoint({(*path, "outcome"), (*path, "q931_status")}):
             return None  # whether one of them is given cannot be said
 
@@ -246,36 +252,43 @@ class _Reader:
         some = {"url": "http://localhost/"}
         subscription = self._build(path, table, lambda given: _webhook({**some, **given}))
         targets = self._targets
-        if targets is not None and subscription is not None and "url" in table:
+        if targets is not None and subscription is not None and "url" in self._sound(path, table):
             self._try(path, lambda: targets.check(subscription.url), (*path, "url"))
         return subscription
 
     def _each(self, path: TomlPath, build: Callable[[TomlPath, dict[str, Any]], _T | None]) -> list[_T]:
         *owner, name = path
         built = [
-            build((*path, i), self._sound((*path, i), table))
+            build((*path, i), table)
             for i, table in enumerate(self._list(tuple(owner), str(name)))
             if isinstance(table, dict)
         ]
         return [value for value in built if value is not None]
 
-    def _build(self, path: TomlPath, table: dict[str, Any], build: Callable[[dict[str, Any]], _T]) -> _T | None:
-        """What ``build`` makes of the table. If that fails, every field is tried alone, to find each mistake."""
+    def _build(self, path: TomlPath, table: Any, build: Callable[[dict[str, Any]], _T]) -> _T | None:
+        """What ``build`` makes of the table's fields that its schema allows. If that fails, or if a field has an item
+        that is not allowed, every other field and item is tried alone, to find each mistake.
+        """
+        sound = self._sound(path, table)
+        built, whole = None, ""
         try:
-            return build(table)
-        except UsageError as error:
+            built = build(sound)
+        except (UsageError, ConfigError) as error:
             whole = str(error)
         found = len(self.problems)
-        for at, part in _parts(path, table):
-            self._try(path, partial(build, part), at)
-        if len(self.problems) == found:
+        if isinstance(table, dict) and (whole or path in self._touched):
+            given = {key: value for key, value in table.items() if (*path, key) not in self._bad}
+            for at, part in _parts(path, given):
+                if at not in self._touched:
+                    self._try(path, partial(build, part), at)
+        if whole and len(self.problems) == found:
             self._say(path, whole)
-        return None
+        return built
 
     def _try(self, path: TomlPath, build: Callable[[], _T], at: TomlPath | None = None) -> _T | None:
         try:
             return build()
-        except UsageError as error:
+        except (UsageError, ConfigError) as error:
             self._say(path, str(error), at)
             return None
 
@@ -289,6 +302,17 @@ class _Reader:
             if value is not None and counts[value] > 1:
                 shown = f" {value}" if key == "id" else ""
                 self._say(("account", i, key), f"the {key}{shown} is also another account's")
+
+
+def _settings(tariff: Tariff, assumptions: Assumptions, server: dict[str, Any]) -> Settings:
+    given = {name: server[name] for name in _SETTINGS if name in server}
+    if "webhook_targets" in given:
+        make_targets(given["webhook_targets"])
+    if "state" in given:
+        from pytest_mcn_mock.store.sql_database import parse_url  # noqa: PLC0415 - SQLAlchemy takes its time
+
+        parse_url(given["state"])
+    return Settings(tariff, assumptions, **{"magic_numbers": True, **given})
 
 
 def _webhook(table: dict[str, Any]) -> Subscription:

@@ -12,7 +12,7 @@ from datetime import date, time
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.domain.subscriptions import header_name
+from pytest_mcn_mock.domain.subscriptions import header_name, shown_url
 from pytest_mcn_mock.errors import nearest
 from pytest_mcn_mock.sandbox.toml_lines import Path
 
@@ -64,7 +64,8 @@ def place_of(path: Path) -> str:
     shown = ""
     is_header = False
     for step in path:
-        shown += f"[{step}]" if isinstance(step, int) else f".{header_name(step) if is_header else step}"
+        key = header_name(str(step)) if is_header else step or '""'
+        shown += f"[{step}]" if isinstance(step, int) else f".{key}"
         is_header = step == "headers"
     return shown.removeprefix(".")
 
@@ -75,9 +76,13 @@ def schema_problems(content: Mapping[str, Any]) -> list[Problem]:
     from jsonschema import Draft202012Validator
 
     schema = schemas.load("config")
+    errors = list(Draft202012Validator(schema).iter_errors(content))
+    # Nothing else is said of a value that is not of the type: inf is also more than every limit of a whole number.
+    mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
     found = [
         problem
-        for error in Draft202012Validator(schema).iter_errors(content)
+        for error in errors
+        if error.validator == "type" or tuple(error.absolute_path) not in mistyped
         for problem in _problems_of(error, schema)
     ]
     return list(dict.fromkeys(found))
@@ -108,7 +113,7 @@ def _sentence(error: ValidationError, path: Path, rules: Mapping[str, Any]) -> s
     is_secret = not _SECRET.isdisjoint(map(str, path))
     limit: Any = error.validator_value
     value: Any = error.instance
-    shown = "it" if is_secret else repr(value)[:60]
+    shown = "it" if is_secret else _shown(value)
     match str(error.validator):
         case "type":
             return _of_another_type(value, path, rules, is_secret=is_secret)
@@ -134,14 +139,21 @@ def _sentence(error: ValidationError, path: Path, rules: Mapping[str, Any]) -> s
     return "it is not valid; docs/reference/config.md says what is"
 
 
+def _shown(value: object) -> str:
+    is_like_url = isinstance(value, str) and ("@" in value or "://" in value)
+    return repr(shown_url(str(value)) if is_like_url else value)[:60]
+
+
 def _of_another_type(value: Any, path: Path, rules: Mapping[str, Any], *, is_secret: bool) -> str:
     wanted = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
     is_shown = isinstance(value, (bool, int, float)) and not is_secret
     subject = _as_toml(value) if is_shown else "the value"
     kind = next((name for type_, name in _KINDS.items() if isinstance(value, type_)), "something else")
     table = ".".join(step for step in path if isinstance(step, str))
-    if isinstance(value, dict) and wanted == ["array"] and rules.get("items", {}).get("type") == "object":
-        return f"it is one table; write [[{table}]] in place of [{table}]"
+    if wanted == ["array"] and rules.get("items", {}).get("type") == "object":
+        if isinstance(value, dict):
+            return f"it is one table; write [[{table}]] in place of [{table}]"
+        return f"{subject} is {kind}; write [[{table}]] and its fields below it"
     if isinstance(value, list) and wanted == ["object"]:
         return f"it is a list; write [{table}], with one pair of brackets"
     expected = rules.get("x-mcn-form") or " or ".join(_EXPECTED[name] for name in wanted)

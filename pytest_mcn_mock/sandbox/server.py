@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
 from pytest_mcn_mock.domain.deliveries import Delivery
+from pytest_mcn_mock.domain.subscriptions import shown_url
 from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.sandbox.banner import greeting
 from pytest_mcn_mock.sandbox.config import Config
@@ -217,7 +218,7 @@ async def _resolve(host: str) -> str:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ConfigError("mcn-mock", [f"there is no host {host!r} to listen on: {error}"]) from error
+        raise ConfigError("mcn-mock", [f"there is no host {shown_url(host)!r} to listen on: {error}"]) from error
     return str(min(found, key=lambda info: info[0] is not socket.AF_INET)[4][0])
 
 

@@ -39,15 +39,14 @@ class _Scanner:
             line = self._current_line()
             if self._take("[["):
                 *prefix, name = self._keys()
-                array = (*self._resolve((), prefix), name)
+                array = (*self._resolve(prefix, line), name)
                 self._last[array] = number = self._last.get(array, -1) + 1
                 table = (*array, number)
                 self._lines.setdefault(array, line)
                 self._lines[table] = line
                 self._take("]]")
             elif self._take("["):
-                table = self._resolve((), self._keys())
-                self._lines.setdefault(table, line)
+                table = self._resolve(self._keys(), line)
                 self._take("]")
             else:
                 self._pair(table)
@@ -96,10 +95,14 @@ class _Scanner:
             if not self._take("."):
                 return keys
 
-    def _resolve(self, path: Path, keys: list[str]) -> Path:
-        """The path of a table: in an array of tables it is of the last one."""
+    def _resolve(self, keys: list[str], line: int) -> Path:
+        """The path of a table: in an array of tables it is of the last one. It begins in this line if it is new, as do
+        the tables that it is in: ``[account.webhook]`` makes both.
+        """
+        path: Path = ()
         for key in keys:
             path = (*path, key)
+            self._lines.setdefault(path, line)
             if path in self._last:
                 path = (*path, self._last[path])
         return path

@@ -115,7 +115,7 @@ def open_database(url: str) -> tuple[Database, Contents]:
 
     ConfigError where that cannot be; it names no password.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     path = Path(parsed.database or "")
     is_new = not os.path.lexists(path)
     lock = _lock(path)
@@ -144,7 +144,8 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0][:200]
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """The URL of a state; ConfigError, which shows no password, if it does not name one file."""
     try:
         parsed = make_url(url)
     except ArgumentError:

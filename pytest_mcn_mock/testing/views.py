@@ -144,7 +144,7 @@ class Call:
         if outcome is not None or q931_status is not None:
             cause = self._operator.assumptions.unavailable_cause
             how = ending(outcome, q931_status, unavailable_cause=cause)
-        self._operator.calls.complete(self.verification_call_uuid, how)
+        self._record = self._operator.calls.complete(self.verification_call_uuid, how)
         delivery = next(iter(self.deliveries), None)
         if delivery is not None:
             self._after_completion(delivery)

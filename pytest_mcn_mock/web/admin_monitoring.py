@@ -72,8 +72,7 @@ class MonitoringApi:
         """End a ringing call now, as said or, with an empty object, as planned."""
         asked = given.read_object(request, given.ENDING)
         how = given.read_ending(asked, self._operator.assumptions.unavailable_cause)
-        self._operator.calls.complete(verification_call_uuid, how)
-        return self.call(request, verification_call_uuid)
+        return json_response(200, show_call(self._operator.calls.complete(verification_call_uuid, how)))
 
     def deliveries(self, request: Request) -> Response:
         """Deliveries in order, of an account, of a call or of all."""

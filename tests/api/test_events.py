@@ -69,7 +69,7 @@ def test_a_refused_request_is_told_and_an_account_that_is_closed(api: Api) -> No
         api.post(query="login_did=x")
         assert events.until("request", status=400)["refusal"]["code"] == "invalid_parameter"
         opened = requests.post(f"{api.url}/__admin/accounts", json={}, timeout=30).json()
-        assert events.until("account", id=opened["id"])["balance"] == "0.00"
+        assert events.until("account", id=opened["id"])["balance"] == "100.00"
         requests.delete(f"{api.url}/__admin/accounts/{opened['id']}", timeout=30)
         assert events.until("closed") == {"id": opened["id"]}
 

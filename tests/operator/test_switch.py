@@ -255,8 +255,8 @@ def test_only_subscriptions_from_before_the_call_get_its_cdr(switch: Switch) -> 
     switch.settings.hold_cdrs(ACCOUNT)
     early = switch.call()
     switch.subscribe()
-    assert switch.calls.complete(early.verification_call_uuid) == ()
-    assert len(switch.calls.complete(switch.call().verification_call_uuid)) == 1
+    assert switch.calls.end(early.verification_call_uuid) == ()
+    assert len(switch.calls.end(switch.call().verification_call_uuid)) == 1
 
 
 def test_letting_cdrs_go_is_for_later_calls(switch: Switch) -> None:

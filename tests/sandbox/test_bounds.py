@@ -172,3 +172,20 @@ def listens(sandbox: Sandbox) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+def test_a_ringing_call_that_is_listed_no_more_is_shown_once_it_is_completed() -> None:
+    with MCNServer(settings=Settings(journal_size=2)) as server:
+        account = server.open_account()
+        account.hold_cdrs()
+        flash_call(account)
+        flash_call(account)
+        first, second = account.calls
+        flash_call(account)
+        flash_call(account)
+        ended = requests.post(
+            f"{server.url}/__admin/calls/{first.verification_call_uuid}/complete", json={"outcome": "busy"}, timeout=30
+        )
+        assert (ended.status_code, ended.json()["outcome"]) == (200, "busy")
+        assert second.complete("answered") is None
+        assert (second.state, second.final_status) == ("completed", "ANSWERED")

@@ -218,6 +218,7 @@ def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> Non
         (17, "account[0].webhook[0].url"),
         (18, "account[0].webhook[0].method"),
         (19, "account[0].webhook[0]"),
+        (20, "account[0].webhook[0]"),
         (20, "account[0].webhook[0].headers.ok"),
         (22, "account[0].webhook[1]"),
         (24, "account[0].webhook[1].query.a"),
@@ -240,6 +241,47 @@ def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> Non
     assert [line for line in text.splitlines() if "must be string" in line or "^" in line or "{" in line] == []
 
 
+HALF_ALLOWED = """[server]
+state = "postgresql://u:s3cret@h/x"
+max_wait_s = nan
+allowed_hosts = ["http://u:s3cret@h/"]
+webhook_targets = [
+  5,
+  "http://u:s3cret@h/?s3cret",
+]
+[assumed]
+retry_after_s = [-1,
+  nan]
+[[account]]
+id = 1
+token = "t"
+numbers = [
+  5,
+  "x",
+]
+[[account.webhook]]
+url = "http://h/"
+body = [
+  5,
+  "q931_statu",
+]
+headers = { A = 5, "B c" = "s3cret" }
+"""
+
+
+def test_what_is_wrong_beside_an_item_of_another_type_is_told_in_the_same_round(tmp_path: Path) -> None:
+    text = told(HALF_ALLOWED, tmp_path)
+    lines = [int(line) for line in re.findall(r", line (\d+): ", text)]
+    assert lines == [2, 3, 4, 6, 7, 10, 11, 16, 17, 22, 23, 25, 25]
+    assert "s3cret" not in text
+
+
+def test_webhooks_are_compared_with_their_targets_whatever_else_is_wrong(tmp_path: Path) -> None:
+    server = "[server]\nport = 'x'\nmax_wait_s = nan\nwebhook_targets = ['10.0.0.0/8']\n"
+    text = told(f"{server}{ACCOUNT}[[account.webhook]]\nurl = 'http://11.0.0.1/'\n", tmp_path)
+    assert re.findall(r", line (\d+): ", text) == ["2", "3", "9"]
+
+
 @pytest.mark.parametrize(
     "text,line,said",
     [
@@ -252,7 +294,12 @@ def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> Non
         ("server = 's3cret'\n", 1, "the value is text; write a table"),
         (ACCOUNT + "\n\nbalance.roubles = 5\n", 6, "the value is a table; write roubles as text"),
         (ACCOUNT + "numbers = 's3cret'\n", 4, "the value is text; write a list"),
-        (ACCOUNT + "webhook = 'http://u:s3cret@h/'\n", 4, "the value is text; write a list"),
+        (ACCOUNT + "webhook = 'http://u:s3cret@h/'\n", 4, "the value is text; write [[account.webhook]]"),
+        (ACCOUNT + "[account.webhook.headers]\nX = 's3cret'\n", 4, "write [[account.webhook]]"),
+        ("\n[a.b]\n", 2, "a: is unknown"),
+        ("\n'' = 's3cret'\n", 2, '"": is unknown'),
+        ("[server]\njournal_size = inf\n", 2, "write a whole number"),
+        ("[server]\nport = 1\ntoken = s3cret\n", 3, "is not valid TOML"),
         (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = 'X-Key: s3cret'\n", 6, "write a table"),
         (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X-Key: s3cret' = 1 }\n", 6, "headers.X-Key: "),
         (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X Y: s3cret' = '1' }\n", 6, "'X' cannot be"),
