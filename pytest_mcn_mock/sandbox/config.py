@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError
 from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.sandbox.config_problems import Problem, place_of, schema_problems
+from pytest_mcn_mock.sandbox.config_problems import Problem, place_of, schema_problems, with_brackets_mended
 from pytest_mcn_mock.sandbox.tls import TlsChoice
 from pytest_mcn_mock.sandbox.toml_lines import Path as TomlPath
 from pytest_mcn_mock.sandbox.toml_lines import find_lines
@@ -135,7 +136,8 @@ def load(path: Path) -> Config:
 
 def read(content: dict[str, Any], source: str, text: str = "") -> Config:
     """The configuration of a parsed file; ConfigError, with every mistake and its line in ``text``, if it is wrong."""
-    problems = schema_problems(content)
+    content, problems = with_brackets_mended(content)
+    problems += schema_problems(content)
     reader = _Reader(content, source, {problem.path for problem in problems})
     config = reader.read()
     problems += reader.problems
@@ -148,10 +150,19 @@ def read(content: dict[str, Any], source: str, text: str = "") -> Config:
 
 
 def _line(path: TomlPath, lines: Mapping[TomlPath, int]) -> int | None:
-    """The line of a value; of the table that it is to be in, if it is missing."""
-    while path and path not in lines:
+    """The line of a value; of the table that it is to be in, if it is missing.
+
+    A table with the wrong brackets has a number in the file and none in the path, or the other way round.
+    """
+    while path:
+        zeros = [i for i, step in enumerate(path) if step == 0]
+        fewer = chain.from_iterable(combinations(zeros, n) for n in range(len(zeros) + 1))
+        forms = [tuple(step for i, step in enumerate(path) if i not in left_out) for left_out in fewer]
+        for form in (*forms, (path[0], 0, *path[1:])):
+            if form in lines:
+                return lines[form]
         path = path[:-1]
-    return lines.get(path)
+    return None
 
 
 class _Reader:

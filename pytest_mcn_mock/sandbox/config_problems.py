@@ -70,6 +70,38 @@ def place_of(path: Path) -> str:
     return shown.removeprefix(".")
 
 
+def with_brackets_mended(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The content with ``[account]`` taken for ``[[account]]`` and ``[[server]]`` for ``[server]``, and these mistakes.
+
+    So what is in such a table is looked at too.
+    """
+    mended = dict(content)
+    problems: list[Problem] = []
+    for name in ("server", "tariff", "assumed"):
+        if isinstance(mended.get(name), list) and len(mended[name]) == 1:
+            mended[name] = mended[name][0]
+            problems.append(_problem((name,), f"it is a list; write [{name}], with one pair of brackets"))
+    mended |= _listed(mended, ("account",), problems)
+    if isinstance(mended.get("account"), list):
+        mended["account"] = [
+            {**account, **_listed(account, ("account", i, "webhook"), problems),
+             **_listed(account, ("account", i, "outcome"), problems)}
+            if isinstance(account, dict) else account
+            for i, account in enumerate(mended["account"])
+        ]  # fmt: skip
+    return mended, problems
+
+
+def _listed(table: Mapping[str, Any], path: Path, problems: list[Problem]) -> dict[str, Any]:
+    """The field that is to be an array of tables, if it is one table."""
+    name = str(path[-1])
+    if not isinstance(table.get(name), dict):
+        return {}
+    whole = ".".join(step for step in path if isinstance(step, str))
+    problems.append(_problem(path, f"it is one table; write [[{whole}]] in place of [{whole}]"))
+    return {name: [table[name]]}
+
+
 def schema_problems(content: Mapping[str, Any]) -> list[Problem]:
     """What the schema does not allow in a file's content."""
     # Takes a quarter of the sandbox's start, which without a file has nothing to check.
@@ -151,8 +183,6 @@ def _of_another_type(value: Any, path: Path, rules: Mapping[str, Any], *, is_sec
     kind = next((name for type_, name in _KINDS.items() if isinstance(value, type_)), "something else")
     table = ".".join(step for step in path if isinstance(step, str))
     if wanted == ["array"] and rules.get("items", {}).get("type") == "object":
-        if isinstance(value, dict):
-            return f"it is one table; write [[{table}]] in place of [{table}]"
         return f"{subject} is {kind}; write [[{table}]] and its fields below it"
     if isinstance(value, list) and wanted == ["object"]:
         return f"it is a list; write [{table}], with one pair of brackets"

@@ -325,6 +325,36 @@ def test_a_mistake_is_a_sentence_without_a_secret(tmp_path: Path, text: str, lin
     assert "s3cret" not in error
 
 
+def test_what_is_in_a_table_with_the_wrong_brackets_is_looked_at_too(tmp_path: Path) -> None:
+    text = """[[server]]
+port = 70000
+[account]
+id = 1
+balance = 1.5
+numbers = ["x"]
+[account.webhook]
+url = "ftp://h/"
+body = ["final"]
+[account.outcome]
+outcome = "bussy"
+"""
+    error = told(text, tmp_path)
+    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", error)}
+    assert found == {
+        (1, "server"),
+        (2, "server.port"),
+        (3, "account"),
+        (3, "account[0].token"),
+        (5, "account[0].balance"),
+        (6, "account[0]"),
+        (7, "account[0].webhook"),
+        (8, "account[0].webhook[0]"),
+        (9, "account[0].webhook[0]"),
+        (10, "account[0].outcome"),
+        (11, "account[0].outcome[0].outcome"),
+    }
+
+
 def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
     assert "line 2" in told("[server]\nadmin_token = s3cret\n", tmp_path)
     assert "s3cret" not in told("[server]\nadmin_token = s3cret\n", tmp_path)
