@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from pytest_mcn_mock.web.admin_operations import Render
     from pytest_mcn_mock.web.http import Endpoints
 
+_log = logging.getLogger("mcn_mock")
+
 
 class Observers:
-    """An observer that tells several."""
+    """An observer that tells several. If one raises, that is logged: what it was told of has happened all the same."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
@@ -46,7 +49,10 @@ class Observers:
     def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
         """Tell each."""
         for observer in self._observers:
-            observer.changed(account_id, item)
+            try:
+                observer.changed(account_id, item)
+            except Exception:
+                _log.exception("an observer failed")
 
     def reset(self) -> None:
         """Tell each."""

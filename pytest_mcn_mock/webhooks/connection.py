@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import socket
 import struct
@@ -27,6 +28,9 @@ _UNACKED_AT: Final = 24
 """Where ``struct tcp_info`` of linux/tcp.h has ``tcpi_unacked``: segments that were sent and are not confirmed."""
 _TLS_RECORD: Final = (b"\x15\x03", b"\x16\x03")
 """How a TLS alert and a TLS handshake begin (RFC 8446, 5.1)."""
+_INTERIM = re.compile(rb"(?:HTTP/1\.[01] 1(?!01)[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*")
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)\r?\n", re.IGNORECASE | re.MULTILINE)
 
 
 class Closed(SendError):
@@ -58,11 +62,9 @@ class Connection(asyncio.BufferedProtocol):
         """Why the body of the last answer is not whole, where it is not, and was not too long either."""
         self._loop = loop
         self._most = most
-        self._parser = HttpResponseParser(self)
-        # What is clear enough is read, though a server should not send it: bare line feeds, say. So does aiohttp.
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
+        self._parser = self._make_parser()
+        self._head = bytearray()
+        """What has come of the answer, as long as its head is not whole."""
         self._buffer = memoryview(bytearray(_BUFFER))
         self._transport: asyncio.Transport | None = None
         self._is_readable: Callable[[], object] | None = None
@@ -129,6 +131,7 @@ class Connection(asyncio.BufferedProtocol):
             raise Closed("the connection was closed before an answer")
         waiter = self._waiter = self._loop.create_future()
         self.broken = None
+        self._head.clear()
         self._is_for_head = is_head
         self._status = None
         self._headers = []
@@ -183,18 +186,53 @@ class Connection(asyncio.BufferedProtocol):
             self.close()  # nothing was asked
             return
         self._received += nbytes
-        try:
-            self._parser.feed_data(self._buffer[:nbytes])
-        except HttpParserUpgrade:
-            self.close()
-        except HttpParserError as error:
-            is_tls = self._status is None and bytes(self._buffer[:2]) in _TLS_RECORD
-            why = "it is TLS; the URL has to begin with https:" if is_tls else error
-            self.give_up(Garbled(f"the answer is no HTTP: {why}"[:300]))
+        data = self._buffer[:nbytes]
+        if self._status is None:
+            self._head += data
+        self._feed(data)
         if self._received > MAX_HEAD and self._status is None:
             self.fail(Garbled(f"the answer is no HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
         elif self._received > MAX_HEAD + 8 * self._most:  # more than a whole body in chunks of one byte
             self._finish(is_kept=False)
+
+    def _make_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        # What is clear enough is read, though a server should not send it: bare line feeds, say. So does aiohttp.
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        return parser
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.close()
+        except HttpParserError as error:
+            if self._status is None and "Content-Length" in str(error) and self._read_equal_lengths():
+                return
+            is_tls = self._status is None and bytes(self._head[:2]) in _TLS_RECORD
+            why = "it is TLS; the URL has to begin with https:" if is_tls else error
+            self.give_up(Garbled(f"the answer is no HTTP: {why}"[:300]))
+
+    def _read_equal_lengths(self) -> bool:
+        """Take several lengths that are equal for one (RFC 9110, 8.6), which the parser does not.
+
+        Return whether that is what they are, or the rest of the head has still to come.
+        """
+        answer = _INTERIM.sub(b"", bytes(self._head), count=1)
+        if (end := _HEAD_END.search(answer)) is None:
+            return True  # the parser raises the same error again for what follows
+        head, rest = answer[: end.start() + 1], answer[end.start() + 1 :]
+        given = b",".join(_LENGTH.findall(head)).split(b",")
+        lengths = {length.strip() for length in given}
+        if len(given) == 1 or len(lengths) > 1:
+            return False
+        self._head[:] = _LENGTH.sub(b"", head) + b"Content-Length: %b\r\n" % lengths.pop() + rest
+        self._headers.clear()
+        self._parser = self._make_parser()
+        self._feed(bytes(self._head))
+        return True
 
     def eof_received(self) -> None:
         """Implements ``asyncio.BufferedProtocol``."""

@@ -257,3 +257,20 @@ def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
     account.clock.advance(3600)
     (delivery,) = account.deliveries
     assert (delivery.state, len(delivery.attempts)) == ("delivered", 2)
+
+
+def test_an_observer_that_fails_keeps_no_attempt_from_following(
+    account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    receiver.statuses = [500]
+    account.subscribe(receiver.url)
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_mcn_mock.web.feed.Feed.changed", fail)
+        assert flash_call(account).status_code == 200
+        account.clock.advance(1)
+    assert "an observer failed" in caplog.text
+    account.clock.advance(3600)
+    assert [len(delivery.attempts) for delivery in account.deliveries] == [2]

@@ -41,6 +41,21 @@ from pytest_mcn_mock.domain.deliveries import CdrResponse
             True,
         ),
         (b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + OK, 200, {}, b"ok", True),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\ncontent-length:  2 \r\n\r\nok",
+            200,
+            {"A": "b"},
+            b"ok",
+            True,
+        ),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 2\n\nok", 200, {}, b"ok", True),
+        (
+            b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 204 No Content\r\nContent-Length: 0, 0\r\n\r\n",
+            204,
+            {},
+            b"",
+            True,
+        ),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\0\1", 101, {}, b"", False),
         (OK + OK, 200, {}, b"ok", False),
         (OK + b"x", 200, {}, b"ok", False),
@@ -145,6 +160,9 @@ async def test_a_head_without_end_is_no_answer(answer: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x, x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999, 99999999999999999999\r\n\r\n",
     ],
 )
 @pytest.mark.asyncio
