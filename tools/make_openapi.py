@@ -128,7 +128,12 @@ ADMIN: dict[str, dict[str, dict[str, Any]]] = {
         "delete": {"summary": "Take it away.", "answer": "done"},
     },
     "/__admin/clock/advance": {
-        "post": {"summary": "Put the time forward.", "body": "clock.advance", "answer": "clock.advanced"}
+        "post": {
+            "summary": "Put the time forward.",
+            "body": "clock.advance",
+            "answer": "clock.advanced",
+            "errors": (409,),
+        }
     },
     "/__admin/reset": {
         "post": {"summary": "Go back to the configured state.", "body": "common#nothing", "answer": "done"}

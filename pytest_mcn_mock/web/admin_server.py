@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from pytest_mcn_mock.domain.checks import MAX_DELAY_S, check_seconds
-from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock
 from pytest_mcn_mock.web import admin_input as given
@@ -15,6 +16,8 @@ from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
 
 MAX_ADVANCE_S = 365 * MAX_DELAY_S
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
 _EVENT_STREAM: Mapping[str, str] = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -48,6 +51,8 @@ class ServerApi:
         if "seconds" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, "seconds is required", "seconds")
         seconds = check_seconds(asked["seconds"], name="seconds", most=MAX_ADVANCE_S)
+        if self._clock.now(None) + seconds > LATEST:
+            raise Conflict(f"seconds is {seconds:g}, which leads beyond the year 8999; advance by less")
         done = self._operator.courier.advance(seconds, self._operator.calls.all_answered())
         now = self._clock.now(None) + (seconds if self._clock.is_shared else 0)
         return replace(json_response(200, {"now": show_time(now)}), ready=done)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
+import pytest
 from nginx_support import needs_nginx, running_nginx
 from page_support import OpenPage, call_row
 from playwright.sync_api import expect
-from support import RUSSIAN, Sandbox, running_sandbox
+from support import MCN_MOCK, RUSSIAN, Sandbox, running_sandbox
 
 TOKEN = "a-long-admin-token"
 
@@ -42,9 +44,10 @@ def test_the_page_works_below_a_path(sandbox: Sandbox, open_page: OpenPage, tmp_
         page.close()
 
 
-def test_the_address_without_a_slash_leads_to_the_page(sandbox: Sandbox, open_page: OpenPage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["__admin", ""])
+def test_a_shorter_address_leads_to_the_page(sandbox: Sandbox, open_page: OpenPage, tmp_path: Path, path: str) -> None:
     with below(tmp_path, mcn=sandbox) as url:
-        page = open_page(f"{url}/mcn/__admin#/accounts")
+        page = open_page(f"{url}/mcn/{path}#/accounts")
         expect(page.get_by_role("heading", name="Accounts")).to_be_visible()
         assert page.url == f"{url}/mcn/__admin/#/accounts"
         page.close()
@@ -99,3 +102,11 @@ def test_a_session_below_a_path_lets_its_browser_in(tmp_path: Path) -> None:
         browser.open(Request(f"{url}/mcn/__admin/session", body, method="POST"), timeout=30).close()
         with browser.open(f"{url}/mcn/__admin/calls", timeout=30) as answer:
             assert answer.status == 200
+
+
+def test_the_command_line_reaches_a_sandbox_below_a_path(sandbox: Sandbox, tmp_path: Path) -> None:
+    with below(tmp_path, mcn=sandbox) as url:
+        command = [MCN_MOCK, "accounts", "list", "--url", f"{url}/mcn"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "12345678" in done.stdout

@@ -167,3 +167,15 @@ def test_one_connection_can_carry_many_requests() -> None:
             response = session.post(f"{url}?{query}", headers={"Authorization": "Bearer test-token"}, timeout=60)
             assert response.status_code == status
         assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
+
+
+def test_the_time_goes_no_further_than_there_are_dates() -> None:
+    far = "import time; today = time.time; time.time = lambda: today() + 2.2e11"  # the year 8998
+    with running_sandbox(before=far) as sandbox:
+        url = f"{sandbox.url}/__admin/clock/advance"
+        answers = [requests.post(url, json={"seconds": 365 * 86_400}, timeout=30) for _ in range(3)]
+        assert {answer.status_code for answer in answers[:2]} <= {200, 409}
+        assert answers[2].status_code == 409
+        assert "beyond the year 8999" in answers[2].json()["errors"][0]["message"]
+        uuid = sandbox.flash_call()["verification_call_uuid"]
+        assert sandbox.admin(f"calls/{uuid}")["placed_at"].startswith("899")
