@@ -33,7 +33,8 @@ async def connect(
     """Return a connection to the first of the origin's addresses that takes one; ``most`` as for ``Connection``.
 
     The addresses are tried in the order of RFC 8305: each has 250 ms, or less if there is little time, before the next
-    one is tried beside it. With ``targets``, addresses that they do not allow are left out: the address that is
+    one is tried beside it. One that accepts the connection has its share of the time left for the TLS handshake, before
+    the next one is tried. With ``targets``, addresses that they do not allow are left out: the address that is
     connected to is the one that was checked. ``tls`` is in place of the context that trusts this machine's authorities.
 
     Raises NoConnection, with the reason for each address, if there is none after ``timeout_s`` seconds.
@@ -53,8 +54,12 @@ async def connect(
             while left and (first := await _first(left, stagger_s, failed)) is not None:
                 sock, address = first
                 reached.append(address)
+                share_s = (until - asyncio.get_running_loop().time()) / len(left)
                 try:
-                    return await _talk(sock, origin, context, most)
+                    async with asyncio.timeout(share_s):
+                        return await _talk(sock, origin, context, most)
+                except TimeoutError:
+                    failed[address] = _no_handshake(address, share_s)
                 except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot have
                     failed[address] = why_no_tls(error, origin)
                 left = [found for found in left if found[4] not in failed]
@@ -62,10 +67,13 @@ async def connect(
         for *_, address in left:
             where = show_address(*address[:2])
             late = f"{where} did not answer within {timeout_s:.3g} s"
-            if address in reached:
-                late = f"{where} accepted the connection, but the TLS handshake took more than {timeout_s:.3g} s"
-            failed.setdefault(address, late)
+            failed.setdefault(address, _no_handshake(address, timeout_s) if address in reached else late)
     raise no_connection(failed.values(), is_reached=bool(reached))
+
+
+def _no_handshake(address: Any, within_s: float) -> str:
+    where = show_address(*address[:2])
+    return f"{where} accepted the connection, but the TLS handshake took more than {within_s:.3g} s"
 
 
 async def _resolve(origin: Origin, targets: Targets | None) -> Sequence[Resolved]:

@@ -203,6 +203,26 @@ async def test_tls_is_spoken_with_the_name_that_was_asked_for(resolving: Callabl
 
 
 @pytest.mark.asyncio
+async def test_an_address_that_is_silent_in_the_tls_handshake_leaves_time_for_the_next_one(
+    resolving: Callable[..., None],
+) -> None:
+    resolving("127.0.0.2", "127.0.0.1")
+    listening = Endpoint(OK).listening(server_context("app.invalid"))
+    async with listening as endpoint, sending(tls=trusting()) as sender:
+        with socket.create_server(("127.0.0.2", endpoint.port)):
+            response = await post(sender, endpoint.url.replace("127.0.0.1", "app.invalid"), 4)
+        assert isinstance(response, CdrResponse), response
+    with ExitStack() as stack:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            stack.enter_context(socket.create_server((address, endpoint.port)))
+        async with sending(tls=trusting()) as sender:
+            told = str(await post(sender, endpoint.url.replace("127.0.0.1", "app.invalid"), 0.4))
+    assert [part.split(", but")[0] for part in told.split("; ")] == [
+        f"127.0.0.{n}:{endpoint.port} accepted the connection" for n in (2, 1)
+    ]
+
+
+@pytest.mark.asyncio
 async def test_a_body_until_the_end_of_a_tls_connection_counts() -> None:
     answer = b"HTTP/1.1 200 OK\r\n\r\nuntil it closes"
     listening = Endpoint(answer, closes=True).listening(server_context("127.0.0.1"))
