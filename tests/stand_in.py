@@ -58,6 +58,7 @@ DELIVERY: dict[str, Any] = {
             "duration_s": 0.004,
             "status": 503,
             "error": "HTTP 503, not acknowledged",
+            "sent_twice": False,
             "response": {"headers": {"Content-Type": "text/plain"}, "body": "try later"},
         },
         {
@@ -66,6 +67,7 @@ DELIVERY: dict[str, Any] = {
             "duration_s": 10.0,
             "status": None,
             "error": "no answer within 10 s",
+            "sent_twice": False,
             "response": None,
         },
     ],

@@ -49,12 +49,14 @@ class CdrRequest:
 class CdrResponse:
     """What the endpoint answered. Of a recorded one ``body`` is the beginning, at most 4 KiB, and so are the headers.
 
-    Both are empty in an old one: see ``operator.answers``.
+    Both are empty in an old one: see ``operator.answers``. ``sent_twice``: the request had been sent before on a kept
+    connection, which the endpoint closed without an answer, so that it may have the CDR twice.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    sent_twice: bool = False
 
     def size(self) -> int:
         """The bytes of its text, more or less."""
@@ -70,7 +72,7 @@ class CdrResponse:
                 break
             headers[name] = value[: left - len(name)]
             left -= len(name) + len(headers[name])
-        return CdrResponse(self.status, headers, self.body[:MAX_KEPT])
+        return replace(self, headers=headers, body=self.body[:MAX_KEPT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Attempt:
 
     def __str__(self) -> str:
         if self.error is None:
-            return f"attempt {self.number}: {self.status}, acknowledged"
+            again = ", sent twice" if self.response and self.response.sent_twice else ""
+            return f"attempt {self.number}: {self.status}, acknowledged{again}"
         answer = _beginning(self.response.body) if self.response else ""
         return printable(f"attempt {self.number}: {self.error}{answer and ': '}{answer}")
 
@@ -147,7 +150,7 @@ def changed(delivery: Delivery, **changes: Any) -> Delivery:
 def without_answer(delivery: Delivery, number: int) -> Delivery:
     """The delivery with nothing but the status of the answer to its attempt of that number."""
     attempts = tuple(
-        replace(attempt, response=CdrResponse(attempt.response.status, {}, b""))
+        replace(attempt, response=replace(attempt.response, headers={}, body=b""))
         if attempt.number == number and attempt.response is not None
         else attempt
         for attempt in delivery.attempts

@@ -180,6 +180,7 @@ def _show_attempt(attempt: Attempt) -> dict[str, Any]:
         "duration_s": round(attempt.duration_s, 6),
         "status": attempt.status,
         "error": attempt.error,
+        "sent_twice": attempt.response is not None and attempt.response.sent_twice,
         "response": attempt.response and _show_cdr_response(attempt.response),
     }
 

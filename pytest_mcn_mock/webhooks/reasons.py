@@ -36,7 +36,9 @@ def why_no_tls(error: OSError | ValueError, origin: Origin) -> str:
     """Return why the TLS handshake with the origin failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {origin} is not trusted: {error.verify_message}"
-    if isinstance(error, (ssl.SSLEOFError, ConnectionError)):  # asyncio's own errors have no text
+    if isinstance(
+        error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
+    ):  # asyncio's own errors have no text
         how = "reset" if isinstance(error, ConnectionError) and error.errno else "closed"
         return f"the connection was {how} by {origin} during the TLS handshake"
     if isinstance(error, ssl.SSLError):

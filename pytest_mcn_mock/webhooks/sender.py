@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any, Final
 
 from pytest_mcn_mock.certificates import make_context
@@ -35,7 +36,8 @@ class HttpSender:
     soon, and each one after its answer if another one to the same address waits too long for its first.
 
     A request is sent once, but for one case: if a connection that was used before ends without a byte of an answer, the
-    endpoint most probably closed it before the request came (RFC 9112, 9.3.1). Then it is sent on a new connection.
+    endpoint most probably closed it before the request came (RFC 9112, 9.3.1). Then it is sent on a new connection, and
+    the answer has ``sent_twice``.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class HttpSender:
         is_head = request.method == "HEAD"
         connection = self._take(key)
         left_s = timeout_s
+        is_again = False
         try:
             if connection is not None:
                 try:
@@ -69,8 +72,10 @@ class HttpSender:
                     if not connection.is_silent:
                         raise
                     left_s = max(0.0, deadline - self._loop.time())
+                    is_again = True
             connection = await connect(origin, left_s, targets=self._targets, tls=self._context(key))
-            return await self._ask(key, connection, data, deadline, is_head=is_head)
+            response = await self._ask(key, connection, data, deadline, is_head=is_head)
+            return replace(response, sent_twice=True) if is_again else response
         except Late:
             raise SendError(f"no answer within {timeout_s:g} s") from None
 

@@ -311,12 +311,15 @@ async def test_a_server_of_another_tls_version_is_told() -> None:
     assert re.fullmatch(r"127\.0\.0\.1:\d+ refused the TLS handshake: protocol version", told), told
 
 
-@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("way", ["closed", "closed by TLS", "reset"])
 @pytest.mark.asyncio
-async def test_a_server_that_ends_the_connection_during_the_handshake_is_told(is_reset: bool) -> None:
+async def test_a_server_that_ends_the_connection_during_the_handshake_is_told(way: str) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
-        if is_reset:
+        if way == "closed by TLS":
+            writer.write(b"\x15\x03\x03\x00\x02\x01\x00")  # RFC 8446, 6: warning, close_notify
+            await writer.drain()
+        if way == "reset":
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
@@ -326,7 +329,7 @@ async def test_a_server_that_ends_the_connection_during_the_handshake_is_told(is
     async with sending() as sender:
         told = await post(sender, f"https://127.0.0.1:{port}/")
     server.close()
-    how = "reset" if is_reset else "closed"
+    how = way.removesuffix(" by TLS")
     assert told == f"the connection was {how} by 127.0.0.1:{port} during the TLS handshake"
 
 

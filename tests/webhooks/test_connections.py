@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from scripted import CLOSED, OK, Endpoint, post, sending, soon, turn
 
-from pytest_mcn_mock.domain.deliveries import CdrResponse
+from pytest_mcn_mock.domain.deliveries import Attempt, CdrResponse
 
 
 @pytest.mark.asyncio
@@ -67,6 +67,20 @@ async def test_a_request_whose_kept_connection_ends_without_a_byte_is_sent_again
             (await soon(endpoint.asked.get())).close()
         assert await task == CLOSED
     assert (len(endpoint.requests), endpoint.connections) == (3, 2)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_to_a_request_that_was_sent_twice_says_so() -> None:
+    async with Endpoint(OK, None, OK).listening() as endpoint, sending() as sender:
+        answers = [await post(sender, endpoint.url)]
+        await soon(endpoint.asked.get())
+        task = asyncio.create_task(post(sender, endpoint.url))
+        (await soon(endpoint.asked.get())).close()
+        answers.append(await task)
+        assert [isinstance(answer, CdrResponse) and answer.sent_twice for answer in answers] == [False, True]
+    assert (
+        str(Attempt(1, 0.0, 0.1, CdrResponse(200, {}, b"", True), None)) == "attempt 1: 200, acknowledged, sent twice"
+    )
 
 
 @pytest.mark.asyncio

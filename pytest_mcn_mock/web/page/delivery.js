@@ -60,7 +60,7 @@ export function deliveryDetails(delivery) {
     delivery.attempts.map((attempt) => exchange(
       t('delivery.attempt', { n: String(attempt.number) }),
       h('p', {}, statusChip(attempt.status), ' ', moment(attempt.at, { exact: true }), ' · ', seconds(attempt.duration_s),
-        attempt.error ? [' · ', said(attempt.error)] : null),
+        attempt.error ? [' · ', said(attempt.error)] : null, attempt.sent_twice ? [' · ', t('delivery.sent_twice')] : null),
       attempt.response,
     )));
 }

@@ -115,6 +115,7 @@ export default {
   'delivery.request': 'Request',
   'delivery.unsent': 'Nothing was sent yet.',
   'delivery.attempt': 'Attempt {n}',
+  'delivery.sent_twice': 'sent twice: the endpoint closed the first connection without an answer',
   'delivery.headers': 'Headers',
   'delivery.body': 'Body',
   'panel.close': 'Close',

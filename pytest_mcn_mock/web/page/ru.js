@@ -115,6 +115,7 @@ export default {
   'delivery.request': 'Запрос',
   'delivery.unsent': 'Пока ничего не отправлено.',
   'delivery.attempt': 'Попытка {n}',
+  'delivery.sent_twice': 'отправлено дважды: первое соединение закрыто без ответа',
   'delivery.headers': 'Заголовки',
   'delivery.body': 'Тело',
   'panel.close': 'Закрыть',
