@@ -7,7 +7,6 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.assumptions import Assumptions
@@ -19,6 +18,7 @@ from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.operator.deliveries import make_request
+from pytest_mcn_mock.sandbox.output import without_user
 from pytest_mcn_mock.webhooks.sender import HttpSender
 
 _ACCOUNT = "12345678"
@@ -49,8 +49,7 @@ class Sent:
     @property
     def url(self) -> str:
         """The request's URL without user and password."""
-        parts = urlsplit(self.request.url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return without_user(self.request.url)
 
     def show(self) -> dict[str, Any]:
         """The JSON document: request and response as the admin API shows those of a delivery."""

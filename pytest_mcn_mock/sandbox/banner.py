@@ -20,6 +20,8 @@ PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
 """The only token that is printed: any other is a secret, and what is printed ends in logs."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
 _RING = "79157777777"
+_TOP_UP = 100_00
+"""What an account without money is to be given, in kopecks."""
 
 
 def reachable(host: str) -> str:
@@ -32,7 +34,7 @@ def greeting(config: Config, operator: Operator, port: int, tls: Tls | None, dra
 
     ``drawn`` is the admin token if it was drawn for this start, so that nobody knows it yet.
     """
-    banner = _Banner(_url(config.host, port, tls), tls, config)
+    banner = _Banner(_url(config.host, port, tls), tls, config, drawn)
     named = [_open_account(operator, account.id) for account in config.accounts]
     account = _payer([found for found in named if found is not None] or operator.accounts.page(0, 1), operator)
     everywhere = f" and on every other address of this machine ({config.host})" if config.host in _EVERYWHERE else ""
@@ -51,6 +53,7 @@ class _Banner:
     url: str
     tls: Tls | None
     config: Config
+    drawn: str | None
 
     def commands(self, account: Account, balance: int) -> list[str]:
         """A flash_call and a call_for_2fa that are accepted, or how to make them so."""
@@ -60,17 +63,23 @@ class _Banner:
             f"curl {self._trust}-X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
             f"-H {_quoted(authorization)} '{self.url}{BASE_PATH}/account/{account.id}"
         )
-        poor = (
-            f"account {account.id} has {format_roubles(balance)} roubles, too few for a call; give it more: "
-            f"{self._mcn_mock} accounts top-up {account.id} 100.00"
-        )
+
+        def too_poor(price: int) -> str:
+            amount = format_roubles(max(_TOP_UP, price - balance))
+            return (
+                f"account {account.id} has {format_roubles(balance)} roubles, too few for a call; give it more: "
+                f"{self._mcn_mock} accounts top-up {account.id} {amount}"
+            )
+
         flash_call = f"{curl}/flash_call?login_did={_RING}'"
-        if account.tariff.price(Method.FLASH_CALL, RUSSIA) > balance:
-            flash_call = poor
+        price = account.tariff.price(Method.FLASH_CALL, RUSSIA)
+        if price > balance:
+            flash_call = too_poor(price)
+        price = account.tariff.price(Method.CALL_FOR_2FA, None)
         if not account.numbers:
             for_2fa = f"call_for_2fa needs a number that is connected to account {account.id}, and it has none"
-        elif account.tariff.price(Method.CALL_FOR_2FA, None) > balance:
-            for_2fa = poor
+        elif price > balance:
+            for_2fa = too_poor(price)
         else:
             for_2fa = f"{curl}/call_for_2fa?caller_did={account.numbers[0]}&login_did={_RING}'"
         return [flash_call, for_2fa]
@@ -92,7 +101,8 @@ class _Banner:
     @property
     def _mcn_mock(self) -> str:
         authority = "" if self.tls is None or self.tls.authority is None else f"MCN_MOCK_CACERT={self._authority} "
-        return f"{authority}MCN_MOCK_URL={self.url} mcn-mock"
+        admin = "" if self.config.admin_token is None else f'MCN_MOCK_ADMIN_TOKEN="{self.drawn or "$ADMIN_TOKEN"}" '
+        return f"{authority}{admin}MCN_MOCK_URL={self.url} mcn-mock"
 
     @property
     def _trust(self) -> str:

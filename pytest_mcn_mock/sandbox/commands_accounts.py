@@ -10,7 +10,7 @@ import click
 from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.sandbox.client import SandboxClient
 from pytest_mcn_mock.sandbox.options import ListFirst, account_argument, check_amount, connected, list_options
-from pytest_mcn_mock.sandbox.output import moment, print_json
+from pytest_mcn_mock.sandbox.output import moment, print_json, without_user
 from pytest_mcn_mock.text import printable
 
 _LEDGER_SHOWN = 10
@@ -184,7 +184,7 @@ def _print_account(account: dict[str, Any]) -> None:
             [Column("N", right=True), Column("ENABLED"), Column("METHOD"), Column("URL", fold=True),
              Column("BODY", spare=1, fold=True)],
             [
-                (w["n"], _enabled(w), w["method"], w["url"], ", ".join(w["body"]))
+                (w["n"], _enabled(w), w["method"], without_user(w["url"]), ", ".join(w["body"]))
                 for w in account["webhooks"]
             ],
         )  # fmt: skip

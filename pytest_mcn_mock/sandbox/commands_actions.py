@@ -17,7 +17,7 @@ from pytest_mcn_mock.sandbox.options import (
     delivery_argument,
     outcome_options,
 )
-from pytest_mcn_mock.sandbox.output import moment, outcome_of, print_json
+from pytest_mcn_mock.sandbox.output import moment, outcome_of, print_json, without_user
 from pytest_mcn_mock.text import printable
 
 ATTEMPT_WITHIN_S: Final = 660.0
@@ -104,7 +104,8 @@ def resend(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) -> None:
     if as_json:
         print_json(delivery)
     else:
-        click.echo(f"delivery {delivery_id} to {printable(delivery['url'])}: {printable(_result(delivery, attempt))}")
+        url = printable(without_user(delivery["url"]))
+        click.echo(f"delivery {delivery_id} to {url}: {printable(_result(delivery, attempt))}")
     if not is_acknowledged:
         raise SystemExit(1)
 

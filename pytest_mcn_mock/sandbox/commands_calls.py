@@ -15,7 +15,7 @@ from pytest_mcn_mock.sandbox.options import (
     delivery_argument,
     list_options,
 )
-from pytest_mcn_mock.sandbox.output import clean_lines, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.sandbox.output import clean_lines, moment, outcome_of, print_json, result_of, without_user
 from pytest_mcn_mock.text import printable
 
 _BODY_SHOWN = 2000
@@ -102,7 +102,7 @@ def show_call(sandbox: SandboxClient, verification_call_uuid: str, *, as_json: b
     print_heading("Why")
     print_fields({name: sentence or None for name, sentence in call["explanation"].items()})
     for delivery in deliveries:
-        print_heading(f"Delivery {printable(delivery['id'])} to {printable(delivery['url'])}")
+        print_heading(f"Delivery {printable(delivery['id'])} to {printable(without_user(delivery['url']))}")
         _print_progress(delivery)
 
 
@@ -146,7 +146,7 @@ def list_deliveries(
                 delivery["state"],
                 f"{len(delivery['attempts'])}: {result_of(delivery)}",
                 moment(delivery["due_at"])[5:],
-                delivery["url"],
+                without_user(delivery["url"]),
             )
             for delivery in found["items"]
         ],
@@ -169,7 +169,7 @@ def show_delivery(sandbox: SandboxClient, delivery_id: int, *, as_json: bool) ->
     if delivery["request"] is not None:
         print_heading("Request")
         print_message(
-            f"{delivery['request']['method']} {delivery['request']['url']}",
+            f"{delivery['request']['method']} {without_user(delivery['request']['url'])}",
             delivery["request"]["headers"],
             delivery["request"]["body"],
         )

@@ -16,7 +16,7 @@ def schema(name: str | None) -> None:
         click.echo("\n".join(schemas.names()))
         return
     try:
-        click.echo(schemas.read(name), nl=False)
+        click.echo(schemas.read(name).decode(), nl=False)  # bytes would go round the guarded stream
     except UnknownItem as error:
         click.echo(f"mcn-mock: {error}", err=True)
         raise SystemExit(2) from None

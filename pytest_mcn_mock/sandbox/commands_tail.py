@@ -16,7 +16,7 @@ import click
 from pytest_mcn_mock.errors import Declined, Unreachable
 from pytest_mcn_mock.sandbox.client import Event, SandboxClient
 from pytest_mcn_mock.sandbox.options import account_option, connected
-from pytest_mcn_mock.sandbox.output import count, moment, outcome_of, print_json, result_of
+from pytest_mcn_mock.sandbox.output import count, moment, outcome_of, print_json, result_of, without_user
 from pytest_mcn_mock.text import printable
 
 RECONNECT_S: Final = 0.5
@@ -108,7 +108,8 @@ def _line(name: str, data: Any) -> tuple[str, str]:
             attempts = data["attempts"]
             tried = f", {result_of(data)} at attempt {len(attempts)}" if attempts else ""
             return moment(attempts[-1]["at"] if attempts else data["due_at"]), (
-                f"{data['verification_call_uuid']}  {data['state']}{tried}: delivery {data['id']} to {data['url']}"
+                f"{data['verification_call_uuid']}  {data['state']}{tried}: delivery {data['id']} to "
+                f"{without_user(data['url'])}"
             )
         case "account":
             return "", f"{data['id']}  {data['balance']} roubles"

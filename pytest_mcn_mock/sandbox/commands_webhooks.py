@@ -6,7 +6,7 @@ import click
 
 from pytest_mcn_mock.sandbox.client import SandboxClient
 from pytest_mcn_mock.sandbox.options import account_argument, connected
-from pytest_mcn_mock.sandbox.output import print_json
+from pytest_mcn_mock.sandbox.output import print_json, without_user
 from pytest_mcn_mock.text import printable
 
 
@@ -29,4 +29,4 @@ def enable_webhook(sandbox: SandboxClient, account_id: int, number: int, *, as_j
     if as_json:
         print_json(webhook)
     else:
-        click.echo(f"webhook {number} of account {account_id}, {printable(webhook['url'])}, is enabled")
+        click.echo(f"webhook {number} of account {account_id}, {printable(without_user(webhook['url']))}, is enabled")

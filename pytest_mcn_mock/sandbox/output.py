@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, TextIO, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -199,6 +200,15 @@ class Outlet:
             with suppress(OSError):
                 self._write(self._note(dropped - self._noted).encode(self._encoding, "backslashreplace"))
                 self._noted = dropped
+
+
+def without_user(url: object) -> str:
+    """The URL without user and password: what is printed ends in logs."""
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return "***"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def moment(text: object) -> str:

@@ -38,13 +38,16 @@ class _Files:
         self._database = path.resolve()
         self._log = self._database.with_name(f"{self._database.name}-wal")
         self._known: dict[Path, tuple[int, int]] = {}
+        self._size = 0
 
     def look_anew(self) -> None:
         """A connection was opened, which makes a new log."""
         self._known.pop(self._log, None)
 
     def check(self) -> None:
-        """Raise StateFileLost if one of them is gone, or is another file. One that is new is remembered."""
+        """Raise StateFileLost if one of them is gone, or is another file, or if the database's file was cut short: it
+        only grows. A file that is new is remembered.
+        """
         for path, why in ((self._database, "put it back, or start the sandbox again"), (self._log, "it is made again")):
             identity = _identity(path)
             known = self._known.get(path)
@@ -53,6 +56,10 @@ class _Files:
             elif identity != known:
                 what = "is gone: it was deleted or moved" if identity is None else "is another file now"
                 raise StateFileLost(f"{path.name} {what}; {why}")
+        size = _size(self._database)
+        if size < self._size:
+            raise StateFileLost(f"{self._database.name} was cut short from {self._size} to {size} bytes; put it back")
+        self._size = size
 
     def remove_stray_log(self) -> None:
         """Remove our log beside another file: it does not belong to that file, and SQLite would write it there."""
@@ -80,6 +87,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,30 @@ def test_a_delivery_is_shown_with_its_request_and_answers(stand_in: StandIn) -> 
     assert in_json(run(stand_in, "deliveries", "show", 7, "--json")) == DELIVERY
 
 
+def test_no_password_of_a_webhook_is_shown(stand_in: StandIn) -> None:
+    url = "http://user:s3cret@localhost:8000/hook"
+    delivery = {**DELIVERY, "url": url, "request": {**DELIVERY["request"], "url": url}, "state": "given_up"}
+    webhook = {"n": 1, "url": url, "method": "POST", "body": ["q931_status"], "enabled": True, "disabled_at": None}
+    stand_in.answers |= {
+        "deliveries": listed(delivery),
+        "deliveries/7": (200, delivery),
+        "deliveries/7/resend": (200, delivery),
+        "accounts/12345678": (200, {**ACCOUNT, "webhooks": [webhook]}),
+        "accounts/12345678/ledger": listed(),
+        "accounts/12345678/webhooks/1": (200, {**webhook, "enabled": True}),
+    }
+    for command in (
+        ["deliveries", "list"],
+        ["deliveries", "show", 7],
+        ["resend", 7],
+        ["accounts", "show", 12345678],
+        ["webhooks", "enable", 12345678, 1],
+    ):
+        shown = run(stand_in, *command).output
+        assert "localhost:8000/hook" in shown, shown
+        assert "s3cret" not in shown
+
+
 def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
     """A float would make 90071992547409.93 roubles of it, or .92."""
     stand_in.answers |= {"accounts": listed(ACCOUNT), "accounts/12345678/top_up": (200, ACCOUNT)}

@@ -29,6 +29,7 @@ COMMANDS = {
     "tail": ["tail", "--url", "{url}"],
     "check": ["check", "--list"],
     "schema": ["schema"],
+    "a schema": ["schema", "config"],
     "serve": ["serve", "--port", "0"],
 }
 
@@ -209,7 +210,7 @@ def test_a_reader_who_has_left_before_the_first_line_ends_it_with_a_message() ->
 
 
 def test_a_reader_who_has_seen_enough_is_not_a_failure(called: Sandbox) -> None:
-    for command in (["--help"], ["calls", "--url", called.url]):
+    for command in (["--help"], ["calls", "--url", called.url], ["schema", "openapi"]):
         reads, writes = os.pipe()
         os.close(reads)
         line = [MCN_MOCK, *command]

@@ -106,6 +106,19 @@ def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path
         assert len(sandbox.admin("accounts")["items"]) == 1
 
 
+@pytest.mark.parametrize("options", [["--admin-token", "s3cret-admin"], ["--host", "0.0.0.0"]])
+def test_the_greeting_says_how_to_give_enough_money_also_with_an_admin_token(
+    tmp_path: Path, options: list[str]
+) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text('[tariff]\nflash_call = { 643 = "250.00" }\n[[account]]\nid = 7\ntoken = "t"\n')
+    with running_sandbox("--config", str(config), *options) as sandbox:
+        assert commands(sandbox) == []
+        assert "s3cret" not in "".join(sandbox.greeting)
+        command = sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK)
+        assert "250.00 roubles" in run(command, ADMIN_TOKEN="s3cret-admin")
+
+
 def test_the_servers_address_leads_to_the_page(shared: Sandbox) -> None:
     answer = requests.get(shared.url, timeout=30, allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (302, "__admin/"), "relative: it may be below a path"

@@ -354,8 +354,14 @@ def reasons(sandbox: Sandbox) -> list[str]:
 
 
 def said(sandbox: Sandbox) -> list[str]:
-    sandbox.log.seek(0)
-    return [line for line in sandbox.log if "ERROR" in line]
+    """The errors in the log, once there is one: the log is written a moment after the answer."""
+
+    def errors() -> list[str]:
+        log = os.pread(sandbox.log.fileno(), 1_000_000, 0).decode()  # a seek would move where the sandbox writes
+        return [line for line in log.splitlines() if "ERROR" in line]
+
+    wait_until(lambda: bool(errors()))
+    return errors()
 
 
 @pytest.mark.parametrize("is_idle", [False, True])
@@ -392,6 +398,17 @@ def test_a_state_file_that_is_deleted_ends_the_orders(tmp_path: Path) -> None:
         assert sandbox.stop()[0] == 0
 
 
+def test_a_state_file_that_is_cut_short_ends_the_orders(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+        assert order(sandbox) == (200, "")
+        os.truncate(state, 0)
+        assert order(sandbox) == (503, "storage_failed")
+        assert reasons(sandbox) == ["storage_failed"]
+        assert "state.db was cut short" in said(sandbox)[0]
+        assert sandbox.stop()[0] == 0
+
+
 def test_a_state_file_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
     state, other = tmp_path / "state.db", tmp_path / "other.db"
     with running_sandbox("--state", f"sqlite:///{other}") as sandbox:
@@ -415,7 +432,7 @@ def test_a_write_ahead_log_that_is_deleted_costs_nothing(tmp_path: Path) -> None
     with running_sandbox("--state", state) as sandbox:
         assert order(sandbox) == (200, "")
         (tmp_path / "state.db-wal").unlink()
-        wait_until(lambda: bool(said(sandbox)))
+        assert said(sandbox)
         wait_until(lambda: not reasons(sandbox))
         assert order(sandbox) == (200, "")
         sandbox.process.kill()
