@@ -10,9 +10,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.targets import Targets, make_targets
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.account_settings import AccountSettings
@@ -20,7 +17,7 @@ from pytest_mcn_mock.operator.accounts import Accounts
 from pytest_mcn_mock.operator.calls import Calls
 from pytest_mcn_mock.operator.deliveries import Deliveries
 from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Clock, Durability, Observer
+from pytest_mcn_mock.operator.ports import Clock, Durability, Item, Observer
 from pytest_mcn_mock.queue import CallQueue
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.store.memory import MemoryStore
@@ -46,18 +43,43 @@ class Observers:
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         """Tell each."""
         for observer in self._observers:
             try:
-                observer.changed(account_id, item)
+                observer.changed(account_id, item, before)
             except Exception:
                 _log.exception("an observer failed")
+
+    def closed(self, account_id: str) -> None:
+        """Tell each."""
+        for observer in self._observers:
+            observer.closed(account_id)
 
     def reset(self) -> None:
         """Tell each."""
         for observer in self._observers:
             observer.reset()
+
+
+class _OnceKept:
+    """An observer that tells another of a change once that is kept, and never of one that was lost."""
+
+    def __init__(self, observer: Observer, when_kept: Callable[[Callable[[], None]], None]) -> None:
+        self._observer = observer
+        self._when_kept = when_kept
+
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
+        """Tell it later."""
+        self._when_kept(lambda: self._observer.changed(account_id, item, before))
+
+    def closed(self, account_id: str) -> None:
+        """Tell it later."""
+        self._when_kept(lambda: self._observer.closed(account_id))
+
+    def reset(self) -> None:
+        """Tell it later."""
+        self._when_kept(self._observer.reset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +126,15 @@ def compose(
     if settings.when_overloaded == "wait":
         is_full = lambda: store.calls.count_owed() >= settings.max_owed  # noqa: E731
         queue = CallQueue(is_full, partial(_call_later, post), settings.max_wait_s)
-    observer = Observers(feed, *observers, *([] if queue is None else [queue]))
+    telling: Observer = Observers(feed, *observers)
+    journal = Journal(clock, telling, settings.journal_size)  # requests are not part of the state
+    if store.when_kept is not None:
+        telling = _OnceKept(telling, store.when_kept)
+    observer = telling if queue is None else Observers(telling, queue)
     dispatcher = Dispatcher(clock, post, partial(make_sender or make_http_sender, targets), store)
-    deliveries = Deliveries(store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions)
+    deliveries = Deliveries(
+        store.accounts, store.calls, clock, dispatcher, observer, settings.assumptions, store.when_kept
+    )
     operator = Operator(
         accounts=Accounts(store.accounts, clock, observer, settings.tariff, targets),
         settings=AccountSettings(store.accounts, observer, targets),
@@ -122,7 +150,7 @@ def compose(
             queue=queue,
         ),
         deliveries=deliveries,
-        journal=Journal(clock, observer, settings.journal_size),
+        journal=journal,
         assumptions=settings.assumptions,
         courier=dispatcher,
         observer=observer,
@@ -138,9 +166,11 @@ def compose(
 
     def recover() -> None:
         store.reopen()
+        deliveries.record_lost()
         operator.resume()
 
     store.on_recovery = lambda: post(recover)
+    store.on_kept = lambda: post(store.tell_kept)
     return Exchange(operator, application, dispatcher, clock, feed, readiness, store)
 
 

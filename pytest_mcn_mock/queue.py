@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Overloaded
+from pytest_mcn_mock.operator.ports import Item
 from pytest_mcn_mock.real_time import monotonic
 
 MAX_WAITING: Final = 512
@@ -86,10 +85,12 @@ class CallQueue:
         self._is_closed = True
         self.refuse_all()
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:  # noqa: ARG002
-        if not self._waiting:
-            return
-        if item is None or (isinstance(item, Delivery) and item.state is not DeliveryState.OWED):
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:  # noqa: ARG002
+        if self._waiting and isinstance(item, Delivery) and item.state is not DeliveryState.OWED:
+            self._move_up()
+
+    def closed(self, account_id: str) -> None:  # noqa: ARG002
+        if self._waiting:
             self._move_up()
 
     def reset(self) -> None:

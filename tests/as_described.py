@@ -15,6 +15,7 @@ import jsonschema_rs
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
+from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.operator import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
 from pytest_mcn_mock.web.guard import ADMIN_PATH
@@ -110,8 +111,8 @@ class Checks:
             return checks.handle(self, request)
 
         @wraps(self._prepare)
-        def prepare(self: deliveries.Deliveries, delivery_id: int, due_at: float | None) -> Any:
-            return checks.prepare(self, delivery_id, due_at)
+        def prepare(self: deliveries.Deliveries, handed: Delivery) -> Any:
+            return checks.prepare(self, handed)
 
         for owner, name, function in (
             (application.Application, "handle", handle),
@@ -151,11 +152,11 @@ class Checks:
             self._tell(f"CDR {record}", self.contract.problems(schema, record))
         return record
 
-    def prepare(self, owner: deliveries.Deliveries, delivery_id: int, due_at: float | None) -> Any:
-        request = self._prepare(owner, delivery_id, due_at)
+    def prepare(self, owner: deliveries.Deliveries, handed: Delivery) -> Any:
+        request = self._prepare(owner, handed)
         if request is not None and request.method == "POST":
-            sent, record = json.loads(request.body), owner.get(delivery_id).cdr
-            self._tell(f"delivery {delivery_id}", [] if sent == record else [f"sends {sent}, and shows {record}"])
+            sent, record = json.loads(request.body), owner.get(handed.id).cdr
+            self._tell(f"delivery {handed.id}", [] if sent == record else [f"sends {sent}, and shows {record}"])
         return request
 
     def format(self, event: str, data: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import checked
 import requests
 
-from pytest_mcn_mock.domain.deliveries import CdrRequest
+from pytest_mcn_mock.domain.deliveries import CdrRequest, Delivery
 from pytest_mcn_mock.errors import UnknownItem
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def call_for_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> req
 def prepared(deliveries: Deliveries, delivery_id: int) -> CdrRequest | None:
     """The request that carries a delivery as it is due now."""
     try:
-        due_at = deliveries.get(delivery_id).due_at
+        delivery = deliveries.get(delivery_id)
     except UnknownItem:
-        due_at = None
-    return deliveries.prepare(delivery_id, due_at)
+        delivery = Delivery(delivery_id, "", "", 0, "")
+    return deliveries.prepare(delivery)
 
 
 def refusal(response: requests.Response) -> tuple[int, str, str | None]:

@@ -130,9 +130,11 @@ class Delivery:
     waits_for: int | None = None
     """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
     earlier_attempts: int = 0
-    """The attempts before it was sent again by hand, with which the schedule of retries begins anew."""
+    """The attempts that do not count in the schedule of retries, which begins again when it is sent again manually."""
     says: Ending | None = None
     """How the CDR says the call ended, where a fault makes it lie."""
+    resent: int = 0
+    """How often it was sent again manually."""
     of_uuid: str | None = None
     """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
 
@@ -163,11 +165,22 @@ def is_acknowledgement(status: int) -> bool:
     return 200 <= status <= 299
 
 
-def outcome_of_attempt(delivery: Delivery, attempt: Attempt, due_at: float | None) -> Delivery:
-    """The delivery after an attempt: delivered, due again at ``due_at``, or given up where that is None."""
+def is_still_due(delivery: Delivery, handed: Delivery) -> bool:
+    """Whether a delivery is owed as it was handed over: it was not settled, tried or sent again since."""
+    return delivery.state is DeliveryState.OWED and (delivery.due_at, delivery.resent) == (handed.due_at, handed.resent)
+
+
+def outcome_of_attempt(delivery: Delivery, handed: Delivery, attempt: Attempt, due_at: float | None) -> Delivery:
+    """Return the delivery after an attempt: delivered, due again at ``due_at``, or given up if that is None.
+
+    ``handed`` is the delivery as it was handed over for this attempt. If it was sent again manually meanwhile, the
+    failure of the older attempt decides nothing: the newer one does. An acknowledgement counts whichever it answers.
+    """
     attempts = (*delivery.attempts, attempt)
     if attempt.error is None:
         return changed(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
+    if not is_still_due(delivery, handed):
+        return changed(delivery, attempts=attempts, earlier_attempts=delivery.earlier_attempts + 1)
     if due_at is None:
         return replace(delivery, state=DeliveryState.GIVEN_UP, due_at=None, attempts=attempts)
     return replace(delivery, due_at=due_at, attempts=attempts)

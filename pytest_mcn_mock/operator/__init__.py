@@ -32,6 +32,19 @@ class Operator:
         """Forget an account with all that is its own; UnknownItem if there is none."""
         self.accounts.close(account_id)
         self.deliveries.forget(account_id)
+        self.courier.forget(account_id)
+
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again."""
+        self.calls.start_waiting()
+        self.deliveries.start_waiting()
+        self.courier.start_waiting()
+
+    def stop_waiting(self) -> None:
+        """The server stops: whoever waits for something to happen is told at once, and nobody waits from now on."""
+        self.calls.stop_waiting()
+        self.deliveries.stop_waiting()
+        self.courier.stop_waiting()
 
     def resume(self) -> None:
         """Hand over what the store owes, and nothing else: its state has outlived the process, or was read again."""
@@ -46,10 +59,11 @@ class Operator:
 
         What is under way to a webhook arrives there, and its result is forgotten too.
         """
-        self.accounts.clear()  # first: where the state cannot be written, nothing has happened
-        self.courier.forget_all()
-        self.calls.forget_all()
-        self.deliveries.forget_all()
-        self.journal.clear()
-        self.restore(self)
+        with self.accounts.together():
+            self.accounts.clear()  # first: if the state cannot be written, nothing has happened
+            self.courier.forget_all()
+            self.calls.forget_all()
+            self.deliveries.forget_all()
+            self.journal.clear()
+            self.restore(self)
         self.observer.reset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -82,7 +83,11 @@ class Accounts:
         """Forget an account with all that is its own. ``Operator.close_account`` forgets what waits for it too."""
         self._store.get(account_id)
         self._store.remove(account_id)
-        self._observer.changed(account_id)
+        self._observer.closed(account_id)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Make one step of all changes within: they are kept together, or none of them is."""
+        return self._store.together()
 
     def clear(self) -> None:
         """Forget every account, as if none had ever been open."""

@@ -234,16 +234,21 @@ class Calls:
                 f"{self._max_owed} calls ring or owe a CDR beside those that are listed; wait until one ends",
             )
 
-    def _follow(self, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+    def _follow(self, before: Call, call: Call, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         self._deliveries.dispatch(deliveries)
-        self._observer.changed(call.account_id, call)
+        self._observer.changed(call.account_id, call, before)
         return deliveries
 
-    def _end(self, verification_call_uuid: str, how: Ending | None) -> tuple[Call, Sequence[Delivery]] | None:
+    def _end(self, verification_call_uuid: str, how: Ending | None) -> tuple[Call, Call, Sequence[Delivery]] | None:
+        """The call before, the call after, and its deliveries; None for one that has ended or is gone."""
+        ringing: list[Call] = []
+
         def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
+            ringing.append(call)
             now = self._clock.now(call.account_id)
             call = rules.end(call, how or call.planned, now)
             due = [replace(delivery, due_at=now) for delivery in deliveries]
             return call, spoil_cdrs(call.cdr_fault, call, due) if call.cdr_fault else due
 
-        return self._store.end(verification_call_uuid, finish)
+        ended = self._store.end(verification_call_uuid, finish)
+        return None if ended is None else (ringing[-1], *ended)

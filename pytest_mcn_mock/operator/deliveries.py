@@ -6,10 +6,10 @@ import json
 import logging
 import sys
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -27,6 +27,7 @@ from pytest_mcn_mock.domain.deliveries import (
     DeliveryState,
     changed,
     is_acknowledgement,
+    is_still_due,
     outcome_of_attempt,
     without_answer,
 )
@@ -43,6 +44,17 @@ _log = logging.getLogger("mcn_mock")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Result:
+    """An attempt that was made for a delivery, as it was handed over. ``at`` is when it began."""
+
+    handed: Delivery
+    at: float
+    duration_s: float
+    response: CdrResponse | None
+    error: str | None
+
+
 class Deliveries:
     """Prepares each attempt, records it, and decides between delivered, again and given up."""
 
@@ -54,6 +66,7 @@ class Deliveries:
         courier: Courier,
         observer: Observer,
         assumptions: Assumptions,
+        when_kept: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._accounts = accounts
         self._calls = calls
@@ -62,7 +75,11 @@ class Deliveries:
         self._observer = observer
         self._assumptions = assumptions
         self._answers = KeptAnswers()
-        self._first_attempts: dict[int, Future[None]] = {}
+        self._when_kept = when_kept
+        self._unkept: dict[_Result, None] = {}
+        """Results that the store may still lose, in order: such an attempt was made all the same."""
+        self._first_attempts: dict[int, tuple[str, Future[None]]] = {}
+        self._is_stopping = False
         self._parked: defaultdict[str, deque[Delivery]] = defaultdict(deque)
 
     @property
@@ -79,29 +96,48 @@ class Deliveries:
                 self._courier.deliver(delivery)
 
     def first_attempt(self, verification_call_uuid: str) -> Future[None]:
-        """Done once the call's CDR was tried, or cannot be any more, or where none is owed."""
+        """Done once the call's CDR was tried, or cannot be any more, or none is owed, or the server stops."""
         future: Future[None] = Future()
         owed = [d for d in self._calls.deliveries_of(verification_call_uuid) if d.state is DeliveryState.OWED]
         if not owed or owed[0].attempts:
             future.set_result(None)
-        else:
-            self._first_attempts[owed[0].id] = future
+            return future
+        delivery_id = owed[0].id
+        self._first_attempts[delivery_id] = owed[0].account_id, future
+        if self._is_stopping:
+            self.let_go(delivery_id)
         return future
 
-    def prepare(self, delivery_id: int, due_at: float | None) -> CdrRequest | None:
-        """The request to send for an owed delivery whose call has ended; None where nothing is to be sent.
+    def let_go(self, delivery_id: int) -> None:
+        """Nobody waits for the delivery's first attempt any more: it was made, or will not be."""
+        _, first_attempt = self._first_attempts.pop(delivery_id, ("", None))
+        if first_attempt is not None and first_attempt.set_running_or_notify_cancel():
+            first_attempt.set_result(None)
 
-        ``due_at`` is that of the delivery when it was handed over: it may have been settled, or sent again by hand,
-        since.
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again."""
+        self._is_stopping = False
+
+    def stop_waiting(self) -> None:
+        """The server stops: nobody waits for a first attempt, now or from now on."""
+        self._is_stopping = True
+        for delivery_id in tuple(self._first_attempts):
+            self.let_go(delivery_id)
+
+    def prepare(self, handed: Delivery) -> CdrRequest | None:
+        """Return the request to send for an owed delivery whose call has ended, or None if nothing is to be sent.
+
+        ``handed`` is the delivery as it was handed over: it may have been settled, or sent again manually, since.
         """
+        delivery_id = handed.id
         try:
             delivery = self._calls.delivery(delivery_id)
             call = self._calls.get(delivery.verification_call_uuid)
             account = self._accounts.get(delivery.account_id)
         except UnknownItem:  # the account was closed before the attempt
-            self._tried(delivery_id)
+            self.let_go(delivery_id)
             return None
-        if delivery.state is not DeliveryState.OWED or delivery.due_at != due_at or call.ending is None:
+        if not is_still_due(delivery, handed) or call.ending is None:
             return None
         subscription = look_up_subscription(account, delivery.subscription)
         if subscription is None:
@@ -115,44 +151,34 @@ class Deliveries:
         return _trusting(request, subscription)
 
     def record(
-        self, delivery_id: int, at: float, duration_s: float, response: CdrResponse | None, error: str | None
+        self, handed: Delivery, at: float, duration_s: float, response: CdrResponse | None, error: str | None
     ) -> Delivery | None:
         """Record an attempt; return the delivery if it is due again, and None if that was all.
 
-        ``at`` is when the attempt began; ``error`` says why there is no response.
+        ``handed`` is the delivery as it was handed over for the attempt, and ``at`` is when that began; ``error`` says
+        why there is no response.
         """
         if response is not None:
             response = response.beginning()
         if response is not None and not is_acknowledgement(response.status):
             error = f"HTTP {response.status}, not acknowledged"
-        try:
-            delivery = self._calls.delivery(delivery_id)
-            account = self._accounts.get(delivery.account_id)
-            subscription = look_up_subscription(account, delivery.subscription)
-            is_retried = subscription is not None and subscription.retry
-
-            def change(delivery: Delivery) -> Delivery:
-                attempt = Attempt(len(delivery.attempts) + 1, at, duration_s, response, error)
-                wait = None
-                if error is not None and is_retried:
-                    wait = next_retry(self._assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
-                due_at = None if wait is None else self._clock.now(account.id) + wait
-                return outcome_of_attempt(delivery, attempt, due_at)
-
-            # Counted before the result is seen: who waited for the last failure finds the webhook disabled.
-            if error is not None or (subscription is not None and subscription.failed_in_a_row):
-                self._count_failures(account, change(delivery))
-            delivery = self._calls.change_delivery(delivery_id, change)
-            if response is not None:
-                self._forget_answers(self._answers.add(delivery.id, delivery.attempts[-1].number, response))
-            if delivery.state is not DeliveryState.OWED:
-                self._follow_up(delivery)
-        except UnknownItem:  # the account was closed while the attempt was under way
+        recorded = self._record(_Result(handed, at, duration_s, response, error))
+        if recorded is None:
             return None
-        finally:
-            self._tried(delivery_id)
-        self._observer.changed(delivery.account_id, delivery)
-        return delivery if delivery.state is DeliveryState.OWED else None
+        before, delivery = recorded
+        if delivery.state is DeliveryState.OWED:
+            return delivery if is_still_due(before, handed) else None
+        if before.state is DeliveryState.OWED:
+            self._follow_up(delivery)
+        return None
+
+    def record_lost(self) -> None:
+        """The store has lost what was not kept, and takes steps again: record the attempts whose results it lost."""
+        lost, self._unkept = self._unkept, {}
+        for result in lost:
+            with suppress(StorageFailed):  # it has failed again; _record sees to that
+                self.prepare(result.handed)  # whose CDR the store may have lost too
+            self._record(result)
 
     def resend(self, delivery_id: int) -> Delivery:
         """Owe the CDR again and send it now, whatever became of it; retries follow as if it were the first time.
@@ -176,11 +202,13 @@ class Deliveries:
                 due_at=now,
                 waits_for=None,
                 earlier_attempts=len(delivery.attempts),
+                resent=delivery.resent + 1,
             )
 
-        delivery = self._calls.change_delivery(delivery_id, owe_again)
+        before: list[Delivery] = []
+        delivery = self._calls.change_delivery(delivery_id, lambda d: owe_again(_noted(d, before)))
         self._courier.deliver(delivery)
-        self._observer.changed(account.id, delivery)
+        self._observer.changed(account.id, delivery, before[-1])
         return delivery
 
     def get(self, delivery_id: int) -> Delivery:
@@ -212,13 +240,16 @@ class Deliveries:
     def forget(self, account_id: str) -> None:
         """The account is closed: nothing of it has to wait any more."""
         self._parked.pop(account_id, None)
+        for delivery_id, (owner, _) in tuple(self._first_attempts.items()):
+            if owner == account_id:
+                self.let_go(delivery_id)
 
     def forget_all(self) -> None:
         """Every account is gone, and every delivery."""
         self._answers.clear()
         self._parked.clear()
-        for delivery_id in list(self._first_attempts):
-            self._tried(delivery_id)
+        for delivery_id in tuple(self._first_attempts):
+            self.let_go(delivery_id)
 
     def count_owed(self) -> int:
         """How many deliveries are still owed."""
@@ -235,18 +266,13 @@ class Deliveries:
                 self._calls.change_delivery(delivery_id, partial(without_answer, number=number))
 
     def _give_up(self, delivery_id: int, why: str) -> None:
+        before: list[Delivery] = []
         delivery = self._calls.change_delivery(
-            delivery_id, lambda d: replace(d, state=DeliveryState.GIVEN_UP, due_at=None, note=why)
+            delivery_id, lambda d: replace(_noted(d, before), state=DeliveryState.GIVEN_UP, due_at=None, note=why)
         )
         self._follow_up(delivery)
-        self._tried(delivery_id)
-        self._observer.changed(delivery.account_id, delivery)
-
-    def _tried(self, delivery_id: int) -> None:
-        """Let go who waits for the first attempt: a request waits with no time limit."""
-        first_attempt = self._first_attempts.pop(delivery_id, None)
-        if first_attempt is not None:
-            first_attempt.set_result(None)
+        self.let_go(delivery_id)
+        self._observer.changed(delivery.account_id, delivery, before[-1])
 
     def _follow_up(self, settled: Delivery) -> None:
         """Make due what a fault let wait for this delivery."""
@@ -284,33 +310,84 @@ class Deliveries:
             for other in later
         )
 
-    def _count_failures(self, account: Account, delivery: Delivery) -> None:
-        """Count the CDRs given up in a row, and disable the webhook after too many."""
-        if delivery.state is DeliveryState.OWED:
-            return
-        failed = delivery.state is DeliveryState.GIVEN_UP
-        subscription = look_up_subscription(account, delivery.subscription)
-        if subscription is None or not (failed or subscription.failed_in_a_row):
-            return
+    def _record(self, result: _Result) -> tuple[Delivery, Delivery] | None:
+        """Record an attempt and count its failure; return the delivery before and after. None if the account was closed
+        meanwhile, or if it cannot be kept now: it is recorded then once it can be.
+        """
+        was: list[tuple[Delivery, Account]] = []
 
-        def count(account: Account) -> Account:
+        def settle(delivery: Delivery, account: Account) -> tuple[Delivery, Account]:
+            was.append((delivery, account))
+            attempt = Attempt(len(delivery.attempts) + 1, result.at, result.duration_s, result.response, result.error)
             subscription = look_up_subscription(account, delivery.subscription)
-            if subscription is None:
-                return account
-            in_a_row = subscription.failed_in_a_row + 1 if failed else 0
-            changed = replace(subscription, failed_in_a_row=in_a_row)
-            too_many = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
-            if too_many and subscription.enabled:
-                changed = replace(changed, enabled=False, disabled_at=self._clock.now(account.id))
-            return account_rules.replace_subscription(account, changed)
+            wait = None
+            if result.error is not None and subscription is not None and subscription.retry:
+                wait = next_retry(self._assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
+            due_at = None if wait is None else self._clock.now(account.id) + wait
+            after = outcome_of_attempt(delivery, result.handed, attempt, due_at)
+            return after, self._count_failures(account, delivery, after)
 
-        changed = look_up_subscription(self._accounts.change(account.id, count), delivery.subscription)
-        if changed is not None and not changed.enabled and subscription.enabled:
+        if self._when_kept is not None:
+            self._unkept[result] = None
+        try:
+            delivery, account = self._calls.settle(result.handed.id, settle)
+        except UnknownItem:  # the account was closed while the attempt was under way
+            self._unkept.pop(result, None)
+            return None
+        except StorageFailed:
+            return None
+        finally:
+            self.let_go(result.handed.id)
+        if self._when_kept is not None:
+            self._when_kept(lambda: self._unkept.pop(result, None))
+        if result.response is not None:
+            self._forget_answers(self._answers.add(delivery.id, delivery.attempts[-1].number, result.response))
+        before, account_before = was[-1]
+        if account is not account_before:
+            self._tell_disabled(account_before, account, delivery.subscription)
+        self._observer.changed(delivery.account_id, delivery, before)
+        return before, delivery
+
+    def _count_failures(self, account: Account, before: Delivery, after: Delivery) -> Account:
+        """The account after an attempt: failed CDRs in a row are counted, and disable the webhook if they are too many.
+        An acknowledgement ends the row.
+        """
+        if after.state is DeliveryState.OWED:
+            return account
+        is_acknowledged = after.attempts[-1].error is None
+        failed = before.state is DeliveryState.OWED and after.state is DeliveryState.GIVEN_UP
+        subscription = look_up_subscription(account, after.subscription)
+        if subscription is None or not (failed or (is_acknowledged and subscription.failed_in_a_row)):
+            return account
+        in_a_row = subscription.failed_in_a_row + 1 if failed else 0
+        counted = replace(subscription, failed_in_a_row=in_a_row)
+        too_many = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
+        if too_many and subscription.enabled:
+            counted = replace(counted, enabled=False, disabled_at=self._clock.now(account.id))
+        return account_rules.replace_subscription(account, counted)
+
+    def _tell_disabled(self, before: Account, after: Account, number: int) -> None:
+        """Warn that the webhook was disabled, if it was."""
+        was, now = look_up_subscription(before, number), look_up_subscription(after, number)
+        if was is None or now is None or now.enabled or not was.enabled:
+            return
+
+        def warn() -> None:
             _log.warning(
                 "%s; enable it with: mcn-mock webhooks enable %s %d",
-                changed.why_disabled, account.id, changed.number, extra={"account_id": account.id},
+                now.why_disabled, after.id, now.number, extra={"account_id": after.id},
             )  # fmt: skip
-            self._observer.changed(account.id)
+
+        if self._when_kept is None:
+            warn()
+        else:
+            self._when_kept(warn)
+        self._observer.changed(after.id)
+
+
+def _noted(delivery: Delivery, notes: list[Delivery]) -> Delivery:
+    notes.append(delivery)
+    return delivery
 
 
 def _trusting(request: CdrRequest, subscription: Subscription) -> CdrRequest:

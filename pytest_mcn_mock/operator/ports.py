@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -96,6 +97,10 @@ class AccountStore(Protocol):
         """Replace the account by what ``change`` makes of it, in one atomic step."""
         ...
 
+    def together(self) -> AbstractContextManager[object]:
+        """Make one step of all steps within: nobody sees a part of them, and they are kept together or not at all."""
+        ...
+
     def balance(self, account_id: str) -> int:
         """Kopecks."""
         ...
@@ -155,6 +160,12 @@ class CallStore(Protocol):
         """Replace the delivery by what ``change`` makes of it, in one atomic step."""
         ...
 
+    def settle(
+        self, delivery_id: int, settle: Callable[[Delivery, Account], tuple[Delivery, Account]]
+    ) -> tuple[Delivery, Account]:
+        """Replace the delivery and its account by what ``settle`` makes of them, in one atomic step."""
+        ...
+
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         ...
@@ -180,11 +191,20 @@ class Durability(Protocol):
     """Whether the state outlives the process.
 
     ``latest`` is the latest moment in what it was opened with. ``on_recovery`` is called once everything can be kept
-    again, on any thread, to call ``reopen``.
+    again, on any thread, to call ``reopen``; ``on_kept`` when something is kept that ``when_kept`` waits for, to call
+    ``tell_kept``.
     """
 
     latest: float
     on_recovery: Callable[[], None]
+    on_kept: Callable[[], None]
+
+    @property
+    def when_kept(self) -> Callable[[Callable[[], None]], None] | None:
+        """Run a function once all that has changed so far is kept, and never if it could not be. None if nothing has
+        to be kept: the function can run at once.
+        """
+        ...
 
     @property
     def failure(self) -> str | None:
@@ -201,6 +221,9 @@ class Durability(Protocol):
 
     def reopen(self) -> None:
         """Take steps again, after a failure."""
+
+    def tell_kept(self) -> None:
+        """Run what ``when_kept`` was given and can run now, in order."""
 
     def close(self) -> None:
         """Keep what has changed, and let go of the place where it is kept."""
@@ -233,7 +256,7 @@ class Queue(Protocol):
 class Courier(Protocol):
     """Carries out what is due. Its methods return at once and may be called from any thread.
 
-    A delivery whose ``due_at`` has changed since it was handed over is no longer due by that.
+    A delivery that was tried or sent again since it was handed over (``is_still_due``) is no longer due by that.
     """
 
     def end_call(self, call: Call) -> None:
@@ -242,23 +265,40 @@ class Courier(Protocol):
     def deliver(self, delivery: Delivery) -> None:
         """Try the delivery when it is due."""
 
+    def forget(self, account_id: str) -> None:
+        """The account is closed: nothing that was handed over for it is due any more."""
+
     def forget_all(self) -> None:
         """Nothing that was handed over before is due any more."""
 
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again: the time can be put forward."""
+
+    def stop_waiting(self) -> None:
+        """The server stops: whoever waits for ``advance`` gets a Refusal, at once and from now on."""
+
     def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
-        """Put the time forward for every account, ``after`` this is done or has taken too long; done once all that fell
-        due has been tried, in order.
+        """Put the time forward for every account, ``after`` this is done or has taken too long; done once all that was
+        handed over before and fell due has been tried, in order. It fails with a Refusal that says why if the server
+        stops, or if what fell due does not end.
         """
         ...
 
 
-class Observer(Protocol):
-    """Hears of every change, after it was stored."""
+Item = Call | Delivery | ApiRequest
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+
+class Observer(Protocol):
+    """Hears of every change, after it was kept."""
+
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
-        ``account_id`` is empty for a request to a path without one.
+        ``account_id`` is empty for a request to a path without one. ``before`` is what the call or the delivery was
+        before, None for a new call.
         """
+
+    def closed(self, account_id: str) -> None:
+        """The account was closed, and all that was its own is forgotten."""
 
     def reset(self) -> None:
         """Everything was forgotten."""

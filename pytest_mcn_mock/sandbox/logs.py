@@ -19,6 +19,7 @@ from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.operator.ports import Item
 from pytest_mcn_mock.sandbox.output import Outlet
 from pytest_mcn_mock.text import printable
 
@@ -111,7 +112,7 @@ class JsonFormatter(logging.Formatter):
 class LogObserver:
     """Logs what the operator tells. Implements ``operator.ports.Observer``."""
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         if isinstance(item, ApiRequest):
             log_request(item)
         elif isinstance(item, Call):
@@ -122,7 +123,10 @@ class LogObserver:
                     item.state, how, item.login_did, item.caller_did, format_roubles(item.price), extra=_of_call(item),
                 )  # fmt: skip
         elif isinstance(item, Delivery):
-            _log_delivery(item)
+            _log_delivery(item, before if isinstance(before, Delivery) else None)
+
+    def closed(self, account_id: str) -> None:
+        pass  # the request that closed it is logged
 
     def reset(self) -> None:
         _log.info("everything is as configured again")
@@ -152,9 +156,10 @@ def _of_call(call: Call) -> dict[str, Any]:
     }
 
 
-def _log_delivery(delivery: Delivery) -> None:
-    # The attempts before it was sent again are in the log already.
-    attempt = delivery.attempts[-1] if len(delivery.attempts) > delivery.earlier_attempts else None
+def _log_delivery(delivery: Delivery, before: Delivery | None) -> None:
+    """What has become of it: by an attempt, or without one."""
+    is_tried = len(delivery.attempts) > (0 if before is None else len(before.attempts))
+    attempt = delivery.attempts[-1] if is_tried else None
     level = logging.DEBUG
     if delivery.state is DeliveryState.GIVEN_UP:
         level = logging.WARNING
@@ -169,8 +174,8 @@ def _log_delivery(delivery: Delivery) -> None:
         "delivery": delivery.id,
         "url": redacted(delivery.url),
     }
-    untried = delivery.note or ("sent again" if delivery.earlier_attempts else "not tried")
-    told = without_secrets(str(attempt), delivery) if attempt else untried
+    otherwise = "sent again" if before and delivery.resent > before.resent else delivery.note or "not tried"
+    told = without_secrets(str(attempt), delivery) if attempt else otherwise
     _log.log(level, "CDR %s; %s", delivery.state, told, extra=fields)
 
 

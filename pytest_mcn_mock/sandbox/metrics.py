@@ -17,7 +17,7 @@ from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Attempt, Delivery, DeliveryState
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.operator.ports import Clock, Item
 
 if TYPE_CHECKING:  # takes as long to import as the rest of the sandbox
     from prometheus_client.core import Metric
@@ -85,11 +85,8 @@ class Metrics:
         self._faults: Counter[str] = Counter()
         self._calls: Counter[tuple[str, str]] = Counter()
         self._charged: Counter[str] = Counter()
-        self._since = clock.now(None)
-        self._last_call = 0
         self._deliveries: Counter[str] = Counter()
         self._attempts: Counter[str] = Counter()
-        self._attempts_seen: dict[int, int] = {}
         self._answered: OrderedDict[str, float] = OrderedDict()
         self._request_s = _Histogram(_REQUEST_BUCKETS)
         self._cdr_s = _Histogram(_CDR_BUCKETS)
@@ -98,17 +95,21 @@ class Metrics:
         """Show these too."""
         self._gauges = gauges
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         if isinstance(item, ApiRequest):
             self._count_request(item)
         elif isinstance(item, Delivery):
-            self._count_delivery(item)
+            self._count_delivery(item, before if isinstance(before, Delivery) else None)
         elif isinstance(item, Call):
-            self._count_call(item)
+            self._count_call(item, is_new=before is None)
+
+    def closed(self, account_id: str) -> None:
+        of_account = [uuid for uuid in self._answered if uuid.endswith(f"_{account_id}")]
+        for uuid in of_account:
+            del self._answered[uuid]
 
     def reset(self) -> None:
         """What was counted stays counted: a counter does not go back."""
-        self._attempts_seen.clear()
         self._answered.clear()
 
     def render(self) -> tuple[str, bytes]:
@@ -161,27 +162,24 @@ class Metrics:
             if len(self._answered) > MAX_STAMPS:
                 self._answered.popitem(last=False)
 
-    def _count_call(self, call: Call) -> None:
-        if call.seq > self._last_call and call.placed_at >= self._since:  # the first that is heard of it
-            self._last_call = call.seq
+    def _count_call(self, call: Call, *, is_new: bool) -> None:
+        if is_new:
             self._charged[call.method] += call.price
         if call.ending is not None:
             self._calls[call.method, call.ending.outcome] += 1
 
-    def _count_delivery(self, delivery: Delivery) -> None:
-        made = len(delivery.attempts)
-        is_tried = made > self._attempts_seen.get(delivery.id, 0)
+    def _count_delivery(self, delivery: Delivery, before: Delivery | None) -> None:
+        is_tried = len(delivery.attempts) > (0 if before is None else len(before.attempts))
         if is_tried:
             self._attempts[_result(delivery.attempts[-1])] += 1
-        if delivery.state is DeliveryState.OWED:
-            self._attempts_seen[delivery.id] = made
+        if delivery.state is DeliveryState.OWED or (before is not None and before.state is delivery.state):
             return
-        self._attempts_seen.pop(delivery.id, None)
         self._deliveries[delivery.state] += 1
         if delivery.state is DeliveryState.DELIVERED:
             answered = self._answered.pop(delivery.verification_call_uuid, None)
             if answered is not None:
-                self._cdr_s.observe(max(0.0, self._clock.now(delivery.account_id) - answered))
+                last = delivery.attempts[-1]
+                self._cdr_s.observe(max(0.0, last.at + last.duration_s - answered))
 
 
 def _result(attempt: Attempt) -> str:

@@ -207,10 +207,12 @@ async def _stop(exchange: Exchange, server: HttpServer) -> None:
     """Answer what is under way, then try once more what is owed."""
     exchange.readiness.is_stopping = True
     exchange.feed.close()
-    exchange.operator.calls.stop_waiting()
+    exchange.operator.stop_waiting()
     await server.stop(STOP_S)
     await exchange.dispatcher.drain(STOP_S)
     await exchange.dispatcher.close()
+    if (kept := exchange.durability.settled()) is not None:
+        await asyncio.wait((asyncio.wrap_future(kept),))  # what is kept is logged then
 
 
 async def _resolve(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 
@@ -30,6 +31,7 @@ class MemoryStore:
         self, journal_size: int, recorder: Recorder | None = None, lock: threading.RLock | None = None
     ) -> None:
         self.on_recovery: Callable[[], None] = self.reopen
+        self.on_kept: Callable[[], None] = self.tell_kept
         self._lock = lock or threading.RLock()
         recorder = recorder or NullRecorder()
         books: dict[str, Book] = {}
@@ -38,11 +40,15 @@ class MemoryStore:
 
     failure: str | None = None
     latest = 0.0
+    when_kept: Callable[[Callable[[], None]], None] | None = None
 
     def settled(self, delivery_id: int | None = None) -> Future[None] | None:  # noqa: ARG002 - there is nothing to keep
         return None
 
     def reopen(self) -> None:
+        pass
+
+    def tell_kept(self) -> None:
         pass
 
     def close(self) -> None:
@@ -152,6 +158,9 @@ class MemoryAccounts:
             book.account = change(book.account)
             self._recorder.account(book.account)
             return book.account
+
+    def together(self) -> AbstractContextManager[object]:
+        return self._lock
 
     def balance(self, account_id: str) -> int:
         return book_of(self._books, account_id).ledger.balance

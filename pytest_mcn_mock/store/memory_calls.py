@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.domain.ledger import EntryKind
@@ -118,6 +119,24 @@ class MemoryCalls:
             self._owed += (changed.state is DeliveryState.OWED) - (before.state is DeliveryState.OWED)
             self._drop_if_done(record)
             return changed
+
+    def settle(
+        self, delivery_id: int, settle: Callable[[Delivery, Account], tuple[Delivery, Account]]
+    ) -> tuple[Delivery, Account]:
+        with self._lock:
+            self._recorder.admit()
+            record, index = self._place_of(delivery_id)
+            book = book_of(self._books, record.call.account_id)
+            before = record.deliveries[index]
+            changed, account = settle(before, book.account)
+            record.deliveries[index] = changed
+            self._recorder.delivery(changed)
+            if account is not book.account:
+                book.account = account
+                self._recorder.account(account)
+            self._owed += (changed.state is DeliveryState.OWED) - (before.state is DeliveryState.OWED)
+            self._drop_if_done(record)
+            return changed, account
 
     def owed(self) -> Sequence[Delivery]:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -38,7 +39,8 @@ class SqlStore:
     Every step tells what it changed (see ``Recorder``). One thread writes it: what gathers while a transaction is
     committed is the next one. Where a commit fails, those who wait for it hear so, and memory goes back to what the
     database has; no step is admitted then until the database takes something again, which is tried every RETRY_S
-    seconds. ``on_recovery`` is called then, on the thread that writes.
+    seconds. ``on_recovery`` is called then, on the thread that writes. ``on_kept`` is called, on any thread, when there
+    is something for ``tell_kept`` to run.
 
     ConfigError where the URL is wrong or its database cannot be used.
     """
@@ -54,6 +56,8 @@ class SqlStore:
         self._failure: str | None = None
         self._is_stale = False
         self.on_recovery: Callable[[], None] = self.reopen
+        self._kept: deque[Callable[[], None]] = deque()
+        self.on_kept: Callable[[], None] = self.tell_kept
         self.latest = contents.latest()
         self._memory = MemoryStore(journal_size, self._gathering, self._lock)
         self._memory.restore(contents)
@@ -80,6 +84,24 @@ class SqlStore:
                 batch.done = Future()
                 batch.done.set_running_or_notify_cancel()  # so that one who stops waiting does not stop the others
             return batch.done
+
+    def when_kept(self, job: Callable[[], None]) -> None:
+        """See ``Durability.when_kept``: the functions run in order, on the thread that calls ``tell_kept``."""
+        with self._lock:
+            if self._failure is not None:
+                return  # what the caller has just done was undone
+            batch = self._gathering.batch or self._in_flight
+            (self._kept if batch is None else batch.jobs).append(job)
+        if batch is None:
+            self.on_kept()
+
+    def tell_kept(self) -> None:
+        """Run what waited for a commit that has succeeded."""
+        while self._kept:
+            try:
+                self._kept.popleft()()
+            except Exception:
+                _log.exception("a change could not be reported")
 
     @property
     def failure(self) -> str | None:
@@ -112,6 +134,9 @@ class SqlStore:
             else:
                 with self._lock:
                     self._in_flight = None
+                    self._kept.extend(batch.jobs)
+                if batch.jobs:
+                    self.on_kept()  # first: who hears that it is kept finds it told
                 if batch.done is not None:
                     batch.done.set_result(None)
 

@@ -98,9 +98,10 @@ _COUNT: Final = update(rows.meta).where(rows.meta.c.key == bindparam("key_key"))
 
 @dataclass(slots=True)
 class Batch:
-    """The changes of one transaction. ``done`` is there once somebody waits for its end."""
+    """The changes of one transaction. ``done`` is there once somebody waits for its end; ``jobs`` run after it."""
 
     done: Future[None] | None = None
+    jobs: list[Callable[[], None]] = field(default_factory=list)
     is_wiped: bool = False
     accounts: _Rows[str, Account] = field(default_factory=_Rows)
     accepted: dict[str, int] = field(default_factory=dict)
@@ -216,4 +217,4 @@ class Gathering:
 
     def cleared(self) -> None:
         """See above."""
-        self.batch = Batch(self.batch.done, is_wiped=True, counters=self.batch.counters)
+        self.batch = Batch(self.batch.done, self.batch.jobs, is_wiped=True, counters=self.batch.counters)

@@ -32,11 +32,17 @@ class BackgroundLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Run again what is posted, after a ``stop``."""
+        self._is_stopped = False
 
     def post(self, job: Callable[[], None]) -> None:
-        """Run a function on the loop's thread, soon."""
+        """Run a function on the loop's thread, soon; not at all once it is stopped."""
         with self._lock:
-            self._running().call_soon_threadsafe(job)
+            if not self._is_stopped:
+                self._running().call_soon_threadsafe(job)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run a coroutine on the loop, after what was posted before."""
@@ -53,6 +59,7 @@ class BackgroundLoop:
         Leaves the thread alone, which is a daemon, if something on the loop does not end in time.
         """
         with self._lock:
+            self._is_stopped = True
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is None or thread is None:

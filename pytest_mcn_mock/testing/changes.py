@@ -12,10 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.operator.ports import Item
 from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.background import BackgroundLoop
@@ -86,6 +84,21 @@ class Changes:
         self._waiting: dict[str, list[Wake]] = {}
         self._arrivals: WeakValueDictionary[str, Arrivals] = WeakValueDictionary()
         self._inboxes: dict[int, Inbox] = {}
+        self._is_stopping = False
+
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again."""
+        self._is_stopping = False
+
+    def stop_waiting(self) -> None:
+        """The server stops: nothing happens any more, so that nobody waits, now or from now on."""
+        self._is_stopping = True
+        self.reset()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nobody waits, because the server was stopped."""
+        return self._is_stopping
 
     def watch(self, account_id: str, arrivals: Arrivals) -> None:
         """Tell it of what changes in the account, for as long as somebody holds it."""
@@ -106,7 +119,7 @@ class Changes:
         for inbox in inboxes.values():
             inbox.close()
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         with self._lock:
             waiting = list(self._waiting.get(account_id, ()))
             arrivals = self._arrivals.get(account_id)
@@ -115,6 +128,9 @@ class Changes:
         for wake in waiting:
             wake()
 
+    def closed(self, account_id: str) -> None:
+        self.changed(account_id)
+
     def reset(self) -> None:
         with self._lock:
             waiting = [wake for wakes in self._waiting.values() for wake in wakes]
@@ -122,13 +138,15 @@ class Changes:
             wake()
 
     def wait(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
-        """What ``find`` finds, tried again after each change of the account; None after ``timeout`` seconds."""
+        """What ``find`` finds, tried again after each change of the account; None after ``timeout`` seconds, and when
+        the server is stopped.
+        """
         __tracebackhide__ = True
         event = threading.Event()
         with self._woken(account_id, event.set) as work:
             deadline = _Deadline(timeout)
             work()
-            while (found := find()) is None and event.wait(deadline.left()):
+            while (found := find()) is None and not self._is_stopping and event.wait(deadline.left()):
                 event.clear()
                 work()
             return found if found is not None else find()
@@ -155,7 +173,7 @@ class Changes:
                 return found
             # The loop's own time may stand still: a test may have stopped the clock.
             with _alarm(timeout, signal.set):
-                while (found := find()) is None and deadline.left() > 0:
+                while (found := find()) is None and not self._is_stopping and deadline.left() > 0:
                     await signal.wait()
                     work()
             return found if found is not None else find()

@@ -308,18 +308,28 @@ class MCNServer(HTTPServer):
             return make_server(self.host, 0, app, threaded=True, ssl_context=context)
 
     def start(self) -> None:
-        """Answer from now on; HTTPServerError where it does already."""
-        for _, exchange in self._exchanges:
-            exchange.operator.calls.start_waiting()
+        """Answer from now on; HTTPServerError if it does already. After a ``stop`` what is pending goes on: calls that
+        ring end when they are due, and CDRs that were not delivered are sent.
+        """
+        was_stopped = self._changes.is_stopping
+        if was_stopped:
+            self._background.start()
+            self._changes.start_waiting()
+            for _, exchange in self._exchanges:
+                exchange.operator.start_waiting()
         super().start()
         if self._tls_context is not None:
             self.listen_tls(self._tls_context)
+        if was_stopped:
+            for _, exchange in self._exchanges:
+                exchange.operator.resume()
 
     def stop(self) -> None:
-        """Stop answering, and stop sending CDRs. Waits for no client."""
+        """Stop answering, and stop sending CDRs. Waits for no client, and tells whoever waits for something at once."""
         for _, exchange in self._exchanges:
             exchange.feed.close()
-            exchange.operator.calls.stop_waiting()
+            exchange.operator.stop_waiting()
+        self._changes.stop_waiting()
         if self._tls is not None:
             server, listener, thread = self._tls
             self._tls = None

@@ -11,7 +11,7 @@ from pytest_mcn_mock.domain import accounts, calls, deliveries
 from pytest_mcn_mock.domain.checks import check_seconds, check_timeout, show
 from pytest_mcn_mock.domain.deliveries import DeliveryState
 from pytest_mcn_mock.domain.outcomes import Outcome
-from pytest_mcn_mock.errors import UsageError, WaitTimeout, WebhookRaised
+from pytest_mcn_mock.errors import Refusal, UsageError, WaitTimeout, WebhookRaised
 from pytest_mcn_mock.testing import story
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.changes import is_on_a_loop
@@ -78,10 +78,17 @@ class Waiting(Handle):
         return found
 
     def _timeout(self, timeout: float, otherwise: str) -> WaitTimeout:
+        when = "before the server was stopped" if self._backing.changes.is_stopping else f"within {timeout:g} s"
+        return WaitTimeout(f"{otherwise} {when}\n{self._tell_pending()}")
+
+    def _not_advanced(self, refusal: Refusal) -> WaitTimeout:
+        return WaitTimeout(f"{refusal.message}\n{self._tell_pending()}")
+
+    def _tell_pending(self) -> str:
         pending = story.tell_pending(self, self._heard(), self._operator, self._now())
         if count := self._backing.applications.waiting_for_thread():
             pending += f"\n  {count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait"
-        return WaitTimeout(f"{otherwise} within {timeout:g} s\n{pending}")
+        return pending
 
     def story(self) -> str:
         """What happened on the account: requests, calls, charges, CDR attempts, what is owed and when it is due.
@@ -90,8 +97,10 @@ class Waiting(Handle):
         """
         return story.tell(self, self._heard(), self._operator, self._now())
 
-    def _find_all_answered(self) -> bool | None:
-        return True if all(request.is_answered for request in self.requests) else None
+    def _in_flight(self) -> Callable[[], bool | None]:
+        """Whether the requests that are in flight now have been answered: for a wait that no later one makes longer."""
+        unanswered = [request for request in self.requests if not request.is_answered]
+        return lambda: True if all(request.is_answered for request in unanswered) else None
 
     def _arrivals(self) -> Arrivals:
         """What has come, watched from the first wait on: an account on which nobody waits pays nothing for it."""
@@ -212,9 +221,13 @@ class AsyncWaiting:
     async def advance(self, seconds: float) -> None:
         """As ``mcn.clock.advance``."""
         check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
-        changes = self._account._backing.changes
-        await changes.wait_async(self._account.account_id, self._account._find_all_answered, DEFAULT_TIMEOUT_S)
-        await changes.wait_done_async(self._account.clock._advance(seconds))
+        account = self._account
+        changes = account._backing.changes
+        await changes.wait_async(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
+        try:
+            await changes.wait_done_async(account.clock._advance(seconds))
+        except Refusal as refusal:
+            raise account._not_advanced(refusal) from None
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         check_timeout(timeout)
@@ -238,17 +251,22 @@ class AccountClock:
     def advance(self, seconds: float) -> None:
         """Put the time forward. What falls due happens, in order: calls end, CDRs and their retries are sent.
 
-        Returns when all of it has happened.
+        Returns when all of it has happened. What comes meanwhile is not waited for.
+
+        WaitTimeout if a CDR that is sent does not end, and if the server is stopped meanwhile.
         """
         check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
-        self._account._backing.changes.wait(
-            self._account.account_id, self._account._find_all_answered, DEFAULT_TIMEOUT_S
-        )
-        self._account._backing.changes.wait_done(self._advance(seconds))
+        account = self._account
+        changes = account._backing.changes
+        changes.wait(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
+        try:
+            changes.wait_done(self._advance(seconds))
+        except Refusal as refusal:
+            raise account._not_advanced(refusal) from None
 
     def _advance(self, seconds: float) -> Future[None]:
-        backing = self._account._backing
-        return backing.background.run(backing.exchange.dispatcher.advance_account(self._account.account_id, seconds))
+        dispatcher = self._account._backing.exchange.dispatcher
+        return dispatcher.advance(seconds, account_id=self._account.account_id)
 
 
 def _was_tried(delivery: Delivery) -> bool | None:

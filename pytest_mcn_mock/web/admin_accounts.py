@@ -118,9 +118,10 @@ class AccountsApi:
                 account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
             return replace(account, cdrs_held=asked.get("cdrs_held", account.cdrs_held))
 
-        self._operator.settings.change(account_id, change)
-        if "balance" in asked:
-            self._operator.accounts.set_balance(account_id, asked["balance"])
+        with self._operator.accounts.together():
+            self._operator.settings.change(account_id, change)
+            if "balance" in asked:
+                self._operator.accounts.set_balance(account_id, asked["balance"])
         return self.account(request, account_id)
 
     def close(self, request: Request, account_id: str) -> Response:

@@ -14,7 +14,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Final, Protocol, cast
 
-from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
@@ -307,13 +307,13 @@ class Connection(asyncio.BufferedProtocol):
         try:
             if response.later is not None:
                 response = await self._once_there(response.later, version)
-            if response.kept is not None:
-                try:
+            try:
+                if response.kept is not None:
                     await self._host.kept(response.kept)
-                except StorageFailed as error:
-                    response = response if response.otherwise is None else response.otherwise(error)
-            if response.ready is not None:
-                await asyncio.wrap_future(response.ready)
+                if response.ready is not None:
+                    await asyncio.wrap_future(response.ready)
+            except Refusal as refusal:
+                response = response if response.otherwise is None else response.otherwise(refusal)
             keeps = keeps and response.stream is None and not self._is_at_end()
             if response.stream is not None:
                 await self._send_stream(response, response.stream, is_chunked=version != "1.0")

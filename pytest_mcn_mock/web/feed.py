@@ -43,7 +43,7 @@ class Feed:
         """Show the accounts of this operator."""
         self._operator = operator
 
-    def changed(self, account_id: str, item: _Item = None) -> None:
+    def changed(self, account_id: str, item: _Item = None, before: _Item = None) -> None:
         if not self._listeners:
             return
         with self._lock:
@@ -53,6 +53,9 @@ class Feed:
                 if item is None or isinstance(item, Call):  # what a call costs changes the account
                     listener.put(("account", account_id), None)
                 listener.wake()
+
+    def closed(self, account_id: str) -> None:
+        self.changed(account_id)
 
     def reset(self) -> None:
         with self._lock:

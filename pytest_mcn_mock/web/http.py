@@ -12,7 +12,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
-from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.errors import Refusal
 
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
@@ -84,7 +84,7 @@ class Response:
     """An answer, made for one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent,
     or could not be.
 
-    Before all that it waits for ``kept``, when what the answer says outlives the process; if that raises StorageFailed,
+    Before all that it waits for ``kept``, when what the answer says outlives the process. If either raises a Refusal,
     what ``otherwise`` makes of it is the answer in place of this one.
 
     Where there is ``later``, this is no answer yet: the server waits for the one that is in it, and goes on with that.
@@ -101,7 +101,7 @@ class Response:
     spoilt: Spoilt | None = None
     stream: Stream | None = None
     kept: Future[None] | None = None
-    otherwise: Callable[[StorageFailed], Response] | None = None
+    otherwise: Callable[[Refusal], Response] | None = None
     later: Future[Response] | None = None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, LINGER_FORM, Closing, Response, Spoilt, Stream
@@ -40,13 +40,13 @@ def answer(application: Application, request: WerkzeugRequest) -> WerkzeugRespon
     response = application.handle(request.environ[READ])
     if response.later is not None:
         response = response.later.result()
-    if response.kept is not None and response.otherwise is not None:
-        try:
+    try:
+        if response.kept is not None:
             response.kept.result()
-        except StorageFailed as error:
-            response = response.otherwise(error)
-    if response.ready is not None:
-        response.ready.result()
+        if response.ready is not None:
+            response.ready.result()
+    except Refusal as refusal:
+        response = response if response.otherwise is None else response.otherwise(refusal)
     after = ExitStack()
     if response.stream is not None:
         after.callback(response.stream.close)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
-from pytest_mcn_mock.errors import SendError, StorageFailed
+from pytest_mcn_mock.errors import Refusal, RefusalCode, SendError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock, Durability
-from pytest_mcn_mock.webhooks.timers import Job, Timers
+from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
 
 PER_HOST = 32
 """Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
 ANSWERS_S = 5.0
 """How long the time is not put forward because an answer has not been sent, its client perhaps being slow."""
+STALL_S = 5.0
+"""How much longer than two attempts may take an advance waits for the next one to end, before it fails."""
+GRAIN_S: Final = 0.1
+"""What is due within so many seconds is done at once where the time passes by itself: one thing after the other, a slow
+webhook would make an advance take longer than the time that it skips."""
+STOPPED: Final = "the server was stopped meanwhile"
 
 _log = logging.getLogger("mcn_mock")
 
@@ -48,12 +57,73 @@ class Load:
     oldest_due_at: float | None
 
 
+@dataclass(slots=True, eq=False)
+class _Work:
+    """An attempt that was started: it waits for its turn in a lane, or is under way."""
+
+    delivery: Delivery
+    host: str
+
+    @property
+    def handed(self) -> tuple[int, float | None, int]:
+        """What tells it from another attempt at the same delivery."""
+        return self.delivery.id, self.delivery.due_at, self.delivery.resent
+
+
 @dataclass(slots=True)
 class _Lane:
-    """The deliveries that wait for one host, and how many workers carry them."""
+    """The attempts that wait for one host, and how many workers carry them. ``urgent`` ones go first: an advance waits
+    for them, and not for what came after it.
+    """
 
-    waiting: deque[Delivery] = field(default_factory=deque)
+    urgent: OrderedDict[_Work, None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[_Work, None] = field(default_factory=OrderedDict)
     workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.urgent) + len(self.waiting)
+
+    def take(self) -> _Work:
+        """Take out the next one, which there must be."""
+        return (self.urgent or self.waiting).popitem(last=False)[0]
+
+    def drop(self, work: _Work) -> bool:
+        """Take this one out; whether it was there."""
+        for queue in (self.urgent, self.waiting):
+            if work in queue:
+                del queue[work]
+                return True
+        return False
+
+    def all(self) -> list[_Work]:
+        """All that wait, in order."""
+        return [*self.urgent, *self.waiting]
+
+
+@dataclass(slots=True, eq=False)
+class _Advance:
+    """A time that is put forward to ``target``. All that was handed over before, and falls due by then, is done by it
+    in order: ``timers`` by when they are due, ``pending`` are the attempts that it waits for. ``newest_call`` is the
+    ``seq`` of the last call that was placed before.
+    """
+
+    target: float
+    newest_call: int
+    timers: list[tuple[float, int, Timer]]
+    pending: set[_Work]
+    last_end: float
+    """When the last of the attempts ended, in the loop's time."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def push(self, timer: Timer) -> None:
+        """Add what falls due on the way."""
+        heapq.heappush(self.timers, (timer.due, timer.order, timer))
+
+    def forget(self, account_id: str | None = None) -> None:
+        """Drop the timers of an account, or of all."""
+        self.timers = [entry for entry in self.timers if account_id not in (None, entry[2].account_id)]
+        heapq.heapify(self.timers)
 
 
 class Dispatcher:
@@ -76,73 +146,112 @@ class Dispatcher:
         self._alarm: asyncio.TimerHandle | None = None
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way: Counter[str] = Counter()
-        self._idle: dict[str | None, asyncio.Event] = {}
+        self._started: dict[str, set[_Work]] = {}
+        self._begun: dict[tuple[int, float | None, int], _Work] = {}
+        self._advances: dict[str | None, _Advance] = {}
+        self._advancing: set[asyncio.Task[None]] = set()
+        self._awaited: set[Future[None]] = set()
+        self._is_used = False
+        self._is_stopping = False
         self._draining = False
-        self._tried: dict[int, Delivery] = {}
 
     def serve(self, operator: Operator) -> None:
         """Carry out what this operator asks for."""
         self._operator = operator
 
     def end_call(self, call: Call) -> None:
-        due = call.ends_at
+        self._is_used = True
+        due, uuid = call.ends_at, call.verification_call_uuid
         if due is not None:
-            self._post(lambda: self._schedule(due, call.account_id, lambda: self._end(call.verification_call_uuid)))
+            self._post(lambda: self._schedule(due, call.account_id, uuid, lambda: self._end(uuid)))
 
     def deliver(self, delivery: Delivery) -> None:
+        self._is_used = True
         self._post(lambda: self._enqueue(delivery))
+
+    def forget(self, account_id: str) -> None:
+        if self._is_used:  # a loop that nobody needs is not started for this
+            self._post(lambda: self._forget(account_id))
 
     def forget_all(self) -> None:
         self._post(self._forget_all)
 
-    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
+    def start_waiting(self) -> None:
+        self._is_stopping = False
+
+    def stop_waiting(self) -> None:
+        self._is_stopping = True
+        for done in tuple(self._awaited):
+            _fail(done, STOPPED)
+
+    def advance(self, seconds: float, after: Future[None] | None = None, account_id: str | None = None) -> Future[None]:
+        """See ``Courier.advance``; with ``account_id`` for that account alone, if it has a time of its own."""
         done: Future[None] = Future()
 
         async def run() -> None:
-            try:
-                if after is not None:
-                    await asyncio.wait((asyncio.wrap_future(after),), timeout=ANSWERS_S)
+            if after is not None:
+                await asyncio.wait((asyncio.wrap_future(after),), timeout=ANSWERS_S)
+            if account_id is None:
                 await self._advance_all(seconds)
-            except Exception as error:
-                done.set_exception(error)
             else:
-                done.set_result(None)
+                await self.advance_account(account_id, seconds)
 
-        self._post(lambda: self._add_task(run()))
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(run())
+            self._advancing.add(task)
+            task.add_done_callback(partial(self._advanced, done))
+            done.add_done_callback(partial(self._given_up, task))
+
+        self._awaited.add(done)
+        done.add_done_callback(self._awaited.discard)
+        if not self._is_stopping:
+            self._post(begin)
+        if self._is_stopping:  # asked again: it may have been told to stop meanwhile
+            _fail(done, STOPPED)
         return done
 
     async def advance_account(self, account_id: str | None, seconds: float) -> None:
-        """Put an account's time forward, or with None everyone's, where they share it.
+        """Put an account's time forward, or with None everyone's, if they share it.
 
-        What falls due on the way happens, in order, one thing after the other.
+        What was handed over before and falls due on the way happens, in order, one thing after the other; so does what
+        an attempt that fails makes due again within the time. What comes meanwhile is not waited for, and happens when
+        it is due. Two advances of the same time come one after the other.
 
-        What an attempt that fails makes due again within the time happens too.
+        Raises Refusal if no attempt ends within twice the time that one may take: the time stays where it is then.
         """
+        await asyncio.sleep(0)  # what was posted before comes first
+        while (other := self._advances.get(account_id)) is not None:
+            await other.over.wait()
+        advance = self._advances[account_id] = self._make_advance(account_id, seconds)
         moved = 0.0
-        await self._wait_idle(account_id)
-        self._timers.hold(account_id)  # nothing falls due by itself meanwhile, before its turn
         try:
-            while (timer := self._timers.first(account_id)) is not None:
-                step = max(0.0, timer.due - self._clock.now(account_id))
-                if moved + step > seconds:
-                    break
-                moved += step
-                self._move(account_id, step)
-                self._timers.pop_first(account_id)
-                self._run(timer.job)
-                await self._wait_idle(account_id)
+            while advance.timers or advance.pending:
+                await self._wait_for_next(advance)
+                due_now = advance.timers[0][0] + (GRAIN_S if self._clock.is_shared else 0.0) if advance.timers else 0.0
+                while advance.timers and advance.timers[0][0] <= due_now:
+                    due, _, timer = heapq.heappop(advance.timers)
+                    step = min(max(0.0, due - self._clock.now(account_id)), seconds - moved)
+                    moved += step
+                    self._move(account_id, step)
+                    self._run(timer.job)
+                    if not self._clock.is_shared:
+                        break
+                await asyncio.sleep(0)
             self._move(account_id, seconds - moved)
         finally:
-            self._timers.let_go(account_id)
+            del self._advances[account_id]
+            for _, _, timer in sorted(advance.timers):
+                timer.is_over = False
+                self._add_timer(timer)
             self._set_alarm()
+            advance.over.set()
 
     def load(self) -> Load:
         """What there is to do now."""
-        waiting = [lane.waiting[0] for lane in self._lanes.values() if lane.waiting]
-        due = [delivery.due_at for delivery in (*waiting, *self._tried.values()) if delivery.due_at is not None]
-        queued = sum(len(lane.waiting) for lane in self._lanes.values())
-        return Load(queued, len(self._tried), min(due, default=None))
+        waiting = [next(iter(lane.urgent or lane.waiting)) for lane in self._lanes.values() if len(lane)]
+        due = [work.delivery.due_at for work in (*waiting, *self._begun.values()) if work.delivery.due_at is not None]
+        queued = sum(len(lane) for lane in self._lanes.values())
+        return Load(queued, len(self._begun), min(due, default=None))
 
     async def drain(self, timeout_s: float) -> None:
         """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
@@ -150,6 +259,7 @@ class Dispatcher:
         What fails is not tried again. The operator's ``deliveries.owed()`` tells what is left.
         """
         self._draining = True
+        await _cancel(self._advancing)  # what they have taken out is due later too
         while timers := self._timers.take_all():
             for timer in timers:
                 self._run(timer.job)
@@ -159,48 +269,128 @@ class Dispatcher:
             await asyncio.wait(self._tasks, timeout=left)
 
     async def close(self) -> None:
-        """Stop at once what is under way."""
+        """Stop at once what is under way, and forget what was handed over: ``Operator.resume`` hands it over again."""
         self._draining = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        await _cancel(self._advancing)
         self._timers.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._set_alarm()
+        await _cancel(self._tasks)
+        self._forget_all()
+        self._lanes.clear()
         if self._sender is not None:
             await self._sender.close()
             self._sender = None
         self._draining = False
 
+    def _given_up(self, task: asyncio.Task[None], done: Future[None]) -> None:
+        """If nobody waits for an advance any more, the time stays where it is."""
+        if done.cancelled():
+            self._post(partial(_cancel_one, task))
+
+    def _advanced(self, done: Future[None], task: asyncio.Task[None]) -> None:
+        self._advancing.discard(task)
+        error = None if task.cancelled() else task.exception()
+        with suppress(InvalidStateError):  # who waited has been told to stop, or has left
+            if task.cancelled():
+                _fail(done, STOPPED)
+            elif error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
     async def _advance_all(self, seconds: float) -> None:
         if self._clock.is_shared or self._operator is None:
             await self.advance_account(None, seconds)
-        else:
-            for account in self._operator.accounts.all():
-                await self.advance_account(account.id, seconds)
+            return
+        accounts = self._operator.accounts.all()
+        ends = await asyncio.gather(
+            *(self.advance_account(account.id, seconds) for account in accounts), return_exceptions=True
+        )
+        for end in ends:
+            if end is not None:
+                raise end
+
+    def _make_advance(self, key: str | None, seconds: float) -> _Advance:
+        target = self._clock.now(key) + seconds
+        timers = [(timer.due, timer.order, timer) for timer in self._timers.take_due(key, target)]
+        self._set_alarm()
+        started = self._started.values() if key is None else (self._started.get(key, set()),)
+        pending = {work for works in started for work in works}
+        newest = [] if self._operator is None else self._operator.calls.page(newest_first=True, limit=1)
+        now = asyncio.get_running_loop().time()
+        return _Advance(target, newest[0].seq if newest else 0, timers, pending, now)
+
+    async def _wait_for_next(self, advance: _Advance) -> None:
+        """Wait until all that was started has ended or, if the time passes by itself, the next thing is due."""
+        loop = asyncio.get_running_loop()
+        patience_s = STALL_S if self._operator is None else STALL_S + 2 * self._operator.deliveries.ack_timeout_s
+        while advance.pending:
+            left_s = advance.last_end + patience_s - loop.time()
+            if left_s <= 0:
+                raise Refusal(
+                    RefusalCode.SERVICE_UNAVAILABLE,
+                    f"the time was not put forward to the end: no attempt to send a CDR ended for {patience_s:g} s, "
+                    f"and {len(advance.pending)} are under way; look at the webhooks, then advance again",
+                )
+            if self._clock.is_shared and advance.timers:
+                due_in_s = advance.timers[0][0] - self._clock.now(None)
+                if due_in_s <= 0:
+                    return
+                left_s = min(left_s, due_in_s)
+            advance.changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await advance.changed.wait()
+
+    def _advance_of(self, account_id: str, verification_call_uuid: str) -> _Advance | None:
+        """The advance that does what is due for the call; None if there is none, or the call came after it."""
+        if not self._advances or self._operator is None:
+            return None
+        advance = self._advances.get(None if self._clock.is_shared else account_id)
+        with suppress(UnknownItem):
+            if advance and self._operator.calls.get(verification_call_uuid).seq <= advance.newest_call:
+                return advance
+        return None
+
+    def _forget(self, account_id: str) -> None:
+        self._timers.forget(account_id)
+        self._set_alarm()
+        for advance in self._advances.values():
+            advance.forget(account_id)
+        for work in tuple(self._started.get(account_id, ())):
+            if (lane := self._lanes.get(work.host)) is not None and lane.drop(work):
+                self._finished(work)
 
     def _forget_all(self) -> None:
         self._timers.clear()
         self._set_alarm()
+        for advance in self._advances.values():
+            advance.forget()
         for lane in self._lanes.values():
-            for delivery in lane.waiting:
-                self._finished(delivery.account_id)
-            lane.waiting.clear()
+            for work in lane.all():
+                lane.drop(work)
+                self._finished(work)
 
-    def _add_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _schedule(self, due: float, account_id: str, verification_call_uuid: str, job: Job) -> None:
+        timer = self._timers.make(due, account_id, job)
+        advance = self._advance_of(account_id, verification_call_uuid)
+        if advance is not None and due <= advance.target:
+            advance.push(timer)
+            advance.changed.set()
+        else:
+            self._add_timer(timer)
+            self._set_alarm()
 
-    def _schedule(self, due: float, account_id: str, job: Job) -> None:
-        wait = max(0.0, due - self._clock.now(account_id))
-        time_of = None if self._clock.is_shared else account_id
-        self._timers.add(time_of, asyncio.get_running_loop().time() + wait, due, account_id, job)
-        self._set_alarm()
+    def _add_timer(self, timer: Timer) -> None:
+        wait = max(0.0, timer.due - self._clock.now(timer.account_id))
+        time_of = None if self._clock.is_shared else timer.account_id
+        self._timers.add(time_of, asyncio.get_running_loop().time() + wait, timer)
 
     def _move(self, account_id: str | None, seconds: float) -> None:
-        self._clock.move(account_id, seconds)
-        self._timers.forward(account_id, seconds)
+        if seconds > 0:
+            self._clock.move(account_id, seconds)
+            self._timers.forward(account_id, seconds)
+            self._set_alarm()
 
     def _set_alarm(self) -> None:
         deadline = self._timers.next_deadline()
@@ -234,53 +424,65 @@ class Dispatcher:
             self._operator.calls.end(verification_call_uuid)
 
     def _enqueue(self, delivery: Delivery) -> None:
+        if (delivery.id, delivery.due_at, delivery.resent) in self._begun:
+            return  # it was handed over again because the state was read again
         if delivery.due_at is None or delivery.due_at <= self._clock.now(delivery.account_id):
             self._start(delivery)
         elif not self._draining:
-            self._schedule(delivery.due_at, delivery.account_id, lambda: self._start(delivery))
+            uuid = delivery.verification_call_uuid
+            self._schedule(delivery.due_at, delivery.account_id, uuid, lambda: self._start(delivery))
 
     def _start(self, delivery: Delivery) -> None:
-        self._under_way[delivery.account_id] += 1
         host = urlsplit(delivery.url).netloc
+        work = _Work(delivery, host)
+        self._started.setdefault(delivery.account_id, set()).add(work)
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = _Lane()
-        lane.waiting.append(delivery)
+        advance = self._advance_of(delivery.account_id, delivery.verification_call_uuid)
+        if advance is None:
+            lane.waiting[work] = None
+        else:
+            lane.urgent[work] = None
+            advance.pending.add(work)
         if lane.workers < PER_HOST:
             lane.workers += 1
-            self._add_task(self._work(host, lane))
+            task = asyncio.get_running_loop().create_task(self._work(host, lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _work(self, host: str, lane: _Lane) -> None:
         try:
-            while lane.waiting:
-                delivery = lane.waiting.popleft()
+            while len(lane):
+                work = lane.take()
+                self._begun[work.handed] = work
                 try:
-                    await self._attempt(delivery)
+                    await self._attempt(work)
                 except StorageFailed:
                     pass  # the store has said so, and it is handed over again once it can be kept
                 except Exception:
-                    _log.exception("delivery %d could not be tried", delivery.id)
+                    _log.exception("delivery %d could not be tried", work.delivery.id)
                 finally:
-                    self._finished(delivery.account_id)
+                    self._begun.pop(work.handed, None)
+                    self._finished(work)
         finally:
             lane.workers -= 1
-            if not lane.workers and not lane.waiting:
-                self._lanes.pop(host, None)
+            if not lane.workers and not len(lane) and self._lanes.get(host) is lane:
+                del self._lanes[host]
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def _attempt(self, work: _Work) -> None:
         if self._operator is None:
             return
-        deliveries = self._operator.deliveries
+        deliveries, delivery = self._operator.deliveries, work.delivery
         if (kept := self._durability.settled(delivery.id)) is not None:
             await asyncio.wrap_future(kept)
         at, started = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
         response: CdrResponse | None = None
         error: str | None = None
         try:
-            request = deliveries.prepare(delivery.id, delivery.due_at)
+            request = deliveries.prepare(delivery)
             if request is None or self._durability.failure is not None:
                 return
-            self._tried[delivery.id] = delivery
             if self._sender is None:
                 self._sender = self._make_sender()
             response = await self._sender.send(request, deliveries.ack_timeout_s)
@@ -293,29 +495,39 @@ class Dispatcher:
         except Exception as failure:
             _log.exception("an attempt of delivery %d failed", delivery.id)
             error = f"the attempt failed: {type(failure).__name__}, see the log"
-        finally:
-            self._tried.pop(delivery.id, None)  # a delivery that was sent again manually may be under way twice
         took = asyncio.get_running_loop().time() - started
-        again = deliveries.record(delivery.id, at, took, response, error)
+        again = deliveries.record(delivery, at, took, response, error)
+        self._begun.pop(work.handed, None)  # what is due again may be so at the same moment
         if again is not None:
             self._enqueue(again)
 
-    def _finished(self, account_id: str) -> None:
-        self._under_way[account_id] -= 1
-        if not self._under_way[account_id]:
-            del self._under_way[account_id]
-            self._wake(account_id)
-        if not self._under_way:
-            self._wake(None)
+    def _finished(self, work: _Work) -> None:
+        delivery = work.delivery
+        works = self._started.get(delivery.account_id)
+        if works is not None:
+            works.discard(work)
+            if not works:
+                del self._started[delivery.account_id]
+        for advance in self._advances.values():
+            if work in advance.pending:
+                advance.pending.discard(work)
+                advance.last_end = asyncio.get_running_loop().time()
+                advance.changed.set()
+        if self._operator is not None:
+            self._operator.deliveries.let_go(delivery.id)
 
-    def _wake(self, account_id: str | None) -> None:
-        idle = self._idle.pop(account_id, None)
-        if idle is not None:
-            idle.set()
 
-    async def _wait_idle(self, account_id: str | None) -> None:
-        """Wait until no attempt of the account, or of any, is under way, those that follow one another included."""
-        await asyncio.sleep(0)  # what was posted before comes first
-        while self._under_way if account_id is None else self._under_way[account_id]:
-            await self._idle.setdefault(account_id, asyncio.Event()).wait()
-            await asyncio.sleep(0)
+def _fail(waited: Future[None], why: str) -> None:
+    with suppress(InvalidStateError):
+        waited.set_exception(Refusal(RefusalCode.SERVICE_UNAVAILABLE, why))
+
+
+def _cancel_one(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    ending = tuple(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -82,24 +81,28 @@ class Timers:
     def __init__(self) -> None:
         self._lines: dict[str | None, _Line] = {}
         self._heap: list[_Listed] = []
-        self._held: Counter[str | None] = Counter()
+        self._of_account: dict[str, dict[Timer, _Line]] = {}
         self._made = 0
 
-    def add(self, key: str | None, deadline: float, due: float, account_id: str, job: Job) -> None:
-        """Add a timer that is expected at ``deadline`` of the loop's time."""
+    def make(self, due: float, account_id: str, job: Job) -> Timer:
+        """Make a timer, which is not among these yet."""
         self._made += 1
-        timer = Timer(due, self._made, account_id, job)
+        return Timer(due, self._made, account_id, job)
+
+    def add(self, key: str | None, deadline: float, timer: Timer) -> None:
+        """Add a timer that is expected at ``deadline`` of the loop's time."""
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(key)
         line.size += 1
-        heapq.heappush(line.by_due, (due, timer.order, timer))
+        self._of_account.setdefault(timer.account_id, {})[timer] = line
+        heapq.heappush(line.by_due, (timer.due, timer.order, timer))
         heapq.heappush(line.by_deadline, (deadline + line.forward, timer.order, timer))
         if line.listed is None or deadline < line.listed[0]:
             self._list(line)
 
     def next_deadline(self) -> float | None:
-        """The earliest deadline, or None where there is no timer; what is held has none."""
+        """The earliest deadline, or None if there is no timer."""
         while self._heap:
             entry = self._heap[0]
             if entry[2].listed is entry:
@@ -115,15 +118,18 @@ class Timers:
         self._take(line, timer)
         return timer
 
-    def first(self, key: str | None) -> Timer | None:
-        """The timer that is due first by that time, and of those the one that was made first."""
-        line = self._lines.get(key)
-        return None if line is None else line.first()
+    def take_due(self, key: str | None, moment: float) -> list[Timer]:
+        """Take out the timers that are due by that time at ``moment``, in the order in which they are due."""
+        taken: list[Timer] = []
+        while (line := self._lines.get(key)) is not None and (timer := line.first()).due <= moment:
+            self._take(line, timer)
+            taken.append(timer)
+        return taken
 
-    def pop_first(self, key: str | None) -> None:
-        """Take out the timer that is ``first``."""
-        line = self._lines[key]
-        self._take(line, line.first())
+    def forget(self, account_id: str) -> None:
+        """Take out every timer of an account."""
+        for timer, line in list(self._of_account.get(account_id, {}).items()):
+            self._take(line, timer)
 
     def forward(self, key: str | None, seconds: float) -> None:
         """The time was put forward: its deadlines come nearer."""
@@ -132,24 +138,8 @@ class Timers:
             line.forward += seconds
             self._list(line)
 
-    def hold(self, key: str | None) -> None:
-        """The timers of that time, and those that are added, have no deadlines until as many times ``let_go``."""
-        self._held[key] += 1
-        line = self._lines.get(key)
-        if line is not None:
-            line.listed = None
-
-    def let_go(self, key: str | None) -> None:
-        """See ``hold``."""
-        self._held[key] -= 1
-        if not self._held[key]:
-            del self._held[key]
-            line = self._lines.get(key)
-            if line is not None:
-                self._list(line)
-
     def take_all(self) -> list[Timer]:
-        """Take out every timer, held or not, in the order of their deadlines."""
+        """Take out every timer, in the order of their deadlines."""
         entries = [
             (deadline - line.forward, order, timer)
             for line in self._lines.values()
@@ -163,9 +153,14 @@ class Timers:
         """Forget every timer."""
         self._lines.clear()
         self._heap.clear()
+        self._of_account.clear()
 
     def _take(self, line: _Line, timer: Timer) -> None:
         line.take(timer)
+        of_account = self._of_account[timer.account_id]
+        del of_account[timer]
+        if not of_account:
+            del self._of_account[timer.account_id]
         if line.size:
             self._list(line)
         else:
@@ -174,8 +169,6 @@ class Timers:
 
     def _list(self, line: _Line) -> None:
         """Put the line where its earliest deadline has its place."""
-        if line.key in self._held:
-            return
         deadline, timer = line.next_deadline()
         if line.listed is not None and line.listed[:2] == (deadline, timer.order):
             return

@@ -225,7 +225,7 @@ def test_an_attempt_delivers_or_is_repeated_or_was_the_last(
     error: str | None, due_at: float | None, state: DeliveryState, due_next: float | None
 ) -> None:
     attempt = Attempt(1, NOON, 0.01, None, error)
-    delivery = outcome_of_attempt(OWED, attempt, due_at)
+    delivery = outcome_of_attempt(OWED, OWED, attempt, due_at)
     assert (delivery.state, delivery.due_at, delivery.attempts) == (state, due_next, (attempt,))
 
 

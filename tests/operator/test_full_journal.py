@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pytest_mcn_mock import Settings
 from pytest_mcn_mock.compose import compose
-from pytest_mcn_mock.domain.calls import Call, CallOrder
+from pytest_mcn_mock.domain.calls import CallOrder
 from pytest_mcn_mock.domain.deliveries import CdrResponse, Delivery, DeliveryState
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.operator.ports import Item
 
 
 class Notes:
@@ -15,9 +15,12 @@ class Notes:
     def __init__(self) -> None:
         self.deliveries: list[tuple[str, Delivery]] = []
 
-    def changed(self, account_id: str, item: Call | Delivery | ApiRequest | None = None) -> None:
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         if isinstance(item, Delivery):
             self.deliveries.append((account_id, item))
+
+    def closed(self, account_id: str) -> None:
+        pass
 
     def reset(self) -> None:
         pass
@@ -32,8 +35,8 @@ def test_a_delivery_is_told_of_when_its_call_has_left_the_journal() -> None:
     for _ in range(3):
         operator.calls.place("1", CallOrder(Method.FLASH_CALL, "79157777777"))
     for delivery in operator.deliveries.owed():
-        assert operator.deliveries.prepare(delivery.id, delivery.due_at) is not None
-        operator.deliveries.record(delivery.id, 0.0, 0.1, CdrResponse(204, {}, b""), None)
+        assert operator.deliveries.prepare(delivery) is not None
+        operator.deliveries.record(delivery, 0.0, 0.1, CdrResponse(204, {}, b""), None)
     told = [(account_id, delivery.id, delivery.state) for account_id, delivery in notes.deliveries]
     assert told == [("1", n, DeliveryState.DELIVERED) for n in (1, 2, 3)]
     assert operator.deliveries.count_owed() == 0

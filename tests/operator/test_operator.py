@@ -42,6 +42,15 @@ class RecordingCourier:
     def deliver(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
 
+    def forget(self, account_id: str) -> None:
+        pass
+
+    def start_waiting(self) -> None:
+        raise NotImplementedError
+
+    def stop_waiting(self) -> None:
+        raise NotImplementedError
+
     def forget_all(self) -> None:
         raise NotImplementedError
 
@@ -85,7 +94,8 @@ class World:
         assert prepared(self.operator.deliveries, delivery_id) is not None
         response = None if status is None else CdrResponse(status, {}, b"")
         now = self.clock.now(ACCOUNT)
-        self.operator.deliveries.record(delivery_id, now, 0.01, response, None if response else "no answer")
+        handed = self.operator.deliveries.get(delivery_id)
+        self.operator.deliveries.record(handed, now, 0.01, response, None if response else "no answer")
         return self.operator.deliveries.get(delivery_id)
 
 
@@ -319,8 +329,9 @@ def close_before_preparing(world: World) -> None:
 
 def close_while_sending(world: World) -> None:
     assert prepared(world.operator.deliveries, 1) is not None
+    handed = world.operator.deliveries.get(1)
     world.operator.accounts.close(ACCOUNT)
-    assert world.operator.deliveries.record(1, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
+    assert world.operator.deliveries.record(handed, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
 
 
 @pytest.mark.parametrize("close", [close_before_preparing, close_while_sending])

@@ -38,6 +38,15 @@ class Notes:
         assert delivery.due_at is not None
         self.to_deliver.append(delivery.id)
 
+    def forget(self, account_id: str) -> None:
+        pass
+
+    def start_waiting(self) -> None:
+        raise NotImplementedError
+
+    def stop_waiting(self) -> None:
+        raise NotImplementedError
+
     def forget_all(self) -> None:
         raise NotImplementedError
 
@@ -118,7 +127,7 @@ def test_what_waits_for_the_next_call_waits_on_until_that_is_settled(found: Foun
     parked = found.ended(waits_for=NEXT_CALL, due_at=None)
     assert found.resume().to_deliver == []
     later = found.ended()
-    found.deliveries.record(later.id, 6.0, 0.0, CdrResponse(200, {}, b""), None)
+    found.deliveries.record(later, 6.0, 0.0, CdrResponse(200, {}, b""), None)
     assert found.courier.to_deliver == [parked.id]
 
 

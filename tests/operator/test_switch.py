@@ -66,14 +66,26 @@ class Notes:
     def deliver(self, delivery: Delivery) -> None:
         self.to_deliver.append(delivery.id)
 
+    def forget(self, account_id: str) -> None:
+        pass
+
+    def start_waiting(self) -> None:
+        raise NotImplementedError
+
+    def stop_waiting(self) -> None:
+        raise NotImplementedError
+
     def forget_all(self) -> None:
         self.to_deliver.clear()
 
     def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
         raise NotImplementedError
 
-    def changed(self, account_id: str, item: object = None) -> None:
+    def changed(self, account_id: str, item: object = None, before: object = None) -> None:
         self.changes.append(item)
+
+    def closed(self, account_id: str) -> None:
+        self.changes.append(account_id)
 
     def reset(self) -> None:
         self.changes.clear()
@@ -104,7 +116,9 @@ class Switch:
         """Try what the courier was given first; the endpoint answers so."""
         delivery_id = self.notes.to_deliver.pop(0)
         assert prepared(self.deliveries, delivery_id) is not None
-        self.deliveries.record(delivery_id, self.clock.time, 0.01, CdrResponse(status, {}, b""), None)
+        self.deliveries.record(
+            self.deliveries.get(delivery_id), self.clock.time, 0.01, CdrResponse(status, {}, b""), None
+        )
         return self.deliveries.get(delivery_id).state
 
     def state(self) -> tuple[object, ...]:
@@ -293,11 +307,14 @@ def test_attempts_are_kept_with_what_was_answered(switch: Switch) -> None:
     switch.subscribe()
     switch.call()
     prepared(switch.deliveries, 1)
-    again = switch.deliveries.record(1, 1000.0, 0.5, None, "connection refused")
+    again = switch.deliveries.record(switch.deliveries.get(1), 1000.0, 0.5, None, "connection refused")
     assert again is not None
     assert again.due_at == 1001.0
     switch.clock.time = 1001.0
-    assert switch.deliveries.record(1, 1001.0, 0.1, CdrResponse(200, {"X": "1"}, b"ok"), None) is None
+    assert (
+        switch.deliveries.record(switch.deliveries.get(1), 1001.0, 0.1, CdrResponse(200, {"X": "1"}, b"ok"), None)
+        is None
+    )
     refused, acknowledged = switch.deliveries.get(1).attempts
     assert (refused.status, refused.error, refused.duration_s) == (None, "connection refused", 0.5)
     assert (acknowledged.status, acknowledged.error, acknowledged.number) == (200, None, 2)
@@ -385,13 +402,14 @@ def close_before(switch: Switch) -> None:
 
 def close_during(switch: Switch) -> None:
     prepared(switch.deliveries, 1)
+    handed = switch.deliveries.get(1)
     switch.accounts.close(ACCOUNT)
-    assert switch.deliveries.record(1, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
+    assert switch.deliveries.record(handed, 0.0, 0.0, CdrResponse(200, {}, b""), None) is None
 
 
 def try_it(switch: Switch) -> None:
     prepared(switch.deliveries, 1)
-    switch.deliveries.record(1, 0.0, 0.0, None, "no answer")
+    switch.deliveries.record(switch.deliveries.get(1), 0.0, 0.0, None, "no answer")
 
 
 @pytest.mark.parametrize("happening", [close_before, close_during, try_it])

@@ -317,8 +317,8 @@ def test_a_client_that_goes_as_its_turn_comes_is_charged_only_for_a_cdr_that_is_
     if how == "cancelled by the server":
         waits.later.cancel()
     (owed,) = operator.deliveries.owed()
-    assert operator.deliveries.prepare(owed.id, owed.due_at) is not None
-    operator.deliveries.record(owed.id, 0.0, 0.0, CdrResponse(204, {}, b""), None)
+    assert operator.deliveries.prepare(owed) is not None
+    operator.deliveries.record(owed, 0.0, 0.0, CdrResponse(204, {}, b""), None)
     if how != "given up":
         waits.after()
     assert [entry.is_answered for entry in operator.journal.page()] == [True, True]

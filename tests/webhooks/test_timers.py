@@ -31,13 +31,13 @@ def nothing() -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_the_order_is_that_of_a_list_that_is_sorted_each_time(seed: int) -> None:
     draw = Random(seed)
-    timers, model, held = Timers(), list[Modelled](), set[str]()
+    timers, model = Timers(), list[Modelled]()
     for order in range(1, 400):
         key = draw.choice(KEYS)
         match draw.randrange(8):
             case 0 | 1 | 2 | 3:
                 deadline, due = float(draw.randrange(50)), float(draw.randrange(50))
-                timers.add(key, deadline, due, f"{order}", nothing)
+                timers.add(key, deadline, timers.make(due, f"{order}", nothing))
                 model.append(Modelled(key, deadline, due, order))
             case 4:
                 seconds = float(draw.randrange(5))
@@ -45,23 +45,23 @@ def test_the_order_is_that_of_a_list_that_is_sorted_each_time(seed: int) -> None
                 for timer in model:
                     timer.deadline -= seconds * (timer.key == key)
             case 5:
-                free = [timer for timer in model if timer.key not in held]
-                expected = min(free, key=lambda timer: (timer.deadline, timer.order), default=None)
+                expected = min(model, key=lambda timer: (timer.deadline, timer.order), default=None)
                 assert timers.next_deadline() == (expected and expected.deadline)
                 if expected is not None:
                     assert timers.pop().account_id == f"{expected.order}"
                     model.remove(expected)
             case 6:
-                of_key = [timer for timer in model if timer.key == key]
-                expected = min(of_key, key=lambda timer: (timer.due, timer.order), default=None)
-                first = timers.first(key)
-                assert (first and first.account_id) == (expected and f"{expected.order}")
-                if expected is not None:
-                    timers.pop_first(key)
-                    model.remove(expected)
+                moment = float(draw.randrange(50)) / 5
+                of_key = sorted((t.due, t.order) for t in model if t.key == key and t.due <= moment)
+                assert [timer.account_id for timer in timers.take_due(key, moment)] == [
+                    f"{order}" for _, order in of_key
+                ]
+                model = [timer for timer in model if (timer.due, timer.order) not in of_key]
             case 7:
-                (timers.let_go if key in held else timers.hold)(key)
-                held ^= {key}
+                if model:
+                    gone = draw.choice(model)
+                    timers.forget(f"{gone.order}")
+                    model.remove(gone)
     in_order = sorted(model, key=lambda timer: (timer.deadline, timer.order))
     assert [timer.account_id for timer in timers.take_all()] == [f"{timer.order}" for timer in in_order]
     assert timers.next_deadline() is None
@@ -72,13 +72,15 @@ def test_what_was_taken_out_is_kept_nowhere() -> None:
     """However often timers that are far off are passed by others."""
     timers = Timers()
     for key in KEYS:
-        timers.add(key, 1e6, 1e6, key, nothing)
+        timers.add(key, 1e6, timers.make(1e6, key, nothing))
     for number in range(1000):
-        timers.add("1", 2e6, 1.0, "1", nothing)
-        timers.pop_first("1")
-        timers.add("2", float(number), 2e6, "2", nothing)
+        timers.add("1", 2e6, timers.make(1.0, "1", nothing))
+        timers.take_due("1", 1.0)
+        timers.add("2", float(number), timers.make(2e6, "2", nothing))
         timers.pop()
-    kept = [len(timers._heap)]  # noqa: SLF001 - that it holds on to nothing is seen nowhere else
+        timers.add("3", 2e6, timers.make(2e6, "closed", nothing))
+        timers.forget("closed")
+    kept = [len(timers._heap), len(timers._of_account)]  # noqa: SLF001 - that it holds on to nothing is seen nowhere else
     kept += [len(heap) for line in timers._lines.values() for heap in (line.by_due, line.by_deadline)]  # noqa: SLF001
     assert max(kept) < 30
 
