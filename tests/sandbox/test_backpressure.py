@@ -294,7 +294,7 @@ def test_one_that_needs_more_room_than_there_is_holds_up_those_behind_it() -> No
     second = waiting.join(Overloaded(""), lambda: attempt("second", 1))
     for _ in range(3):
         free[0] += 1
-        waiting.changed("1")
+        waiting.closed("1")
     assert placed == [first.result(), second.result()] == ["first", "second"]
 
 
