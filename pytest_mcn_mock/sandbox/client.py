@@ -48,7 +48,7 @@ class SandboxClient:
     def __init__(
         self, url: str = DEFAULT_URL, *, admin_token: str | None = None, cafile: Path | None = None, timeout_s: float
     ) -> None:
-        self._url, self._path = _split(url)
+        self._url, self._path = split_url(url)
         self.url = self._url + self._path
         self._admin_headers = _authorization(admin_token, "the admin token") if admin_token else {}
         self._cafile = cafile
@@ -237,7 +237,7 @@ def _refusal(content: Any) -> str | None:
         return None
 
 
-def _split(url: str) -> tuple[str, str]:
+def split_url(url: str) -> tuple[str, str]:
     """The scheme and host of a sandbox's URL, and the path before its own paths, which is mostly empty."""
     try:
         parts = urlsplit(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import click
 from pytest_mcn_mock.errors import Declined, McnMockError
 from pytest_mcn_mock.sandbox import config as configuration
 from pytest_mcn_mock.sandbox.banner import reachable
+from pytest_mcn_mock.sandbox.client import split_url
 from pytest_mcn_mock.sandbox.commands import mcn_mock
 
 _PATH = "/__admin/health/ready"
@@ -32,19 +34,19 @@ def health(url: str | None, timeout: float, host: str | None, port: int | None, 
     Takes the options, the environment and the configuration file of serve, and asks the sandbox that they start.
     """
     try:
-        schemes, netloc = _target(url, host, port, config)
+        schemes, netloc, path = _target(url, host, port, config)
     except (McnMockError, ValueError) as error:
         raise _not_ready(str(error).splitlines()[0]) from error
     why = ""
     for scheme in schemes:
         try:
-            problem = _ask(scheme, netloc, timeout)
-        except (OSError, HTTPException, ValueError) as error:
+            problem = _ask(scheme, netloc, path, timeout)
+        except (OSError, HTTPException, UnicodeError) as error:
             why = why or f"no sandbox answers at {netloc}: {_reason(error)}"
             continue
         if problem is not None:
             raise _not_ready(problem)
-        click.echo(f"mcn-mock is ready at {scheme}://{netloc}")
+        click.echo(f"mcn-mock is ready at {scheme}://{netloc}{path}")
         return
     raise _not_ready(why)
 
@@ -57,22 +59,24 @@ def _not_ready(why: str) -> Declined:
     return Declined(503, why)
 
 
-def _target(url: str | None, host: str | None, port: int | None, config: Path | None) -> tuple[list[str], str]:
-    """The schemes to try, and where. The sandbox speaks TLS or not; both are tried, for the options need not say so."""
+def _target(url: str | None, host: str | None, port: int | None, config: Path | None) -> tuple[list[str], str, str]:
+    """The schemes to try, the host with its port, and the path before the sandbox's own.
+
+    The sandbox speaks TLS or not; both are tried, for the options need not say so.
+    """
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ValueError("--url is not the URL of a sandbox, such as http://127.0.0.1:8643")
-        return [parts.scheme], parts.netloc
+        base, path = split_url(url)
+        parts = urlsplit(base)
+        return [parts.scheme], parts.netloc, path
     chosen = configuration.built_in() if config is None else configuration.load(config)
     host = reachable(chosen.host if host is None else host)
     port = chosen.port if port is None else port
     if port == 0:
         raise ValueError("port 0 is a free port that only the sandbox knows; give its --url")
-    return ["http", "https"], f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return ["http", "https"], f"[{host}]:{port}" if ":" in host else f"{host}:{port}", ""
 
 
-def _ask(scheme: str, netloc: str, timeout_s: float) -> str | None:
+def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:
     """Why the sandbox is not ready, or None. No proxy is used, and no certificate checked: it is this machine."""
     connection: HTTPConnection
     if scheme == "https":
@@ -81,17 +85,18 @@ def _ask(scheme: str, netloc: str, timeout_s: float) -> str | None:
         connection = HTTPSConnection(netloc, timeout=timeout_s, context=context)
     else:
         connection = HTTPConnection(netloc, timeout=timeout_s)
-    try:
-        connection.request("GET", _PATH, headers={"Host": "localhost", "User-Agent": "mcn-mock"})
+    host = netloc if path else "localhost"  # a sandbox knows itself by that name; a proxy before it does not
+    with closing(connection):
+        connection.request("GET", path + _PATH, headers={"Host": host, "User-Agent": "mcn-mock"})
         response = connection.getresponse()
-        content = json.loads(response.read(65_536))
+        answer = response.read(65_536)
+    try:
+        content = json.loads(answer)
         if response.status == 200 and content["ready"] is True:
             return None
         return f"the sandbox at {netloc} is not ready: {', '.join(map(str, content['reasons']))}"
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):  # it answers without JSON, or with other JSON
         return f"what answers at {netloc} is not a sandbox"
-    finally:
-        connection.close()
 
 
 def _reason(error: Exception) -> str:

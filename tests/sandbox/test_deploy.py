@@ -9,9 +9,11 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPResponse, HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,7 +105,28 @@ def test_what_is_not_a_sandbox_is_not_healthy() -> None:
     with Receiver() as receiver:
         done = subprocess.run([MCN_MOCK, "health", "--url", receiver.url], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
+    assert re.fullmatch(r"mcn-mock: what answers at \S+ is not a sandbox\n", done.stderr)
+
+
+def test_a_sandbox_below_a_path_is_asked_there() -> None:
+    paths: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"ready": true, "reasons": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/mcn/v2/rest"
+        done = subprocess.run([MCN_MOCK, "health", "--url", url], capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert (done.returncode, done.stderr, paths) == (0, "", ["/mcn/__admin/health/ready"])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
