@@ -26,7 +26,8 @@ from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.readiness import Readiness
-from pytest_mcn_mock.webhooks.dispatcher import Dispatcher, Sender
+from pytest_mcn_mock.webhooks.dispatcher import Dispatcher
+from pytest_mcn_mock.webhooks.lanes import Sender
 from pytest_mcn_mock.webhooks.timers import Job
 
 if TYPE_CHECKING:

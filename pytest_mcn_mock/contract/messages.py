@@ -17,7 +17,7 @@ from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES, VARIABLES, Value, rend
 from pytest_mcn_mock.domain.deliveries import CdrRequest
 from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.operator.deliveries import make_request
+from pytest_mcn_mock.operator.cdr_requests import make_request
 
 JSON_TYPE: Final = "application/json"
 _ASSUMED = Assumptions()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pytest_mcn_mock.domain import accounts as account_rules
 from pytest_mcn_mock.domain import cdr
@@ -33,15 +31,15 @@ from pytest_mcn_mock.domain.deliveries import (
 )
 from pytest_mcn_mock.domain.faults import NEXT_CALL
 from pytest_mcn_mock.domain.retry import next_retry
-from pytest_mcn_mock.domain.subscriptions import Subscription, WebhookMethod
+from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.errors import Conflict, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator.answers import KeptAnswers
+from pytest_mcn_mock.operator.cdr_requests import make_request
 from pytest_mcn_mock.operator.ports import AccountStore, CallStore, Clock, Courier, Observer
 
 MAX_ATTEMPTS: Final = 1000
 """Attempts after which a delivery cannot be sent again by hand."""
 _log = logging.getLogger("mcn_mock")
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +193,10 @@ class Deliveries:
             raise Conflict(f"delivery {delivery_id} was tried {MAX_ATTEMPTS} times; place another call")
         now = self._clock.now(account.id)
 
+        before: list[Delivery] = []
+
         def owe_again(delivery: Delivery) -> Delivery:
+            before.append(delivery)
             return replace(
                 delivery,
                 state=DeliveryState.OWED,
@@ -205,8 +206,7 @@ class Deliveries:
                 resent=delivery.resent + 1,
             )
 
-        before: list[Delivery] = []
-        delivery = self._calls.change_delivery(delivery_id, lambda d: owe_again(_noted(d, before)))
+        delivery = self._calls.change_delivery(delivery_id, owe_again)
         self._courier.deliver(delivery)
         self._observer.changed(account.id, delivery, before[-1])
         return delivery
@@ -267,9 +267,12 @@ class Deliveries:
 
     def _give_up(self, delivery_id: int, why: str) -> None:
         before: list[Delivery] = []
-        delivery = self._calls.change_delivery(
-            delivery_id, lambda d: replace(_noted(d, before), state=DeliveryState.GIVEN_UP, due_at=None, note=why)
-        )
+
+        def give_up(delivery: Delivery) -> Delivery:
+            before.append(delivery)
+            return replace(delivery, state=DeliveryState.GIVEN_UP, due_at=None, note=why)
+
+        delivery = self._calls.change_delivery(delivery_id, give_up)
         self._follow_up(delivery)
         self.let_go(delivery_id)
         self._observer.changed(delivery.account_id, delivery, before[-1])
@@ -311,8 +314,8 @@ class Deliveries:
         )
 
     def _record(self, result: _Result) -> tuple[Delivery, Delivery] | None:
-        """Record an attempt and count its failure; return the delivery before and after. None if the account was closed
-        meanwhile, or if it cannot be kept now: it is recorded then once it can be.
+        """Record an attempt; return the delivery before and after. None if its account was closed, or if it cannot be
+        kept now: it is recorded then once it can be.
         """
         was: list[tuple[Delivery, Account]] = []
 
@@ -349,9 +352,7 @@ class Deliveries:
         return before, delivery
 
     def _count_failures(self, account: Account, before: Delivery, after: Delivery) -> Account:
-        """The account after an attempt: failed CDRs in a row are counted, and disable the webhook if they are too many.
-        An acknowledgement ends the row.
-        """
+        """The account after an attempt: failed CDRs in a row are counted, and too many of them disable the webhook."""
         if after.state is DeliveryState.OWED:
             return account
         is_acknowledged = after.attempts[-1].error is None
@@ -385,11 +386,6 @@ class Deliveries:
         self._observer.changed(after.id)
 
 
-def _noted(delivery: Delivery, notes: list[Delivery]) -> Delivery:
-    notes.append(delivery)
-    return delivery
-
-
 def _trusting(request: CdrRequest, subscription: Subscription) -> CdrRequest:
     """Return the request with what its webhook trusts now."""
     return request if request.trust == subscription.trust else replace(request, trust=subscription.trust)
@@ -401,31 +397,3 @@ def _as_told(call: Call, delivery: Delivery) -> Call:
         return call
     uuid = delivery.of_uuid or call.verification_call_uuid
     return replace(call, ending=delivery.says or call.ending, verification_call_uuid=uuid)
-
-
-def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
-    """The request that carries a rendered CDR to a subscription's endpoint."""
-    url, body = subscription.url, b""
-    query: Mapping[str, cdr.Value] = subscription.query
-    headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
-    if subscription.method is WebhookMethod.GET:
-        query = {**query, **record}
-    else:
-        headers["Content-Type"] = "application/json"
-        body = _encode(record).encode()
-    if query:
-        url = _with_query(url, {name: _text(value) for name, value in query.items()})
-    if subscription.headers:
-        overridden = {name.lower() for name in subscription.headers}
-        kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
-        headers = {**kept, **subscription.headers}
-    return CdrRequest(subscription.method, url, headers, body)
-
-
-def _text(value: cdr.Value) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def _with_query(url: str, query: dict[str, str]) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))

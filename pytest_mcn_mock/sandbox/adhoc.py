@@ -17,7 +17,7 @@ from pytest_mcn_mock.domain.outcomes import Outcome, ending
 from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import SendError, UsageError
-from pytest_mcn_mock.operator.deliveries import make_request
+from pytest_mcn_mock.operator.cdr_requests import make_request
 from pytest_mcn_mock.sandbox.output import without_user
 from pytest_mcn_mock.webhooks.sender import HttpSender
 

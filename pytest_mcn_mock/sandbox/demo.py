@@ -26,7 +26,7 @@ from pytest_mcn_mock.errors import ConfigError, SendError
 from pytest_mcn_mock.sandbox.logs import silenced
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.http import Request
-from pytest_mcn_mock.webhooks.dispatcher import Sender
+from pytest_mcn_mock.webhooks.lanes import Sender
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.faker_provider import McnProvider

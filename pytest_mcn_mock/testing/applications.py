@@ -28,7 +28,7 @@ from pytest_mcn_mock.testing.calling import (
 from pytest_mcn_mock.testing.changes import Changes, Inbox
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.text import printable
-from pytest_mcn_mock.webhooks.dispatcher import Sender
+from pytest_mcn_mock.webhooks.lanes import Sender
 
 FORGOTTEN = "the application was subscribed in a test that has ended"
 """Why an attempt of an account that outlives its test got no answer."""

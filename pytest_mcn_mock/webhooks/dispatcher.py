@@ -3,127 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse, Delivery
+from pytest_mcn_mock.domain.deliveries import CdrResponse, Delivery
 from pytest_mcn_mock.errors import Refusal, RefusalCode, SendError, StorageFailed, UnknownItem
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock, Durability
+from pytest_mcn_mock.webhooks.advances import Advance
+from pytest_mcn_mock.webhooks.lanes import Lane, Load, Sender, Work
 from pytest_mcn_mock.webhooks.timers import Job, Timer, Timers
 
 PER_HOST = 32
 """Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
 ANSWERS_S = 5.0
 """How long the time is not put forward because an answer has not been sent, its client perhaps being slow."""
-STALL_S = 5.0
-"""How much longer than two attempts may take an advance waits for the next one to end, before it fails."""
-GRAIN_S: Final = 0.1
-"""What is due within so many seconds is done at once where the time passes by itself: one thing after the other, a slow
-webhook would make an advance take longer than the time that it skips."""
 STOPPED: Final = "the server was stopped meanwhile"
 
 _log = logging.getLogger("mcn_mock")
-
-
-class Sender(Protocol):
-    """What carries a request; see ``HttpSender``."""
-
-    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The endpoint's answer; SendError where none arrives within ``timeout_s`` seconds."""
-        ...
-
-    async def close(self) -> None:
-        """Nothing more is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What the courier has to do now. ``under_way`` counts attempts that wait for an answer, ``waiting`` those that
-    wait for one of these to end; ``oldest_due_at`` is in seconds since the epoch, None where there is neither.
-    """
-
-    waiting: int
-    under_way: int
-    oldest_due_at: float | None
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """An attempt that was started: it waits for its turn in a lane, or is under way."""
-
-    delivery: Delivery
-    host: str
-
-    @property
-    def handed(self) -> tuple[int, float | None, int]:
-        """What tells it from another attempt at the same delivery."""
-        return self.delivery.id, self.delivery.due_at, self.delivery.resent
-
-
-@dataclass(slots=True)
-class _Lane:
-    """The attempts that wait for one host, and how many workers carry them. ``urgent`` ones go first: an advance waits
-    for them, and not for what came after it.
-    """
-
-    urgent: OrderedDict[_Work, None] = field(default_factory=OrderedDict)
-    waiting: OrderedDict[_Work, None] = field(default_factory=OrderedDict)
-    workers: int = 0
-
-    def __len__(self) -> int:
-        return len(self.urgent) + len(self.waiting)
-
-    def take(self) -> _Work:
-        """Take out the next one, which there must be."""
-        return (self.urgent or self.waiting).popitem(last=False)[0]
-
-    def drop(self, work: _Work) -> bool:
-        """Take this one out; whether it was there."""
-        for queue in (self.urgent, self.waiting):
-            if work in queue:
-                del queue[work]
-                return True
-        return False
-
-    def all(self) -> list[_Work]:
-        """All that wait, in order."""
-        return [*self.urgent, *self.waiting]
-
-
-@dataclass(slots=True, eq=False)
-class _Advance:
-    """A time that is put forward to ``target``. All that was handed over before, and falls due by then, is done by it
-    in order: ``timers`` by when they are due, ``pending`` are the attempts that it waits for. ``newest_call`` is the
-    ``seq`` of the last call that was placed before.
-    """
-
-    target: float
-    newest_call: int
-    timers: list[tuple[float, int, Timer]]
-    pending: set[_Work]
-    last_end: float
-    """When the last of the attempts ended, in the loop's time."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def push(self, timer: Timer) -> None:
-        """Add what falls due on the way."""
-        heapq.heappush(self.timers, (timer.due, timer.order, timer))
-
-    def forget(self, account_id: str | None = None) -> None:
-        """Drop the timers of an account, or of all."""
-        self.timers = [entry for entry in self.timers if account_id not in (None, entry[2].account_id)]
-        heapq.heapify(self.timers)
 
 
 class Dispatcher:
@@ -144,11 +47,11 @@ class Dispatcher:
         self._sender: Sender | None = None
         self._timers = Timers()
         self._alarm: asyncio.TimerHandle | None = None
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._started: dict[str, set[_Work]] = {}
-        self._begun: dict[tuple[int, float | None, int], _Work] = {}
-        self._advances: dict[str | None, _Advance] = {}
+        self._started: dict[str, set[Work]] = {}
+        self._begun: dict[tuple[int, float | None, int], Work] = {}
+        self._advances: dict[str | None, Advance] = {}
         self._advancing: set[asyncio.Task[None]] = set()
         self._awaited: set[Future[None]] = set()
         self._is_used = False
@@ -200,7 +103,10 @@ class Dispatcher:
             task = asyncio.get_running_loop().create_task(run())
             self._advancing.add(task)
             task.add_done_callback(partial(self._advanced, done))
-            done.add_done_callback(partial(self._given_up, task))
+            done.add_done_callback(lambda _: self._post(cancel) if done.cancelled() else None)  # nobody waits for it
+
+            def cancel() -> None:
+                task.cancel()
 
         self._awaited.add(done)
         done.add_done_callback(self._awaited.discard)
@@ -226,21 +132,17 @@ class Dispatcher:
         moved = 0.0
         try:
             while advance.timers or advance.pending:
-                await self._wait_for_next(advance)
-                due_now = advance.timers[0][0] + (GRAIN_S if self._clock.is_shared else 0.0) if advance.timers else 0.0
-                while advance.timers and advance.timers[0][0] <= due_now:
-                    due, _, timer = heapq.heappop(advance.timers)
-                    step = min(max(0.0, due - self._clock.now(account_id)), seconds - moved)
+                await advance.wait_for_next(self._operator.deliveries.ack_timeout_s if self._operator else 0.0)
+                for timer in advance.take_due():
+                    step = min(max(0.0, timer.due - self._clock.now(account_id)), seconds - moved)
                     moved += step
                     self._move(account_id, step)
                     self._run(timer.job)
-                    if not self._clock.is_shared:
-                        break
                 await asyncio.sleep(0)
             self._move(account_id, seconds - moved)
         finally:
             del self._advances[account_id]
-            for _, _, timer in sorted(advance.timers):
+            for timer in advance.take_all():
                 timer.is_over = False
                 self._add_timer(timer)
             self._set_alarm()
@@ -282,11 +184,6 @@ class Dispatcher:
             self._sender = None
         self._draining = False
 
-    def _given_up(self, task: asyncio.Task[None], done: Future[None]) -> None:
-        """If nobody waits for an advance any more, the time stays where it is."""
-        if done.cancelled():
-            self._post(partial(_cancel_one, task))
-
     def _advanced(self, done: Future[None], task: asyncio.Task[None]) -> None:
         self._advancing.discard(task)
         error = None if task.cancelled() else task.exception()
@@ -302,47 +199,22 @@ class Dispatcher:
         if self._clock.is_shared or self._operator is None:
             await self.advance_account(None, seconds)
             return
-        accounts = self._operator.accounts.all()
-        ends = await asyncio.gather(
-            *(self.advance_account(account.id, seconds) for account in accounts), return_exceptions=True
-        )
-        for end in ends:
-            if end is not None:
-                raise end
+        advances = [self.advance_account(account.id, seconds) for account in self._operator.accounts.all()]
+        for failure in filter(None, await asyncio.gather(*advances, return_exceptions=True)):
+            raise failure
 
-    def _make_advance(self, key: str | None, seconds: float) -> _Advance:
+    def _make_advance(self, key: str | None, seconds: float) -> Advance:
         target = self._clock.now(key) + seconds
         timers = [(timer.due, timer.order, timer) for timer in self._timers.take_due(key, target)]
         self._set_alarm()
         started = self._started.values() if key is None else (self._started.get(key, set()),)
         pending = {work for works in started for work in works}
         newest = [] if self._operator is None else self._operator.calls.page(newest_first=True, limit=1)
-        now = asyncio.get_running_loop().time()
-        return _Advance(target, newest[0].seq if newest else 0, timers, pending, now)
+        now, is_shared = asyncio.get_running_loop().time(), self._clock.is_shared
+        time_of = partial(self._clock.now, None) if is_shared else None
+        return Advance(target, newest[0].seq if newest else 0, timers, pending, now, time_of)
 
-    async def _wait_for_next(self, advance: _Advance) -> None:
-        """Wait until all that was started has ended or, if the time passes by itself, the next thing is due."""
-        loop = asyncio.get_running_loop()
-        patience_s = STALL_S if self._operator is None else STALL_S + 2 * self._operator.deliveries.ack_timeout_s
-        while advance.pending:
-            left_s = advance.last_end + patience_s - loop.time()
-            if left_s <= 0:
-                raise Refusal(
-                    RefusalCode.SERVICE_UNAVAILABLE,
-                    f"the time was not put forward to the end: no attempt to send a CDR ended for {patience_s:g} s, "
-                    f"and {len(advance.pending)} are under way; look at the webhooks, then advance again",
-                )
-            if self._clock.is_shared and advance.timers:
-                due_in_s = advance.timers[0][0] - self._clock.now(None)
-                if due_in_s <= 0:
-                    return
-                left_s = min(left_s, due_in_s)
-            advance.changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await advance.changed.wait()
-
-    def _advance_of(self, account_id: str, verification_call_uuid: str) -> _Advance | None:
+    def _advance_of(self, account_id: str, verification_call_uuid: str) -> Advance | None:
         """The advance that does what is due for the call; None if there is none, or the call came after it."""
         if not self._advances or self._operator is None:
             return None
@@ -376,7 +248,6 @@ class Dispatcher:
         advance = self._advance_of(account_id, verification_call_uuid)
         if advance is not None and due <= advance.target:
             advance.push(timer)
-            advance.changed.set()
         else:
             self._add_timer(timer)
             self._set_alarm()
@@ -434,11 +305,11 @@ class Dispatcher:
 
     def _start(self, delivery: Delivery) -> None:
         host = urlsplit(delivery.url).netloc
-        work = _Work(delivery, host)
+        work = Work(delivery, host)
         self._started.setdefault(delivery.account_id, set()).add(work)
         lane = self._lanes.get(host)
         if lane is None:
-            lane = self._lanes[host] = _Lane()
+            lane = self._lanes[host] = Lane()
         advance = self._advance_of(delivery.account_id, delivery.verification_call_uuid)
         if advance is None:
             lane.waiting[work] = None
@@ -451,7 +322,7 @@ class Dispatcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, host: str, lane: _Lane) -> None:
+    async def _work(self, host: str, lane: Lane) -> None:
         try:
             while len(lane):
                 work = lane.take()
@@ -470,7 +341,7 @@ class Dispatcher:
             if not lane.workers and not len(lane) and self._lanes.get(host) is lane:
                 del self._lanes[host]
 
-    async def _attempt(self, work: _Work) -> None:
+    async def _attempt(self, work: Work) -> None:
         if self._operator is None:
             return
         deliveries, delivery = self._operator.deliveries, work.delivery
@@ -501,7 +372,7 @@ class Dispatcher:
         if again is not None:
             self._enqueue(again)
 
-    def _finished(self, work: _Work) -> None:
+    def _finished(self, work: Work) -> None:
         delivery = work.delivery
         works = self._started.get(delivery.account_id)
         if works is not None:
@@ -509,10 +380,7 @@ class Dispatcher:
             if not works:
                 del self._started[delivery.account_id]
         for advance in self._advances.values():
-            if work in advance.pending:
-                advance.pending.discard(work)
-                advance.last_end = asyncio.get_running_loop().time()
-                advance.changed.set()
+            advance.ended(work)
         if self._operator is not None:
             self._operator.deliveries.let_go(delivery.id)
 
@@ -520,10 +388,6 @@ class Dispatcher:
 def _fail(waited: Future[None], why: str) -> None:
     with suppress(InvalidStateError):
         waited.set_exception(Refusal(RefusalCode.SERVICE_UNAVAILABLE, why))
-
-
-def _cancel_one(task: asyncio.Task[None]) -> None:
-    task.cancel()
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -18,7 +18,7 @@ from support import RUSSIAN, Receiver, running_sandbox, wait_until
 from pytest_mcn_mock import Assumptions, MCNServer, Settings
 from pytest_mcn_mock.domain.deliveries import CdrResponse
 from pytest_mcn_mock.testing.applications import ApplicationSender
-from pytest_mcn_mock.webhooks import dispatcher
+from pytest_mcn_mock.webhooks import advances
 
 PATIENT_S = 60.0
 ACCOUNT = '[[account]]\nid = 12345678\ntoken = "t"\nbalance = "1.00"\n'
@@ -157,7 +157,7 @@ def test_a_webhook_that_never_answers_takes_the_time_of_its_attempts_and_no_more
 
 def test_an_attempt_that_does_not_end_makes_it_fail_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which takes a sender that does not keep to its time."""
-    monkeypatch.setattr(dispatcher, "STALL_S", 0.2)
+    monkeypatch.setattr(advances, "STALL_S", 0.2)
 
     async def never(*_: object) -> CdrResponse:
         await asyncio.Event().wait()

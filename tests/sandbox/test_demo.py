@@ -21,7 +21,7 @@ from pytest_mcn_mock.domain.ledger import EntryKind
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.sandbox.demo import CLIENTS, DAY_S, Demo, StandIn
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.webhooks.dispatcher import Sender
+from pytest_mcn_mock.webhooks.lanes import Sender
 
 
 def no_sender(targets: object) -> Sender:
