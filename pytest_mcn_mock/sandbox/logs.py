@@ -44,6 +44,12 @@ def set_up(log_format: str, level: str) -> None:
     handler = LogHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("asyncio").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line of asyncio is to be logged: not that a client has left, which is no mistake."""
+    return record.msg != "socket.send() raised exception."
 
 
 def shut_down(timeout_s: float) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import stat
+import struct
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -54,6 +57,24 @@ def test_a_session_over_tls_is_sent_over_tls_alone(tmp_path: Path) -> None:
             f"{sandbox.url}/__admin/session", json={"token": "a-long-token"}, verify=str(authority), timeout=30
         )
     assert session.headers["Set-Cookie"].endswith("; HttpOnly; SameSite=Strict; Secure")
+
+
+def test_a_client_of_tls_that_leaves_without_reading_is_worth_no_warning() -> None:
+    sent = f"POST /v2/rest/account/12345678/flash_call?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with running_sandbox("--tls-self-signed", "--log-level", "warning") as sandbox:
+        address = urlsplit(sandbox.url)
+        for _ in range(10):
+            with (
+                socket.create_connection((address.hostname, address.port or 0), timeout=30) as plain,
+                context.wrap_socket(plain) as connection,
+            ):
+                connection.sendall(sent * 50)
+                connection.recv(1)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        status, _, err = sandbox.stop(signal.SIGTERM)
+    assert (status, err) == (0, "")
 
 
 def test_a_given_certificate_is_shown(tmp_path: Path) -> None:
