@@ -159,8 +159,9 @@ class Calls:
         if ended is None:
             call = self._store.get(verification_call_uuid)
             raise Conflict(f"call {verification_call_uuid} has ended already: {call.ending}")
-        self._follow(*ended)
-        return ended[0]
+        before, after, deliveries = ended
+        self._follow(before, after, deliveries)
+        return after
 
     def get(self, verification_call_uuid: str) -> Call:
         """The call; UnknownItem if there is none."""
