@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from gated import Gated
 from support import RUSSIAN, Sandbox, running_sandbox
 
 IMPATIENT = "import pytest_mcn_mock.sandbox.server as server; server.STOP_S = 0.3"
@@ -110,3 +111,27 @@ def test_an_end_is_never_an_abort() -> None:
     with ThreadPoolExecutor(4) as starters:
         ends = set(starters.map(end, range(12)))
     assert ends == {(0, "mcn-mock stopped; no CDR is owed\n", "")}
+
+
+def test_clients_that_wait_for_the_time_or_for_a_cdr_are_answered_at_once(tmp_path: Path) -> None:
+    """Though the webhook never answers, and the stop may take its ten seconds."""
+    config = tmp_path / "mcn-mock.toml"
+    with Gated() as webhook, ThreadPoolExecutor(1) as clients:
+        config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{webhook.url}"\n')
+        with running_sandbox("--config", str(config)) as sandbox:
+            sandbox.flash_call()
+            webhook.wait_for(1)
+            faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
+            assert requests.put(faults, json=[{"kind": "cdr_early"}], timeout=60).status_code == 200
+            early = clients.submit(sandbox.flash_call)
+            webhook.wait_for(2)
+            head = b"POST /__admin/clock/advance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
+            with connected(sandbox, head + b'{"seconds": 1}') as connection:
+                sandbox.process.send_signal(signal.SIGTERM)
+                answer = connection.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"service_unavailable" in answer
+            assert early.result(timeout=60)["verification_call_uuid"]
+            assert len(webhook.received) == 2
+            webhook.open()
+            sandbox.process.communicate(timeout=60)
