@@ -145,6 +145,7 @@ def compose(
             dispatcher,
             deliveries,
             observer,
+            store,
             settings.assumptions,
             max_owed=settings.max_owed,
             magic_numbers=settings.magic_numbers,

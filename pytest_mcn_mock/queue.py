@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.errors import Overloaded
+from pytest_mcn_mock.flow import Turn
 from pytest_mcn_mock.operator.ports import Item
 from pytest_mcn_mock.real_time import monotonic
 
@@ -31,7 +32,7 @@ class _Waiter:
     attempt: Callable[[], Any]
     refusal: Overloaded
     deadline: float
-    answer: Future[Any] = field(default_factory=Future)
+    answer: Turn[Any] = field(default_factory=Turn)
 
 
 class CallQueue:
@@ -57,7 +58,7 @@ class CallQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Turn[_T]:
         waiter = _Waiter(attempt, refusal, monotonic() + self._wait_s)
         with self._lock:
             if self._is_closed or len(self._waiting) >= MAX_WAITING:

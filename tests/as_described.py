@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
-from functools import partial, wraps
+from functools import wraps
+from types import coroutine
 from typing import Any
 
 import jsonschema_rs
@@ -16,10 +17,11 @@ from pytest_mcn_mock import schemas
 from pytest_mcn_mock.domain import cdr
 from pytest_mcn_mock.domain.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
 from pytest_mcn_mock.domain.deliveries import Delivery
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.operator import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
 from pytest_mcn_mock.web.guard import ADMIN_PATH
-from pytest_mcn_mock.web.http import Request, Response
+from pytest_mcn_mock.web.http import Flow, Request, Response, send
 
 BASE_PATH = application.BASE_PATH
 
@@ -89,6 +91,12 @@ class Contract:
                     yield method.upper(), pattern, operation
 
 
+@coroutine
+def passed_on(step: Future[Any]) -> Generator[Future[Any], None, None]:
+    """Let the driver wait, and say nothing of the result."""
+    yield step
+
+
 class Checks:
     """Stands between the servers of this process and their callers. ``report`` hears of what does not fit."""
 
@@ -96,7 +104,7 @@ class Checks:
         self.contract = Contract()
         self._report = report
         self._spoilt = threading.local()
-        self._handle = application.Application.handle
+        self._serve = application.Application.serve
         self._spoil: Callable[..., Response] = vars(client_api)["spoil"]
         self._render = cdr.render
         self._prepare = deliveries.Deliveries.prepare
@@ -106,16 +114,16 @@ class Checks:
         """Check from now on."""
         checks = self
 
-        @wraps(self._handle)
-        def handle(self: application.Application, request: Request) -> Response:
-            return checks.handle(self, request)
+        @wraps(self._serve)
+        def serve(self: application.Application, request: Request) -> Flow:
+            return checks.serve(self, request)
 
         @wraps(self._prepare)
         def prepare(self: deliveries.Deliveries, handed: Delivery) -> Any:
             return checks.prepare(self, handed)
 
         for owner, name, function in (
-            (application.Application, "handle", handle),
+            (application.Application, "serve", serve),
             (deliveries.Deliveries, "prepare", prepare),
             (client_api, "spoil", self.spoil),
             (cdr, "render", self.render),
@@ -123,23 +131,28 @@ class Checks:
         ):
             setattr(owner, name, function)
 
-    def handle(self, face: application.Application, request: Request) -> Response:
-        self._spoilt.by_fault = False
-        response = self._handle(face, request)
-        if response.later is not None:
-            response.later.add_done_callback(partial(self._check_late, request))
-            return response
+    async def serve(self, face: application.Application, request: Request) -> None:
+        """Check the answer as it goes to the driver."""
+        flow = self._serve(face, request)
+        try:
+            while True:
+                self._spoilt.by_fault = False
+                step = flow.send(None)
+                if not isinstance(step, Future):
+                    break
+                await passed_on(step)
+            self._check(face, request, step)
+            await send(step)
+            finish(flow)
+        finally:
+            flow.close()
+
+    def _check(self, face: application.Application, request: Request, response: Response) -> None:
         assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
         if application.one_slash(request.path).startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
-        return response
-
-    def _check_late(self, request: Request, later: Future[Response]) -> None:
-        if not later.cancelled():
-            problems = self.contract.problems_of_answer(request, later.result())
-            self._tell(f"{request.method} {request.path}, which has waited", problems)
 
     def spoil(self, *arguments: Any) -> Response:
         self._spoilt.by_fault = True

@@ -12,8 +12,9 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web.http import Request
+from pytest_mcn_mock.web.http import Request, answer_of
 from pytest_mcn_mock.webhooks.timers import Job
 
 NUMBER = "79157777777"
@@ -64,10 +65,11 @@ def place(exchange: Exchange, account_id: str = "1", login_did: str = NUMBER) ->
         f"login_did={login_did}&code=1234".encode(),
         {"authorization": f"Bearer t{account_id}", "host": "127.0.0.1"},
     )
-    response = exchange.application.handle(request)
-    if response.status != 200 or response.after is None:
+    flow = exchange.application.serve(request)
+    response = answer_of(flow)
+    if response.status != 200:
         raise RuntimeError(str(response.body))
-    response.after()
+    finish(flow)
 
 
 def seconds_of_calls(exchange: Exchange, count: int, account_id: str = "1") -> float:

@@ -20,12 +20,12 @@ async def asgi(_: Any, __: Any, send: Any) -> None:
 async def serve_ours(port: int) -> None:
     """The sandbox's server."""
     from pytest_mcn_mock.web.application import Application
-    from pytest_mcn_mock.web.http import Request, Response
+    from pytest_mcn_mock.web.http import Request, Response, send
     from pytest_mcn_mock.web.serving import HttpServer
 
     class Idle:
-        def handle(self, _: Request) -> Response:
-            return Response(200, BODY)
+        async def serve(self, _: Request) -> None:
+            await send(Response(200, BODY))
 
     listener = socket.create_server(("127.0.0.1", port))
     HttpServer(cast("Application", Idle()), max_connections=1024, head_timeout_s=10.0).start(listener)

@@ -9,9 +9,10 @@ from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, make_answer
 from pytest_mcn_mock.drift.questions import Party
 from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.application import BASE_PATH
-from pytest_mcn_mock.web.http import MAX_BODY, Request
+from pytest_mcn_mock.web.http import MAX_BODY, Request, answer_of
 
 _TOKEN: Final = "the-token-of-the-fake"  # noqa: S105 - it never leaves the process
 _BALANCE: Final = "1000.00"
@@ -36,7 +37,7 @@ class Fake:
     def answer(self, sent: Sent) -> tuple[Answer, Refusal | None]:
         """The answer to a request, and the refusal that it is, if it is one."""
         body = sent.body.encode()
-        response = self._application.handle(
+        flow = self._application.serve(
             Request(
                 sent.method,
                 f"{BASE_PATH}/{sent.path}",
@@ -45,6 +46,8 @@ class Fake:
                 body if len(body) <= MAX_BODY else None,
             )
         )
+        response = answer_of(flow)
+        finish(flow)
         (entry,) = self._journal.page(limit=1, newest_first=True)
         answer = make_answer(response.status, response.headers.get("Content-Type", ""), response.body)
         return answer, entry.refusal

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
 
 from pytest_mcn_mock.domain import calls as rules
 from pytest_mcn_mock.domain.accounts import take_fault
@@ -16,10 +16,9 @@ from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.faults import spoil_cdrs
 from pytest_mcn_mock.domain.outcomes import Ending
 from pytest_mcn_mock.errors import Conflict, Overloaded, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Observer, Placement, Queue, Standing
-
-_T = TypeVar("_T")
+from pytest_mcn_mock.operator.ports import CallStore, Clock, Courier, Durability, Observer, Placement, Queue, Standing
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +39,7 @@ class Calls:
         courier: Courier,
         deliveries: Deliveries,
         observer: Observer,
+        durability: Durability,
         assumptions: Assumptions,
         *,
         max_owed: int,
@@ -51,6 +51,7 @@ class Calls:
         self._courier = courier
         self._deliveries = deliveries
         self._observer = observer
+        self._durability = durability
         self._assumptions = assumptions
         self._max_owed = max_owed
         self._magic_numbers = magic_numbers
@@ -93,15 +94,25 @@ class Calls:
         self._observer.changed(account_id, call)
         return call
 
-    def wait(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
-        """Place a call by ``attempt`` when there is room for its CDRs and it is its turn.
+    async def order(self, account_id: str, order: CallOrder, *, waits: bool) -> Call:
+        """Place a call: wait until there is room for its CDRs, if it ``waits`` and the settings say so, and then until
+        it is kept.
 
-        The future has what the attempt returns, or raises; cancelled, the call is not placed. Raises the refusal, which
-        the call has met, where calls are not to wait.
+        Raises the Refusal that says why it was not placed.
         """
-        if self._queue is None:
-            raise refusal
-        return self._queue.join(refusal, attempt)
+        try:
+            call = self.place(account_id, order)
+        except Overloaded as refusal:
+            if self._queue is None or not waits:
+                raise
+            turn = self._queue.join(refusal, partial(self.place, account_id, order, in_turn=True))
+            try:
+                call = await until(turn)
+            except CancelledError:  # the client has left
+                raise refusal from None
+        if (kept := self._durability.settled()) is not None:
+            await until(kept)
+        return call
 
     def release(self, verification_call_uuid: str) -> None:
         """The answer to the request was sent: send the CDRs of the call, or let it end when it is due.

@@ -14,6 +14,7 @@ from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.domain.ledger import Entry, EntryKind
 from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Overloaded
+from pytest_mcn_mock.flow import Turn
 
 _T = TypeVar("_T")
 
@@ -236,7 +237,7 @@ class Queue(Protocol):
         """How many wait."""
         ...
 
-    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Future[_T]:
+    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Turn[_T]:
         """What ``attempt`` returns or raises, once it raises no Overloaded; the refusal if that takes too long.
 
         Whoever gives up cancels the future: it is not attempted then. Raises the refusal where too many wait.

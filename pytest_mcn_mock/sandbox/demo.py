@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -23,9 +24,10 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.outcomes import OutcomeRule, ending
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.errors import ConfigError, SendError
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.sandbox.logs import silenced
 from pytest_mcn_mock.web.application import BASE_PATH
-from pytest_mcn_mock.web.http import Request
+from pytest_mcn_mock.web.http import Flow, Request
 from pytest_mcn_mock.webhooks.lanes import Sender
 
 if TYPE_CHECKING:
@@ -269,12 +271,13 @@ class Demo:
         return iter((_NO_ANSWER,) * 4 if chance < 7 else ())
 
     async def _send(self, exchange: Exchange, request: Request) -> int:
-        response = exchange.application.handle(request)
-        if response.ready is not None:
-            await asyncio.wrap_future(response.ready)
-        if response.after is not None:
-            response.after()
-        return response.status
+        flow: Flow = exchange.application.serve(request)
+        step = flow.send(None)
+        while isinstance(step, Future):
+            await asyncio.wait((asyncio.wrap_future(step),))
+            step = flow.send(None)
+        finish(flow)
+        return step.status
 
     async def _leave_ringing(self, exchange: Exchange, account: _Account) -> None:
         """A call that somebody is to complete by hand, placed a minute ago."""

@@ -65,7 +65,7 @@ class AccountsApi:
             ("DELETE", f"{account}/webhooks/<int:number>"): self.unsubscribe,
         }
 
-    def accounts(self, request: Request) -> Response:
+    async def accounts(self, request: Request) -> Response:
         """Accounts in order of opening."""
         parameters = given.read_list_parameters(request, ("after", "limit"))
         after = given.read_integer(parameters, "after", 0, 10**15)
@@ -73,7 +73,7 @@ class AccountsApi:
         found = self._operator.accounts.page(after, limit + 1)
         return show_page(found, limit, self._show, lambda account: account.seq)
 
-    def open(self, request: Request) -> Response:
+    async def open(self, request: Request) -> Response:
         """Open an account. The answer has the token where it was drawn: it is shown this once."""
         asked = given.read_object(request, _OPENING)
         if "balance" in asked:
@@ -99,12 +99,12 @@ class AccountsApi:
         drawn = {"token": account.token} if token is None else {}
         return json_response(201, {**self._show(account), **drawn})
 
-    def account(self, request: Request, account_id: str) -> Response:
+    async def account(self, request: Request, account_id: str) -> Response:
         """One account, without its token."""
         account = self._operator.accounts.get(account_id)
         return json_response(200, self._show(account), tagged=_edited(account))
 
-    def change(self, request: Request, account_id: str) -> Response:
+    async def change(self, request: Request, account_id: str) -> Response:
         """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
         asked = given.read_object(request, _CHANGEABLE)
         if "balance" in asked:
@@ -122,24 +122,24 @@ class AccountsApi:
             self._operator.settings.change(account_id, change)
             if "balance" in asked:
                 self._operator.accounts.set_balance(account_id, asked["balance"])
-        return self.account(request, account_id)
+        return await self.account(request, account_id)
 
-    def close(self, request: Request, account_id: str) -> Response:
+    async def close(self, request: Request, account_id: str) -> Response:
         """Close an account, and forget its calls."""
         given.check_precondition(request, _edited(self._operator.accounts.get(account_id)))
         self._operator.close_account(account_id)
         return Response(204, b"", {})
 
-    def top_up(self, request: Request, account_id: str) -> Response:
+    async def top_up(self, request: Request, account_id: str) -> Response:
         """Add money."""
         asked = given.read_object(request, {"amount": _MONEY})
         if "amount" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, 'amount is required: roubles, such as "10.00"', "amount")
         given.read_roubles(asked["amount"], "amount")
         self._operator.accounts.top_up(account_id, asked["amount"])
-        return self.account(request, account_id)
+        return await self.account(request, account_id)
 
-    def replace_outcomes(self, request: Request, account_id: str) -> Response:
+    async def replace_outcomes(self, request: Request, account_id: str) -> Response:
         """Replace the outcome rules; the first that matches wins."""
         cause = self._operator.assumptions.unavailable_cause
         items = given.read_items(request, lambda item, place: given.read_rule(item, place, cause))
@@ -149,9 +149,9 @@ class AccountsApi:
             return rules.replace_rules(account, items)
 
         self._operator.settings.change(account_id, change)
-        return self._list(request, account_id, _show_rules, _show_rules)
+        return await self._list(request, account_id, _show_rules, _show_rules)
 
-    def replace_faults(self, request: Request, account_id: str) -> Response:
+    async def replace_faults(self, request: Request, account_id: str) -> Response:
         """Replace the faults that are switched on; none switches all off."""
         items = given.read_items(request, given.read_fault)
 
@@ -160,20 +160,20 @@ class AccountsApi:
             return rules.replace_faults(account, items)
 
         self._operator.settings.change(account_id, change)
-        return self._list(request, account_id, _show_faults, _edited_faults)
+        return await self._list(request, account_id, _show_faults, _edited_faults)
 
-    def subscribe(self, request: Request, account_id: str) -> Response:
+    async def subscribe(self, request: Request, account_id: str) -> Response:
         """Add a webhook, for calls placed from now on."""
         asked = given.read_webhook(given.read_object(request, given.WEBHOOK))
         return json_response(201, show_subscription(self._operator.settings.subscribe(account_id, asked)))
 
-    def webhook(self, request: Request, account_id: str, number: int) -> Response:
+    async def webhook(self, request: Request, account_id: str, number: int) -> Response:
         """One webhook."""
         account = self._operator.accounts.get(account_id)
         found = rules.find_subscription(account, number)
         return json_response(200, show_subscription(found), tagged=_edited_webhook(account, found))
 
-    def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
+    async def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
         """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
         asked = given.read_object(request, given.WEBHOOK)
 
@@ -183,9 +183,9 @@ class AccountsApi:
             return rules.replace_subscription(account, given.change_webhook(webhook, asked))
 
         self._operator.settings.change(account_id, change)
-        return self.webhook(request, account_id, number)
+        return await self.webhook(request, account_id, number)
 
-    def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
+    async def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
         """Remove a webhook; CDRs still owed to it are given up when they are due."""
 
         def change(account: Account) -> Account:
@@ -195,7 +195,7 @@ class AccountsApi:
         self._operator.settings.change(account_id, change)
         return Response(204, b"", {})
 
-    def _list(self, request: Request, account_id: str, show: _View, edited: _View) -> Response:
+    async def _list(self, request: Request, account_id: str, show: _View, edited: _View) -> Response:
         account = self._operator.accounts.get(account_id)
         return json_response(200, show(account), tagged=edited(account))
 

@@ -10,8 +10,8 @@ from pytest_mcn_mock.domain.ledger import Entry
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request
-from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
-from pytest_mcn_mock.web.orders import answer_placed, read_order
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send, show_page
+from pytest_mcn_mock.web.orders import place, read_order
 from pytest_mcn_mock.web.parameters import bounded
 
 _PAGE_PARAMETERS = ("after", "limit", "order")
@@ -48,15 +48,15 @@ class MonitoringApi:
             ("GET", "accounts/<account_id>/ledger"): self.ledger,
         }
 
-    def calls(self, request: Request) -> Response:
+    async def calls(self, request: Request) -> Response:
         """Calls in order of arrival, of an account or of all."""
         return self._list(request, self._operator.calls.page, show_call, lambda call: call.seq)
 
-    def call(self, request: Request, verification_call_uuid: str) -> Response:
+    async def call(self, request: Request, verification_call_uuid: str) -> Response:
         """One call."""
         return json_response(200, show_call(self._operator.calls.get(verification_call_uuid)))
 
-    def place(self, request: Request, account_id: str) -> Response:
+    async def place(self, request: Request, account_id: str) -> None:
         """Place a call for an account, with the checks and refusals of the vendor's API, but without a token.
 
         It is no request of an application's: it is not among the requests, and no fault of a request strikes it.
@@ -65,16 +65,18 @@ class MonitoringApi:
         account = self._operator.accounts.get(account_id)
         method = given.read_method(asked)
         parameters = bounded({name: str(value) for name, value in asked.items()})
-        call = self._operator.calls.place(account.id, read_order(method, parameters, self._operator.assumptions))
-        return answer_placed(self._operator, call, 201, show_call(call))
+        order = read_order(method, parameters, self._operator.assumptions)
+        call = await place(self._operator, account.id, order, waits=False)
+        await send(json_response(201, show_call(call)))
+        self._operator.calls.release(call.verification_call_uuid)
 
-    def complete(self, request: Request, verification_call_uuid: str) -> Response:
+    async def complete(self, request: Request, verification_call_uuid: str) -> Response:
         """End a ringing call now, as said or, with an empty object, as planned."""
         asked = given.read_object(request, given.ENDING)
         how = given.read_ending(asked, self._operator.assumptions.unavailable_cause)
         return json_response(200, show_call(self._operator.calls.complete(verification_call_uuid, how)))
 
-    def deliveries(self, request: Request) -> Response:
+    async def deliveries(self, request: Request) -> Response:
         """Deliveries in order, of an account, of a call or of all."""
         known = (*_PARAMETERS, "verification_call_uuid")
         uuid = given.read_list_parameters(request, known).get("verification_call_uuid")
@@ -90,20 +92,20 @@ class MonitoringApi:
 
         return self._list(request, find, show_delivery, lambda delivery: delivery.id, known)
 
-    def delivery(self, request: Request, delivery_id: int) -> Response:
+    async def delivery(self, request: Request, delivery_id: int) -> Response:
         """One delivery, with its request and every answer."""
         return json_response(200, show_delivery(self._operator.deliveries.get(delivery_id)))
 
-    def resend(self, request: Request, delivery_id: int) -> Response:
+    async def resend(self, request: Request, delivery_id: int) -> Response:
         """Send a CDR again, whatever became of it."""
         given.read_object(request, {})
         return json_response(200, show_delivery(self._operator.deliveries.resend(delivery_id)))
 
-    def requests(self, request: Request) -> Response:
+    async def requests(self, request: Request) -> Response:
         """Requests to the vendor's API as they arrived, the refused ones included."""
         return self._list(request, self._operator.journal.page, show_request, lambda entry: entry.seq)
 
-    def ledger(self, request: Request, account_id: str) -> Response:
+    async def ledger(self, request: Request, account_id: str) -> Response:
         """An account's movements of money, which add up to its balance."""
         entries = self._operator.accounts.ledger(account_id)
 

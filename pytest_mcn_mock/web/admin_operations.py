@@ -36,22 +36,22 @@ class OperationsApi:
             ("DELETE", "session"): self.close_session,
         }
 
-    def health(self, request: Request) -> Response:
+    async def health(self, request: Request) -> Response:
         """That the server answers, its version, and whether it is ready."""
         ready = not self._readiness.reasons()
         return json_response(200, {"status": "ok", "version": self._version, "ready": ready}, headers=_NOT_STORED)
 
-    def live(self, request: Request) -> Response:
+    async def live(self, request: Request) -> Response:
         """That the server answers."""
         return json_response(200, {"status": "ok"}, headers=_NOT_STORED)
 
-    def ready(self, request: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Whether new calls are taken; 503, and why not, while they are not."""
         reasons = self._readiness.reasons()
         content = {"status": "unavailable" if reasons else "ok", "ready": not reasons, "reasons": reasons}
         return json_response(503 if reasons else 200, content, headers=_NOT_STORED)
 
-    def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """What the server counts, in Prometheus's text format."""
         if self._render is None:
             raise UnknownItem(
@@ -60,7 +60,7 @@ class OperationsApi:
         content_type, text = self._render()
         return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    def open_session(self, request: Request) -> Response:
+    async def open_session(self, request: Request) -> Response:
         """Give a browser a session, for the admin token."""
         asked = given.read_object(request, {"token": str})
         if "token" not in asked:
@@ -68,6 +68,6 @@ class OperationsApi:
         headers = {**_NOT_STORED, **self._guard.open_session(asked["token"])}
         return json_response(200, {"status": "ok"}, headers=headers)
 
-    def close_session(self, request: Request) -> Response:
+    async def close_session(self, request: Request) -> Response:
         """Take a browser's session away."""
         return json_response(200, {"status": "ok"}, headers={**_NOT_STORED, **self._guard.close_session()})

@@ -17,10 +17,10 @@ class SchemasApi:
         """Every endpoint by its method and path."""
         return {("GET", "openapi.json"): self.openapi, ("GET", "schemas/<name>.json"): self.schema}
 
-    def openapi(self, request: Request) -> Response:
+    async def openapi(self, request: Request) -> Response:
         """The OpenAPI description, self-contained."""
         return Response(200, self._read("openapi"))
 
-    def schema(self, request: Request, name: str) -> Response:
+    async def schema(self, request: Request, name: str) -> Response:
         """A JSON Schema."""
         return Response(200, self._read(name))

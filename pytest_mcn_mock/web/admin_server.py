@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from pytest_mcn_mock.domain.checks import MAX_DELAY_S, check_seconds
 from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode
+from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.ports import Clock
 from pytest_mcn_mock.web import admin_input as given
@@ -42,7 +42,7 @@ class ServerApi:
             ("GET", "events"): self.events,
         }
 
-    def advance(self, request: Request) -> Response:
+    async def advance(self, request: Request) -> Response:
         """Put the time forward for every account; answered when all that fell due has been tried.
 
         A call whose client has its answer is among that, though the server may not have heard yet that it was sent.
@@ -53,17 +53,17 @@ class ServerApi:
         seconds = check_seconds(asked["seconds"], name="seconds", most=MAX_ADVANCE_S)
         if self._clock.now(None) + seconds > LATEST:
             raise Conflict(f"seconds is {seconds:g}, which leads beyond the year 8999; advance by less")
-        done = self._operator.courier.advance(seconds, self._operator.calls.all_answered())
         now = self._clock.now(None) + (seconds if self._clock.is_shared else 0)
-        return replace(json_response(200, {"now": show_time(now)}), ready=done)
+        await until(self._operator.courier.advance(seconds, self._operator.calls.all_answered()))
+        return json_response(200, {"now": show_time(now)})
 
-    def reset(self, request: Request) -> Response:
+    async def reset(self, request: Request) -> Response:
         """Go back to the configured state."""
         given.read_object(request, {})
         self._operator.reset()
         return json_response(200, {"status": "ok"})
 
-    def events(self, request: Request) -> Response:
+    async def events(self, request: Request) -> Response:
         """What changes from now on, as it changes: server-sent events."""
         parameters = given.read_list_parameters(request, ("account_id",))
         account_id = parameters.get("account_id")

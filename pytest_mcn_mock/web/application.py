@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
-from typing import Any, Final, cast
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import Conflict, McnMockError, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.operator.journal import Journal
 from pytest_mcn_mock.operator.ports import Durability
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
-from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response
+from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.parameters import whole_body
 
 BASE_PATH: Final = "/v2/rest"
@@ -43,9 +42,9 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Application:
-    """Routes a request, and turns whatever goes wrong into the error envelope.
+    """Routes a request, and turns whatever goes wrong into the error envelope: an exception that nobody expected is
+    logged and answered with ``internal_error``.
 
-    ``handle`` never raises an Exception: one that nobody expected is logged and answered with ``internal_error``.
     ``admin`` is asked for the admin API's endpoints at the first request to one of them.
     """
 
@@ -69,8 +68,8 @@ class Application:
         """Every method and path there is; a path's variables are in braces."""
         return [*self._client.routes(), *self._admin.routes()]
 
-    def handle(self, request: Request) -> Response:
-        """The answer to a request that the guard lets pass. One of the client's is in the journal before anything else
+    async def serve(self, request: Request) -> None:
+        """A request, from who asks to what follows the answer. A client's is in the journal before anything else
         happens.
         """
         path = request.path
@@ -80,73 +79,48 @@ class Application:
             self._guard.check(request)
         except Refusal as refusal:
             _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
-            return self._admin.refuse(refusal)
+            await send(self._admin.refuse(refusal))
+            return
         if is_admin_path(request.path):
-            response, refused = self._admin.answer(request, (request,), is_to_be_whole=True)
-            return response if refused else self._once_kept(request, response, self._admin.refuse)
-        if request.path == "/" and request.method in _SAFE:
+            await self._serve_admin(request)
+        elif request.path == "/" and request.method in _SAFE:
             where = Refusal(RefusalCode.NOT_FOUND, f"the page is at {ADMIN_PATH}/, and the API is under {BASE_PATH}")
-            return self._admin.refuse(where, _TO_THE_PAGE, status=302)
+            await send(self._admin.refuse(where, _TO_THE_PAGE, status=302))
+        else:
+            await self._serve_client(request, path)
+
+    async def _serve_admin(self, request: Request) -> None:
+        try:
+            whole_body(request)  # nothing is asked of an endpoint without it
+            endpoint, arguments = self._admin.find(request)
+            response = await endpoint(request, **arguments)
+            if request.method not in _SAFE and (kept := self._durability.settled()) is not None:
+                await until(kept)
+        except Exception as error:
+            response, _ = self._admin.answer_to(error)
+        if response is not None:
+            await send(response)
+
+    async def _serve_client(self, request: Request, path: str) -> None:
+        """Serve a client's request. The journal has the path as it was sent."""
         account_id = _ACCOUNT.match(request.path)
         entry = self._journal.receive(request.method, path, account_id[1] if account_id else None)
-        response, entry.refusal = self._client.answer(request, (request, entry))
-        if response.later is not None:
-            return self._wait(request, entry, response.later)
-        return self._answered(request, entry, response)
-
-    def _answered(self, request: Request, entry: ApiRequest, response: Response) -> Response:
-        entry.status = response.status
-        response.after = partial(self._after, entry, response.after)
-        return response if entry.refusal else self._once_kept(request, response, partial(self._not_kept, entry))
+        try:
+            endpoint, arguments = self._client.find(request)
+            await endpoint(request, entry, **arguments)
+        except Exception as error:
+            if entry.status is not None:
+                _log.exception("what follows an answer failed")
+                return
+            response, entry.refusal = self._client.answer_to(error)
+            entry.status, entry.verification_call_uuid = response.status, None
+            await send(response)
+        finally:
+            self._journal.answered(entry)
 
     def refuse_unread(self, status: int, why: str) -> Response:
         """The answer to what is no request that could be in the journal."""
         return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
-
-    def _wait(self, request: Request, entry: ApiRequest, waiting: Future[Response]) -> Response:
-        """What is to be answered when the request's turn comes."""
-        answer: Future[Response] = Future()
-
-        def finish(waiting: Future[Response]) -> None:
-            if not waiting.cancelled():
-                response, entry.refusal = self._client.answer_of(waiting)
-                response = self._answered(request, entry, response)
-                if answer.set_running_or_notify_cancel():
-                    answer.set_result(response)
-                elif response.after is not None:  # the server had given it up: what was accepted takes its course
-                    response.after()
-
-        def give_up() -> None:
-            if waiting.cancel():
-                self._journal.answered(entry)
-            elif not answer.cancelled() and (after := answer.result().after) is not None:  # its turn came meanwhile
-                after()
-
-        waiting.add_done_callback(finish)
-        return Response(202, b"", later=answer, after=give_up)
-
-    def _once_kept(self, request: Request, response: Response, otherwise: Callable[[Refusal], Response]) -> Response:
-        """The answer, to be sent once what the request changed is kept."""
-        if request.method not in _SAFE:
-            response.kept, response.otherwise = self._durability.settled(), otherwise
-        return response
-
-    def _not_kept(self, entry: ApiRequest, refusal: Refusal) -> Response:
-        """What is answered in place of an answer that would not have come true."""
-        refusal = refusal.kept()
-        response = self._client.refuse(refusal)
-        entry.status, entry.refusal, entry.verification_call_uuid = response.status, refusal, None
-        response.after = partial(self._after, entry, None)
-        return response
-
-    def _after(self, entry: ApiRequest, then: Callable[[], None] | None) -> None:
-        try:
-            if then is not None:
-                then()
-        except Exception:
-            _log.exception("a call could not be ended")
-        finally:
-            self._journal.answered(entry)
 
 
 class _Face:
@@ -162,7 +136,7 @@ class _Face:
         return self._load()
 
     @cached_property
-    def _find(self) -> Callable[[str, str], tuple[Any, Any]]:
+    def _find(self) -> Callable[[str, str], tuple[Endpoint, Mapping[str, Any]]]:
         rules = [
             Rule(f"{self._base}/{path}", methods=[method], endpoint=endpoint)
             for (method, path), endpoint in self._endpoints.items()
@@ -175,47 +149,32 @@ class _Face:
         """The methods and paths, as the reference writes them."""
         return [(method, _VARIABLE.sub(r"{\1}", f"{self._base}/{path}")) for method, path in self._endpoints]
 
-    def answer(
-        self, request: Request, values: tuple[Any, ...], *, is_to_be_whole: bool = False
-    ) -> tuple[Response, Refusal | None]:
-        """The endpoint's answer, or a refusal and why. ``is_to_be_whole``: none is asked without its whole body."""
-        headers = None
-        try:
-            if is_to_be_whole:
-                whole_body(request)
-            endpoint, arguments = self._find(request.path, request.method)
-            return cast("Response", endpoint(*values, **arguments)), None
-        except Refusal as error:
-            refusal = error.kept()
-        except MethodNotAllowed as error:
-            allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
-            headers = {"Allow": ", ".join(allowed)}
-            refusal = Refusal(RefusalCode.METHOD_NOT_ALLOWED, f"use {' or '.join(allowed)} for this path")
-        except UnknownItem as error:
-            refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
-        except HTTPException:
-            refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")
-        except Conflict as error:
-            refusal = Refusal(RefusalCode.CONFLICT, str(error))
-        except McnMockError as error:
-            refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error))
-        except Exception:
-            _log.exception("a request could not be answered")
-            refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
-        return self.refuse(refusal, headers), refusal
+    def find(self, request: Request) -> tuple[Endpoint, Mapping[str, Any]]:
+        """The endpoint of a request, and the variables of its path; werkzeug's HTTPException if there is none."""
+        return self._find(request.path, request.method)
 
-    def answer_of(self, waited: Future[Response]) -> tuple[Response, Refusal | None]:
-        """The answer that an endpoint has waited for, or a refusal and why."""
-        try:
-            return waited.result(), None
-        except Refusal as error:
-            refusal = error.kept()
-        except UnknownItem as error:
-            refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
-        except Exception:
-            _log.exception("a request could not be answered")
-            refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
-        return self.refuse(refusal), refusal
+    def answer_to(self, error: Exception) -> tuple[Response, Refusal]:
+        """The answer to a request that met the error, and the refusal that it tells."""
+        headers = None
+        match error:
+            case Refusal():
+                refusal = error.kept()
+            case MethodNotAllowed():
+                allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
+                headers = {"Allow": ", ".join(allowed)}
+                refusal = Refusal(RefusalCode.METHOD_NOT_ALLOWED, f"use {' or '.join(allowed)} for this path")
+            case UnknownItem():
+                refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
+            case HTTPException():
+                refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")
+            case Conflict():
+                refusal = Refusal(RefusalCode.CONFLICT, str(error))
+            case McnMockError():
+                refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error))
+            case _:
+                _log.error("a request could not be answered", exc_info=error)
+                refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
+        return self.refuse(refusal, headers), refusal
 
     def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
         """The error envelope, with the code's own status if no other is given."""

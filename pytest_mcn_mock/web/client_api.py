@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from pytest_mcn_mock.domain.accounts import Account
 from pytest_mcn_mock.domain.assumptions import NumberFormat
-from pytest_mcn_mock.domain.calls import Call, CallOrder
-from pytest_mcn_mock.domain.faults import Fault
+from pytest_mcn_mock.domain.calls import Call
 from pytest_mcn_mock.domain.fidelity import Sent, judge
 from pytest_mcn_mock.domain.requests import MAX_BEYOND, ApiRequest, kept_parameters
 from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.errors import Overloaded, Refusal, RefusalCode
+from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.web.faults import spoil
-from pytest_mcn_mock.web.http import Endpoints, Request, Response
-from pytest_mcn_mock.web.orders import answer_placed, read_order
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send
+from pytest_mcn_mock.web.orders import place, read_order
 from pytest_mcn_mock.web.parameters import Given, read_parameters
 
 _MANY: Final = 512
@@ -37,43 +35,33 @@ class ClientApi:
             ("POST", "account/<account_id>/flash_call"): self.flash_call,
         }
 
-    def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
+    async def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> None:
         """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
-        account, parameters = self._enter(request, entry, account_id, Method.CALL_FOR_2FA)
-        order = read_order(Method.CALL_FOR_2FA, parameters, self._operator.assumptions)
-        return self._place(account, order, entry)
+        await self._serve(request, entry, account_id, Method.CALL_FOR_2FA)
 
-    def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> Response:
+    async def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> None:
         """Ring ``login_did`` from a number of the vendor's that ends in ``code``."""
-        account, parameters = self._enter(request, entry, account_id, Method.FLASH_CALL)
-        order = read_order(Method.FLASH_CALL, parameters, self._operator.assumptions)
-        return self._place(account, order, entry)
+        await self._serve(request, entry, account_id, Method.FLASH_CALL)
 
-    def _place(self, account: Account, order: CallOrder, entry: ApiRequest) -> Response:
-        """Place the call, unless a fault comes first, and answer, as a fault has it."""
+    async def _serve(self, request: Request, entry: ApiRequest, account_id: str, method: Method) -> None:
+        """An order from its arrival to what follows its answer."""
+        account, parameters = self._enter(request, entry, account_id, method)
+        order = read_order(method, parameters, self._operator.assumptions)
         fault = self._operator.settings.take_request_fault(account)
         if fault is not None:
             entry.fault = fault.kind
             if not fault.accepted:
-                return spoil(Response(503, b""), fault)
-        try:
-            return self._accept(account, order, entry, fault)
-        except Overloaded as refusal:
-            attempt = partial(self._accept, account, order, entry, fault, in_turn=True)
-            return Response(202, b"", later=self._operator.calls.wait(refusal, attempt))
-
-    def _accept(
-        self, account: Account, order: CallOrder, entry: ApiRequest, fault: Fault | None, *, in_turn: bool = False
-    ) -> Response:
-        call = self._operator.calls.place(account.id, order, in_turn=in_turn)
+                await _answer(entry, spoil(Response(503, b""), fault))
+                return
+        call = await place(self._operator, account.id, order, waits=True)
         entry.verification_call_uuid = call.verification_call_uuid
-        response = self._envelope(call)
-        if fault is None:
-            return response
-        response = spoil(response, fault)
-        if response.spoilt is not None:
-            self._operator.calls.hold_answer(call.verification_call_uuid)
-        return response
+        response = _envelope(call)
+        if fault is not None:
+            response = spoil(response, fault)
+            if response.spoilt is not None:
+                self._operator.calls.hold_answer(call.verification_call_uuid)
+        await _answer(entry, response)
+        self._operator.calls.release(call.verification_call_uuid)
 
     def _enter(
         self, request: Request, entry: ApiRequest, account_id: str, method: Method
@@ -110,17 +98,23 @@ class ClientApi:
             )
         return account
 
-    def _envelope(self, call: Call) -> Response:
-        """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
-        caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
-        placed = {
-            "login_did": call.login_did,
-            **caller,
-            "code": call.code,
-            "account_id": call.account_id,
-            "verification_call_uuid": call.verification_call_uuid,
-        }
-        return answer_placed(self._operator, call, 200, {"status": "success", "code": 200, "object": placed})
+
+async def _answer(entry: ApiRequest, response: Response) -> None:
+    entry.status = response.status
+    await send(response)
+
+
+def _envelope(call: Call) -> Response:
+    """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
+    caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
+    placed = {
+        "login_did": call.login_did,
+        **caller,
+        "code": call.code,
+        "account_id": call.account_id,
+        "verification_call_uuid": call.verification_call_uuid,
+    }
+    return json_response(200, {"status": "success", "code": 200, "object": placed})
 
 
 def _sent(request: Request, path: str, given: Given, method: Method) -> Sent:

@@ -12,9 +12,9 @@ import socket
 import struct
 from collections import deque
 from concurrent.futures import Future
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
-from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.flow import Turn, finish
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
@@ -22,9 +22,11 @@ from pytest_mcn_mock.web.http import (
     LINGER_FORM,
     STREAM_PACE_S,
     Closing,
+    Flow,
     Request,
     Response,
     Spoilt,
+    Step,
     Stream,
 )
 from pytest_mcn_mock.web.messages import LAST_CHUNK, chunk_of, head_of, whole_answer
@@ -53,8 +55,9 @@ class Host(Protocol):
     head_timeout_s: float
     date: bytes
 
-    async def kept(self, kept: Future[None]) -> None:
-        """Wait for it; StorageFailed where it failed."""
+    def done(self, future: Future[Any]) -> asyncio.Future[None]:
+        """Done when the future is."""
+        ...
 
     def run(self, answering: asyncio.Task[None]) -> None:
         """Look after the task until it has ended."""
@@ -228,24 +231,17 @@ class Connection(asyncio.BufferedProtocol):
             self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=what.is_head))
             self._answered(keeps=False)
             return
-        response = self._host.application.handle(what)
-        if response.stream is not None and what.method == "HEAD":
-            response.stream.close()
-            is_chunked = version != "1.0"
+        flow = self._host.application.serve(what)
+        step = flow.send(None)
+        if isinstance(step, Response) and step.spoilt is None and step.stream is None:
             keeps = keeps and not self._is_at_end()
-            self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=is_chunked))
+            self._write(self._whole(what, step, keeps=keeps))
+            finish(flow)
             self._answered(keeps=keeps)
-            return
-        if response.later or response.kept or response.ready or response.spoilt or response.stream:
+        else:
             self._is_answering = True
-            answering = self._answer_later(what, response, keeps=keeps, version=version)
-            self._host.run(self._loop.create_task(answering))
-            return
-        keeps = keeps and not self._is_at_end()
-        self._write(self._whole(what, response, keeps=keeps))
-        if response.after is not None:
-            response.after()
-        self._answered(keeps=keeps)
+            driving = self._drive(flow, step, what, keeps=keeps, version=version)
+            self._host.run(self._loop.create_task(driving))
 
     def _is_at_end(self) -> bool:
         """Whether nothing follows the request that is answered, because one of the two sides ends."""
@@ -303,56 +299,63 @@ class Connection(asyncio.BufferedProtocol):
         is_head = request.method == "HEAD"
         return whole_answer(response, self._host.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
-    async def _answer_later(self, request: Request, response: Response, *, keeps: bool, version: str) -> None:
+    async def _drive(self, flow: Flow, step: Step, request: Request, *, keeps: bool, version: str) -> None:
+        """Take a request from a step that takes time to its end."""
         try:
-            if response.later is not None:
-                response = await self._once_there(response.later, version)
+            while isinstance(step, Future):
+                await self._wait(step, version)
+                step = flow.send(None)
             try:
-                if response.kept is not None:
-                    await self._host.kept(response.kept)
-                if response.ready is not None:
-                    await asyncio.wrap_future(response.ready)
-            except Refusal as refusal:
-                response = response if response.otherwise is None else response.otherwise(refusal)
-            keeps = keeps and response.stream is None and not self._is_at_end()
-            if response.stream is not None:
-                await self._send_stream(response, response.stream, is_chunked=version != "1.0")
-            elif response.spoilt is not None:
-                whole = self._whole(request, response, keeps=keeps)
-                keeps = await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
-            else:
-                self._write(self._whole(request, response, keeps=keeps))
-        except ConnectionError:
-            keeps = False
-        except Exception:
-            _log.exception("an answer could not be sent")
-            keeps = False
+                keeps = await self._send(request, step, keeps=keeps and not self._is_at_end(), version=version)
+            except ConnectionError:
+                keeps = False
+            except Exception:
+                _log.exception("an answer could not be sent")
+                keeps = False
+            finally:  # what was accepted takes its course, also if the server stops
+                finish(flow)
         finally:
-            if response.after is not None:
-                response.after()
+            flow.close()
             self._is_answering = False
         self._answered(keeps=keeps)
         self._answer_waiting()
 
-    async def _once_there(self, later: Future[Response], version: str) -> Response:
-        """Return the answer when it is there. Raise ConnectionError if the client goes before.
+    async def _wait(self, future: Future[Any], version: str) -> None:
+        """Wait for what the request waits for. If the client leaves, it waits for its turn no more.
 
         A client that sends no more may wait for its answer, or may have closed the connection. TCP tells the two apart
         only when something is written: a client that has gone resets the connection. An interim answer is what every
         client of HTTP/1.1 has to skip (RFC 9110, 15.2); one of HTTP/1.0 must not get any.
         """
-        answer, ended = asyncio.wrap_future(later), self._loop.create_task(self._ended.wait())
+        done = self._host.done(future)
+        if not isinstance(future, Turn):
+            await asyncio.wait((done,))
+            return
+        ended = self._loop.create_task(self._ended.wait())
         try:
-            await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((done, ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
-        while not answer.done() and self._transport is not None and not self._is_tls:
-            await asyncio.wait((answer,), timeout=PROBE_S)
-            if not answer.done() and version != "1.0":
+        while not done.done() and self._transport is not None and not self._is_tls:
+            await asyncio.wait((done,), timeout=PROBE_S)
+            if not done.done() and version != "1.0":
                 self._write(_CONTINUE)
-        if not answer.done():
-            raise ConnectionError("the client is gone")
-        return answer.result()
+        future.cancel()
+
+    async def _send(self, request: Request, response: Response, *, keeps: bool, version: str) -> bool:
+        """Send an answer that takes time, or may; return whether the connection goes on after it."""
+        if response.stream is not None:
+            if request.method != "HEAD":
+                await self._send_stream(response, response.stream, is_chunked=version != "1.0")
+                return False
+            response.stream.close()
+            self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=version != "1.0"))
+            return keeps
+        whole = self._whole(request, response, keeps=keeps)
+        if response.spoilt is not None:
+            return await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
+        self._write(whole)
+        return keeps
 
     async def _send_stream(self, response: Response, stream: Stream, *, is_chunked: bool) -> None:
         """A body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 has not."""

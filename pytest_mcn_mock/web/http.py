@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from types import MappingProxyType
+from types import MappingProxyType, coroutine
 from typing import Any, Final, Protocol, TypeVar
-
-from pytest_mcn_mock.errors import Refusal
 
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
@@ -79,34 +77,42 @@ class Stream(Protocol):
         """The client has gone."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, made for one request. The server waits for ``ready``, sends it, and calls ``after`` once it was sent,
-    or could not be.
-
-    Before all that it waits for ``kept``, when what the answer says outlives the process. If either raises a Refusal,
-    what ``otherwise`` makes of it is the answer in place of this one.
-
-    Where there is ``later``, this is no answer yet: the server waits for the one that is in it, and goes on with that.
-    Where the client goes meanwhile, it waits no more and calls this one's ``after``.
-
-    ``stream`` stands for a body that goes on for as long as the client listens.
+    """An answer. A fault may say how it is sent; ``stream`` stands for a body that goes on for as long as the client
+    listens.
     """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: JSON_HEADERS)
-    after: Callable[[], None] | None = None
-    ready: Future[None] | None = None
     spoilt: Spoilt | None = None
     stream: Stream | None = None
-    kept: Future[None] | None = None
-    otherwise: Callable[[Refusal], Response] | None = None
-    later: Future[Response] | None = None
 
 
-Endpoints = Mapping[tuple[str, str], Callable[..., Response]]
-"""What answers, by the method and the path."""
+Step = Future[Any] | Response
+"""What a request's coroutine asks of its driver: to wait for the one, or to send the other."""
+Flow = Coroutine[Step, None, None]
+"""A request's life: see ``pytest_mcn_mock.flow``. It sends one answer."""
+Endpoint = Callable[..., Coroutine[Step, None, Response | None]]
+"""What answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
+Endpoints = Mapping[tuple[str, str], Endpoint]
+"""The endpoints by method and path."""
+
+
+@coroutine
+def send(response: Response) -> Generator[Response, None, None]:
+    """Send the answer; go on when it was sent, or could not be."""
+    yield response
+
+
+def answer_of(flow: Flow) -> Response:
+    """The answer of a request, waited for on this thread. ``flow.finish`` is to follow when it was sent."""
+    step = flow.send(None)
+    while isinstance(step, Future):
+        wait((step,))
+        step = flow.send(None)
+    return step
 
 
 def json_response(
@@ -114,13 +120,12 @@ def json_response(
     content: Any,
     *,
     headers: Mapping[str, str] | None = None,
-    after: Callable[[], None] | None = None,
     tagged: Any = None,
 ) -> Response:
     """A JSON answer, with the entity tag of ``tagged`` if that is given."""
     if tagged is not None:
         headers = {**(headers or {}), "ETag": etag_of(tagged)}
-    return Response(status, _dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS, after)
+    return Response(status, _dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS)
 
 
 def show_page(

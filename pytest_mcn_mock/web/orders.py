@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
 
 from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.domain.calls import Call, CallOrder
@@ -12,8 +10,8 @@ from pytest_mcn_mock.domain.faults import FaultKind
 from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.web.http import Response, json_response
 
 
 def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assumptions) -> CallOrder:
@@ -24,18 +22,22 @@ def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assum
     return CallOrder(method, login_did, code=_code(parameters), country_id=parameters.get("country_id"))
 
 
-def answer_placed(operator: Operator, call: Call, status: int, content: Any) -> Response:
-    """The answer to an order that was accepted. The CDR follows it, or is before it where a fault says so."""
-    uuid = call.verification_call_uuid
-    response = json_response(status, content, after=partial(operator.calls.release, uuid))
-    if call.cdr_fault is None or call.cdr_fault.kind is not FaultKind.CDR_EARLY:
-        return response
-    ready = operator.deliveries.first_attempt(uuid)
-    if call.ending is None:
-        operator.calls.end(uuid)
-    operator.calls.release(uuid)
-    response.ready = ready
-    return response
+async def place(operator: Operator, account_id: str, order: CallOrder, *, waits: bool) -> Call:
+    """Place a call, and return it once it may be answered. That takes until there is room for its CDRs, if the order
+    ``waits`` for that, and until the call is kept. Call ``operator.calls.release`` when the answer was sent: its CDR
+    follows then.
+
+    A fault may have the CDR come before the answer. Raises the Refusal that says why the call was not placed.
+    """
+    call = await operator.calls.order(account_id, order, waits=waits)
+    if call.cdr_fault is not None and call.cdr_fault.kind is FaultKind.CDR_EARLY:
+        uuid = call.verification_call_uuid
+        tried = operator.deliveries.first_attempt(uuid)
+        if call.ending is None:
+            operator.calls.end(uuid)
+        operator.calls.release(uuid)
+        await until(tried)
+    return call
 
 
 def _number(parameters: Mapping[str, str], name: str, assumptions: Assumptions) -> str:

@@ -51,13 +51,13 @@ class Page:
         """Every endpoint by its method and path."""
         return {("GET", ""): self.document, ("GET", "static/<name>"): self.static}
 
-    def document(self, request: Request) -> Response:
+    async def document(self, request: Request) -> Response:
         """The document itself. Its addresses are relative: without the slash at the end, the answer leads to it."""
         if not request.path.endswith("/"):
             return Response(308, b"", {"Location": f"{ADMIN_PATH.rpartition('/')[2]}/", **SECURITY_HEADERS})
         return _answer(request, _files()[_DOCUMENT])
 
-    def static(self, request: Request, name: str) -> Response:
+    async def static(self, request: Request, name: str) -> Response:
         """A file of the page; UnknownItem if there is none of that name."""
         file = _files().get(name)
         if file is None:

@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.connection import Connection
@@ -55,7 +55,7 @@ class HttpServer:
         self._silent_until = 0.0
         self._empty = asyncio.Event()
         self._is_stopping = False
-        self._keeping: tuple[Future[None], asyncio.Future[None]] | None = None
+        self._awaited: tuple[Future[Any], asyncio.Future[None]] | None = None
 
     def start(self, listener: socket.socket) -> None:
         """Serve on this socket, which listens already."""
@@ -87,11 +87,19 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def kept(self, kept: Future[None]) -> None:
-        """Wait until what many requests wait for is kept: it wakes the loop once for all of them."""
-        if self._keeping is None or self._keeping[0] is not kept:
-            self._keeping = kept, asyncio.wrap_future(kept)
-        await asyncio.shield(self._keeping[1])  # one that is cancelled leaves it to the others
+    def done(self, future: Future[Any]) -> asyncio.Future[None]:
+        """Done when the future is. What many requests wait for, such as a commit, wakes the loop once for all."""
+        if self._awaited is None or self._awaited[0] is not future:
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+
+            def wake(_: Future[Any]) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(done.set_result, None)
+
+            future.add_done_callback(wake)
+            self._awaited = future, done
+        return self._awaited[1]
 
     def run(self, answering: asyncio.Task[None]) -> None:
         """Look after the task until it has ended."""

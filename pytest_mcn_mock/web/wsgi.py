@@ -14,10 +14,19 @@ from typing import Any, Final
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
 from pytest_mcn_mock.web.guard import ADMIN_PATH
-from pytest_mcn_mock.web.http import KEEP_ALIVE, KEEP_ALIVE_S, LINGER_FORM, Closing, Response, Spoilt, Stream
+from pytest_mcn_mock.web.http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_S,
+    LINGER_FORM,
+    Closing,
+    Response,
+    Spoilt,
+    Stream,
+    answer_of,
+)
 from pytest_mcn_mock.web.reader import Unreadable
 
 READ: Final = "mcn_mock.request"
@@ -37,25 +46,16 @@ def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugRespo
 
 def answer(application: Application, request: WerkzeugRequest) -> WerkzeugResponse:
     """The application's answer to a request that its server has read."""
-    response = application.handle(request.environ[READ])
-    if response.later is not None:
-        response = response.later.result()
-    try:
-        if response.kept is not None:
-            response.kept.result()
-        if response.ready is not None:
-            response.ready.result()
-    except Refusal as refusal:
-        response = response if response.otherwise is None else response.otherwise(refusal)
+    flow = application.serve(request.environ[READ])
+    response = answer_of(flow)
     after = ExitStack()
+    after.callback(finish, flow)
     if response.stream is not None:
         after.callback(response.stream.close)
         streamed = WerkzeugResponse(_streamed(response.stream, after), status=response.status, headers=response.headers)
         streamed.call_on_close(after.close)
         return streamed
     headers = {**response.headers, "Content-Length": str(len(response.body))}
-    if response.after is not None:
-        after.callback(response.after)
     answered = WerkzeugResponse(_sent(response, request.environ, after), status=response.status, headers=headers)
     answered.call_on_close(after.close)  # to HEAD, and with 204, no body is sent, and _sent is never begun
     return answered

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web.http import Request, json_response
+from pytest_mcn_mock.web.http import Request, answer_of, json_response
 from pytest_mcn_mock.web.parameters import MAX_PARAMETERS, read_query
 
 ACCOUNT, TOKEN = "12345678", "test-token"
@@ -56,7 +57,9 @@ def make_exchange() -> Exchange:
 def check(exchange: Exchange, request: Request) -> None:
     accounts = exchange.operator.accounts
     before, calls = accounts.balance(ACCOUNT), exchange.operator.calls.page()
-    response = exchange.application.handle(request)
+    flow = exchange.application.serve(request)
+    response = answer_of(flow)
+    finish(flow)
     content: dict[str, Any] = json.loads(response.body)
     after = accounts.balance(ACCOUNT)
     assert after == sum(entry.kopecks for entry in accounts.ledger(ACCOUNT))

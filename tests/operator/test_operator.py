@@ -68,7 +68,7 @@ class World:
         self.operator = Operator(
             accounts=Accounts(store.accounts, self.clock, nobody, Tariff()),
             settings=AccountSettings(store.accounts, nobody),
-            calls=Calls(store.calls, self.clock, self.courier, deliveries, nobody, assumptions, max_owed=1000),
+            calls=Calls(store.calls, self.clock, self.courier, deliveries, nobody, store, assumptions, max_owed=1000),
             deliveries=deliveries,
             journal=Journal(self.clock, nobody, 1000),
             assumptions=assumptions,

@@ -63,7 +63,9 @@ class Found:
         self.store.accounts.add(ACCOUNT, 1000, 0.0)
         ports = VirtualClock(), self.courier
         self.deliveries = Deliveries(self.store.accounts, self.store.calls, *ports, Observers(), Assumptions())
-        self.calls = Calls(self.store.calls, *ports, self.deliveries, Observers(), Assumptions(), max_owed=100)
+        self.calls = Calls(
+            self.store.calls, *ports, self.deliveries, Observers(), self.store, Assumptions(), max_owed=100
+        )
 
     def call(self, *, ends_at: float | None = 5.0) -> tuple[Call, Delivery]:
         def decide(standing: Standing) -> Placement:

@@ -99,7 +99,7 @@ class Switch:
         store, assumptions = MemoryStore(1000), Assumptions(**assumed)
         ports = self.clock, self.notes
         self.deliveries = Deliveries(store.accounts, store.calls, *ports, self.notes, assumptions)
-        self.calls = Calls(store.calls, *ports, self.deliveries, self.notes, assumptions, max_owed=1000)
+        self.calls = Calls(store.calls, *ports, self.deliveries, self.notes, store, assumptions, max_owed=1000)
         self.accounts = Accounts(store.accounts, self.clock, self.notes, tariff or Tariff())
         self.settings = AccountSettings(store.accounts, self.notes)
         self.accounts.open(seed=1, balance=balance, account_id=ACCOUNT, numbers=[CONNECTED])

@@ -12,16 +12,25 @@ from typing import cast
 import pytest
 from in_process import make_exchange, open_account, place
 
+from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.domain.deliveries import CdrRequest
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import Request, Response
+from pytest_mcn_mock.web.http import Request, Response, answer_of, send
 from pytest_mcn_mock.web.serving import HttpServer
 from pytest_mcn_mock.webhooks.sender import HttpSender
 
 TIMES = 200
 FLASH_CALL = "/v2/rest/account/1/flash_call"
 TOKEN = {"authorization": "Bearer t1"}
+
+
+def answer(exchange: Exchange, request: Request) -> Response:
+    flow = exchange.application.serve(request)
+    response = answer_of(flow)
+    finish(flow)
+    return response
 
 
 @contextmanager
@@ -63,14 +72,11 @@ def test_a_call_leaves_none() -> None:
 def test_a_refused_request_leaves_none(request_: Request) -> None:
     exchange = make_exchange()
     open_account(exchange)
-    exchange.application.handle(request_)
+    answer(exchange, request_)
     # werkzeug's routing leaves the closures of a search that found nothing.
-    with little_garbage(9 if exchange.application.handle(request_).status in {404, 405} else 1):
+    with little_garbage(9 if answer(exchange, request_).status in {404, 405} else 1):
         for _ in range(TIMES):
-            response = exchange.application.handle(request_)
-            assert response.status >= 400
-            if response.after is not None:
-                response.after()
+            assert answer(exchange, request_).status >= 400
 
 
 def test_a_cdr_that_cannot_be_delivered_leaves_none() -> None:
@@ -90,8 +96,8 @@ def test_a_cdr_that_cannot_be_delivered_leaves_none() -> None:
 
 def test_a_connection_leaves_none() -> None:
     class Answering:
-        def handle(self, _: Request) -> Response:
-            return Response(200, b"{}")
+        async def serve(self, _: Request) -> None:
+            await send(Response(200, b"{}"))
 
     async def run() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
