@@ -322,7 +322,7 @@ def test_nothing_follows_an_answer_that_a_fault_ends(api: Api, kind: str) -> Non
     before = calls(api)
     try:
         answers = all_of(api, head(api) * 3)
-    except ConnectionResetError:
+    except OSError:  # the reset, which may come before the client has ended its half
         answers = b""
     assert calls(api) == before + 1
     assert len(statuses(answers)) == (1 if kind == "cut_off" else 0)

@@ -88,7 +88,7 @@ def test_a_cdr_that_does_not_fit_is_one(cdr: dict[str, Any]) -> None:
 
 BROKEN = """
 from pytest_mcn_mock.web import admin_operations
-def health(self, request):
+async def health(self, request):
     return admin_operations.json_response(200, {"status": "fine"})
 admin_operations.OperationsApi.health = health
 """
