@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from pytest_mcn_mock.domain.deliveries import CdrResponse, Delivery
@@ -15,14 +15,19 @@ _OVERHEAD: Final = 512
 
 
 class KeptAnswers:
-    """The answers that attempts keep, the oldest first. Not for several threads."""
+    """The answers that attempts keep, the oldest first. ``is_listed`` says whether a delivery is still there. Not for
+    several threads.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, is_listed: Callable[[int], bool]) -> None:
+        self._is_listed = is_listed
         self._size = 0
         self._answers: deque[tuple[int, int, int]] = deque()
 
     def add(self, delivery_id: int, number: int, answer: CdrResponse) -> Iterator[tuple[int, int]]:
         """Count the answer to an attempt; yield the deliveries, and the attempts' numbers, whose answers are to go."""
+        while self._answers and not self._is_listed(self._answers[0][0]):  # it took its answers along
+            self._size -= self._answers.popleft()[2]
         taken = answer.size() + _OVERHEAD
         self._answers.append((delivery_id, number, taken))
         self._size += taken

@@ -72,7 +72,7 @@ class Deliveries:
         self._courier = courier
         self._observer = observer
         self._assumptions = assumptions
-        self._answers = KeptAnswers()
+        self._answers = KeptAnswers(self._is_listed)
         self._when_kept = when_kept
         self._unkept: dict[_Result, None] = {}
         """Results that the store may still lose, in order: such an attempt was made all the same."""
@@ -258,6 +258,13 @@ class Deliveries:
     def owed(self) -> Sequence[Delivery]:
         """Every delivery that is still owed."""
         return self._calls.owed()
+
+    def _is_listed(self, delivery_id: int) -> bool:
+        try:
+            self._calls.delivery(delivery_id)
+        except UnknownItem:
+            return False
+        return True
 
     def _forget_answers(self, oldest: Iterable[tuple[int, int]]) -> None:
         """Keep no more of these answers than their status: there are too many of them."""

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import tracemalloc
 
 import pytest
 from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
@@ -107,3 +109,30 @@ def test_putting_the_clock_forward_costs_no_more_among_many_pending_cdrs(is_same
         return fastest_many / fastest_few
 
     assert asyncio.run(run()) < MOST
+
+
+def test_what_a_full_journal_has_dropped_leaves_nothing_behind() -> None:
+    """Neither the call nor its CDR, nor what endpoints answered."""
+
+    async def run() -> int:
+        exchange = make_exchange(journal_size=10, post=lambda job: job())
+        open_account(exchange, subscriptions=1)
+
+        async def deliver(count: int) -> None:
+            for _ in range(count):
+                place(exchange)
+                await exchange.dispatcher.advance_account("1", 0)
+            gc.collect()
+
+        await deliver(300)
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            await deliver(600)
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        await exchange.dispatcher.close()
+        return (after - before) // 600
+
+    assert asyncio.run(run()) < 60  # bytes of a call; one that stays is a hundred at the least
