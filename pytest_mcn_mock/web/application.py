@@ -94,12 +94,13 @@ class Application:
             whole_body(request)  # nothing is asked of an endpoint without it
             endpoint, arguments = self._admin.find(request)
             response = await endpoint(request, **arguments)
+            if response is None:
+                return
             if request.method not in _SAFE and (kept := self._durability.settled()) is not None:
                 await until(kept)
         except Exception as error:
             response, _ = self._admin.answer_to(error)
-        if response is not None:
-            await send(response)
+        await send(response)
 
     async def _serve_client(self, request: Request, path: str) -> None:
         """Serve a client's request. The journal has the path as it was sent."""

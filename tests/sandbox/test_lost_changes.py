@@ -21,6 +21,7 @@ from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.domain.subscriptions import make_subscription
 from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.operator import Operator
 from pytest_mcn_mock.operator.account_settings import AccountSettings
 from pytest_mcn_mock.settings import Settings
@@ -193,6 +194,18 @@ def test_the_numbers_and_the_balance_change_together_or_not_at_all(
         assert answer_of(exchange.application.serve(request)).status == 503
         account = exchange.operator.accounts.get("1")
         assert (account.numbers, account.cdrs_held, exchange.operator.accounts.balance("1")) == ((), True, 885)
+
+
+def test_a_call_placed_by_a_tester_waits_for_nothing_after_its_answer(tmp_path: Path) -> None:
+    """Though somebody else's change is on its way to the disk."""
+    with composed(tmp_path / "state.db", Notes()) as exchange:
+        body = b'{"method": "flash_call", "login_did": "79157777777"}'
+        flow = exchange.application.serve(
+            Request("POST", "/__admin/accounts/1/calls", b"", {"host": "localhost"}, body)
+        )
+        assert answer_of(flow).status == 201
+        exchange.operator.accounts.top_up("1", "1.00")
+        finish(flow)
 
 
 @contextmanager
