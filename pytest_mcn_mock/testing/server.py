@@ -34,7 +34,7 @@ from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.handle import Backing
 from pytest_mcn_mock.testing.handler import RequestHandler
 from pytest_mcn_mock.testing.workers import Workers
-from pytest_mcn_mock.text import printable
+from pytest_mcn_mock.text import printable, printable_lines
 from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH, one_slash
 from pytest_mcn_mock.web.reader import Unreadable
@@ -51,6 +51,12 @@ _PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
 
 _ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
 _log = logging.getLogger("werkzeug")
+
+
+def _log_safely(kind: str, message: str, *args: object) -> None:
+    """Log for werkzeug's server, which quotes what a handler raised: no line of that begins as a line of the log's."""
+    text = printable_lines(message % args if args else message).replace("\n", "\n    ")
+    _log.log(logging.getLevelNamesMapping()[kind.upper()], "%s", text)
 
 
 class LogHandler(RequestHandler):
@@ -130,6 +136,7 @@ class _Listener:
             self._work = server.process_request
         # HTTPServer makes the server itself, and of a class of werkzeug's.
         server.process_request = self._begin  # type: ignore[assignment,method-assign]
+        server.log = _log_safely  # type: ignore[assignment,method-assign]
 
     def serve(self) -> None:
         """Serve until ``stop``."""
