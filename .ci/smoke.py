@@ -50,5 +50,5 @@ def test_the_sandbox_serves() -> None:
         with urllib.request.urlopen(f"{url}/__admin/health") as response:
             assert response.status == 200
         sandbox.send_signal(signal.SIGTERM)
-        assert "no CDR is owed" in sandbox.stdout.read()
+        assert "no CDR is pending" in sandbox.stdout.read()
         assert sandbox.wait() == 0

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
 
 from pytest_mcn_mock.compose import Exchange
-from pytest_mcn_mock.domain.outcomes import OutcomeRule
+from pytest_mcn_mock.model.outcomes import OutcomeRule
 
 BATCH, BATCHES = 100, 15
 Curve = list[tuple[int, float, float]]

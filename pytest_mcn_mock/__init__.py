@@ -10,21 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_mcn_mock.contract.pytest_class import WebhookContract
-    from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
-    from pytest_mcn_mock.domain.faults import FaultKind
-    from pytest_mcn_mock.domain.outcomes import Outcome
-    from pytest_mcn_mock.domain.requests import ApiRequest
-    from pytest_mcn_mock.domain.tariffs import Tariff
+    from pytest_mcn_mock.conformance.pytest_class import WebhookContract
     from pytest_mcn_mock.errors import (
         ConfigError,
         McnMockError,
         MistakesError,
-        UnknownItem,
+        NotFound,
         UsageError,
         WaitTimeout,
         WebhookRaised,
     )
+    from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
+    from pytest_mcn_mock.model.faults import FaultKind
+    from pytest_mcn_mock.model.outcomes import Outcome
+    from pytest_mcn_mock.model.requests import ApiRequest
+    from pytest_mcn_mock.model.tariffs import Tariff
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
@@ -45,7 +45,7 @@ _MODULES = {
     "Outcome": "domain.outcomes",
     "Settings": "settings",
     "Tariff": "domain.tariffs",
-    "UnknownItem": "errors",
+    "NotFound": "errors",
     "UsageError": "errors",
     "WaitTimeout": "errors",
     "WebhookContract": "contract.pytest_class",
@@ -63,11 +63,11 @@ __all__ = [
     "MCNServer",
     "McnMockError",
     "MistakesError",
+    "NotFound",
     "NumberFormat",
     "Outcome",
     "Settings",
     "Tariff",
-    "UnknownItem",
     "UsageError",
     "WaitTimeout",
     "WebhookContract",

@@ -10,28 +10,28 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.domain.targets import Targets, make_targets
-from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.operator.account_settings import AccountSettings
-from pytest_mcn_mock.operator.accounts import Accounts
-from pytest_mcn_mock.operator.calls import Calls
-from pytest_mcn_mock.operator.deliveries import Deliveries
-from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Clock, Durability, Item, Observer
+from pytest_mcn_mock.delivery.dispatcher import Dispatcher
+from pytest_mcn_mock.delivery.lanes import Sender
+from pytest_mcn_mock.delivery.timers import Job
+from pytest_mcn_mock.model.targets import Targets, make_targets
 from pytest_mcn_mock.queue import CallQueue
+from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service.account_settings import AccountSettings
+from pytest_mcn_mock.service.accounts import Accounts
+from pytest_mcn_mock.service.calls import Calls
+from pytest_mcn_mock.service.deliveries import Deliveries
+from pytest_mcn_mock.service.journal import Journal
+from pytest_mcn_mock.service.ports import Clock, Durability, Item, Observer
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.store.memory import MemoryStore
+from pytest_mcn_mock.storage.memory import MemoryStore
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.readiness import Readiness
-from pytest_mcn_mock.webhooks.dispatcher import Dispatcher
-from pytest_mcn_mock.webhooks.lanes import Sender
-from pytest_mcn_mock.webhooks.timers import Job
 
 if TYPE_CHECKING:
-    from pytest_mcn_mock.store.sql import SqlStore
+    from pytest_mcn_mock.storage.sql import SqlStore
     from pytest_mcn_mock.web.admin_operations import Render
     from pytest_mcn_mock.web.http import Endpoints
 
@@ -125,7 +125,7 @@ def compose(
     feed = Feed()
     queue: CallQueue | None = None
     if settings.when_overloaded == "wait":
-        is_full = lambda: store.calls.count_owed() >= settings.max_owed  # noqa: E731
+        is_full = lambda: store.calls.count_pending() >= settings.max_pending  # noqa: E731
         queue = CallQueue(is_full, partial(_call_later, post), settings.max_wait_s)
     telling: Observer = Observers(feed, *observers)
     journal = Journal(clock, telling, settings.journal_size)  # requests are not part of the state
@@ -147,7 +147,7 @@ def compose(
             observer,
             store,
             settings.assumptions,
-            max_owed=settings.max_owed,
+            max_pending=settings.max_pending,
             magic_numbers=settings.magic_numbers,
             queue=queue,
         ),
@@ -237,18 +237,18 @@ def open_store(settings: Settings) -> MemoryStore | SqlStore:
     if settings.state is None:
         return MemoryStore(settings.journal_size)
     # SQLAlchemy is of the sandbox's extra.
-    from pytest_mcn_mock.store.sql import SqlStore
+    from pytest_mcn_mock.storage.sql import SqlStore
 
     return SqlStore(settings.state, settings.journal_size)
 
 
 def prepare_to_send(*, is_tls: bool) -> None:
     """Load what CDRs over sockets need. Later, in an attempt, there may be no file descriptor to read it with."""
-    import pytest_mcn_mock.webhooks.sender  # noqa: F401 - see make_http_sender
+    import pytest_mcn_mock.delivery.sender  # noqa: F401 - see make_http_sender
 
     if is_tls:
         from pytest_mcn_mock.certificates import make_context
-        from pytest_mcn_mock.domain.trust import MACHINE
+        from pytest_mcn_mock.model.trust import MACHINE
 
         make_context(MACHINE)
 
@@ -256,6 +256,6 @@ def prepare_to_send(*, is_tls: bool) -> None:
 def make_http_sender(targets: Targets | None = None) -> Sender:
     """What sends CDRs over sockets, to the targets alone if there are any."""
     # A test without a webhook never needs it, nor httptools.
-    from pytest_mcn_mock.webhooks.sender import HttpSender
+    from pytest_mcn_mock.delivery.sender import HttpSender
 
     return HttpSender(targets)

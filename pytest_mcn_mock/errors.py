@@ -3,11 +3,11 @@
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
 │   ├── StorageFailed … because what it changes could not be kept
-│   └── Overloaded   … because as many CDRs are owed as may be
+│   └── Overloaded   … because as many CDRs are pending as may be
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
-├── UnknownItem      no such account, call or delivery (also a LookupError)
+├── NotFound      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (its kinds are webhooks/'s own)
 ├── Unreachable      no sandbox answers the command line
 ├── Declined         a sandbox answers the command line with a refusal
@@ -78,7 +78,7 @@ class StorageFailed(Refusal):
 
 
 class Overloaded(Refusal):
-    """As many CDRs are owed as may be, so the call is not placed now; there is room again once one is settled."""
+    """As many CDRs are pending as may be, so the call is not placed now; there is room again once one is settled."""
 
     def __init__(self, message: str) -> None:
         super().__init__(RefusalCode.OVERLOADED, message)
@@ -105,7 +105,7 @@ class ConfigError(McnMockError):
         super().__init__("\n".join(f"{place}: {said}" for place, said in zip(places, self.problems, strict=True)))
 
 
-class UnknownItem(McnMockError, LookupError):
+class NotFound(McnMockError, LookupError):
     """No account, call or delivery has the identifier that was asked for."""
 
 

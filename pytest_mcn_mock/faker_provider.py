@@ -12,15 +12,15 @@ from typing import Final
 
 from faker.providers import BaseProvider
 
-from pytest_mcn_mock.domain import calls, cdr
-from pytest_mcn_mock.domain.accounts import Account
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.money import KOPECKS_PER_ROUBLE
-from pytest_mcn_mock.domain.numbering import caller_number, is_code
-from pytest_mcn_mock.domain.outcomes import CAUSE_NAMES, Outcome, ending
-from pytest_mcn_mock.domain.subscriptions import Subscription
-from pytest_mcn_mock.domain.tariffs import COUNTRY_NAMES, RUSSIA, Method
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model import calls, cdr
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE
+from pytest_mcn_mock.model.numbering import caller_number, is_code
+from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
+from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.model.tariffs import COUNTRY_NAMES, RUSSIA, Method
 
 MOBILE: Final = {
     RUSSIA: "7915#######",

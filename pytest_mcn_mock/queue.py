@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.errors import Overloaded
 from pytest_mcn_mock.flow import Turn
-from pytest_mcn_mock.operator.ports import Item
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.service.ports import Item
 
 MAX_WAITING: Final = 512
 """Calls that may wait at once: half of the sandbox's connections, so that the other half reaches its admin API."""
@@ -87,7 +87,7 @@ class CallQueue:
         self.refuse_all()
 
     def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:  # noqa: ARG002
-        if self._waiting and isinstance(item, Delivery) and item.state is not DeliveryState.OWED:
+        if self._waiting and isinstance(item, Delivery) and item.state is not DeliveryState.PENDING:
             self._move_up()
 
     def closed(self, account_id: str) -> None:  # noqa: ARG002

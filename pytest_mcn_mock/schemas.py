@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_mcn_mock.errors import UnknownItem, nearest
+from pytest_mcn_mock.errors import NotFound, nearest
 
 if TYPE_CHECKING:
     from referencing import Registry
@@ -30,12 +30,12 @@ def names() -> list[str]:
 
 @lru_cache(maxsize=64)
 def read(name: str) -> bytes:
-    """A schema by its name, such as ``config``, as it is in its file; UnknownItem, with the nearest name, if there is
+    """A schema by its name, such as ``config``, as it is in its file; NotFound, with the nearest name, if there is
     none.
     """
     files = _files()
     if name not in files:
-        raise UnknownItem(f"there is no schema {name[:40]!r}; {nearest(name, sorted(files))}")
+        raise NotFound(f"there is no schema {name[:40]!r}; {nearest(name, sorted(files))}")
     return files[name].read_bytes()
 
 
@@ -63,4 +63,4 @@ def _directory() -> Path:
     for place in _PLACES:
         if place.is_dir():
             return place
-    raise UnknownItem(f"the schemas are in none of {', '.join(map(str, _PLACES))}; the installation is incomplete")
+    raise NotFound(f"the schemas are in none of {', '.join(map(str, _PLACES))}; the installation is incomplete")

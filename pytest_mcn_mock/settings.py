@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.checks import check_bool, check_list, check_seconds, check_text, check_whole, show
-from pytest_mcn_mock.domain.tariffs import Tariff
 from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_seconds, check_text, check_whole, show
+from pytest_mcn_mock.model.tariffs import Tariff
 
 WhenOverloaded = Literal["refuse", "wait"]
 MAX_WAIT_S: Final = 600.0
@@ -19,7 +19,7 @@ MAX_SIZE: Final = 10**9
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``max_owed`` bounds the CDRs that are owed: a call that would owe one more is refused or,
+    account's ledger entries. ``max_pending`` bounds the CDRs that are pending: a call that would owe one more is refused or,
     where ``when_overloaded`` is ``"wait"``, answered when there is room, and refused if there is none within
     ``max_wait_s`` seconds.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
@@ -32,7 +32,7 @@ class Settings:
     assumptions: Assumptions = field(default_factory=Assumptions)
     journal_size: int = 10_000
     magic_numbers: bool = False
-    max_owed: int = 100_000
+    max_pending: int = 100_000
     when_overloaded: WhenOverloaded = "refuse"
     max_wait_s: float = 10.0
     webhook_targets: Sequence[str] | None = None
@@ -43,7 +43,7 @@ class Settings:
             if not isinstance(value, kind):
                 raise UsageError(f"{name} is {show(value)}; use a {kind.__name__}")
         check_whole(self.journal_size, name="journal_size", least=1, most=MAX_SIZE)
-        check_whole(self.max_owed, name="max_owed", least=0, most=MAX_SIZE)
+        check_whole(self.max_pending, name="max_pending", least=0, most=MAX_SIZE)
         check_bool(self.magic_numbers, name="magic_numbers")
         if self.webhook_targets is not None:
             check_list(self.webhook_targets, name="webhook_targets", example='["127.0.0.0/8"], or None for any')

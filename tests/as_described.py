@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema_rs
 
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.domain import cdr
-from pytest_mcn_mock.domain.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
-from pytest_mcn_mock.domain.deliveries import Delivery
 from pytest_mcn_mock.flow import finish
-from pytest_mcn_mock.operator import deliveries
+from pytest_mcn_mock.model import cdr
+from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.service import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Flow, Request, Response, send

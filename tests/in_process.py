@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Exchange, compose
-from pytest_mcn_mock.domain.calls import CallOrder
-from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.domain.subscriptions import make_subscription
-from pytest_mcn_mock.domain.tariffs import Method
+from pytest_mcn_mock.delivery.timers import Job
 from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.model.calls import CallOrder
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.http import Request, answer_of
-from pytest_mcn_mock.webhooks.timers import Job
 
 NUMBER = "79157777777"
 BUSY = ending(Outcome.BUSY, unavailable_cause=20)
@@ -34,7 +34,7 @@ class Acknowledging:
 
 def make_exchange(*, journal_size: int = 100, post: Callable[[Job], None] = lambda _: None) -> Exchange:
     """An operator in virtual time; by default nobody carries its CDRs."""
-    settings = Settings(journal_size=journal_size, max_owed=10_000_000)
+    settings = Settings(journal_size=journal_size, max_pending=10_000_000)
     return compose(settings, post, clock=VirtualClock(), make_sender=lambda _: Acknowledging())
 
 

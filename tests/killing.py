@@ -115,12 +115,12 @@ def everything(sandbox: Sandbox, path: str) -> Iterator[Any]:
 
 
 def wait_until_delivered(sandbox: Sandbox) -> list[Any]:
-    """All deliveries, once none is owed any more."""
+    """All deliveries, once none is pending any more."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
         deliveries = list(everything(sandbox, "deliveries"))
-        owed = [delivery for delivery in deliveries if delivery["state"] == "owed"]
-        assert all(delivery["due_at"] for delivery in owed), "it is owed, and never due"
-        if not owed:
+        pending = [delivery for delivery in deliveries if delivery["state"] == "pending"]
+        assert all(delivery["due_at"] for delivery in pending), "it is pending, and never due"
+        if not pending:
             return deliveries
-    raise AssertionError(f"still owed: {owed[:3]}")
+    raise AssertionError(f"still pending: {pending[:3]}")

@@ -6,27 +6,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.domain.calls import Call, CallOrder, owe, place
-from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.operator.ports import Placement, Standing
-from pytest_mcn_mock.store.memory import MemoryStore
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.calls import Call, CallOrder, owe, place
+from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision
+from pytest_mcn_mock.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from pytest_mcn_mock.store.sql import SqlStore
+    from pytest_mcn_mock.storage.sql import SqlStore
 
 ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
 
 
-def accept(standing: Standing, now: float = 0.0) -> Placement:
+def accept(standing: AccountSnapshot, now: float = 0.0) -> CallDecision:
     """A call that rings, and owes its CDR to every webhook."""
     account, balance, n, seq, first_delivery = standing
     call = place(account, balance, n, ORDER, Assumptions(cdr_delay_s=1.0), now, seq=seq)
     call = replace(call, ends_at=now)
-    return Placement(call, owe(call, account, first_delivery), account)
+    return CallDecision(call, owe(call, account, first_delivery), account)
 
 
-def placed(store: MemoryStore | SqlStore, account_id: str, decide: Callable[[Standing], Placement] = accept) -> Call:
+def placed(
+    store: MemoryStore | SqlStore, account_id: str, decide: Callable[[AccountSnapshot], CallDecision] = accept
+) -> Call:
     """The call that was placed."""
     call, _ = store.calls.place(account_id, decide)
     return call

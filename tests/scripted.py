@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.delivery.sender import HttpSender
 from pytest_mcn_mock.errors import SendError
-from pytest_mcn_mock.webhooks.sender import HttpSender
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSED = "the connection was closed before an answer"

@@ -24,12 +24,12 @@ from urllib.parse import urlsplit
 import checked
 import requests
 
-from pytest_mcn_mock.domain.deliveries import CdrRequest, Delivery
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.deliveries import CdrRequest, Delivery
 
 if TYPE_CHECKING:
     from pytest_mcn_mock import Account
-    from pytest_mcn_mock.operator.deliveries import Deliveries
+    from pytest_mcn_mock.service.deliveries import Deliveries
 
 
 RUSSIAN = "79157777777"
@@ -59,7 +59,7 @@ def prepared(deliveries: Deliveries, delivery_id: int) -> CdrRequest | None:
     """The request that carries a delivery as it is due now."""
     try:
         delivery = deliveries.get(delivery_id)
-    except UnknownItem:
+    except NotFound:
         delivery = Delivery(delivery_id, "", "", 0, "")
     return deliveries.prepare(delivery)
 

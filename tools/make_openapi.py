@@ -28,7 +28,7 @@ ERRORS = {
     409: "The thing is in a state in which this cannot be done.",
     412: "It was changed since it was read.",
     413: "The body is over 64 KiB; it was not read.",
-    429: "As many CDRs are owed as may be.",
+    429: "As many CDRs are pending as may be.",
     500: "The fake failed; its log says why.",
     503: "As many clients listen to the events as may, or the sandbox could not write its state.",
 }

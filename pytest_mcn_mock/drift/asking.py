@@ -8,13 +8,13 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from pytest_mcn_mock.certificates import make_context, read_trust
-from pytest_mcn_mock.domain.deliveries import CdrRequest
+from pytest_mcn_mock.delivery.connecting import connect
+from pytest_mcn_mock.delivery.connection import MalformedResponse
+from pytest_mcn_mock.delivery.reasons import NoConnection
+from pytest_mcn_mock.delivery.requests import Unsendable, render
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, Trouble, make_answer
 from pytest_mcn_mock.errors import SendError, UsageError
-from pytest_mcn_mock.webhooks.connecting import connect
-from pytest_mcn_mock.webhooks.connection import Garbled
-from pytest_mcn_mock.webhooks.reasons import NoConnection
-from pytest_mcn_mock.webhooks.requests import Unsendable, render
+from pytest_mcn_mock.model.deliveries import CdrRequest
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer's body that are read."""
@@ -46,7 +46,7 @@ class HttpAsker:
             return Trouble.TIMEOUT
         except (NoConnection, Unsendable):
             return Trouble.UNREACHABLE
-        except Garbled:
+        except MalformedResponse:
             return Trouble.GARBLED
         except SendError:
             return Trouble.CLOSED

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.drift.envelopes import CODE, PARAMETER, STATUS, read_refusal, shape
 from pytest_mcn_mock.drift.exchanges import Answer, Exchange, Trouble, is_acceptance
 from pytest_mcn_mock.drift.questions import (
@@ -23,6 +22,7 @@ from pytest_mcn_mock.drift.questions import (
     Row,
 )
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.model.assumptions import Assumptions
 
 _CODE: Final = re.compile(r"[0-9]{4}", re.ASCII)
 _CALL_ID: Final = re.compile(r"[0-9a-f]{12}(?=_)", re.ASCII)

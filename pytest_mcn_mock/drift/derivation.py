@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_mcn_mock.domain.assumptions import DEFAULT_STATUS, Assumptions, NumberFormat
 from pytest_mcn_mock.drift.comparison import Aspect, Difference
 from pytest_mcn_mock.drift.envelopes import CODE, Sample, infer_template, read_refusal
 from pytest_mcn_mock.drift.exchanges import Answer, Exchange, is_acceptance
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, Assumptions, NumberFormat
 
 PASTED_QUESTION = "pasted_number"
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from pytest_mcn_mock.compose import compose
-from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, make_answer
 from pytest_mcn_mock.drift.questions import Party
 from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.http import MAX_BODY, Request, answer_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_mcn_mock.domain.assumptions import Assumptions
 from pytest_mcn_mock.drift.comparison import Aspect, Difference, compare
 from pytest_mcn_mock.drift.derivation import Case, derive, setting_of, toml_of
 from pytest_mcn_mock.drift.exchanges import Answer
@@ -13,6 +12,7 @@ from pytest_mcn_mock.drift.fake import Fake
 from pytest_mcn_mock.drift.questions import QUESTIONS, REFUSALS, Question
 from pytest_mcn_mock.drift.recording import Recording
 from pytest_mcn_mock.drift.schema_check import schema_problems
+from pytest_mcn_mock.model.assumptions import Assumptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from typing import Any
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.compose import prepare_to_send
-from pytest_mcn_mock.domain.checks import check_bool, check_text, check_whole
-from pytest_mcn_mock.domain.faults import Fault, FaultKind, fault_kind
-from pytest_mcn_mock.domain.ledger import Entry
-from pytest_mcn_mock.domain.money import to_decimal
-from pytest_mcn_mock.domain.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.domain.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.domain.trust import MACHINE
-from pytest_mcn_mock.errors import UnknownItem, UsageError
-from pytest_mcn_mock.operator.accounts import Roubles
+from pytest_mcn_mock.errors import NotFound, UsageError
+from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
+from pytest_mcn_mock.model.faults import Fault, FaultKind, fault_kind
+from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import to_decimal
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.subscriptions import Subscription, make_subscription
+from pytest_mcn_mock.model.trust import MACHINE
+from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
 
@@ -122,7 +122,7 @@ class Account(Assertions, Strictness):
     def enable_webhook(self, number: int = 1) -> Subscription:
         """Enable a webhook that is disabled, for calls placed from now on, and count its failures from 0 again.
 
-        ``number`` is that of the subscription; the account's first is 1. UnknownItem if there is none.
+        ``number`` is that of the subscription; the account's first is 1. NotFound if there is none.
         """
         check_whole(number, name="number", least=1, most=MAX_NUMBER)
         return self._operator.settings.enable_webhook(self.account_id, number)
@@ -192,5 +192,5 @@ class Account(Assertions, Strictness):
 
     def close(self) -> None:
         """Forget the account; its token is unknown from now on. To close it again does nothing."""
-        with suppress(UnknownItem):
+        with suppress(NotFound):
             self._operator.close_account(self.account_id)

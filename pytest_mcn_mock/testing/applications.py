@@ -10,9 +10,10 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.compose import make_http_sender
-from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.domain.targets import Targets
+from pytest_mcn_mock.delivery.lanes import Sender
 from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.model.targets import Targets
 from pytest_mcn_mock.testing.background import RealTimeLoop
 from pytest_mcn_mock.testing.calling import (
     LEFT,
@@ -28,7 +29,6 @@ from pytest_mcn_mock.testing.calling import (
 from pytest_mcn_mock.testing.changes import Changes, Inbox
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.text import printable
-from pytest_mcn_mock.webhooks.lanes import Sender
 
 FORGOTTEN = "the application was subscribed in a test that has ended"
 """Why an attempt of an account that outlives its test got no answer."""

@@ -7,11 +7,11 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from threading import Lock
 
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.errors import UnknownItem
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service import Operator
 
 _ALL = 10**9
 
@@ -54,7 +54,7 @@ class Arrivals:
             return heappop(self._calls)[1] if self._calls else None
 
     def next_settled(self) -> tuple[Call, Delivery] | None:
-        """The first CDR that was acknowledged or given up, and was not given out yet; with its call."""
+        """The first CDR that was acknowledged or failed, and was not given out yet; with its call."""
         with self._lock:
             self._look()
             while self._settled:
@@ -75,21 +75,21 @@ class Arrivals:
             return next(iter(self._tried.values()), None)
 
     def unfinished(self) -> Iterator[tuple[Call, list[Delivery]]]:
-        """The calls that ring or owe a CDR, as they are now, with the CDRs that are owed."""
+        """The calls that ring or owe a CDR, as they are now, with the CDRs that are pending."""
         with self._lock:
             self._look()
             unfinished = list(self._unfinished)
         for uuid in unfinished:
-            with suppress(UnknownItem):
+            with suppress(NotFound):
                 deliveries = self._operator.deliveries.of_call(uuid)
-                yield self._operator.calls.get(uuid), [d for d in deliveries if d.state is DeliveryState.OWED]
+                yield self._operator.calls.get(uuid), [d for d in deliveries if d.state is DeliveryState.PENDING]
 
     def _look(self) -> None:
         while self._touched:
             uuid, _ = self._touched.popitem()
             try:
                 call, deliveries = self._operator.calls.get(uuid), self._operator.deliveries.of_call(uuid)
-            except UnknownItem:  # it has left the bounded journal
+            except NotFound:  # it has left the bounded journal
                 self._unfinished.pop(uuid, None)
                 continue
             if call.seq not in self._known_calls:
@@ -97,7 +97,7 @@ class Arrivals:
                 heappush(self._calls, (call.seq, call))
             for delivery in deliveries:
                 self._enter(call, delivery)
-            if call.ending is None or any(delivery.state is DeliveryState.OWED for delivery in deliveries):
+            if call.ending is None or any(delivery.state is DeliveryState.PENDING for delivery in deliveries):
                 self._unfinished[uuid] = None
             else:
                 self._unfinished.pop(uuid, None)
@@ -105,7 +105,7 @@ class Arrivals:
     def _enter(self, call: Call, delivery: Delivery) -> None:
         if delivery.attempts and delivery.id not in self._returned:
             self._tried[delivery.id] = call, delivery
-        if delivery.state is not DeliveryState.OWED and delivery.id not in self._known_deliveries:
+        if delivery.state is not DeliveryState.PENDING and delivery.id not in self._known_deliveries:
             self._known_deliveries.add(delivery.id)
             heappush(self._settled, (call.seq, delivery.id, call, delivery))
 

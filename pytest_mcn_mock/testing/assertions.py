@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_mcn_mock.domain.checks import check_text, check_whole
-from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.faults import MAX_TIMES
-from pytest_mcn_mock.domain.ledger import EntryKind
-from pytest_mcn_mock.domain.money import format_roubles
 from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.checks import check_text, check_whole
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.faults import MAX_TIMES
+from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import format_roubles
 from pytest_mcn_mock.testing.views import Call, Delivery
 from pytest_mcn_mock.testing.waiting import DEFAULT_TIMEOUT_S, Waiting
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Response
 
-from pytest_mcn_mock.domain.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.real_time import monotonic
 
 Application = Callable[..., Any]

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.operator.ports import Item
 from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.service.ports import Item
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.background import BackgroundLoop
 

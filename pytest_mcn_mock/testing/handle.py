@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_mcn_mock.compose import Exchange
-from pytest_mcn_mock.domain import accounts
-from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model import accounts
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.testing.applications import Applications
 from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
@@ -88,7 +88,7 @@ class Handle:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """The deliveries of CDRs, owed ones included, in order of their calls."""
+        """The deliveries of CDRs, pending ones included, in order of their calls."""
         return [delivery for call in self.calls for delivery in call.deliveries]
 
     def _heard(self) -> list[ApiRequest]:

@@ -20,12 +20,12 @@ from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Exchange, compose
-from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
-from pytest_mcn_mock.domain.checks import check_list, show
-from pytest_mcn_mock.domain.draws import seed_from_name
-from pytest_mcn_mock.domain.tariffs import Tariff, tariff_from_roubles
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.operator.accounts import Roubles
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
+from pytest_mcn_mock.model.checks import check_list, show
+from pytest_mcn_mock.model.draws import seed_from_name
+from pytest_mcn_mock.model.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_mcn_mock.compose import preload
-from pytest_mcn_mock.domain.accounts import DEFAULT_BALANCE
-from pytest_mcn_mock.domain.checks import check_bool
-from pytest_mcn_mock.domain.draws import seed_from_name
 from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.model.checks import check_bool
+from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
 

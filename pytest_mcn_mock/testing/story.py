@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.money import format_roubles
-from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: 
     settings = operator.accounts.get(account.account_id)
     balance = format_roubles(operator.accounts.balance(account.account_id))
     lines = [f"account {account.account_id}: balance {balance} roubles, seed {account.seed}"]
-    if settings.cdrs_held:
+    if settings.calls_held:
         lines.append("calls are held until call.complete()")
     lines += [f"fault switched on: {fault}" for fault in settings.faults]
     if not settings.subscriptions:
@@ -39,7 +39,7 @@ def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: 
     for subscription in settings.subscriptions:
         disabled = "" if subscription.enabled else ", disabled"
         if subscription.disabled_at is not None:
-            disabled = f", disabled after too many CDRs given up (mcn.enable_webhook({subscription.number}) enables it)"
+            disabled = f", disabled after too many CDRs failed (mcn.enable_webhook({subscription.number}) enables it)"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
     lines += _placed_too_early(account, operator)
     lines += _section("requests", heard, lambda request: [str(request)])
@@ -55,8 +55,8 @@ def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operato
         if call.state == "ringing":
             when = "until call.complete()" if call.ends_at is None else f"for {call.ends_at - now:g} s more"
             lines.append(f"ringing {when}: {call!r}")
-        owed = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.OWED]
-        lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in owed]
+        pending = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.PENDING]
+        lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in pending]
     lines += [f"not accepted: {request}" for request in heard if request.refusal is not None][-MOST:]
     if not account.requests:
         lines.append(f"no request arrived for account {account.account_id}: does the application use mcn.base_url?")
@@ -118,7 +118,7 @@ def _call(call: Call, now: float) -> Iterator[str]:
 
 def _due(delivery: Delivery, now: float) -> str:
     note = f" ({delivery.note})" if delivery.note else ""
-    if delivery.state is not DeliveryState.OWED:
+    if delivery.state is not DeliveryState.PENDING:
         return note
     if delivery.due_at is None:
         return f"{note}, held" if delivery.call.state == "ringing" else f"{note}, after another delivery"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pytest_mcn_mock.domain import accounts
-from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.fidelity import Level
-from pytest_mcn_mock.domain.requests import ApiRequest
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
+from pytest_mcn_mock.model import accounts
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.fidelity import Level
+from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.testing.applications import RAISED
 from pytest_mcn_mock.testing.calling import LEFT
 from pytest_mcn_mock.testing.handle import Backing, Handle
 from pytest_mcn_mock.testing.views import Delivery
 
-_STATE = {DeliveryState.GIVEN_UP: "given up", DeliveryState.OWED: "not acknowledged"}
+_STATE = {DeliveryState.FAILED: "failed", DeliveryState.PENDING: "not acknowledged"}
 
 
 class Strictness(Handle):
@@ -41,7 +41,7 @@ class Strictness(Handle):
             raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
 
     def expect_undelivered(self) -> None:
-        """The test lets CDRs go unacknowledged: those that were tried in vain, or given up, do not fail it."""
+        """The test lets CDRs go unacknowledged: those that were tried in vain, or failed, do not fail it."""
         self._expects_undelivered = True
 
     def mistakes(self) -> list[str]:
@@ -71,7 +71,7 @@ class Strictness(Handle):
 
 
 def _is_unacknowledged(delivery: Delivery) -> bool:
-    """Whether the webhook has not taken the CDR: it was given up, or its last attempt failed.
+    """Whether the webhook has not taken the CDR: it failed, or its last attempt failed.
 
     Not if a fault altered it, which is a scenario, if the test left the event loop of its application, or if the
     application raised, which is reported as such.
@@ -79,6 +79,6 @@ def _is_unacknowledged(delivery: Delivery) -> bool:
     if delivery.note or delivery.state is DeliveryState.DELIVERED:
         return False
     if not delivery.attempts:
-        return delivery.state is DeliveryState.GIVEN_UP
+        return delivery.state is DeliveryState.FAILED
     error = delivery.attempts[-1].error or ""
     return error != LEFT and not error.startswith(RAISED)

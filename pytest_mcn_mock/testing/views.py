@@ -7,18 +7,18 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pytest_mcn_mock.domain import calls, deliveries
-from pytest_mcn_mock.domain.calls import Explanation
-from pytest_mcn_mock.domain.cdr import Value
-from pytest_mcn_mock.domain.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
-from pytest_mcn_mock.domain.money import format_roubles, to_decimal
-from pytest_mcn_mock.domain.outcomes import Outcome, ending
-from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model import calls, deliveries
+from pytest_mcn_mock.model.calls import Explanation
+from pytest_mcn_mock.model.cdr import Value
+from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
+from pytest_mcn_mock.model.money import format_roubles, to_decimal
+from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
-    from pytest_mcn_mock.operator import Operator
+    from pytest_mcn_mock.service import Operator
 
 
 class Call:
@@ -46,7 +46,7 @@ class Call:
     @property
     def _now(self) -> calls.Call:
         # Once it left the bounded journal, or its account is closed, it stays as it was last seen.
-        with suppress(UnknownItem):
+        with suppress(NotFound):
             self._record = self._operator.calls.get(self._record.verification_call_uuid)
         return self._record
 
@@ -128,7 +128,7 @@ class Call:
         """The deliveries of its CDR, a subscription each."""
         try:
             found = self._operator.deliveries.of_call(self.verification_call_uuid)
-        except UnknownItem:
+        except NotFound:
             return []
         return [Delivery(delivery, self, self._operator) for delivery in found]
 
@@ -136,7 +136,7 @@ class Call:
         """End a ringing call now, as planned or as said, and send its CDR.
 
         Returns the delivery (the first, where the account has several subscriptions) once it was tried, or None where
-        no CDR is owed. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
+        no CDR is pending. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
 
         UsageError for a call that has ended.
         """
@@ -176,7 +176,7 @@ class Delivery:
     @property
     def _now(self) -> deliveries.Delivery:
         # As for a call.
-        with suppress(UnknownItem):
+        with suppress(NotFound):
             self._record = self._operator.deliveries.get(self._record.id)
         return self._record
 
@@ -192,7 +192,7 @@ class Delivery:
 
     @property
     def state(self) -> DeliveryState:
-        """``owed``, ``delivered`` or ``given_up``."""
+        """``pending``, ``delivered`` or ``failed``."""
         return self._now.state
 
     @property
@@ -202,7 +202,7 @@ class Delivery:
 
     @property
     def due_at(self) -> float | None:
-        """When it is tried next, in seconds since the epoch; None while its call is held, and when nothing is owed."""
+        """When it is tried next, in seconds since the epoch; None while its call is held, and when nothing is pending."""
         return self._now.due_at
 
     @property

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import TypeVar
 
-from pytest_mcn_mock.domain import accounts, calls, deliveries
-from pytest_mcn_mock.domain.checks import check_seconds, check_timeout, show
-from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.outcomes import Outcome
 from pytest_mcn_mock.errors import Refusal, UsageError, WaitTimeout, WebhookRaised
+from pytest_mcn_mock.model import accounts, calls, deliveries
+from pytest_mcn_mock.model.checks import check_seconds, check_timeout, show
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.testing import story
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.changes import is_on_a_loop
@@ -45,7 +45,7 @@ class Waiting(Handle):
         return self._wait(self._find_call, timeout, "no call was placed")
 
     def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
-        """The delivery of the call's CDR once it was acknowledged or given up.
+        """The delivery of the call's CDR once it was acknowledged or failed.
 
         Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet: of several the one whose call
         was placed first. Of threads that wait at the same time, each gets a delivery of its own.
@@ -91,7 +91,7 @@ class Waiting(Handle):
         return pending
 
     def story(self) -> str:
-        """What happened on the account: requests, calls, charges, CDR attempts, what is owed and when it is due.
+        """What happened on the account: requests, calls, charges, CDR attempts, what is pending and when it is due.
 
         A failing test's report shows it. Tokens are not in it.
         """
@@ -116,8 +116,8 @@ class Waiting(Handle):
         now = self._now()
         return all(request.is_answered for request in self.requests) and not any(
             (call.ending is None and call.ends_at is not None and call.ends_at <= now)
-            or any(delivery.due_at is not None and delivery.due_at <= now for delivery in owed)
-            for call, owed in self._arrivals().unfinished()
+            or any(delivery.due_at is not None and delivery.due_at <= now for delivery in pending)
+            for call, pending in self._arrivals().unfinished()
         )
 
     def _find_call(self) -> Call | None:
@@ -131,7 +131,7 @@ class Waiting(Handle):
             settled = arrivals.next_settled()
             found = None if settled is None else self._delivery(*settled)
         else:
-            found = next((d for d in call.deliveries if d.state is not DeliveryState.OWED), None)
+            found = next((d for d in call.deliveries if d.state is not DeliveryState.PENDING), None)
             if found is not None:
                 arrivals.give_out(found.id)
         if self._backing.applications.raised:
@@ -270,7 +270,7 @@ class AccountClock:
 
 
 def _was_tried(delivery: Delivery) -> bool | None:
-    return True if delivery.attempts or delivery.state is not DeliveryState.OWED else None
+    return True if delivery.attempts or delivery.state is not DeliveryState.PENDING else None
 
 
 def _no_cdr(call: Call | None) -> str:

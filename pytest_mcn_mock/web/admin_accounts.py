@@ -8,17 +8,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pytest_mcn_mock.domain import accounts as rules
-from pytest_mcn_mock.domain.accounts import Account
-from pytest_mcn_mock.domain.subscriptions import Subscription
 from pytest_mcn_mock.errors import Refusal, RefusalCode
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model import accounts as rules
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_account, show_fault, show_rule, show_subscription
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
 
 _MONEY = (str, int)
-_CHANGEABLE = {"balance": _MONEY, "numbers": list, "tariff": dict, "cdrs_held": bool}
+_CHANGEABLE = {"balance": _MONEY, "numbers": list, "tariff": dict, "calls_held": bool}
 _OPENING = {
     "id": int,
     "token": str,
@@ -116,7 +116,7 @@ class AccountsApi:
                 account = rules.replace_numbers(account, asked["numbers"])
             if "tariff" in asked:
                 account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
-            return replace(account, cdrs_held=asked.get("cdrs_held", account.cdrs_held))
+            return replace(account, calls_held=asked.get("calls_held", account.calls_held))
 
         with self._operator.accounts.together():
             self._operator.settings.change(account_id, change)
@@ -186,7 +186,7 @@ class AccountsApi:
         return await self.webhook(request, account_id, number)
 
     async def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
-        """Remove a webhook; CDRs still owed to it are given up when they are due."""
+        """Remove a webhook; CDRs still pending to it fail when they are due."""
 
         def change(account: Account) -> Account:
             given.check_precondition(request, _edited_webhook(account, rules.find_subscription(account, number)))
@@ -226,7 +226,7 @@ def _edited(account: Account) -> Any:
     return [
         shown["numbers"],
         shown["tariff"],
-        shown["cdrs_held"],
+        shown["calls_held"],
         shown["outcomes"],
         _edited_faults(account),
         _edited_webhooks(account),

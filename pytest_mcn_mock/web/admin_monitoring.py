@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.domain.ledger import Entry
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send, show_page

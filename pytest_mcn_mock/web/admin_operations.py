@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pytest_mcn_mock.errors import Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, json_response
@@ -54,7 +54,7 @@ class OperationsApi:
     async def metrics(self, request: Request) -> Response:
         """What the server counts, in Prometheus's text format."""
         if self._render is None:
-            raise UnknownItem(
+            raise NotFound(
                 "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
             )
         content_type, text = self._render()

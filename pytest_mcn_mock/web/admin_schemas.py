@@ -8,7 +8,7 @@ from pytest_mcn_mock.web.http import Endpoints, Request, Response
 
 
 class SchemasApi:
-    """``read`` gives a document by its name; UnknownItem if there is none."""
+    """``read`` gives a document by its name; NotFound if there is none."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read = read

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from pytest_mcn_mock.domain.checks import MAX_DELAY_S, check_seconds
 from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode
 from pytest_mcn_mock.flow import until
-from pytest_mcn_mock.operator import Operator
-from pytest_mcn_mock.operator.ports import Clock
+from pytest_mcn_mock.model.checks import MAX_DELAY_S, check_seconds
+from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service.ports import Clock
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_time
 from pytest_mcn_mock.web.feed import Feed

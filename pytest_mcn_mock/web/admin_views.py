@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_mcn_mock.domain.accounts import Account
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery
-from pytest_mcn_mock.domain.faults import Fault
-from pytest_mcn_mock.domain.ledger import Entry
-from pytest_mcn_mock.domain.money import format_roubles
-from pytest_mcn_mock.domain.outcomes import OutcomeRule
-from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.domain.subscriptions import Subscription
-from pytest_mcn_mock.domain.tariffs import Tariff
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery
+from pytest_mcn_mock.model.faults import Fault
+from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.outcomes import OutcomeRule
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.model.tariffs import Tariff
 
 MASK = "***"
 """In place of a value that may be a secret."""
@@ -30,7 +30,7 @@ def show_account(account: Account, balance: int) -> dict[str, Any]:
         "numbers": list(account.numbers),
         "seed": account.seed,
         "tariff": _show_tariff(account.tariff),
-        "cdrs_held": account.cdrs_held,
+        "calls_held": account.calls_held,
         "webhooks": [show_subscription(subscription) for subscription in account.subscriptions],
         "outcomes": [show_rule(rule) for rule in account.outcome_rules],
         "faults": [show_fault(fault) for fault in account.faults],

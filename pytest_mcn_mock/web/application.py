@@ -12,11 +12,11 @@ from typing import Any, Final
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
-from pytest_mcn_mock.domain.assumptions import Assumptions
-from pytest_mcn_mock.errors import Conflict, McnMockError, Refusal, RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.flow import until
-from pytest_mcn_mock.operator.journal import Journal
-from pytest_mcn_mock.operator.ports import Durability
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.service.journal import Journal
+from pytest_mcn_mock.service.ports import Durability
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
@@ -57,9 +57,9 @@ class Application:
         guard: Guard,
         durability: Durability,
     ) -> None:
-        self._client = _Face(BASE_PATH, client_api.endpoints, assumptions)
+        self._client = Api(BASE_PATH, client_api.endpoints, assumptions)
         # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
-        self._admin = _Face(ADMIN_PATH, admin, Assumptions())
+        self._admin = Api(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
         self._durability = durability
         self._guard = guard
@@ -124,7 +124,7 @@ class Application:
         return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
 
 
-class _Face:
+class Api:
     """One of the two APIs: its paths, and how it refuses."""
 
     def __init__(self, base: str, load: Callable[[], Endpoints], assumptions: Assumptions) -> None:
@@ -164,7 +164,7 @@ class _Face:
                 allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
                 headers = {"Allow": ", ".join(allowed)}
                 refusal = Refusal(RefusalCode.METHOD_NOT_ALLOWED, f"use {' or '.join(allowed)} for this path")
-            case UnknownItem():
+            case NotFound():
                 refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
             case HTTPException():
                 refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")

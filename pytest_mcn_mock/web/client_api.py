@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pytest_mcn_mock.domain.accounts import Account
-from pytest_mcn_mock.domain.assumptions import NumberFormat
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.fidelity import Sent, judge
-from pytest_mcn_mock.domain.requests import MAX_BEYOND, ApiRequest, kept_parameters
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.assumptions import NumberFormat
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.fidelity import Sent, judge
+from pytest_mcn_mock.model.requests import MAX_BEYOND, ApiRequest, kept_parameters
+from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.orders import place, read_order

@@ -25,7 +25,7 @@ from pytest_mcn_mock.web.http import (
     Flow,
     Request,
     Response,
-    Spoilt,
+    ResponseFault,
     Step,
     Stream,
 )
@@ -70,7 +70,7 @@ class Host(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Answers a client's requests one after the other. ``deadline`` is when it is to be given up, in the loop's time.
+    """Answers a client's requests one after the other. ``deadline`` is when it is to be failed, in the loop's time.
 
     Requests that arrive while another is answered wait, and nothing more is read meanwhile.
     """
@@ -381,7 +381,7 @@ class Connection(asyncio.BufferedProtocol):
             ended.cancel()
             stream.close()
 
-    async def _send_spoilt(self, whole: bytes, body: bytes, spoilt: Spoilt, *, keeps: bool) -> bool:
+    async def _send_spoilt(self, whole: bytes, body: bytes, spoilt: ResponseFault, *, keeps: bool) -> bool:
         """The answer as a fault has it; whether the connection goes on after it."""
         await asyncio.sleep(spoilt.delay_s)
         head = len(whole) - len(body)

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from pytest_mcn_mock.domain.calls import Call
-from pytest_mcn_mock.domain.deliveries import Delivery
-from pytest_mcn_mock.domain.requests import ApiRequest
-from pytest_mcn_mock.errors import Refusal, RefusalCode, UnknownItem
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web.admin_views import show_account, show_call, show_delivery, show_request
 from pytest_mcn_mock.web.http import utf8
 
@@ -121,7 +121,7 @@ class Feed:
         try:
             account = self._operator.accounts.get(str(number))
             return _format(kind, show_account(account, self._operator.accounts.balance(account.id)))
-        except UnknownItem:
+        except NotFound:
             return _format("closed", {"id": int(number)})
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_mcn_mock.domain.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.domain.calls import Call, CallOrder
-from pytest_mcn_mock.domain.faults import FaultKind
-from pytest_mcn_mock.domain.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
-from pytest_mcn_mock.domain.tariffs import Method
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.flow import until
-from pytest_mcn_mock.operator import Operator
+from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
+from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.faults import FaultKind
+from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
+from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.service import Operator
 
 
 def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assumptions) -> CallOrder:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Endpoints, Request, Response
 
@@ -58,10 +58,10 @@ class Page:
         return _answer(request, _files()[_DOCUMENT])
 
     async def static(self, request: Request, name: str) -> Response:
-        """A file of the page; UnknownItem if there is none of that name."""
+        """A file of the page; NotFound if there is none of that name."""
         file = _files().get(name)
         if file is None:
-            raise UnknownItem(f"the page has no file {name[:80]!r}")
+            raise NotFound(f"the page has no file {name[:80]!r}")
         return _answer(request, file)
 
 

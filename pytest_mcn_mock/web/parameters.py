@@ -22,7 +22,7 @@ from pytest_mcn_mock.web.http import MAX_BODY, Request
 MAX_PARAMETERS = 64
 MAX_VALUE_LENGTH = 256
 MAX_WHOLE = 2**53
-"""Beyond it not every whole number has a float of its own (IEEE 754)."""
+"""UndocumentedUse it not every whole number has a float of its own (IEEE 754)."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _SWEEP_S = 1.0
-"""How often it is looked for connections that are to be given up, and what the Date header says."""
+"""How often it is looked for connections that are to be failed, and what the Date header says."""
 _NO_DESCRIPTOR_S = 0.1
 """How long no connection is taken after there was no file descriptor for one."""
 _SAID_S = 60.0

@@ -23,7 +23,7 @@ from pytest_mcn_mock.web.http import (
     LINGER_FORM,
     Closing,
     Response,
-    Spoilt,
+    ResponseFault,
     Stream,
     answer_of,
 )
@@ -80,7 +80,7 @@ def _streamed(stream: Stream, after: ExitStack) -> Iterator[bytes]:
             changed.wait(KEEP_ALIVE_S)
 
 
-def _spoilt(body: bytes, spoilt: Spoilt, environ: Mapping[str, Any]) -> Iterator[bytes]:
+def _spoilt(body: bytes, spoilt: ResponseFault, environ: Mapping[str, Any]) -> Iterator[bytes]:
     time.sleep(spoilt.delay_s)  # the fault itself: nothing happens that could be waited for
     if spoilt.closing is Closing.RESET:
         _reset(environ["werkzeug.socket"])

@@ -139,8 +139,8 @@ def test_a_change_is_made_whole_or_not_at_all(admin: Admin) -> None:
     changes: list[dict[str, Any]] = [
         {"balance": "5.00", "numbers": ["79158888888", "x"]},
         {"numbers": ["79158888888"], "balance": "0.001"},
-        {"cdrs_held": True, "tariff": {"flash_call": {"44": "1.00"}}},
-        {"cdrs_held": "yes"},
+        {"calls_held": True, "tariff": {"flash_call": {"44": "1.00"}}},
+        {"calls_held": "yes"},
         {"tarif": {}},
     ]
     for wrong in changes:
@@ -302,7 +302,7 @@ def test_a_webhook_that_cannot_be_is_not_added(admin: Admin, wrong: Any) -> None
 
 
 def test_a_held_call_is_completed_once(admin: Admin) -> None:
-    admin.ask("PATCH", admin.on(), {"cdrs_held": True})
+    admin.ask("PATCH", admin.on(), {"calls_held": True})
     uuid = admin.flash_call()
     assert admin.get(f"calls/{uuid}")["state"] == "ringing"
     assert admin.ask("POST", f"calls/{uuid}/complete", {"outcome": "bsy"}).status_code == 400
@@ -315,14 +315,14 @@ def test_a_held_call_is_completed_once(admin: Admin) -> None:
 def test_a_cdr_is_sent_again_with_retries_as_if_for_the_first_time(admin: Admin) -> None:
     with Receiver(204, 500, 204) as receiver:
         admin.ask("POST", admin.on("webhooks"), {"url": receiver.url})
-        admin.ask("PATCH", admin.on(), {"cdrs_held": True})
+        admin.ask("PATCH", admin.on(), {"calls_held": True})
         uuid = admin.flash_call()
         (delivery,) = admin.get("deliveries", account_id=admin.id)["items"]
         resend = f"deliveries/{delivery['id']}/resend"
         assert refusal(admin.ask("POST", resend)) == (409, "conflict", None)
         admin.ask("POST", f"calls/{uuid}/complete")
         admin.ask("POST", "clock/advance", {"seconds": 0})
-        assert admin.ask("POST", resend).json()["state"] == "owed"
+        assert admin.ask("POST", resend).json()["state"] == "pending"
         admin.ask("POST", "clock/advance", {"seconds": 1})
         resent = admin.get(f"deliveries/{delivery['id']}")
     assert resent["state"] == "delivered"

@@ -39,7 +39,7 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("POST", "accounts", "account.open"): [
         {},
         dict.fromkeys(["id", "token", "balance", "numbers", "seed", "tariff", "outcomes", "webhooks"]),
-        {"cdrs_held": True},
+        {"calls_held": True},
         [],
         *({"balance": amount} for amount in ROUBLES),
         *({"seed": seed} for seed in (0, 7.0, 2**63 - 1, 2**63, -1, 0.5, "1", True)),
@@ -56,9 +56,9 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
     ],
     ("PATCH", "{account}", "account.change"): [
         {},
-        dict.fromkeys(["balance", "numbers", "tariff", "cdrs_held"]),
+        dict.fromkeys(["balance", "numbers", "tariff", "calls_held"]),
         {"token": "x"},
-        {"cdrs_held": 1},
+        {"calls_held": 1},
         *({"balance": amount} for amount in ROUBLES),
     ],
     ("POST", "{account}/top_up", "top_up"): [{}, *({"amount": amount} for amount in [*ROUBLES, "0.00", "-0", "0.01"])],

@@ -12,7 +12,7 @@ import pytest
 import requests
 from support import RUSSIAN, Api, Receiver, refusal, running_sandbox
 
-from pytest_mcn_mock.domain.requests import ApiRequest
+from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.web.feed import MAX_LISTENERS, MAX_PENDING, Feed
 
 
@@ -114,7 +114,7 @@ def test_a_listener_that_is_slow_gets_the_last_and_is_told_how_much_it_missed() 
 
 def test_a_stream_ends_with_the_server() -> None:
     with running_sandbox() as sandbox, closing(Events(sandbox.url)) as events:
-        assert sandbox.stop() == (0, "mcn-mock stopped; no CDR is owed\n", "")
+        assert sandbox.stop() == (0, "mcn-mock stopped; no CDR is pending\n", "")
         assert list(events) == []
 
 
@@ -150,12 +150,12 @@ def test_a_fixtures_server_that_is_reset_has_no_account(tmp_path: Path, pytester
     pytester.makepyfile(
         """
         import pytest, requests
-        from pytest_mcn_mock import UnknownItem
+        from pytest_mcn_mock import NotFound
 
         def test_reset(mcn_server):
             account = mcn_server.open_account()
             assert requests.post(f"{mcn_server.url}/__admin/reset", timeout=30).status_code == 200
-            with pytest.raises(UnknownItem):
+            with pytest.raises(NotFound):
                 account.balance
             account.close()
         """

@@ -400,13 +400,13 @@ def test_an_admin_request_that_is_cut_off_changes_nothing(api: Api, method: str,
 
 def test_a_held_call_is_not_completed_by_a_request_that_is_cut_off(api: Api) -> None:
     account = f"{api.url}/__admin/accounts/{api.account_id}"
-    requests.patch(account, json={"cdrs_held": True}, timeout=30).raise_for_status()
+    requests.patch(account, json={"calls_held": True}, timeout=30).raise_for_status()
     try:
         uuid = api.post(query=QUERY[1:]).json()["object"]["verification_call_uuid"]
         all_of(api, head(api, "Content-Length: 30", target=f"/__admin/calls/{uuid}/complete"))
         assert requests.get(f"{api.url}/__admin/calls/{uuid}", timeout=30).json()["state"] == "ringing"
     finally:
-        requests.patch(account, json={"cdrs_held": False}, timeout=30).raise_for_status()
+        requests.patch(account, json={"calls_held": False}, timeout=30).raise_for_status()
 
 
 def test_who_is_not_authorized_is_told_how_to_be(api: Api) -> None:

@@ -44,7 +44,7 @@ def test_it_keeps_how_each_call_ended_and_refuses_what_is_no_record(webhook: str
     expected = {"79157777777": "ANSWERED", "79150000017": "NO ANSWER", "79150000020": "UNAVAILABLE"}
     with running_sandbox("--config", str(config)) as sandbox:
         calls = {sandbox.flash_call(login_did=number)["verification_call_uuid"]: number for number in expected}
-        assert sandbox.stop()[1] == "mcn-mock stopped; no CDR is owed\n"
+        assert sandbox.stop()[1] == "mcn-mock stopped; no CDR is pending\n"
     for uuid, number in calls.items():
         assert (tmp_path / f"{uuid}.txt").read_text() == expected[number]
 

@@ -13,8 +13,8 @@ import pytest
 
 import pytest_mcn_mock
 from pytest_mcn_mock import Account, Call, Delivery, FaultKind, MCNServer, Outcome, compose, plugin
+from pytest_mcn_mock.cli.commands import INTERRUPTED, STATUS, mcn_mock
 from pytest_mcn_mock.errors import RefusalCode
-from pytest_mcn_mock.sandbox.commands import INTERRUPTED, STATUS, mcn_mock
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import session
 from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaiting

@@ -26,7 +26,7 @@ from support import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-from pytest_mcn_mock.sandbox import config
+from pytest_mcn_mock.cli import config
 
 if TYPE_CHECKING:
     from sybil import Example

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from drift_support import Told, Tool
 
-from pytest_mcn_mock.sandbox.commands import mcn_mock
+from pytest_mcn_mock.cli.commands import mcn_mock
 
 
 @pytest.fixture

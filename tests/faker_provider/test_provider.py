@@ -13,9 +13,9 @@ import pytest
 from faker import Faker
 
 from pytest_mcn_mock import Outcome, UsageError
-from pytest_mcn_mock.domain.cdr import VARIABLES
-from pytest_mcn_mock.domain.numbering import choose_country
 from pytest_mcn_mock.faker_provider import MOBILE, McnProvider
+from pytest_mcn_mock.model.cdr import VARIABLES
+from pytest_mcn_mock.model.numbering import choose_country
 
 
 @pytest.fixture

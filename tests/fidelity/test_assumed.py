@@ -193,10 +193,10 @@ def test_retries_come_after_1_5_and_25_seconds_unless_set() -> None:
                 account.settle()
                 account.clock.advance(60)
                 assert [attempt.at - start for attempt in account.deliveries[0].attempts] == schedule
-                assert account.deliveries[0].state == "given_up"
+                assert account.deliveries[0].state == "failed"
 
 
-def test_a_webhook_is_disabled_after_10_cdrs_given_up_unless_set() -> None:
+def test_a_webhook_is_disabled_after_10_cdrs_failed_unless_set() -> None:
     with Receiver(500) as receiver:
         for assumed, most in ({}, 10), ({"disable_after": 2}, 2):
             with assuming(**assumed) as account:
@@ -229,7 +229,7 @@ def test_some_refusals_are_the_fakes_own(mcn: Account) -> None:
     complete, account = f"{admin}/calls/{call.verification_call_uuid}/complete", f"{admin}/accounts/{mcn.account_id}"
     assert requests.post(complete, timeout=30).status_code == 200
     assert refusal(requests.post(complete, timeout=30)) == (409, "conflict", None)
-    stale = requests.patch(account, json={"cdrs_held": False}, headers={"If-Match": '"x"'}, timeout=30)
+    stale = requests.patch(account, json={"calls_held": False}, headers={"If-Match": '"x"'}, timeout=30)
     assert refusal(stale) == (412, "precondition_failed", None)
 
 

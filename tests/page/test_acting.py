@@ -82,7 +82,7 @@ def test_finish_a_held_call_as_busy(sandbox: Sandbox, open_page: OpenPage, recei
 
 
 def test_finish_a_held_call_by_a_cause_or_as_planned(sandbox: Sandbox, open_page: OpenPage) -> None:
-    send(sandbox, "PATCH", ACCOUNT, {"cdrs_held": True})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     first, second = (sandbox.flash_call(login_did=f"7915000000{n}")["verification_call_uuid"] for n in (1, 2))
     page = open_page(f"{sandbox.url}/__admin/#/calls/{first}")
     group = page.get_by_role("group", name="Finish the call")

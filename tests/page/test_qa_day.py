@@ -21,4 +21,4 @@ def test_the_day_goes_as_it_is_told(tmp_path: Path) -> None:
     assert busy == "finished one as busy"
     assert again == "sent its CDR again"
     assert kept == "started again: both calls and the balance are still there"
-    assert stopped == stopped_again == "mcn-mock stopped; no CDR is owed"
+    assert stopped == stopped_again == "mcn-mock stopped; no CDR is pending"

@@ -23,7 +23,7 @@ def fill(sandbox: Sandbox, receiver: Receiver) -> str:
         sandbox.flash_call(login_did=f"7915000000{n}")
     send(sandbox, "PUT", f"{ACCOUNT}/faults", [{"kind": "status", "times": 2}])
     send(sandbox, "POST", "accounts", {"id": 777})
-    send(sandbox, "PATCH", ACCOUNT, {"cdrs_held": True})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     placed = send(sandbox, "POST", f"{ACCOUNT}/calls", {"method": "flash_call", "login_did": "79150000009"})
     return str(placed["verification_call_uuid"])
 
@@ -111,7 +111,7 @@ def tab_to(page: Page, name: str) -> None:
 
 
 def test_the_main_path_needs_no_mouse(sandbox: Sandbox, open_page: OpenPage) -> None:
-    send(sandbox, "PATCH", ACCOUNT, {"cdrs_held": True})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     page = open_page(f"{sandbox.url}/__admin/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -174,7 +174,7 @@ def test_what_happens_live_does_not_take_the_focus_and_is_not_read_out(sandbox: 
 
 
 def test_nothing_moves_for_who_asks_for_that(sandbox: Sandbox, open_page: OpenPage) -> None:
-    send(sandbox, "PATCH", ACCOUNT, {"cdrs_held": True})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     sandbox.flash_call(login_did="79150000001")
     page = open_page(f"{sandbox.url}/__admin/", reduced_motion="reduce")
     expect(call_row(page, "79150000001")).to_be_visible()

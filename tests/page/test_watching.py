@@ -27,7 +27,7 @@ def test_an_empty_journal_says_how_to_place_the_first_call(sandbox: Sandbox, ope
 def test_a_call_appears_with_its_outcome_and_price_and_changes_as_it_ends(
     sandbox: Sandbox, open_page: OpenPage
 ) -> None:
-    send(sandbox, "PATCH", ACCOUNT, {"cdrs_held": True})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     page = open_page(f"{sandbox.url}/__admin/")
     call = sandbox.flash_call(login_did="79150000001")
     row = call_row(page, "79150000001")

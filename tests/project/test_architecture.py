@@ -15,7 +15,7 @@ import pytest
 
 import pytest_mcn_mock
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.errors import UnknownItem
+from pytest_mcn_mock.errors import NotFound
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pytest_mcn_mock"
@@ -94,7 +94,7 @@ def test_the_schemas_are_found_by_name() -> None:
     assert schemas.names() == sorted(
         path.name.partition(".json")[0].removesuffix(".schema") for path in (ROOT / "schemas").iterdir()
     )
-    with pytest.raises(UnknownItem, match="config"):
+    with pytest.raises(NotFound, match="config"):
         schemas.load("confg")
-    with pytest.raises(UnknownItem):
+    with pytest.raises(NotFound):
         schemas.load("../pyproject")

@@ -13,13 +13,13 @@ import pytest
 from in_process import make_exchange, open_account, place
 
 from pytest_mcn_mock.compose import Exchange
-from pytest_mcn_mock.domain.deliveries import CdrRequest
+from pytest_mcn_mock.delivery.sender import HttpSender
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import Request, Response, answer_of, send
 from pytest_mcn_mock.web.serving import HttpServer
-from pytest_mcn_mock.webhooks.sender import HttpSender
 
 TIMES = 200
 FLASH_CALL = "/v2/rest/account/1/flash_call"

@@ -14,7 +14,7 @@ import pytest
 from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
 
 from pytest_mcn_mock.compose import Exchange
-from pytest_mcn_mock.domain.outcomes import OutcomeRule
+from pytest_mcn_mock.model.outcomes import OutcomeRule
 
 BATCH, ENOUGH, ROUNDS = 20, 5, 40
 MOST = 3.0

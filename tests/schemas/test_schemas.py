@@ -18,13 +18,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from pytest_mcn_mock import Assumptions, FaultKind, MCNServer, Outcome, schemas
 from pytest_mcn_mock.compose import compose
-from pytest_mcn_mock.domain.assumptions import DEFAULT_STATUS, NumberFormat
-from pytest_mcn_mock.domain.cdr import DEFAULT_VARIABLES, VARIABLES
-from pytest_mcn_mock.domain.deliveries import DeliveryState
-from pytest_mcn_mock.domain.ledger import EntryKind
-from pytest_mcn_mock.domain.subscriptions import WebhookMethod
-from pytest_mcn_mock.domain.tariffs import Method
-from pytest_mcn_mock.errors import RefusalCode, UnknownItem
+from pytest_mcn_mock.errors import NotFound, RefusalCode
+from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, NumberFormat
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.subscriptions import WebhookMethod
+from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web import admin_accounts, admin_input, admin_monitoring
 
@@ -211,7 +211,7 @@ def test_an_unknown_schema_is_not_found_and_the_nearest_one_is_named(mcn_server:
     response = requests.get(f"{mcn_server.url}/__admin/schemas/cdrs.json", timeout=30)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "not_found")
     assert "'cdr'" in response.json()["errors"][0]["message"]
-    with pytest.raises(UnknownItem, match="cdr"):
+    with pytest.raises(NotFound, match="cdr"):
         schemas.read("cdrs")
 
 

@@ -87,7 +87,7 @@ def test_what_the_description_allows_is_taken_and_what_it_forbids_is_refused(
 ) -> None:
     with running_sandbox() as sandbox:
         account = f"{sandbox.url}/__admin/accounts/12345678"
-        requests.patch(account, json={"cdrs_held": True, "balance": BALANCE}, timeout=30).raise_for_status()
+        requests.patch(account, json={"calls_held": True, "balance": BALANCE}, timeout=30).raise_for_status()
         requests.post(f"{account}/webhooks", json={"url": f"{sandbox.url}/nowhere"}, timeout=30).raise_for_status()
         uuid = sandbox.flash_call()["verification_call_uuid"]
         config = CONFIG.format(uuid=uuid) + (OF_ONE_ACCOUNT if group == "calls" else "")

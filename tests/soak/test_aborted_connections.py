@@ -38,7 +38,7 @@ SENT = {
 
 def test_two_thousand_aborted_connections_leave_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
     began, random = time.monotonic(), Random(SEED)
-    small = "import pytest_mcn_mock.sandbox.server as server; server.HEAD_TIMEOUT_S = 2"
+    small = "import pytest_mcn_mock.cli.server as server; server.HEAD_TIMEOUT_S = 2"
     with running_sandbox("--log-level", "warning", before=small) as sandbox:
         address = urlsplit(sandbox.url)
         abort(sandbox, address.port or 0, 100, random)  # what is loaded late has been loaded

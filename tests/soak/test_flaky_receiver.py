@@ -34,7 +34,7 @@ never_disable = true
 
 
 class Load:
-    """The clients and the receiver, and what they saw of each call. Clients wait while ``AHEAD`` CDRs are owed."""
+    """The clients and the receiver, and what they saw of each call. Clients wait while ``AHEAD`` CDRs are pending."""
 
     def __init__(self, sandbox_of: dict[str, Sandbox]) -> None:
         self.placed: set[str] = set()
@@ -49,7 +49,7 @@ class Load:
         self._waiting: list[Talk] = []
 
     def settled(self) -> int:
-        """How many calls' CDRs were acknowledged or given up."""
+        """How many calls' CDRs were acknowledged or failed."""
         return len(self.acknowledged) + sum(count >= ATTEMPTS for count in self.failed.values())
 
     def receive(self, _: bytes, body: bytes) -> bytes:
@@ -128,15 +128,15 @@ def test_a_hundred_thousand_calls_are_accounted_for(
             account = await asyncio.to_thread(sandbox.admin, "accounts/1")
             entries = await asyncio.to_thread(lambda: list(everything(sandbox, "accounts/1/ledger")))
             stop = await asyncio.to_thread(sandbox.stop)
-            assert (stop[0], stop[1]) == (0, "mcn-mock stopped; no CDR is owed\n"), stop
+            assert (stop[0], stop[1]) == (0, "mcn-mock stopped; no CDR is pending\n"), stop
         receiver.close()
         return load, account["balance"], entries, took
 
     load, balance, entries, took = asyncio.run(run())
-    given_up = {uuid for uuid in load.placed if not load.acknowledged[uuid]}
+    failed = {uuid for uuid in load.placed if not load.acknowledged[uuid]}
     assert len(load.placed) == CALLS
     assert set(load.acknowledged) | set(load.failed) == load.placed, "a CDR of every call, and of no other"
-    assert {load.failed[uuid] for uuid in given_up} <= {ATTEMPTS}, "what was given up was tried as often as it should"
+    assert {load.failed[uuid] for uuid in failed} <= {ATTEMPTS}, "what failed was tried as often as it should"
     assert set(load.acknowledged.values()) == {1}, "nothing was sent again after it was acknowledged"
     assert Decimal(balance) == 100_000 - CALLS * Decimal("0.15") == sum(Decimal(entry["amount"]) for entry in entries)
     early, late = load.memory[CALLS * 2 // 5], load.memory[CALLS]
@@ -144,6 +144,6 @@ def test_a_hundred_thousand_calls_are_accounted_for(
     with capsys.disabled():
         print(
             f"\n{CALLS} calls in {took:.0f} s ({CALLS / took:.0f} a second); {sum(load.failed.values())} attempts "
-            f"failed; {len(load.acknowledged)} CDRs delivered and {len(given_up)} given up after {ATTEMPTS} attempts; "
+            f"failed; {len(load.acknowledged)} CDRs delivered and {len(failed)} failed after {ATTEMPTS} attempts; "
             f"balance {balance}; resident {early / 1024:.1f} MiB at 40 %, {late / 1024:.1f} MiB at 100 %"
         )

@@ -95,7 +95,7 @@ def test_slow_and_dead_addresses_delay_nobody_else(tmp_path: Path, capsys: pytes
                 (attempt,) = delivery["attempts"]
                 told[delivery["url"].removeprefix("http://").partition(":")[0]][str(attempt["error"])] += 1
             code, out, log = await asyncio.to_thread(sandbox.stop)
-            assert (code, out, log) == (0, "mcn-mock stopped; no CDR is owed\n", "")
+            assert (code, out, log) == (0, "mcn-mock stopped; no CDR is pending\n", "")
         only.close()
         silent.close()
         receiver.close()

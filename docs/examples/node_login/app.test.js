@@ -66,7 +66,7 @@ for (const [outcome, state] of [
 ]) {
   test(`a call that ends as ${outcome}`, { timeout: 20_000 }, async (t) => {
     const { mcn, logIn, enter, stateOf } = await startApp(t);
-    await sandbox.admin("PATCH", `accounts/${mcn.account}`, { cdrs_held: true });
+    await sandbox.admin("PATCH", `accounts/${mcn.account}`, { calls_held: true });
     const call = await logIn();
     assert.equal(await stateOf(call), "ringing");
 

@@ -99,9 +99,9 @@ export async function accountView(id) {
           [t('edit.flash_703'), money(flash['703'])],
           [t('edit.call_for_2fa'), money(twofa)],
           [t('account.seed'), h('span', { class: 'mono' }, String(account.seed))],
-          [t('column.held'), account.cdrs_held ? t('hold.is') : t('no')],
+          [t('column.held'), account.calls_held ? t('hold.is') : t('no')],
         ]),
-        actionButton(account.cdrs_held ? t('hold.stop') : t('hold.start'), () => holdCalls(account, !account.cdrs_held), { 'data-key': 'hold' })),
+        actionButton(account.calls_held ? t('hold.stop') : t('hold.start'), () => holdCalls(account, !account.calls_held), { 'data-key': 'hold' })),
       webhooksSection(account),
       outcomesSection(account),
       faultsSection(account));

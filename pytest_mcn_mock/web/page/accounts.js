@@ -107,7 +107,7 @@ export async function accountsView() {
         disabled ? h('span', { class: 'chip failed' }, t('accounts.disabled', { n: disabled })) : null),
       h('td', { class: 'right wide-3' }, count(account.outcomes.length)),
       h('td', { class: 'right wide-3' }, count(account.faults.length)),
-      h('td', { class: 'wide-3' }, account.cdrs_held ? t('yes') : '–'));
+      h('td', { class: 'wide-3' }, account.calls_held ? t('yes') : '–'));
   }
 
   function lineOf(account) {

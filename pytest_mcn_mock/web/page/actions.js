@@ -155,7 +155,7 @@ export async function closeAccount(account) {
 
 /** Let calls ring until they are finished by hand, or not. */
 export async function holdCalls(account, isHeld) {
-  await send('PATCH', at('accounts', account.id), { cdrs_held: isHeld });
+  await send('PATCH', at('accounts', account.id), { calls_held: isHeld });
   return isHeld ? t('hold.on') : t('hold.off');
 }
 

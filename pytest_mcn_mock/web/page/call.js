@@ -20,11 +20,11 @@ export function callPanel(uuid) {
     title: uuid,
     node,
     async load() {
-      const [found, owed] = await Promise.all([
+      const [found, pending] = await Promise.all([
         get(at('calls', uuid)), get('deliveries', { verification_call_uuid: uuid }),
       ]);
       call = found;
-      deliveries = new Map(owed.items.map((delivery) => [delivery.id, delivery]));
+      deliveries = new Map(pending.items.map((delivery) => [delivery.id, delivery]));
       render();
     },
     async apply(batch) {
@@ -33,10 +33,10 @@ export function callPanel(uuid) {
         return;
       }
       const changed = batch.call.get(uuid);
-      const owed = [...batch.delivery.values()].filter((one) => one.verification_call_uuid === uuid);
-      if (!call || (!changed && !owed.length)) return;
+      const pending = [...batch.delivery.values()].filter((one) => one.verification_call_uuid === uuid);
+      if (!call || (!changed && !pending.length)) return;
       if (changed) call = changed;
-      for (const delivery of owed) deliveries.set(delivery.id, delivery);
+      for (const delivery of pending) deliveries.set(delivery.id, delivery);
       render();
     },
     close: () => {},
@@ -120,8 +120,8 @@ function timeline(call, deliveries) {
       [h('span', { class: 'mono break' }, delivery.url), attempt.error ? [' ', said(attempt.error)] : null]));
   }
   for (const delivery of deliveries) {
-    if (delivery.state === 'owed' && delivery.due_at) steps.push(step('pending', delivery.due_at, t('step.due'), h('span', { class: 'mono break' }, delivery.url)));
-    if (delivery.state === 'given_up') steps.push(step('failed', null, t('step.given_up'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note)]));
+    if (delivery.state === 'pending' && delivery.due_at) steps.push(step('pending', delivery.due_at, t('step.due'), h('span', { class: 'mono break' }, delivery.url)));
+    if (delivery.state === 'failed') steps.push(step('failed', null, t('step.failed'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note)]));
   }
   return h('ol', { class: 'timeline' }, steps);
 }

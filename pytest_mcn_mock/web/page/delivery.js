@@ -48,7 +48,7 @@ export function deliveryDetails(delivery) {
   return h('div', { class: 'details' },
     facts([
       [t('delivery.webhook'), String(delivery.webhook)],
-      [t('delivery.due'), delivery.due_at && delivery.state === 'owed' ? moment(delivery.due_at) : null],
+      [t('delivery.due'), delivery.due_at && delivery.state === 'pending' ? moment(delivery.due_at) : null],
       [t('column.note'), delivery.note ? said(delivery.note) : null],
     ]),
     actionButton(t('action.resend'), async () => {

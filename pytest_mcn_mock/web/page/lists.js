@@ -36,7 +36,7 @@ const KINDS = {
     event: 'delivery',
     key: 'id',
     cursor: 'id',
-    shows: ['owed', 'delivered', 'given_up'],
+    shows: ['pending', 'delivered', 'failed'],
     label: (show) => word('delivery', show),
     isShown: (delivery, show) => delivery.state === show,
     words: (delivery) => [delivery.verification_call_uuid, delivery.url, delivery.note],

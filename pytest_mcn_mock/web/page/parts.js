@@ -15,7 +15,7 @@ export function outcomeChip(call) {
 
 /** What became of a delivery. */
 export function deliveryChip(delivery) {
-  return h('span', { class: `chip ${delivery.state === 'given_up' ? 'given-up' : delivery.state}` }, word('delivery', delivery.state));
+  return h('span', { class: `chip ${delivery.state === 'failed' ? 'given-up' : delivery.state}` }, word('delivery', delivery.state));
 }
 
 /** An HTTP status; null where there was no answer. */

@@ -1,0 +1,150 @@
+"""What the sandbox prints when it has started: where it listens, commands to paste, its page, what a client needs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_mcn_mock.cli.config import Config
+from pytest_mcn_mock.cli.tls import Tls
+from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.tariffs import RUSSIA, Method
+from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.guard import ADMIN_PATH
+
+PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
+"""The only token that is printed: any other is a secret, and what is printed ends in logs."""
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
+_RING = "79157777777"
+_TOP_UP = 100_00
+"""What an account without money is to be given, in kopecks."""
+
+
+def reachable(host: str) -> str:
+    """An address at which a server that listens on ``host`` is reached from this machine."""
+    return _EVERYWHERE.get(host, host)
+
+
+def greeting(config: Config, operator: Operator, port: int, tls: Tls | None, drawn: str | None = None) -> str:
+    """The lines, each with its end. The first has the URL, the last begins with ``base URL``.
+
+    ``drawn`` is the admin token if it was drawn for this start, so that nobody knows it yet.
+    """
+    banner = _Banner(_url(config.host, port, tls), tls, config, drawn)
+    named = [_open_account(operator, account.id) for account in config.accounts]
+    account = _payer([found for found in named if found is not None] or operator.accounts.page(0, 1), operator)
+    everywhere = f" and on every other address of this machine ({config.host})" if config.host in _EVERYWHERE else ""
+    lines = [
+        f"mcn-mock listens on {banner.url}{BASE_PATH}{everywhere} for account {_names(config, operator)}",
+        *(banner.commands(account, operator.accounts.balance(account.id)) if account else banner.without_account()),
+        *([] if drawn is None else [f"admin token, for everything under {ADMIN_PATH}: {drawn}"]),
+        f"page: {banner.url}{ADMIN_PATH}/",
+        f"base URL {banner.url}{BASE_PATH}{banner.credentials(account)}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Banner:
+    url: str
+    tls: Tls | None
+    config: Config
+    drawn: str | None
+
+    def commands(self, account: Account, balance: int) -> list[str]:
+        """A flash_call and a call_for_2fa that are accepted, or how to make them so."""
+        token = account.token if account.token == PUBLIC_TOKEN else "$TOKEN"
+        authorization = f"Authorization: Bearer {token}"
+        curl = (
+            f"curl {self._trust}-X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
+            f"-H {_quoted(authorization)} '{self.url}{BASE_PATH}/account/{account.id}"
+        )
+
+        def too_poor(price: int) -> str:
+            amount = format_roubles(max(_TOP_UP, price - balance))
+            return (
+                f"account {account.id} has {format_roubles(balance)} roubles, too few for a call; give it more: "
+                f"{self._mcn_mock} accounts top-up {account.id} {amount}"
+            )
+
+        flash_call = f"{curl}/flash_call?login_did={_RING}'"
+        price = account.tariff.price(Method.FLASH_CALL, RUSSIA)
+        if price > balance:
+            flash_call = too_poor(price)
+        price = account.tariff.price(Method.CALL_FOR_2FA, None)
+        if not account.numbers:
+            for_2fa = f"call_for_2fa needs a number that is connected to account {account.id}, and it has none"
+        elif price > balance:
+            for_2fa = too_poor(price)
+        else:
+            for_2fa = f"{curl}/call_for_2fa?caller_did={account.numbers[0]}&login_did={_RING}'"
+        return [flash_call, for_2fa]
+
+    def without_account(self) -> list[str]:
+        """How to open an account, as none is open."""
+        return [f"no account is open; open one: {self._mcn_mock} accounts open --number 79158888888"]
+
+    def credentials(self, account: Account | None) -> str:
+        """The account that the commands use, and its token or where that is."""
+        if account is None:
+            return ""
+        if account.token == PUBLIC_TOKEN:
+            return f", account {account.id}, token {PUBLIC_TOKEN}"
+        is_configured = any(account.token == configured.token for configured in self.config.accounts)
+        where = f"is in {self.config.source}" if is_configured else "was said when the account was opened"
+        return f", account {account.id}; its token {where}: export TOKEN=…"
+
+    @property
+    def _mcn_mock(self) -> str:
+        authority = "" if self.tls is None or self.tls.authority is None else f"MCN_MOCK_CACERT={self._authority} "
+        admin = "" if self.config.admin_token is None else f'MCN_MOCK_ADMIN_TOKEN="{self.drawn or "$ADMIN_TOKEN"}" '
+        return f"{authority}{admin}MCN_MOCK_URL={self.url} mcn-mock"
+
+    @property
+    def _trust(self) -> str:
+        return "" if self.tls is None or self.tls.authority is None else f"--cacert {self._authority} "
+
+    @property
+    def _authority(self) -> str:
+        return shlex.quote(str(self.tls.authority)) if self.tls is not None else ""
+
+
+def _url(host: str, port: int, tls: Tls | None) -> str:
+    shown = reachable(host)
+    return f"{'http' if tls is None else 'https'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+
+def _open_account(operator: Operator, account_id: str) -> Account | None:
+    try:
+        return operator.accounts.get(account_id)
+    except NotFound:
+        return None
+
+
+def _payer(accounts: Sequence[Account], operator: Operator) -> Account | None:
+    """The first account that can pay a flash_call, else the first one."""
+    for account in accounts:
+        if operator.accounts.balance(account.id) >= account.tariff.price(Method.FLASH_CALL, RUSSIA):
+            return account
+    return accounts[0] if accounts else None
+
+
+def _names(config: Config, operator: Operator) -> str:
+    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
+    return names + (f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else "")
+
+
+def _balance(operator: Operator, account_id: str) -> str:
+    try:
+        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
+    except NotFound:
+        return "closed"
+
+
+def _quoted(text: str) -> str:
+    """The text in the shell's quotes; in double ones if a variable is to be filled in."""
+    return f'"{text}"' if "$" in text else f"'{text}'"

@@ -1,0 +1,167 @@
+"""The command ``mcn-mock``: ``serve``, and the names of the rest, which are loaded when they are asked for.
+
+The exit statuses are those of ``STATUS``, and 0 for success: documented in docs/reference/cli.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, Unreachable, UsageError
+from pytest_mcn_mock.text import printable
+
+_LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("text", "json")
+
+STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, ConfigError: 2, Unreachable: 3}
+"""The exit status for each error that a command may raise."""
+INTERRUPTED: Final = 130
+"""The exit status after Ctrl-C, as a shell has it."""
+OUTPUT_S: Final = 1.0
+"""How long the end of `serve` waits for a reader who has stopped reading, for each of its two outputs."""
+_MODULES: Final = {
+    "accounts": "commands_accounts",
+    "advance": "commands_actions",
+    "call": "commands_actions",
+    "calls": "commands_calls",
+    "check": "check_command",
+    "complete": "commands_actions",
+    "deliveries": "commands_calls",
+    "health": "commands_health",
+    "record": "commands_verify",
+    "resend": "commands_actions",
+    "reset": "commands_actions",
+    "schema": "commands_schema",
+    "tail": "commands_tail",
+    "trigger": "commands_trigger",
+    "verify": "commands_verify",
+    "webhooks": "commands_webhooks",
+}
+"""The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
+
+
+class CommandLine(click.Group):
+    """A group that imports a command when it is asked for, and ends with a line and a status where one fails."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, `serve` first."""
+        return [*super().list_commands(ctx), *_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"pytest_mcn_mock.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except tuple(STATUS) as error:
+            status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+            say_error(str(error) if isinstance(error, ConfigError) else f"mcn-mock: {error}")
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            # It may be the second half of a header or a token, so that it is not shown.
+            said = "there are too many arguments; put a value that has spaces in it in quotes"
+            raise click.UsageError(said, error.ctx) from None
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        return ctx.exit(status)
+
+
+def say_error(text: str) -> None:
+    """A line on standard error, whatever the sandbox put into it."""
+    click.echo("\n".join(map(printable, text.splitlines())), err=True)
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pytest-mcn-mock")
+def mcn_mock() -> None:
+    """A fake api.mcn.ru: test flash-call logins without ringing a phone."""
+
+
+@mcn_mock.command()
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.  [default: 8643]"
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file, mcn-mock.toml.")
+@click.option("--state", help="Where the state is kept: sqlite:///path.  [default: in memory]")
+@click.option(
+    "--log-level",
+    type=click.Choice(_LEVELS),
+    default="info",
+    show_default=True,
+    help="What is logged, to standard error.",
+)
+@click.option(
+    "--log-format", type=click.Choice(_LOG_FORMATS), default="text", show_default=True, help="How a line is written."
+)
+@click.option(
+    "--admin-token",
+    envvar="MCN_MOCK_ADMIN_TOKEN",
+    help="What everything under /__admin demands. The environment variable MCN_MOCK_ADMIN_TOKEN hides it from ps.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
+@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
+@click.option(
+    "--reset-state", is_flag=True, help="Empty the state first: start from the configuration, as if it were new."
+)
+@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+def serve(
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    state: str | None,
+    log_level: str,
+    log_format: str,
+    admin_token: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_self_signed: bool,
+    reset_state: bool,
+    demo: bool,
+) -> None:
+    """Run the sandbox server until it is interrupted."""
+    from pytest_mcn_mock.cli import config as configuration
+    from pytest_mcn_mock.cli import logs
+    from pytest_mcn_mock.cli.demo import Demo
+    from pytest_mcn_mock.cli.output import Outlet
+    from pytest_mcn_mock.cli.server import serve as run
+    from pytest_mcn_mock.cli.tls import TlsChoice
+
+    logs.set_up(log_format, log_level)
+    chosen = configuration.built_in() if config is None else configuration.load(config)
+    chosen = replace(
+        chosen,
+        host=chosen.host if host is None else host,
+        port=chosen.port if port is None else port,
+        admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
+        tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
+        settings=chosen.settings if state is None else replace(chosen.settings, state=state),
+        reset_state=reset_state,
+    )
+    outlet = Outlet(sys.stdout)
+    try:
+        run(chosen, outlet, Demo() if demo else None)
+    finally:
+        outlet.close(OUTPUT_S)
+        logs.shut_down(OUTPUT_S)
+
+
+for _parameter in serve.params:
+    # Not MCN_MOCK_PORT: Kubernetes sets that to a URL in every container beside a service named mcn-mock.
+    if isinstance(_parameter, click.Option) and _parameter.envvar is None:
+        _parameter.envvar, _parameter.show_envvar = f"MCN_MOCK_SERVE_{str(_parameter.name).upper()}", True

@@ -1,0 +1,290 @@
+"""``mcn-mock serve --demo``: a day's traffic to look at.
+
+The day goes in by the front door: each request is one that a client could have sent, each CDR is sent, tried again and
+failed by the courier that always does it. Two parts are stand-ins while that lasts: the clock, which shows the day
+that has just passed, and the sender, which answers by itself, so that nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from pytest_mcn_mock.cli.logs import silenced
+from pytest_mcn_mock.clocks import SystemClock
+from pytest_mcn_mock.compose import Exchange, make_http_sender
+from pytest_mcn_mock.delivery.lanes import Sender
+from pytest_mcn_mock.errors import ConfigError, SendError
+from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
+from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.http import Flow, Request
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.faker_provider import McnProvider
+
+_log = logging.getLogger("mcn_mock")
+
+SEED: Final = 20220527
+DAY_S: Final = 86_400.0
+SLOT_S: Final = 150
+"""An account's calls are at least so far apart that one is settled, retries included, before the next is placed."""
+SETTLED_S: Final = 100.0
+WEBHOOK: Final = "http://localhost:8000/webhooks/mcn"
+"""Where the accounts' CDRs go: a developer's own application, once the demo runs."""
+RULES: Final = (
+    OutcomeRule(ending("busy", unavailable_cause=20), "*1", 3.0),
+    OutcomeRule(ending("no_answer", unavailable_cause=20), "*2", 30.0),
+    OutcomeRule(ending("unavailable", unavailable_cause=20), "*3", 6.0),
+    OutcomeRule(ending(q931_status=27, unavailable_cause=20), "*04", 2.0),
+    OutcomeRule(ending("rejected", unavailable_cause=20), "*5", 1.0),
+    OutcomeRule(ending("answered", unavailable_cause=20), "*", 8.0),
+)
+"""How calls end, by the last digits of the number that is called; the page shows them, and they hold afterwards too."""
+COUNTRIES: Final = (643,) * 9 + (398, 703, 112, 348, 860)
+_NO_ANSWER: Final = 0
+"""In a list of statuses: the endpoint does not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One account of the demo. ``balance`` and ``top_up`` are in roubles; money is added after three refusals in a row.
+
+    ``calls`` are placed in a day, ``for_2fa`` out of a hundred from a number of its own. From ``outage[0]`` to
+    ``outage[1]``, in hours of the day, its endpoint is down.
+    """
+
+    calls: int
+    balance: str
+    top_up: str
+    for_2fa: int = 0
+    method: str = "POST"
+    body: Sequence[str] = DEFAULT_VARIABLES
+    outage: tuple[int, int] = (0, 0)
+
+
+CLIENTS: Final = (
+    Client(calls=140, balance="50.00", top_up="50.00", outage=(15, 16)),
+    Client(calls=90, balance="25.00", top_up="25.00", for_2fa=60, body=tuple(VARIABLES)),
+    Client(calls=60, balance="4.00", top_up="5.00", method="GET"),
+    Client(calls=25, balance="1.00", top_up="1.50"),
+)
+
+
+class DemoClock:
+    """The day that has just passed, for each account at its own pace; the machine's time after ``hand_over``."""
+
+    def __init__(self) -> None:
+        self._machine = SystemClock()
+        self._start = self._machine.now(None) - DAY_S
+        self._passed: dict[str | None, float] = {}
+        self.is_shared = False
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the day is still passing."""
+        return not self.is_shared
+
+    def now(self, account_id: str | None) -> float:
+        """Seconds since the epoch, for the account."""
+        return self._start + self._passed.get(account_id, 0.0) if self.is_past else self._machine.now(account_id)
+
+    def move(self, account_id: str | None, seconds: float) -> None:
+        """Put the time forward: the account's while the day passes, and every account's afterwards."""
+        if self.is_past:
+            self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
+        else:
+            self._machine.move(account_id, seconds)
+
+    def reach(self, account_id: str, moment: float) -> None:
+        """It is that late for the account, if it is not later already."""
+        if self.is_past:
+            self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self._start)
+
+    def pass_day(self, account_id: str, offset_s: float) -> None:
+        """So many seconds of the day have passed for the account."""
+        self.reach(account_id, self._start + offset_s)
+
+    def hand_over(self) -> None:
+        """The day is over: from now on the time is the machine's, for every account."""
+        self.is_shared = True
+
+
+class StandIn:
+    """A sender that answers by itself: with the statuses of ``answers`` in turn, and 204 when there are no more."""
+
+    def __init__(self, answers: deque[int]) -> None:
+        self._answers = answers
+
+    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+        """The answer that is next; SendError where it is naccount."""
+        status = self._answers.popleft() if self._answers else 204
+        if status == _NO_ANSWER:
+            raise SendError(f"no answer within {timeout_s:g} s")
+        return CdrResponse(status, {"Server": "demo"}, b"" if status == 204 else b"not now")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """A client's account as it was drawn. ``offsets`` are when it sends its requests, in seconds of the day."""
+
+    client: Client
+    id: str
+    company: str
+    caller: str
+    seed: int
+    offsets: Sequence[float]
+
+    @property
+    def token(self) -> str:
+        return f"demo-{self.id}"
+
+
+class Demo:
+    """A day's traffic, the same for the same seed but for the date. To be made before ``compose`` and filled in after.
+
+    ConfigError where Faker is not installed.
+    """
+
+    def __init__(self, seed: int = SEED, make_sender: Callable[..., Sender] = make_http_sender) -> None:
+        try:
+            from faker import Faker
+
+            from pytest_mcn_mock.faker_provider import McnProvider
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "faker":
+                raise
+            needs = "--demo needs Faker, which is not installed: pip install 'pytest-mcn-mock[sandbox,faker]'"
+            raise ConfigError("mcn-mock", [needs]) from None
+        names = Faker("ru_RU")
+        names.seed_instance(seed)
+        self._names = names
+        self._fake: McnProvider = McnProvider(names.factories[0])
+        self._random = names.factories[0].random
+        self._answers: deque[int] = deque()
+        self._make_sender = make_sender
+        self.clock = DemoClock()
+
+    def make_sender(self, *arguments: Any) -> Sender:
+        """A stand-in while the day passes, the real one, with these arguments, afterwards."""
+        return StandIn(self._answers) if self.clock.is_past else self._make_sender(*arguments)
+
+    async def fill(self, exchange: Exchange) -> None:
+        """Let the day pass, and hand over to the machine's time. One call is left ringing.
+
+        Where the accounts are there already, from an earlier start, nothing is added to them.
+        """
+        accounts = [self._draw(client) for client in CLIENTS]
+        if any(exchange.operator.accounts.is_taken(account.id) for account in accounts):
+            _log.warning("the demo's accounts are there already: nothing is filled in")
+        else:
+            for account in accounts:
+                self._open(exchange, account)
+            with silenced():
+                await self._pass_day(exchange, accounts)
+            await self._leave_ringing(exchange, accounts[0])
+            await exchange.dispatcher.close()  # which drops the stand-in
+        self.clock.hand_over()
+        exchange.operator.deliveries.dispatch(exchange.operator.deliveries.pending())
+
+    async def _pass_day(self, exchange: Exchange, accounts: Sequence[_Account]) -> None:
+        day = sorted(((offset, account) for account in accounts for offset in account.offsets), key=itemgetter(0))
+        refused = dict.fromkeys((account.id for account in accounts), 0)
+        for offset, account in day:
+            self.clock.pass_day(account.id, offset)
+            if refused[account.id] == 3:
+                exchange.operator.accounts.top_up(account.id, account.client.top_up)
+            self._answers.extend(self._statuses(account.client, offset))
+            status = await self._send(exchange, self._request(account))
+            refused[account.id] = refused[account.id] + 1 if status == 402 else 0
+            await exchange.dispatcher.advance_account(account.id, SETTLED_S)
+            self._answers.clear()
+
+    def _draw(self, client: Client) -> _Account:
+        # The last slots are left free, so that the day ends before it is now.
+        slots = self._random.sample(range(int(DAY_S) // SLOT_S - 4), client.calls)
+        return _Account(
+            client,
+            id=self._fake.mcn_account_id(),
+            company=str(self._names.company()),
+            caller=self._fake.mcn_did(),
+            seed=self._random.getrandbits(32),
+            offsets=[slot * SLOT_S + self._random.uniform(0, SLOT_S - SETTLED_S) for slot in slots],
+        )
+
+    def _open(self, exchange: Exchange, account: _Account) -> None:
+        subscription = make_subscription(
+            WEBHOOK, method=account.client.method, body=account.client.body, constants={"client": account.company}
+        )
+        exchange.operator.accounts.open(
+            seed=account.seed,
+            balance=account.client.balance,
+            account_id=account.id,
+            token=account.token,
+            numbers=[account.caller],
+            outcome_rules=RULES,
+            subscriptions=[subscription],
+        )
+
+    def _request(self, account: _Account) -> Request:
+        """What a client sends: mostly a call, rarely a mistake."""
+        parameters = {"login_did": self._fake.mcn_login_did(self._random.choice(COUNTRIES))}
+        token, method = account.token, "flash_call"
+        if self._random.randrange(100) < account.client.for_2fa:
+            method, parameters["caller_did"] = "call_for_2fa", account.caller
+        elif self._random.randrange(2):
+            parameters["code"] = self._fake.mcn_code()
+        match self._random.randrange(100):
+            case 0:
+                token = self._fake.mcn_token()
+            case 1:
+                del parameters["login_did"]
+            case 2:
+                parameters["login_did"] = f"+{parameters['login_did']}"
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        path = f"{BASE_PATH}/account/{account.id}/{method}"
+        return Request("POST", path, urlencode(parameters).encode(), headers)
+
+    def _statuses(self, client: Client, offset: float) -> Iterator[int]:
+        """What the client's endpoint answers to the CDR of a call, attempt by attempt."""
+        start, end = client.outage
+        if start <= offset / 3600 < end:
+            return iter((503,) * 4)
+        chance = self._random.randrange(100)
+        if chance < 4:
+            return iter((500, 204))
+        if chance < 6:
+            return iter((_NO_ANSWER, 502, 204))
+        return iter((_NO_ANSWER,) * 4 if chance < 7 else ())
+
+    async def _send(self, exchange: Exchange, request: Request) -> int:
+        flow: Flow = exchange.application.serve(request)
+        step = flow.send(None)
+        while isinstance(step, Future):
+            await asyncio.wait((asyncio.wrap_future(step),))
+            step = flow.send(None)
+        finish(flow)
+        return step.status
+
+    async def _leave_ringing(self, exchange: Exchange, account: _Account) -> None:
+        """A call that somebody is to complete by hand, placed a minute ago."""
+        self.clock.pass_day(account.id, DAY_S - 60)
+        exchange.operator.accounts.top_up(account.id, account.client.top_up)
+        exchange.operator.settings.hold_cdrs(account.id)
+        query = urlencode({"login_did": self._fake.mcn_login_did(), "code": self._fake.mcn_code()}).encode()
+        path = f"{BASE_PATH}/account/{account.id}/flash_call"
+        await self._send(exchange, Request("POST", path, query, {"authorization": f"Bearer {account.token}"}))
+        exchange.operator.settings.hold_cdrs(account.id, held=False)

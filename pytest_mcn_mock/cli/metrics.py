@@ -1,0 +1,215 @@
+"""What the sandbox counts, for Prometheus.
+
+Counting is done here, with plain numbers on the event loop's thread, at a few microseconds a call; the library is asked
+for the text alone, when somebody asks for that. Whatever is a label has few values, none of them from a request.
+"""
+
+from __future__ import annotations
+
+import platform
+from bisect import bisect_left
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import Attempt, Delivery, DeliveryState
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service.ports import Clock, Item
+
+if TYPE_CHECKING:  # takes as long to import as the rest of the sandbox
+    from prometheus_client.core import Metric
+
+_REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CDR_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+MAX_STAMPS: Final = 20_000
+"""Calls whose CDR is waited for at most, to measure how long it took."""
+
+
+@dataclass(slots=True)
+class _Histogram:
+    """Seconds, counted by their bucket; the last one has no upper bound."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus has them."""
+        passed, buckets = 0, []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            passed += count
+            buckets.append((bound, float(passed)))
+        return buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is counted elsewhere, and asked for when it is shown.
+
+    ``pending`` and ``max_pending`` are CDRs; ``calls_waiting`` calls; ``waiting`` and ``under_way`` attempts; ``lag_s``
+    the age in seconds of the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists
+    have lost, by name; ``guarded`` refusals of the guard by code.
+    """
+
+    pending: int
+    max_pending: int
+    waiting: int
+    under_way: int
+    lag_s: float
+    calls_waiting: int
+    dropped: Mapping[str, int]
+    guarded: Mapping[str, int]
+    is_ready: bool
+
+
+class Metrics:
+    """Counts what the operator tells. Implements ``operator.ports.Observer``."""
+
+    def __init__(self, version: str, clock: Clock) -> None:
+        self._version = version
+        self._clock = clock
+        self._gauges: Callable[[], Gauges] | None = None
+        self._requests: Counter[int] = Counter()
+        self._refusals: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._charged: Counter[str] = Counter()
+        self._deliveries: Counter[str] = Counter()
+        self._attempts: Counter[str] = Counter()
+        self._answered: OrderedDict[str, float] = OrderedDict()
+        self._request_s = _Histogram(_REQUEST_BUCKETS)
+        self._cdr_s = _Histogram(_CDR_BUCKETS)
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Show these too."""
+        self._gauges = gauges
+
+    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
+        if isinstance(item, ApiRequest):
+            self._count_request(item)
+        elif isinstance(item, Delivery):
+            self._count_delivery(item, before if isinstance(before, Delivery) else None)
+        elif isinstance(item, Call):
+            self._count_call(item, is_new=before is None)
+
+    def closed(self, account_id: str) -> None:
+        of_account = [uuid for uuid in self._answered if uuid.endswith(f"_{account_id}")]
+        for uuid in of_account:
+            del self._answered[uuid]
+
+    def reset(self) -> None:
+        """What was counted stays counted: a counter does not go back."""
+        self._answered.clear()
+
+    def render(self) -> tuple[str, bytes]:
+        """The content type and the text. NotFound, with what to install, where the library is not there."""
+        try:
+            from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+        except ModuleNotFoundError as error:
+            raise NotFound(
+                f"metrics need {error.name}, which is not installed: pip install 'pytest-mcn-mock[sandbox]'"
+            ) from error
+        registry = CollectorRegistry()
+        registry.register(self)
+        return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, for the library."""
+        yield _info("mcn_mock_build", "What is running.", version=self._version, python=platform.python_version())
+        yield _counter("mcn_mock_requests", "Requests to the vendor's API, by HTTP status.", "status", self._requests)
+        yield _counter("mcn_mock_refusals", "Refused requests to the vendor's API, by code.", "code", self._refusals)
+        yield _counter("mcn_mock_faults", "Requests that a fault has spoilt, by its kind.", "kind", self._faults)
+        yield _counter("mcn_mock_calls", "Calls that have ended.", "method outcome", self._calls)
+        yield _counter("mcn_mock_charged_kopecks", "What accepted calls cost, in kopecks.", "method", self._charged)
+        yield _counter("mcn_mock_deliveries", "CDRs that are settled, by result.", "result", self._deliveries)
+        yield _counter("mcn_mock_attempts", "Attempts to deliver a CDR, by result.", "result", self._attempts)
+        yield _histogram("mcn_mock_request_seconds", "From a request to its answer, in seconds.", self._request_s)
+        yield _histogram("mcn_mock_cdr_seconds", "From an answer to its CDR's acknowledgement.", self._cdr_s)
+        if self._gauges is None:
+            return
+        now = self._gauges()
+        yield _gauge("mcn_mock_cdrs_pending", "CDRs that are pending.", now.pending)
+        yield _gauge("mcn_mock_cdrs_pending_limit", "As many CDRs may be pending.", now.max_pending)
+        yield _gauge("mcn_mock_attempts_waiting", "Attempts that wait for others to the same host.", now.waiting)
+        yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
+        yield _gauge("mcn_mock_cdr_lag_seconds", "Age of the oldest CDR that is due and not settled.", now.lag_s)
+        yield _gauge("mcn_mock_calls_waiting", "Calls that wait until fewer CDRs are pending.", now.calls_waiting)
+        yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))
+        yield _counter("mcn_mock_dropped", "What bounded lists have lost.", "what", now.dropped)
+        yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)
+
+    def _count_request(self, entry: ApiRequest) -> None:
+        self._requests[entry.status or 0] += 1
+        now = self._clock.now(entry.account_id)
+        self._request_s.observe(max(0.0, now - entry.received_at))
+        if entry.fault is not None:
+            self._faults[entry.fault] += 1
+        if entry.refusal is not None:
+            self._refusals[entry.refusal.code] += 1
+        elif entry.verification_call_uuid is not None:
+            self._answered[entry.verification_call_uuid] = now
+            if len(self._answered) > MAX_STAMPS:
+                self._answered.popitem(last=False)
+
+    def _count_call(self, call: Call, *, is_new: bool) -> None:
+        if is_new:
+            self._charged[call.method] += call.price
+        if call.ending is not None:
+            self._calls[call.method, call.ending.outcome] += 1
+
+    def _count_delivery(self, delivery: Delivery, before: Delivery | None) -> None:
+        is_tried = len(delivery.attempts) > (0 if before is None else len(before.attempts))
+        if is_tried:
+            self._attempts[_result(delivery.attempts[-1])] += 1
+        if delivery.state is DeliveryState.PENDING or (before is not None and before.state is delivery.state):
+            return
+        self._deliveries[delivery.state] += 1
+        if delivery.state is DeliveryState.DELIVERED:
+            answered = self._answered.pop(delivery.verification_call_uuid, None)
+            if answered is not None:
+                last = delivery.attempts[-1]
+                self._cdr_s.observe(max(0.0, last.at + last.duration_s - answered))
+
+
+def _result(attempt: Attempt) -> str:
+    if attempt.error is None:
+        return "acknowledged"
+    return "no_answer" if attempt.status is None else "refused"
+
+
+def _info(name: str, help_text: str, **labels: str) -> Metric:
+    from prometheus_client.core import InfoMetricFamily
+
+    return InfoMetricFamily(name, help_text, value=labels)
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _counter(name: str, help_text: str, labels: str, counts: Mapping[Any, int]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily
+
+    family = CounterMetricFamily(name, help_text, labels=labels.split())
+    for key, count in sorted(counts.items()):
+        family.add_metric([str(part) for part in (key if isinstance(key, tuple) else (key,))], count)
+    return family
+
+
+def _histogram(name: str, help_text: str, histogram: _Histogram) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily
+
+    return HistogramMetricFamily(name, help_text, buckets=histogram.buckets(), sum_value=histogram.total)

@@ -1,0 +1,127 @@
+"""Opening the configured accounts beside what a state has kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Final
+
+from pytest_mcn_mock.cli.config import AccountConfig, Config
+from pytest_mcn_mock.errors import ConfigError, NotFound
+from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import format_roubles, parse_roubles
+from pytest_mcn_mock.model.numbering import clean_pasted
+from pytest_mcn_mock.model.subscriptions import Subscription, shown_url
+from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.service import Operator
+
+MOST_SHOWN: Final = 20
+"""Accounts of which it is said one by one what differs."""
+_OF_THE_STATE: Final = frozenset({"url", "number", "enabled", "failed_in_a_row", "disabled_at"})
+"""Fields of a webhook that are not configured, and its URL, which is shown."""
+_log = logging.getLogger("mcn_mock")
+
+
+def open_accounts(config: Config, operator: Operator) -> None:
+    """Open the configured accounts that are not there.
+
+    An account that the state has kept stays as it is, money and all, and one that was closed stays closed. A warning
+    says what is configured otherwise.
+
+    ConfigError, before any is opened, if a token is another account's by now.
+    """
+    problems = []
+    for account in config.accounts:
+        owner = operator.accounts.of_token(account.token)
+        if owner is not None and owner.id != account.id:
+            problems.append(f"account {account.id}: its token is that of account {owner.id}, which the state has kept")
+    if problems:
+        raise ConfigError("state", problems)
+    known = []
+    for account in config.accounts:
+        if operator.accounts.is_taken(account.id):
+            known.append(account)
+        else:
+            account.open(operator)
+    if known:
+        _tell(known, config.settings.tariff, operator)
+
+
+def _tell(known: Sequence[AccountConfig], tariff: Tariff, operator: Operator) -> None:
+    """Log what became of the accounts that were there, or had been."""
+    kept, closed = list[AccountConfig](), list[str]()
+    for account in known:
+        if _is_open(account.id, operator):
+            kept.append(account)
+        else:
+            closed.append(account.id)
+    found = {account.id: _differences(account, tariff, operator) for account in kept}
+    other = [(account_id, "; ".join(differences)) for account_id, differences in found.items() if differences]
+    if kept:
+        names = _names([account.id for account in kept])
+        _log.info("as the state has kept them, not as configured: %s; a reset opens them again", names)
+    for account_id, said in other[:MOST_SHOWN]:
+        _log.warning("account %s is as the state has kept it, and configured otherwise: %s", account_id, said)
+    if len(other) > MOST_SHOWN:
+        _log.warning("%d more accounts are configured otherwise", len(other) - MOST_SHOWN)
+    if closed:
+        _log.warning("closed, and left so: %s; a reset opens them again", _names(closed))
+    if other:
+        _log.warning("start with --reset-state to use what is configured: every call and change is forgotten then")
+
+
+def _differences(configured: AccountConfig, tariff: Tariff, operator: Operator) -> list[str]:
+    """What the state has otherwise than the configuration, a phrase each; no secret is in it."""
+    kept = operator.accounts.get(configured.id)
+    found = []
+    if kept.token != configured.token:
+        found.append("token")
+    if not configured.is_seed_drawn and kept.seed != configured.seed:
+        found.append(_differs("seed", kept.seed, configured.seed))
+    first = operator.accounts.ledger(kept.id)[0]
+    opened = parse_roubles(configured.balance, name="balance")
+    if first.kind is EntryKind.OPENING and first.kopecks != opened:
+        found.append(_differs("balance at the opening", format_roubles(first.kopecks), format_roubles(opened)))
+    numbers = [clean_pasted(number) for number in configured.numbers]
+    if sorted(kept.numbers) != sorted(set(numbers)):
+        found.append(_differs("numbers", _listed(kept.numbers), _listed(numbers)))
+    if kept.tariff != tariff:
+        found.append("tariff")
+    if kept.outcome_rules != configured.outcome_rules:
+        found.append("outcome rules")
+    if len(kept.subscriptions) != len(configured.subscriptions):
+        found.append(_differs("number of webhooks", len(kept.subscriptions), len(configured.subscriptions)))
+    for webhook, wanted in zip(kept.subscriptions, configured.subscriptions, strict=False):
+        found += _webhook_differences(webhook, wanted)
+    return found
+
+
+def _webhook_differences(kept: Subscription, configured: Subscription) -> Iterator[str]:
+    if kept.url != configured.url:
+        yield _differs(f"url of webhook {kept.number}", shown_url(kept.url), shown_url(configured.url))
+    for name in (field.name for field in fields(Subscription) if field.name not in _OF_THE_STATE):
+        if getattr(kept, name) != getattr(configured, name):
+            yield f"{name} of webhook {kept.number}"
+
+
+def _differs(what: str, kept: object, configured: object) -> str:
+    return f"{what} {kept}, configured {configured}" if kept != configured else what
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return (", ".join(numbers[:5]) or "none") + more
+
+
+def _is_open(account_id: str, operator: Operator) -> bool:
+    try:
+        operator.accounts.get(account_id)
+    except NotFound:
+        return False
+    return True
+
+
+def _names(account_ids: Sequence[str]) -> str:
+    more = f" and {len(account_ids) - 5} more" if len(account_ids) > 5 else ""
+    return f"account{'s' if len(account_ids) > 1 else ''} {', '.join(account_ids[:5])}{more}"

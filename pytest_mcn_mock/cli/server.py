@@ -1,0 +1,254 @@
+"""Runs the sandbox: one process, one event loop, the API and the CDRs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from ipaddress import ip_address
+
+from pytest_mcn_mock.cli.banner import greeting
+from pytest_mcn_mock.cli.config import Config
+from pytest_mcn_mock.cli.demo import Demo
+from pytest_mcn_mock.cli.descriptors import connections_within_limit
+from pytest_mcn_mock.cli.logs import LogObserver, dropped_lines, redacted, without_secrets
+from pytest_mcn_mock.cli.metrics import Gauges, Metrics
+from pytest_mcn_mock.cli.opening import open_accounts
+from pytest_mcn_mock.cli.output import Outlet
+from pytest_mcn_mock.cli.tls import prepared
+from pytest_mcn_mock.clocks import SystemClock
+from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
+from pytest_mcn_mock.errors import ConfigError, StorageFailed
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.subscriptions import shown_url
+from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.serving import HttpServer
+
+STOP_S = 10.0
+"""How long a stop may take: the requests under way first, then the CDRs that are still pending."""
+MAX_CONNECTIONS = 1024
+"""Connections that are served at once; MAX_WAITING more wait in the kernel's queue. Fewer if descriptors are scarce."""
+MAX_WAITING = 1024
+HEAD_TIMEOUT_S = 10.0
+"""How long a request's head may take to arrive, and how long a connection may be idle."""
+
+_log = logging.getLogger("mcn_mock")
+
+
+def serve(config: Config, outlet: Outlet, demo: Demo | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP. ``outlet`` takes lines for the person who started it, ``demo`` fills a day
+    in.
+
+    ConfigError if the address cannot be listened on, OutputLost if the first line cannot be written.
+    """
+    _collect_seldom()
+    asyncio.run(_serve(config, outlet, demo))
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector come when there are 100,000 objects more than before, and spare it the program itself.
+
+    A full journal is some 200,000 objects, of which none is in a cycle. The usual 700 have it go through them all every
+    second or so: that takes 100 ms, in which nobody is answered, and finds nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000)
+
+
+async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
+    address = await _resolve(config.host)
+    is_open = not ip_address(address).is_loopback
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    _on_signals(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
+    is_drawn = is_open and config.admin_token is None
+    if is_drawn:
+        config = replace(config, admin_token=secrets.token_urlsafe(24))
+    max_connections = connections_within_limit(MAX_CONNECTIONS)
+    with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
+        exchange = await _open(config, demo)
+        with closing(exchange.durability):
+            server = HttpServer(
+                exchange.application,
+                max_connections=max_connections,
+                head_timeout_s=HEAD_TIMEOUT_S,
+                tls=None if tls is None else tls.context(),
+            )
+            server.start(listener)
+            drawn = config.admin_token if is_drawn else None
+            outlet.put(greeting(config, exchange.operator, listener.getsockname()[1], tls, drawn))
+            try:
+                await _until_stopped(stop, outlet)
+            finally:
+                await _stop(exchange, server)
+    outlet.put(f"{_farewell(exchange)}\n")
+
+
+async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
+    """Wait until the sandbox is to stop. OutputLost if its first line cannot be written; later it needs no reader."""
+    stopped, written = asyncio.ensure_future(stop.wait()), asyncio.wrap_future(outlet.first)
+    await asyncio.wait((stopped, written), return_when=asyncio.FIRST_COMPLETED)
+    if written.done():
+        written.result()
+    else:
+        written.cancel()
+    await stopped
+
+
+def _on_signals(stop: Callable[[], object]) -> None:
+    """Stop at SIGTERM, SIGINT and SIGHUP, and ignore further signals: a shell and a process manager may send two, the
+    second when the loop and its own handlers have ended. To be called on the main thread.
+
+    SIGHUP stays ignored if it was: ``nohup``.
+    """
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and it alone has SIGBREAK
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
+        numbers.remove(hang_up)
+
+    def set_all(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+        for number in numbers:
+            signal.signal(number, handler)
+
+    def handle(_: int, __: object) -> None:
+        stop()
+        set_all(signal.SIG_IGN)  # which Python leaves as it is when it ends
+
+    set_all(handle)
+
+
+async def _open(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator with its accounts, and with what its state owes under way again."""
+    if demo is not None and config.settings.state is not None:
+        raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
+    if config.reset_state and config.settings.state is None:
+        raise ConfigError("mcn-mock", ["--reset-state is for a sandbox with a state; give --state, or leave it out"])
+    prepare_to_send(is_tls=True)
+    exchange = _compose(config, demo)
+    try:
+        if config.reset_state:
+            exchange.operator.reset()
+        else:
+            open_accounts(config, exchange.operator)
+        if (kept := exchange.durability.settled()) is not None:
+            await asyncio.wrap_future(kept)
+    except StorageFailed as error:
+        exchange.durability.close()
+        raise ConfigError("state", [error.message]) from error
+    except ConfigError:
+        exchange.durability.close()
+        raise
+    exchange.operator.resume()
+    if demo is not None:
+        await demo.fill(exchange)
+    return exchange
+
+
+def _compose(config: Config, demo: Demo | None) -> Exchange:
+    """A wired operator, and what watches it. To be called on the loop that is to carry its CDRs."""
+    loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def post(job: Callable[[], None]) -> None:
+        if threading.get_ident() == own_thread:
+            job()
+        else:
+            loop.call_soon_threadsafe(job)
+
+    clock = SystemClock() if demo is None else demo.clock
+    guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
+    metrics = Metrics(version("pytest-mcn-mock"), clock)
+    exchange = compose(
+        config.settings,
+        post,
+        clock=clock,
+        observers=[metrics, LogObserver()],
+        restore=partial(open_accounts, config),
+        guard=guard,
+        render_metrics=metrics.render,
+        make_sender=None if demo is None else demo.make_sender,
+    )
+    metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_pending))
+    return exchange
+
+
+def _gauges(exchange: Exchange, guard: Guard, max_pending: int) -> Gauges:
+    operator, load = exchange.operator, exchange.dispatcher.load()
+    lag_s = 0.0 if load.oldest_due_at is None else exchange.clock.now(None) - load.oldest_due_at
+    return Gauges(
+        pending=operator.deliveries.count_pending(),
+        max_pending=max_pending,
+        waiting=load.waiting,
+        under_way=load.under_way,
+        lag_s=max(0.0, lag_s),
+        calls_waiting=operator.calls.count_waiting(),
+        dropped={
+            "requests": operator.journal.dropped,
+            "calls": operator.calls.count_dropped(),
+            "events": exchange.feed.dropped,
+            "log_lines": dropped_lines(),
+        },
+        guarded=guard.refused,
+        is_ready=not exchange.readiness.reasons(),
+    )
+
+
+async def _stop(exchange: Exchange, server: HttpServer) -> None:
+    """Answer what is under way, then try once more what is pending."""
+    exchange.readiness.is_stopping = True
+    exchange.feed.close()
+    exchange.operator.stop_waiting()
+    await server.stop(STOP_S)
+    await exchange.dispatcher.drain(STOP_S)
+    await exchange.dispatcher.close()
+    if (kept := exchange.durability.settled()) is not None:
+        await asyncio.wait((asyncio.wrap_future(kept),))  # what is kept is logged then
+
+
+async def _resolve(host: str) -> str:
+    """The address of a host, IPv4 where it has both: the server takes no names."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError("mcn-mock", [f"there is no host {shown_url(host)!r} to listen on: {error}"]) from error
+    return str(min(found, key=lambda info: info[0] is not socket.AF_INET)[4][0])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. ConfigError where the address cannot be listened on."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if os.name == "posix":  # on Windows two servers could then listen on one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(MAX_WAITING)
+    except OSError as error:
+        listener.close()
+        raise ConfigError("mcn-mock", [f"cannot listen on {host} port {port}: {error.strerror or error}"]) from error
+    return listener
+
+
+def _farewell(exchange: Exchange) -> str:
+    left = exchange.operator.deliveries.pending()
+    if not left:
+        return "mcn-mock stopped; no CDR is pending"
+    lines = [f"mcn-mock stopped; {len(left)} CDR{'s' if len(left) > 1 else ''} still pending:"]
+    lines += [f"  {_pending(delivery)}" for delivery in left[:20]]
+    if len(left) > 20:
+        lines.append(f"  and {len(left) - 20} more")
+    return "\n".join(lines)
+
+
+def _pending(delivery: Delivery) -> str:
+    tried = without_secrets(str(delivery.attempts[-1]), delivery) if delivery.attempts else "no answer yet"
+    return f"{delivery.verification_call_uuid} to {redacted(delivery.url)}; {tried}"

@@ -1,0 +1,172 @@
+"""An account (ЛС): the unit of isolation, because every path of the real API names one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pytest_mcn_mock.errors import NotFound, UsageError
+from pytest_mcn_mock.model.checks import show
+from pytest_mcn_mock.model.draws import MAX_SEED
+from pytest_mcn_mock.model.faults import Fault, draw_fault
+from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
+from pytest_mcn_mock.model.outcomes import OutcomeRule
+from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.model.tariffs import Tariff
+
+MAX_ID = 10**15
+"""An id is less."""
+_ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+DEFAULT_BALANCE: Final = "100.00"
+"""The roubles of a new account, if nothing else is said: in a file, over the admin API, and in a test."""
+MAX_NUMBERS = 10_000
+MAX_SUBSCRIPTIONS = 100
+MAX_RULES = 1_000
+MAX_FAULTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account's settings. Its money is in the ledger and its calls are in the store.
+
+    ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
+    ``calls_held`` keeps new calls from ending until somebody completes them.
+
+    ``faults`` are those that can still strike, ``faults_given`` the same as they were last edited.
+    ``fault_draws`` counts how often a fault could have struck, and ``subscriptions_made`` the subscriptions there were.
+    ``seq`` numbers the accounts of a store in order of opening, from 1.
+
+    Raises UsageError for an id, token or seed that cannot be; numbers are checked by ``connect_number``.
+    """
+
+    id: str
+    token: str = field(repr=False)
+    seed: int
+    tariff: Tariff = field(default_factory=Tariff)
+    numbers: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    outcome_rules: tuple[OutcomeRule, ...] = ()
+    calls_held: bool = False
+    faults: tuple[Fault, ...] = ()
+    faults_given: tuple[Fault, ...] = ()
+    fault_draws: int = 0
+    subscriptions_made: int = 0
+    seq: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not is_account_id(self.id):
+            raise UsageError(f"account id {show(self.id)} is not one to fifteen digits, such as '12345678'")
+        if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
+            raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed {show(self.seed)} is not a whole number from 0 to {MAX_SEED}")
+
+
+def is_account_id(text: str) -> bool:
+    """Whether the text can be an account's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def connect_number(account: Account, number: str) -> Account:
+    """The account with a number connected, from which call_for_2fa may ring."""
+    digits = clean_pasted(number) if isinstance(number, str) else ""
+    if not is_number(digits):
+        raise UsageError(f"number {str(number)[:40]!r} cannot be connected; it is {NUMBER_FORM}")
+    if digits in account.numbers:
+        return account
+    if len(account.numbers) >= MAX_NUMBERS:
+        raise UsageError(f"account {account.id} has {MAX_NUMBERS} numbers already")
+    return replace(account, numbers=(*account.numbers, digits))
+
+
+def add_subscription(account: Account, subscription: Subscription) -> Account:
+    """The account with one subscription more, numbered after the last one."""
+    if len(account.subscriptions) >= MAX_SUBSCRIPTIONS:
+        raise UsageError(f"account {account.id} has {MAX_SUBSCRIPTIONS} subscriptions already")
+    number = account.subscriptions_made + 1
+    subscriptions = (*account.subscriptions, replace(subscription, number=number))
+    return replace(account, subscriptions=subscriptions, subscriptions_made=number)
+
+
+def find_subscription(account: Account, number: int) -> Subscription:
+    """The subscription with the number; NotFound if there is none."""
+    found = look_up_subscription(account, number)
+    if found is None:
+        raise NotFound(f"account {account.id} has no subscription {number}")
+    return found
+
+
+def look_up_subscription(account: Account, number: int) -> Subscription | None:
+    """The subscription with the number, or None."""
+    for subscription in account.subscriptions:
+        if subscription.number == number:
+            return subscription
+    return None
+
+
+def replace_subscription(account: Account, changed: Subscription) -> Account:
+    """The account with the subscription of the same number replaced."""
+    subscriptions = tuple(changed if s.number == changed.number else s for s in account.subscriptions)
+    return replace(account, subscriptions=subscriptions)
+
+
+def enable_subscription(account: Account, number: int) -> Account:
+    """The account with the subscription enabled, its count of failures at 0; NotFound if there is none."""
+    found = find_subscription(account, number)
+    return replace_subscription(account, replace(found, enabled=True, failed_in_a_row=0, disabled_at=None))
+
+
+def remove_subscription(account: Account, number: int) -> Account:
+    """The account without the subscription of the number, which no other one gets; NotFound if there is none."""
+    removed = find_subscription(account, number)
+    return replace(account, subscriptions=tuple(s for s in account.subscriptions if s is not removed))
+
+
+def replace_numbers(account: Account, numbers: Iterable[str]) -> Account:
+    """The account with these numbers connected and no other."""
+    account = replace(account, numbers=())
+    for number in numbers:
+        account = connect_number(account, number)
+    return account
+
+
+def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
+    """The account with these outcome rules in place of its own."""
+    replaced = tuple(rules)
+    if len(replaced) > MAX_RULES:
+        raise UsageError(f"{len(replaced)} outcome rules are too many; at most {MAX_RULES}")
+    return replace(account, outcome_rules=replaced)
+
+
+def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
+    """The account with these faults switched on and no other."""
+    replaced = tuple(faults)
+    if len(replaced) > MAX_FAULTS:
+        raise UsageError(f"{len(replaced)} faults are too many; at most {MAX_FAULTS}")
+    return replace(account, faults=replaced, faults_given=replaced)
+
+
+def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
+    """The account with a rule put first; an older rule for the same pattern is dropped."""
+    rules = (rule, *(r for r in account.outcome_rules if r.login_did != rule.login_did))
+    if len(rules) > MAX_RULES:
+        raise UsageError(f"account {account.id} has {MAX_RULES} outcome rules already")
+    return replace(account, outcome_rules=rules)
+
+
+def add_fault(account: Account, fault: Fault) -> Account:
+    """The account with one fault more, tried after those it has."""
+    if len(account.faults) >= MAX_FAULTS:
+        raise UsageError(f"account {account.id} has {MAX_FAULTS} faults already")
+    return replace_faults(account, (*account.faults, fault))
+
+
+def take_fault(account: Account, *, of_cdr: bool) -> tuple[Fault | None, Account]:
+    """The fault that strikes now, if one does, and the account after it has."""
+    if not account.faults:
+        return None, account
+    fault, left = draw_fault(account.faults, of_cdr=of_cdr, seed=account.seed, n=account.fault_draws)
+    return fault, replace(account, faults=left, fault_draws=account.fault_draws + 1)

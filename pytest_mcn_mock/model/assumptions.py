@@ -1,0 +1,110 @@
+"""What nobody here has seen of the real service: each a setting, its default stated in docs/fidelity.md as assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_seconds, check_whole
+from pytest_mcn_mock.model.outcomes import Outcome, ending
+
+DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
+    {
+        RefusalCode.MISSING_PARAMETER: 400,
+        RefusalCode.INVALID_PARAMETER: 400,
+        RefusalCode.UNAUTHORIZED: 401,
+        RefusalCode.INSUFFICIENT_FUNDS: 402,
+        RefusalCode.ACCOUNT_NOT_FOUND: 403,
+        RefusalCode.FOREIGN_NUMBER: 403,
+        RefusalCode.NOT_FOUND: 404,
+        RefusalCode.METHOD_NOT_ALLOWED: 405,
+        RefusalCode.PAYLOAD_TOO_LARGE: 413,
+        RefusalCode.PRECONDITION_FAILED: 412,
+        RefusalCode.CONFLICT: 409,
+        RefusalCode.FORBIDDEN: 403,
+        RefusalCode.OVERLOADED: 429,
+        RefusalCode.SERVICE_UNAVAILABLE: 503,
+        RefusalCode.STORAGE_FAILED: 503,
+        RefusalCode.INTERNAL_ERROR: 500,
+    }
+)
+DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
+    {
+        "status": "error",
+        "code": "$status",
+        "errors": [{"code": "$code", "message": "$message", "parameter": "$parameter"}],
+    }
+)
+
+
+MAX_DISABLE_AFTER = 10**9
+
+
+class NumberFormat(StrEnum):
+    """How ``login_did`` and ``caller_did`` may be written."""
+
+    DIGITS = "digits"
+    """As the article writes them: digits alone."""
+    PASTED = "pasted"
+    """Also as people paste them, ``+7 (915) 777-77-77``: what is not a digit is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """The assumed behaviour of one server. Times are in seconds.
+
+    Raises UsageError for a value that cannot be.
+    """
+
+    error_status: Mapping[RefusalCode, int] = field(default_factory=lambda: DEFAULT_STATUS)
+    """The HTTP status of each refusal."""
+    error_body: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_ERROR_BODY)
+    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
+    number_format: NumberFormat = NumberFormat.DIGITS
+    default_outcome: Outcome = Outcome.ANSWERED
+    """How a call ends that no outcome rule matches."""
+    unavailable_cause: int = 20
+    """The Q.850 cause of Outcome.UNAVAILABLE: subscriber absent."""
+    call_for_2fa_cdr: bool = False
+    """Whether call_for_2fa has a CDR; the article promises one for flash_call alone."""
+    cdr_delay_s: float = 0.0
+    """Between the answer to the request and the CDR, where an outcome rule does not say."""
+    ack_timeout_s: float = 10.0
+    """How long a webhook endpoint may take to acknowledge a CDR."""
+    retry_after_s: tuple[float, ...] = (1.0, 5.0, 25.0)
+    """The waits after the first, second, … failed attempt."""
+    disable_after: int = 10
+    """A webhook is disabled after so many CDRs in a row that failed."""
+
+    def __post_init__(self) -> None:
+        check_mapping(self.error_status, name="error_status", example='{"unauthorized": 403}')
+        check_mapping(self.error_body, name="error_body", example='{"error": "$code"}')
+        for name, value, known in (
+            ("number_format", self.number_format, NumberFormat),
+            ("default_outcome", self.default_outcome, Outcome),
+            *(("error_status", code, RefusalCode) for code in self.error_status),
+        ):
+            if value not in list(known):
+                raise UsageError(f"{name}: {str(value)[:40]!r} is unknown; {nearest(str(value), list(known))}")
+        for code, status in self.error_status.items():
+            check_whole(status, name=f"error_status.{code}", least=200, most=599)
+        check_bool(self.call_for_2fa_cdr, name="call_for_2fa_cdr")
+        ending(Outcome.UNAVAILABLE, unavailable_cause=self.unavailable_cause)
+        if self.unavailable_cause in (16, 17, 31):
+            raise UsageError(f"unavailable_cause {self.unavailable_cause} has another meaning in the article")
+        check_seconds(self.cdr_delay_s, name="cdr_delay_s")
+        check_seconds(self.ack_timeout_s, name="ack_timeout_s", most=600)
+        waits = check_list(self.retry_after_s, name="retry_after_s", example="(1.0, 5.0, 25.0)")
+        if len(waits) > 20:
+            raise UsageError(f"retry_after_s has {len(waits)} items; at most 20")
+        for wait in waits:
+            check_seconds(wait, name="retry_after_s")
+        check_whole(self.disable_after, name="disable_after", least=1, most=MAX_DISABLE_AFTER)
+
+    def status_of(self, code: RefusalCode) -> int:
+        """The HTTP status of a refusal."""
+        return self.error_status.get(code, DEFAULT_STATUS[code])

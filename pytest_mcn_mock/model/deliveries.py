@@ -1,0 +1,189 @@
+"""The delivery of one call's CDR to one subscription, with its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from pytest_mcn_mock.model.cdr import Value
+from pytest_mcn_mock.model.outcomes import Ending
+from pytest_mcn_mock.model.trust import MACHINE, Trust
+from pytest_mcn_mock.text import printable
+
+SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
+"""Headers of every CDR's request; any other is the user's own, and may be a secret."""
+
+_SHOWN = 200
+"""Characters of an endpoint's answer that people see."""
+
+
+MAX_KEPT: Final = 4096
+"""Bytes of an answer's body, and characters of its headers, that an attempt keeps: as many as are shown."""
+
+
+class DeliveryState(StrEnum):
+    """``pending`` until the CDR was acknowledged or failed."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CdrRequest:
+    """The request that carries a CDR. ``headers`` may hold the user's secrets, so they are not in the repr.
+
+    ``trust`` is for an https endpoint: the webhook's at the time of the attempt. It is not kept with a delivery.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+    trust: Trust = MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class CdrResponse:
+    """What the endpoint answered. Of a recorded one ``body`` is the beginning, at most 4 KiB, and so are the headers.
+
+    Both are empty in an old one: see ``operator.answers``. ``sent_twice``: the request had been sent before on a kept
+    connection, which the endpoint closed without an answer, so that it may have the CDR twice.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_twice: bool = False
+
+    def size(self) -> int:
+        """The bytes of its text, more or less."""
+        return len(self.body) + sum(map(len, self.headers)) + sum(map(len, self.headers.values()))
+
+    def beginning(self) -> CdrResponse:
+        """What is kept of it: MAX_KEPT bytes of its body, and as many characters of its headers."""
+        if self.size() <= MAX_KEPT:
+            return self
+        headers, left = {}, MAX_KEPT
+        for name, value in self.headers.items():
+            if left <= len(name):
+                break
+            headers[name] = value[: left - len(name)]
+            left -= len(name) + len(headers[name])
+        return replace(self, headers=headers, body=self.body[:MAX_KEPT])
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why there was no
+    acknowledgement, and is None where there was one.
+    """
+
+    number: int
+    at: float
+    duration_s: float
+    response: CdrResponse | None
+    error: str | None
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the answer, or None where there was none."""
+        return self.response.status if self.response else None
+
+    def __str__(self) -> str:
+        if self.error is None:
+            again = ", sent twice" if self.response and self.response.sent_twice else ""
+            return f"attempt {self.number}: {self.status}, acknowledged{again}"
+        answer = _beginning(self.response.body) if self.response else ""
+        return printable(f"attempt {self.number}: {self.error}{answer and ': '}{answer}")
+
+
+def _beginning(body: bytes) -> str:
+    """Return the first characters of an endpoint's answer, quoted and escaped; nothing for an empty one."""
+    text = body[: 4 * _SHOWN].decode(errors="replace").strip()
+    return text and repr(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A CDR pending, delivered or failed.
+
+    ``due_at`` is when it is tried next, in seconds since the epoch: None while the call is held, and when nothing
+    is pending any more. ``cdr`` and ``request`` are None until the call has ended. ``id`` numbers the deliveries of a
+    store from 1.
+    """
+
+    id: int
+    verification_call_uuid: str
+    account_id: str
+    subscription: int
+    url: str
+    state: DeliveryState = DeliveryState.PENDING
+    due_at: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    cdr: Mapping[str, Value] | None = None
+    request: CdrRequest | None = None
+    note: str = ""
+    """The fault that a test switched on for it."""
+    waits_for: int | None = None
+    """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
+    earlier_attempts: int = 0
+    """The attempts that do not count in the schedule of retries, which begins again when it is sent again manually."""
+    says: Ending | None = None
+    """How the CDR says the call ended, where a fault makes it lie."""
+    resent: int = 0
+    """How often it was sent again manually."""
+    of_uuid: str | None = None
+    """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
+
+
+def changed(delivery: Delivery, **changes: Any) -> Delivery:
+    """The delivery with these fields changed: ``dataclasses.replace``, in half of its time."""
+    copy, set_field = object.__new__(Delivery), object.__setattr__
+    for name in Delivery.__slots__:
+        set_field(copy, name, getattr(delivery, name))
+    for name, value in changes.items():
+        set_field(copy, name, value)
+    return copy
+
+
+def without_answer(delivery: Delivery, number: int) -> Delivery:
+    """The delivery with nothing but the status of the answer to its attempt of that number."""
+    attempts = tuple(
+        replace(attempt, response=replace(attempt.response, headers={}, body=b""))
+        if attempt.number == number and attempt.response is not None
+        else attempt
+        for attempt in delivery.attempts
+    )
+    return changed(delivery, attempts=attempts)
+
+
+def is_acknowledgement(status: int) -> bool:
+    """Any 2xx acknowledges a CDR."""
+    return 200 <= status <= 299
+
+
+def is_still_due(delivery: Delivery, handed: Delivery) -> bool:
+    """Whether a delivery is pending as it was handed over: it was not settled, tried or sent again since."""
+    return delivery.state is DeliveryState.PENDING and (delivery.due_at, delivery.resent) == (
+        handed.due_at,
+        handed.resent,
+    )
+
+
+def outcome_of_attempt(delivery: Delivery, handed: Delivery, attempt: Attempt, due_at: float | None) -> Delivery:
+    """Return the delivery after an attempt: delivered, due again at ``due_at``, or failed if that is None.
+
+    ``handed`` is the delivery as it was handed over for this attempt. If it was sent again manually meanwhile, the
+    failure of the older attempt decides nothing: the newer one does. An acknowledgement counts whichever it answers.
+    """
+    attempts = (*delivery.attempts, attempt)
+    if attempt.error is None:
+        return changed(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
+    if not is_still_due(delivery, handed):
+        return changed(delivery, attempts=attempts, earlier_attempts=delivery.earlier_attempts + 1)
+    if due_at is None:
+        return replace(delivery, state=DeliveryState.FAILED, due_at=None, attempts=attempts)
+    return replace(delivery, due_at=due_at, attempts=attempts)

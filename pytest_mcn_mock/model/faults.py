@@ -1,0 +1,158 @@
+"""Faults: what goes wrong between an application and a telephone operator, switched on by a test.
+
+A fault of a request spoils an answer of the API; a fault of a CDR spoils what is sent to the webhook afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.checks import check_bool, check_number, check_seconds, check_whole, show
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.model.draws import draw_chance, draw_share
+from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
+
+if TYPE_CHECKING:  # a call remembers the fault of its CDR
+    from pytest_mcn_mock.model.calls import Call
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    STATUS = "status"
+    """The API answers with a server error."""
+    DELAY = "delay"
+    """The answer comes late."""
+    RESET = "reset"
+    """The connection is reset in place of an answer."""
+    CUT_OFF = "cut_off"
+    """The connection ends in the middle of the answer."""
+    MALFORMED = "malformed"
+    """The answer is whole, but no JSON."""
+    DRIP = "drip"
+    """The answer comes byte by byte."""
+
+    CDR_EARLY = "cdr_early"
+    """The CDR arrives before the answer to the request."""
+    CDR_DUPLICATED = "cdr_duplicated"
+    """The CDR is sent again after it was acknowledged."""
+    CDR_REORDERED = "cdr_reordered"
+    """The CDR is sent after that of the next call."""
+    CDR_LATE = "cdr_late"
+    """The CDR is sent ``delay_s`` seconds late."""
+    CDR_LOST = "cdr_lost"
+    """The CDR is never sent."""
+    CDR_CONTRADICTED = "cdr_contradicted"
+    """A second CDR says otherwise: busy after answered, answered after anything else."""
+    CDR_UNKNOWN_UUID = "cdr_unknown_uuid"
+    """The CDR names a call that nobody placed."""
+
+    @property
+    def is_of_cdr(self) -> bool:
+        """Whether it spoils the CDR, not the answer."""
+        return self.startswith("cdr_")
+
+
+NEXT_CALL: Final = 0
+"""In place of a delivery's id: whatever delivery of another call is settled next."""
+MAX_TIMES: Final = 10**9
+_TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that is switched on.
+
+    ``times`` is how many requests, or CDRs, it still alters, None for any number; ``probability`` is the chance for
+    each one. ``delay_s`` and ``jitter_s`` are seconds: a delay is ``delay_s`` plus up to ``jitter_s``, a drip takes
+    that long in all. Chance and jitter are drawn from the account's seed. ``accepted`` says whether an altered request
+    was accepted, and charged, all the same: an application that tries again pays twice.
+
+    Raises UsageError for a value that cannot be.
+    """
+
+    kind: FaultKind
+    times: int | None = 1
+    probability: float = 1.0
+    status: int = 503
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    accepted: bool = True
+
+    def __post_init__(self) -> None:
+        if self.times is not None:
+            check_whole(self.times, name="times", least=1, most=MAX_TIMES, also=", or None for every time")
+        check_number(self.probability, name="probability", more_than=0, most=1)
+        check_whole(self.status, name="status", least=500, most=599)
+        check_bool(self.accepted, name="accepted")
+        check_seconds(self.delay_s, name="delay_s")
+        check_seconds(self.jitter_s, name="jitter_s")
+        if self.kind in _TIMED and not self.delay_s + self.jitter_s:
+            raise UsageError(f"a fault {self.kind} needs delay_s, in seconds")
+
+    def __str__(self) -> str:
+        how_often = "every time" if self.times is None else f"{self.times} more"
+        chance = f", {self.probability:.0%} of them" if self.probability < 1 else ""
+        return f"{self.kind} ({how_often}{chance})"
+
+
+def fault_kind(kind: str) -> FaultKind:
+    """The kind of that name; UsageError, with the nearest name, if there is none."""
+    try:
+        return FaultKind(str(kind))
+    except ValueError:
+        raise UsageError(f"fault kind {show(str(kind))} is unknown; {nearest(str(kind), list(FaultKind))}") from None
+
+
+def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:
+    """Return the fault that strikes now, if one does, and the faults that are left.
+
+    Faults are tried in order. ``n`` numbers the draws of the account, so that the same seed gives the same faults. The
+    ``jitter_s`` of the fault that strikes is what was drawn of it: the delay is ``delay_s + jitter_s``.
+    """
+    for index, fault in enumerate(faults):
+        if fault.kind.is_of_cdr is not of_cdr or draw_chance(seed, n, index) >= fault.probability:
+            continue
+        left = [] if fault.times == 1 else [fault if fault.times is None else replace(fault, times=fault.times - 1)]
+        struck = replace(fault, jitter_s=fault.jitter_s * draw_share(seed, n, index)) if fault.jitter_s else fault
+        return struck, (*faults[:index], *left, *faults[index + 1 :])
+    return None, tuple(faults)
+
+
+def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The deliveries of a call that has just ended, as the fault makes them. A new one has the id 0."""
+    spoilt = []
+    for delivery in deliveries:
+        spoilt += _spoil(fault, call, replace(delivery, note=f"fault {fault.kind}"))
+    return spoilt
+
+
+def _spoil(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
+    again = replace(delivery, id=0, due_at=None, waits_for=delivery.id)
+    match fault.kind:
+        case FaultKind.CDR_DUPLICATED:
+            return [delivery, again]
+        case FaultKind.CDR_CONTRADICTED:
+            return [delivery, replace(again, says=_contradiction(call))]
+        case FaultKind.CDR_REORDERED:
+            return [replace(delivery, due_at=None, waits_for=NEXT_CALL)]
+        case FaultKind.CDR_LATE:
+            due = delivery.due_at or 0.0
+            return [replace(delivery, due_at=due + fault.delay_s + fault.jitter_s)]
+        case FaultKind.CDR_LOST:
+            return [replace(delivery, due_at=None, state=DeliveryState.FAILED)]
+        case FaultKind.CDR_UNKNOWN_UUID:
+            call_id, _, account_id = call.verification_call_uuid.partition("_")
+            # The shape is right, and that another call draws this id is as unlikely as for any other.
+            return [replace(delivery, of_uuid=f"{int(call_id, 16) ^ (1 << 47):012x}_{account_id}")]
+        case _:
+            return [delivery]
+
+
+def _contradiction(call: Call) -> Ending:
+    was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
+    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)

@@ -1,0 +1,167 @@
+"""Who calls whom: E.164 numbers, their countries, and the caller's number that ends in the code.
+
+A number is its digits in international form, without a plus (the article: ``79157777777``; ITU-T E.164, 6.1: at most
+fifteen digits). A number is text throughout: the code ``0042`` has leading zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from pytest_mcn_mock.model.tariffs import COUNTRY_NAMES, RUSSIA, SLOVAKIA
+
+NUMBER_FORM: Final = "7 to 15 digits in international form without a plus, such as 79157777777"
+_NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
+_PASTED = re.compile(r"\+?[0-9 ().\-\u00a0\u2011]{7,40}", re.ASCII)
+_NOT_DIGITS = re.compile(r"[^0-9]", re.ASCII)
+_CODE = re.compile(r"[0-9]{4}", re.ASCII)
+
+_BLOCKS: Final = {
+    RUSSIA: ("7495", "7499"),
+    SLOVAKIA: ("42122", "42123", "42124", "42125"),
+}
+"""Blocks of geographic numbers, Moscow and Bratislava; with seven digits more each is a subscriber's number."""
+_FREE_DIGITS: Final = 3
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number as the article writes it."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def clean_pasted(text: str) -> str:
+    """The digits of a number as people paste it, ``+7 (915) 777-77-77``; any other text comes back as it was."""
+    return _NOT_DIGITS.sub("", text) if _PASTED.fullmatch(text) else text
+
+
+def is_code(text: str) -> bool:
+    """Whether the text is a code: four ASCII digits ("4 цифры")."""
+    return _CODE.fullmatch(text) is not None
+
+
+def region_of(number: str) -> str | None:
+    """The ISO 3166-1 alpha-2 region of a number by the numbering plan, or None for one of no country.
+
+    ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also where no subscriber has the number.
+    """
+    # To remember Russian numbers, each rung but once, helps nobody; and the others' plan takes long to load.
+    if number[0] == "7":
+        return "KZ" if number[1] in "67" else "RU"
+    return _look_up_region(number)
+
+
+@lru_cache(maxsize=4096)
+def _look_up_region(number: str) -> str | None:
+    import phonenumbers
+
+    for digits in (1, 2, 3):
+        calling_code = int(number[:digits])
+        if calling_code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            break
+    else:
+        return None
+    national = phonenumbers.PhoneNumber(country_code=calling_code, national_number=int(number[digits:] or 0))
+    region = phonenumbers.region_code_for_number(national)
+    return region or phonenumbers.region_code_for_country_code(calling_code)
+
+
+def international_form(number: str) -> str | None:
+    """The international form of a Russian or Kazakh number that is written as it is dialled inside the country.
+
+    It has ``7`` for the ``8`` before the ten digits. None for any other number.
+    """
+    if len(number) != 11 or number[0] != "8":
+        return None
+    return _international_form(number)
+
+
+@lru_cache(maxsize=4096)
+def _international_form(number: str) -> str | None:
+    import phonenumbers
+
+    national = phonenumbers.PhoneNumber(country_code=7, national_number=int(number[1:]))
+    return f"7{number[1:]}" if phonenumbers.is_valid_number(national) else None
+
+
+def is_domestic(number: str) -> bool:
+    """Whether the number is written as it is dialled inside Russia, and is not a whole number of another country."""
+    return international_form(number) is not None and not _is_whole(number)
+
+
+def warn_of_domestic(name: str, number: str) -> str:
+    """A sentence for the call's explanation; empty for a number that is not written as inside Russia."""
+    meant = international_form(number)
+    if meant is None:
+        return ""
+    return (
+        f"warning: {name} {number} is a Russian number as it is dialled inside Russia; Russian numbers begin with 7: "
+        f"{meant} may be meant"
+    )
+
+
+def lacks_country(number: str) -> bool:
+    """Whether ten digits are a number without its country's code: they are no whole number of any country."""
+    return len(number) == 10 and is_number(number) and not _is_whole(number)
+
+
+@lru_cache(maxsize=4096)
+def _is_whole(number: str) -> bool:
+    import phonenumbers
+
+    by_country = (
+        phonenumbers.PhoneNumber(country_code=int(number[:digits]), national_number=int(number[digits:]))
+        for digits in (1, 2, 3)
+    )
+    return any(map(phonenumbers.is_valid_number, by_country))
+
+
+@dataclass(frozen=True, slots=True)
+class CountryChoice:
+    """The country of the number that calls, and the rule of the article that chose it."""
+
+    country: int
+    rule: str
+
+
+_RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+
+
+def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
+    """The country to call from: 643 or 703.
+
+    "Если поле пустое - мы звоним на российский номер с российского номера и на номер любой другой страны со словацкого
+    номера. Если задано значение 703 - … со словацкого номера, если задано значение 643 - с российского номера. При всех
+    остальных значениях поля … с российского номера." The field is compared as text, so ``0703`` is any other value.
+    """
+    if country_id:
+        if country_id == str(SLOVAKIA):
+            return CountryChoice(SLOVAKIA, "country_id is 703: from a Slovak number")
+        if country_id == str(RUSSIA):
+            return CountryChoice(RUSSIA, "country_id is 643: from a Russian number")
+        return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+    region = region_of(login_did)
+    if region == "RU":
+        return _RUSSIAN
+    of = f"of {region}" if region else "of no known country"
+    return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
+
+
+def caller_number(country: int, code: str | None, draw: int) -> str:
+    """A subscriber's number of the country that ends in ``code``, or in any digits where it is None.
+
+    ``draw`` is a random non-negative integer; the same one gives the same number.
+    """
+    blocks = _BLOCKS[country]
+    draw, block = divmod(draw, len(blocks))
+    draw, middle = divmod(draw, 10**_FREE_DIGITS)
+    ending = code if code is not None else f"{draw % 10_000:04d}"
+    return f"{blocks[block]}{middle:0{_FREE_DIGITS}d}{ending}"
+
+
+def explain_caller(country: int, code: str | None) -> str:
+    """A sentence for the call's explanation."""
+    ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
+    return f"{COUNTRY_NAMES[country]} number, {ends}"

@@ -1,0 +1,131 @@
+"""How a call ends: the article's table of callback statuses, and the rules that choose a row of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.checks import check_seconds, show
+
+
+class Outcome(StrEnum):
+    """What happened to the call, in the article's terms ("Callback — статусы верификационного звонка")."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    UNAVAILABLE = "unavailable"
+
+
+MIN_CAUSE, MAX_CAUSE = 1, 127
+"""ITU-T Q.850: a cause value is seven bits, and 0 is not assigned."""
+
+CAUSE_NAMES = {
+    1: "unallocated number",
+    2: "no route to transit network",
+    3: "no route to destination",
+    16: "normal call clearing",
+    17: "user busy",
+    18: "no user responding",
+    19: "no answer from user",
+    20: "subscriber absent",
+    21: "call rejected",
+    22: "number changed",
+    27: "destination out of order",
+    28: "invalid number format",
+    31: "normal, unspecified",
+    34: "no circuit available",
+    38: "network out of order",
+    41: "temporary failure",
+    42: "switching equipment congestion",
+    88: "incompatible destination",
+    102: "recovery on timer expiry",
+    127: "interworking, unspecified",
+}
+"""ITU-T Q.850 (05/2018), table 1: the causes a tester is likely to ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended. ``final_status`` is None where the article documents none: the CDR then has no such field."""
+
+    outcome: Outcome
+    q931_status: int
+    final_status: str | None
+
+    def __str__(self) -> str:
+        final = f", {self.final_status}" if self.final_status else ""
+        return f"{self.outcome} (q931_status {self.q931_status}{final})"
+
+
+_DOCUMENTED = {
+    Outcome.ANSWERED: (16, "ANSWERED"),
+    Outcome.BUSY: (17, "NO ANSWER"),
+    Outcome.NO_ANSWER: (16, "NO ANSWER"),
+    Outcome.REJECTED: (31, None),
+}
+_BY_CAUSE = {16: Outcome.ANSWERED, 17: Outcome.BUSY, 31: Outcome.REJECTED}
+
+
+def ending(outcome: Outcome | str | None = None, q931_status: int | None = None, *, unavailable_cause: int) -> Ending:
+    """The row of the article's table for an outcome or for a Q.850 cause, of which exactly one is given.
+
+    Cause 16 alone means an answered call (ask for ``Outcome.NO_ANSWER`` to get the other row with 16).
+    "Все прочие коды … номер недоступен": any cause but 16, 17 and 31 is UNAVAILABLE, without ``final_status``.
+    ``unavailable_cause`` is the cause for UNAVAILABLE where none is given; the article names none.
+
+    Raises UsageError for an unknown outcome, a cause outside 1 to 127, and for neither or both given.
+    """
+    if (outcome is None) == (q931_status is None):
+        raise UsageError("give either an outcome or a q931_status, not both and not neither")
+    if q931_status is not None:
+        return _ending_of_cause(q931_status)
+    try:
+        known = Outcome(str(outcome))
+    except ValueError:
+        words = [str(o) for o in Outcome]
+        raise UsageError(f"outcome {str(outcome)[:40]!r} is unknown; {nearest(str(outcome), words)}") from None
+    if known is Outcome.UNAVAILABLE:
+        return _ending_of_cause(unavailable_cause)
+    cause, final_status = _DOCUMENTED[known]
+    return Ending(known, cause, final_status)
+
+
+def _ending_of_cause(cause: int) -> Ending:
+    if isinstance(cause, bool) or not isinstance(cause, int) or not MIN_CAUSE <= cause <= MAX_CAUSE:
+        raise UsageError(
+            f"q931_status {show(cause)} is no Q.850 cause; it is a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
+        )
+    outcome = _BY_CAUSE.get(cause, Outcome.UNAVAILABLE)
+    return Ending(outcome, cause, _DOCUMENTED[outcome][1] if outcome in _DOCUMENTED else None)
+
+
+_PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRule:
+    """Calls to a ``login_did`` that fits the pattern end so, ``delay_s`` seconds after the answer to the request.
+
+    The pattern is digits with ``*`` for any digits and ``?`` for any one. ``delay_s`` None leaves the server's delay.
+    """
+
+    ending: Ending
+    login_did: str = "*"
+    delay_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.login_did, str) or not _PATTERN.fullmatch(self.login_did):
+            raise UsageError(
+                f"login_did pattern {str(self.login_did)[:40]!r} must be digits, * and ?, such as '7915777*'"
+            )
+        if self.delay_s is not None:
+            check_seconds(self.delay_s, name="delay_s")
+
+    def matches(self, login_did: str) -> bool:
+        """Whether the number fits the pattern."""
+        return fnmatchcase(login_did, self.login_did)

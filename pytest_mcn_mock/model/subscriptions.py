@@ -1,0 +1,185 @@
+"""A subscription to the event "Flash call": a webhook's settings, as the vendor's form has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, show
+from pytest_mcn_mock.model.trust import MACHINE, Trust
+
+MAX_URL_LENGTH = 2048
+MAX_FIELDS = 64
+MAX_FIELD_LENGTH = 4096
+_VARIABLES = str(list(DEFAULT_VARIABLES))
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+"""RFC 9110, 5.6.2: what a header's name is made of."""
+_OURS = frozenset({"content-length", "transfer-encoding", "connection"})
+"""Headers that frame the request; another value would break it."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
+"""A lone surrogate: JSON can spell it, and UTF-8 cannot."""
+
+
+class WebhookMethod(StrEnum):
+    """How a CDR is sent: POST with a JSON body, or GET with the variables in the query string."""
+
+    POST = "POST"
+    GET = "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where an account's CDRs go and what is in them.
+
+    ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
+    переменных"), rendered as one JSON object. ``failed_in_a_row`` counts CDRs that failed since the last one
+    that was acknowledged. ``disabled_at`` is when too many of them disabled it, in seconds since the epoch; None while
+    it is enabled, and when a person disabled it. ``trust`` says which certificates an https endpoint may have.
+
+    Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
+    cannot be sent, and for too many or too long fields.
+    """
+
+    url: str
+    body: tuple[str, ...] = DEFAULT_VARIABLES
+    method: WebhookMethod = WebhookMethod.POST
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str | int | bool] = field(default_factory=dict)
+    retry: bool = True
+    never_disable: bool = False
+    trust: Trust = MACHINE
+    number: int = 0
+    enabled: bool = True
+    failed_in_a_row: int = 0
+    disabled_at: float | None = None
+
+    @property
+    def why_disabled(self) -> str:
+        """Why no CDR is sent to it: a sentence for people; empty while it is enabled."""
+        if self.enabled:
+            return ""
+        if self.disabled_at is None:
+            return f"webhook {self.number} is disabled: no CDR is sent to it"
+        since = datetime.fromtimestamp(self.disabled_at, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
+        return (
+            f"webhook {self.number} is disabled since {since} UTC, after {self.failed_in_a_row} CDRs in a row failed: "
+            "no CDR is sent to it until it is enabled again"
+        )
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        _check_body(self.body)
+        for name, value in _fields("headers", self.headers, str).items():
+            if name.lower() in _OURS:
+                raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
+            if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
+                raise UsageError(
+                    f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text"
+                )
+        _fields("query", self.query, str)
+        _fields("constants", self.constants)
+
+
+def make_subscription(
+    url: str,
+    *,
+    body: Sequence[str] | None = None,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    constants: Mapping[str, str | int | bool] | None = None,
+    retry: bool = True,
+    never_disable: bool = False,
+    trust: Trust = MACHINE,
+) -> Subscription:
+    """A checked subscription from what a tester writes; see Subscription for the meaning and the errors."""
+    try:
+        known_method = WebhookMethod(str(method).upper())
+    except ValueError:
+        raise UsageError(f"method {str(method)[:40]!r} is not supported; a webhook is sent by POST or GET") from None
+    variables = DEFAULT_VARIABLES if body is None else tuple(check_list(body, name="body", example=_VARIABLES))
+    for name, fields in (("headers", headers), ("query", query), ("constants", constants)):
+        if fields is not None:
+            check_mapping(fields, name=name, example='{"X-Secret": "s3cret"}')
+    for name, switch in (("retry", retry), ("never_disable", never_disable)):
+        check_bool(switch, name=name)
+    return Subscription(
+        url=url,
+        body=variables,
+        method=known_method,
+        headers=dict(headers or {}),
+        query=dict(query or {}),
+        constants=dict(constants or {}),
+        retry=retry,
+        never_disable=never_disable,
+        trust=trust,
+    )
+
+
+def shown_url(url: str) -> str:
+    """The URL, which need not be one, for a message: without what may be secret in it, and at most 80 characters.
+
+    User, password, query and fragment are replaced by ``***``, also if they are not where they belong.
+    """
+    scheme = _SCHEME.match(url)
+    _, at, behind = url.rpartition("@")
+    known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
+    return _AFTER_PATH.sub("?***", known)[:80]
+
+
+def header_name(text: str) -> str:
+    """The beginning of a text that can be a header's name: what follows may be a value, and secret."""
+    match = _TOKEN.match(text)
+    return match[0][:40] if match else ""
+
+
+def _check_url(url: str) -> None:
+    if not isinstance(url, str):
+        raise UsageError(f"url is {show(url)}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or _CONTROL.search(url) or _HALF_A_CHARACTER.search(url) or " " in url:
+        raise UsageError(
+            f"url {shown_url(url)!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'"
+        )
+    if len(url) > MAX_URL_LENGTH:
+        raise UsageError(f"url has {len(url)} characters; at most {MAX_URL_LENGTH}")
+
+
+def _check_body(body: Sequence[str]) -> None:
+    if len(body) > MAX_FIELDS:
+        raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
+    for variable in body:
+        if not isinstance(variable, str) or variable not in VARIABLES:
+            raise UsageError(
+                f"body: variable {str(variable)[:40]!r} is unknown; {nearest(str(variable), list(VARIABLES))}"
+            )
+
+
+def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[str, object]:
+    """The fields, their values of these kinds: text, numbers and booleans if none is given."""
+    if len(fields) > MAX_FIELDS:
+        raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}")
+    for key, value in fields.items():
+        shown = header_name(str(key)) if name == "headers" else str(key)[:40]
+        if not isinstance(key, str) or not isinstance(value, kinds or (str, int, bool)):
+            right = "text" if kinds else "a text, a whole number or a boolean"
+            raise UsageError(f"{name}: {shown!r} must be text with {right} for its value")
+        if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
+            raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
+        if _HALF_A_CHARACTER.search(f"{key}{value}"):
+            raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is no character")
+    return fields

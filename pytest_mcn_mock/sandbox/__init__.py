@@ -1,1 +1,0 @@
-"""The operator as a server of its own."""

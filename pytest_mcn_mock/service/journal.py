@@ -1,0 +1,69 @@
+"""The journal of requests: each is in it from the moment it arrives. Bounded, and in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import count, islice
+from typing import Final
+
+from pytest_mcn_mock.model.requests import MAX_PATH, ApiRequest
+from pytest_mcn_mock.service.ports import Clock, Observer
+
+_MAX_WORD: Final = 32
+"""Characters that are kept of a method, and of the path's account id: each is longer than any that there is."""
+
+
+class Journal:
+    """The last ``size`` requests to the API, those of unknown paths and accounts included."""
+
+    def __init__(self, clock: Clock, observer: Observer, size: int) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._requests: deque[ApiRequest] = deque(maxlen=size)
+        self._seq = count(1)
+        self.dropped = 0
+        """How many requests are listed no more, because the journal was full."""
+
+    def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
+        """Enter a request that has just arrived. Only the beginnings of a long path and id are kept."""
+        now = self._clock.now(account_id)
+        if len(path) > MAX_PATH or len(method) > _MAX_WORD:
+            path, method = path[:MAX_PATH], method[:_MAX_WORD]
+            account_id = account_id and account_id[:_MAX_WORD]
+        request = ApiRequest(next(self._seq), method, path, account_id, now)
+        self.dropped += len(self._requests) == self._requests.maxlen
+        self._requests.append(request)
+        return request
+
+    def answered(self, request: ApiRequest) -> None:
+        """The answer was sent, or could not be."""
+        request.is_answered = True
+        self._observer.changed(request.account_id or "", request)
+
+    def since(self, after: int) -> Sequence[ApiRequest]:
+        """The requests behind the one whose ``seq`` is ``after``, 0 for all."""
+        return [request for request in self._requests.copy() if request.seq > after]
+
+    def page(
+        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    ) -> Sequence[ApiRequest]:
+        """Requests to paths of an account, or all, in order of arrival or the newest first, behind that ``seq``."""
+        requests = self._requests.copy()
+        if newest_first:
+            requests.reverse()
+        found = (
+            request
+            for request in requests
+            if (request.account_id == account_id or account_id is None)
+            and (request.seq < after if newest_first and after else request.seq > after)
+        )
+        return list(islice(found, limit))
+
+    def clear(self) -> None:
+        """Forget every request."""
+        self._requests.clear()
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the last request, 0 if there is none."""
+        return self._requests[-1].seq if self._requests else 0

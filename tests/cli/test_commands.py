@@ -1,0 +1,466 @@
+"""The commands that ask a sandbox, against a stand-in that answers what a real one might, and what none would."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+from stand_in import ACCOUNT, CALL, DELIVERY, Answer, Asked, StandIn, listed, refused
+
+from pytest_mcn_mock.cli import client
+from pytest_mcn_mock.cli.commands import mcn_mock
+
+UUID = CALL["verification_call_uuid"]
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\n\u202e\u2066\x9b31m\x7f\ud800"
+"""What clears a screen, names a window, starts a line, turns the writing round, and is no character."""
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MCN_MOCK_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+def run(stand_in: StandIn | None, *arguments: object, **environment: str) -> Result:
+    url = ["--url", stand_in.url] if stand_in else []
+    return CliRunner().invoke(mcn_mock, [*map(str, arguments), *url], env=environment, prog_name="mcn-mock")
+
+
+def done(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def in_json(result: Result) -> Any:
+    assert result.stderr == ""
+    return json.loads(done(result))
+
+
+def failed(result: Result, status: int) -> str:
+    """The one line that says what to do."""
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("mcn-mock: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_a_list_follows_its_cursors_up_to_the_limit(stand_in: StandIn) -> None:
+    def page(asked: Asked) -> Answer:
+        first = int(asked.query.get("after", 1000))
+        size = min(int(asked.query["limit"]), 60)
+        return listed(*({**CALL, "seq": first - n} for n in range(1, size + 1)), following=first - size)
+
+    stand_in.answers["calls"] = page
+    found = in_json(run(stand_in, "calls", "--limit", 150, "--account", 12345678, "--json"))
+    assert [call["seq"] for call in found["items"]] == list(range(999, 849, -1))
+    assert found["next"] == 850
+    assert {asked.query["order"] for asked in stand_in.asked} == {"newest"}
+    assert {asked.query["account_id"] for asked in stand_in.asked} == {"12345678"}
+    behind = in_json(run(stand_in, "calls", "--limit", 1, "--after", 850, "--json"))
+    assert [call["seq"] for call in behind["items"]] == [849]
+    told = run(stand_in, "calls", "list", "--limit", 2)
+    assert done(told).count(UUID) == 2
+    assert "--after 998" in told.stderr
+
+
+def test_a_list_without_items_says_so(stand_in: StandIn) -> None:
+    for words in (["calls"], ["deliveries"], ["accounts"]):
+        stand_in.answers[words[0]] = listed()
+        result = run(stand_in, *words)
+        assert done(result) == ""
+        assert result.stderr == f"no {words[0]}\n"
+        assert in_json(run(stand_in, *words, "--json")) == {"items": [], "next": None}
+
+
+def test_a_call_is_shown_with_why_it_is_so_and_every_attempt(stand_in: StandIn) -> None:
+    stand_in.answers |= {f"calls/{UUID}": (200, CALL), "deliveries": listed(DELIVERY)}
+    shown = done(run(stand_in, "calls", "show", UUID))
+    for text in (
+        *CALL["explanation"].values(), "busy 17, NO ANSWER", DELIVERY["url"], "HTTP 503, not acknowledged",
+        "no answer within 10 s", "2026-01-01 12:00:09 UTC", "0042",
+    ):  # fmt: skip
+        assert text in shown
+    assert stand_in.asked[-1].query["verification_call_uuid"] == UUID
+    assert in_json(run(stand_in, "calls", "show", UUID, "--json")) == {**CALL, "deliveries": [DELIVERY]}
+
+
+def test_a_call_shows_the_webhook_that_does_not_get_its_cdr(stand_in: StandIn) -> None:
+    why = "webhook 1 is disabled since 2026-01-01 12:00:00 UTC, after 10 CDRs in a row failed: no CDR is sent to it"
+    call = {**CALL, "explanation": {**CALL["explanation"], "cdr": why}}
+    stand_in.answers |= {f"calls/{UUID}": (200, call), "deliveries": listed()}
+    assert why in " ".join(done(run(stand_in, "calls", "show", UUID)).split())
+
+
+def test_a_webhook_is_enabled_again(stand_in: StandIn) -> None:
+    webhook = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
+    stand_in.answers["accounts/12345678/webhooks/2"] = (200, webhook)
+    shown = done(run(stand_in, "webhooks", "enable", 12345678, 2))
+    assert shown == "webhook 2 of account 12345678, http://localhost:8000/\\x1b[2J, is enabled\n"
+    assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("PATCH", {"enabled": True})
+    assert in_json(run(stand_in, "webhooks", "enable", 12345678, 2, "--json")) == webhook
+    stand_in.answers["accounts/1/webhooks/9"] = refused("not_found", "account 1 has no subscription 9")
+    assert "has no subscription 9" in failed(run(stand_in, "webhooks", "enable", 1, 9), 1)
+
+
+def test_a_delivery_is_shown_with_its_request_and_answers(stand_in: StandIn) -> None:
+    stand_in.answers["deliveries/7"] = (200, DELIVERY)
+    shown = done(run(stand_in, "deliveries", "show", 7))
+    for text in ("POST http://localhost:8000/webhooks/mcn", "X-Key: ***", '{"q931_status": 17}', "try later"):
+        assert text in shown
+    assert in_json(run(stand_in, "deliveries", "show", 7, "--json")) == DELIVERY
+
+
+def test_no_password_of_a_webhook_is_shown(stand_in: StandIn) -> None:
+    url = "http://user:s3cret@localhost:8000/hook"
+    delivery = {**DELIVERY, "url": url, "request": {**DELIVERY["request"], "url": url}, "state": "failed"}
+    webhook = {"n": 1, "url": url, "method": "POST", "body": ["q931_status"], "enabled": True, "disabled_at": None}
+    stand_in.answers |= {
+        "deliveries": listed(delivery),
+        "deliveries/7": (200, delivery),
+        "deliveries/7/resend": (200, delivery),
+        "accounts/12345678": (200, {**ACCOUNT, "webhooks": [webhook]}),
+        "accounts/12345678/ledger": listed(),
+        "accounts/12345678/webhooks/1": (200, {**webhook, "enabled": True}),
+    }
+    for command in (
+        ["deliveries", "list"],
+        ["deliveries", "show", 7],
+        ["resend", 7],
+        ["accounts", "show", 12345678],
+        ["webhooks", "enable", 12345678, 1],
+    ):
+        shown = run(stand_in, *command).output
+        assert "localhost:8000/hook" in shown, shown
+        assert "s3cret" not in shown
+
+
+def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
+    """A float would make 90071992547409.93 roubles of it, or .92."""
+    stand_in.answers |= {"accounts": listed(ACCOUNT), "accounts/12345678/top_up": (200, ACCOUNT)}
+    assert "90071992547409.93" in done(run(stand_in, "accounts"))
+    assert "90071992547409.93" in done(run(stand_in, "accounts", "top-up", 12345678, "9007199254740.9"))
+    assert stand_in.asked[-1].content == {"amount": "9007199254740.90"}
+    assert in_json(run(stand_in, "accounts", "top-up", 12345678, "1", "--json"))["balance"] == "90071992547409.93"
+    for amount in ("0.001", "1e9999", "ten", "NaN"):
+        assert "amount" in failed(run(stand_in, "accounts", "top-up", 12345678, amount), 2)
+
+
+def test_an_account_is_opened_and_closed(stand_in: StandIn) -> None:
+    opened = {**ACCOUNT, "token": "mcn-drawn", "balance": "10.00"}
+    stand_in.answers |= {"accounts": (201, opened), "accounts/12345678": (204, b"")}
+    arguments = ["--number", "79158888888", "--webhook", "http://localhost:8000/a", "--balance", "10", "--id", "5"]
+    assert "mcn-drawn" in done(run(stand_in, "accounts", "open", *arguments))
+    assert stand_in.asked[-1].content == {
+        "id": 5, "balance": "10.00", "numbers": ["79158888888"], "webhooks": [{"url": "http://localhost:8000/a"}],
+    }  # fmt: skip
+    assert in_json(run(stand_in, "accounts", "open", "--token", "mine", "--seed", 3, "--json")) == opened
+    assert (stand_in.asked[-1].content["token"], stand_in.asked[-1].content["seed"]) == ("mine", 3)
+    assert "closed" in done(run(stand_in, "accounts", "close", 12345678))
+    assert (stand_in.asked[-1].method, stand_in.asked[-1].path) == ("DELETE", "/__admin/accounts/12345678")
+    assert in_json(run(stand_in, "accounts", "close", 12345678, "--json")) == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "command,path,content",
+    [
+        (["complete", UUID], f"calls/{UUID}/complete", {}),
+        (["complete", UUID, "--outcome", "busy"], f"calls/{UUID}/complete", {"outcome": "busy"}),
+        (["complete", UUID, "--q931-status", "27"], f"calls/{UUID}/complete", {"q931_status": 27}),
+        (["advance", "1.5"], "clock/advance", {"seconds": 1.5}),
+        (["reset"], "reset", {}),
+    ],
+)
+def test_an_action_asks_for_it_and_shows_what_came_of_it(
+    stand_in: StandIn, command: list[str], path: str, content: dict[str, Any]
+) -> None:
+    answer = {**DELIVERY, **CALL, "now": "2026-01-01T12:00:30.000+00:00", "status": "ok"}
+    stand_in.answers[path] = (200, answer)
+    assert done(run(stand_in, *command)).count("\n") == 1
+    assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("POST", content)
+    assert in_json(run(stand_in, *command, "--json")) == answer
+
+
+@pytest.mark.parametrize(
+    "later,status,said",
+    [
+        ({"status": 204, "error": None}, 0, "HTTP 204, acknowledged"),
+        ({"status": 500, "error": "HTTP 500, not acknowledged"}, 1, "HTTP 500, not acknowledged; it is sent again at"),
+        ({"status": None, "error": "connection refused by ::1"}, 1, "connection refused by ::1"),
+    ],
+)
+def test_a_resend_says_what_its_own_attempt_got(
+    stand_in: StandIn, later: dict[str, Any], status: int, said: str
+) -> None:
+    """Three earlier attempts are there, the last of them still under way when it is sent again."""
+    new = {**DELIVERY["attempts"][0], **later, "number": 4, "at": "2026-01-01T12:00:10.000+00:00"}
+    straggler = {**DELIVERY["attempts"][0], "number": 3, "error": None, "at": "2026-01-01T12:00:05.000+00:00"}
+    attempts = [*DELIVERY["attempts"], straggler, new]
+    state = "delivered" if status == 0 else "pending"
+    due_at = None if status == 0 else "2026-01-01T12:00:11.000+00:00"
+
+    def grow(asked: Asked) -> Answer:
+        shown = min(len(attempts), len(stand_in.asked))
+        done = {"state": state, "due_at": due_at} if shown == len(attempts) else {}
+        return 200, {**DELIVERY, **done, "attempts": attempts[:shown]}
+
+    stand_in.answers |= {"deliveries/7/resend": (200, DELIVERY), "deliveries/7": grow}
+    result = run(stand_in, "resend", 7)
+    assert (result.exit_code, result.stderr) == (status, "")
+    assert result.stdout.startswith(f"delivery 7 to {DELIVERY['url']}: {said}")
+    assert result.stdout.count("\n") == 1
+    assert (stand_in.asked[0].method, stand_in.asked[0].content) == ("POST", {})
+    assert json.loads(run(stand_in, "resend", 7, "--json").stdout)["attempts"] == attempts
+
+
+def test_a_resend_that_is_not_tried_says_why(stand_in: StandIn) -> None:
+    failed = {**DELIVERY, "state": "failed", "due_at": None, "note": "the webhook was removed"}
+    stand_in.answers |= {"deliveries/7/resend": (200, DELIVERY), "deliveries/7": (200, failed)}
+    result = run(stand_in, "resend", 7)
+    assert (result.exit_code, "the webhook was removed" in result.stdout) == (1, True)
+
+
+def test_a_uuid_stays_one_step_of_the_path(stand_in: StandIn) -> None:
+    failed(run(stand_in, "complete", "../../reset?x"), 1)
+    assert stand_in.asked[-1].path == "/__admin/calls/..%2F..%2Freset%3Fx/complete"
+
+
+def test_a_call_is_placed_through_the_vendors_api(stand_in: StandIn) -> None:
+    answer = {"status": "success", "code": 200, "object": {**CALL, "account_id": "12345678"}}
+    stand_in.answers["/v2/rest/account/12345678/flash_call"] = (200, answer)
+    stand_in.answers["/v2/rest/account/5/call_for_2fa"] = (200, answer)
+    assert UUID in done(run(stand_in, "call", "79157777777", "--code", "0042", "--country-id", "643"))
+    assert stand_in.asked[-1].query == {"login_did": "79157777777", "code": "0042", "country_id": "643"}
+    assert stand_in.asked[-1].headers["Authorization"] == "Bearer test-token"
+    given = ["call", "79157777777", "--caller-did", "79158888888", "--account", "5", "--json"]
+    assert in_json(run(stand_in, *given, MCN_MOCK_TOKEN="mine")) == answer
+    assert stand_in.asked[-1].headers["Authorization"] == "Bearer mine"
+    assert run(stand_in, *given, "--code", "0042").exit_code == 2
+    stand_in.answers["/v2/rest/account/12345678/flash_call"] = (402, {"fehler": "kein Geld"})
+    assert "402" in failed(run(stand_in, "call", "79157777777"), 1)
+
+
+def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None:
+    def spoil(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: spoil(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [spoil(item) for item in value]
+        return f"{value}{HOSTILE}" if isinstance(value, str) and "T12:" not in value else value
+
+    webhook = {"n": 1, "enabled": True, "method": "POST", "url": "http://x", "body": ["q931_status"]}
+    rule = {"login_did": "7*", "outcome": "busy", "q931_status": 17, "delay_s": None}
+    account = spoil({**ACCOUNT, "token": "t", "webhooks": [webhook], "outcomes": [rule]})
+    entry = {"kind": "charge", "amount": "-0.15", "balance": "1", "at": "then", "verification_call_uuid": UUID}
+    call, delivery = spoil(CALL), spoil(DELIVERY)
+    stand_in.answers |= {
+        "accounts": listed(account, following=HOSTILE),
+        "accounts/5": (200, account),
+        "accounts/5/ledger": listed(spoil(entry)),
+        "accounts/5/top_up": (200, account),
+        "calls": listed(call),
+        f"calls/{UUID}": (200, call),
+        f"calls/{UUID}/complete": (200, call),
+        "deliveries": listed(delivery),
+        "deliveries/7": (200, delivery),
+        "deliveries/7/resend": (200, {**delivery, "attempts": [], "due_at": DELIVERY["attempts"][0]["at"]}),
+        "clock/advance": (200, {"now": HOSTILE}),
+        "reset": refused("conflict", HOSTILE),
+        "/v2/rest/account/12345678/flash_call": (200, {"object": call}),
+    }
+    for words in (
+        "accounts", "accounts show 5", "accounts top-up 5 1", "calls", f"calls show {UUID}", f"complete {UUID}",
+        "deliveries", "deliveries show 7", "resend 7", "advance 1", "reset", "call 79157777777",
+    ):  # fmt: skip
+        for arguments in (words.split(), [*words.split(), "--json"]):
+            result = run(stand_in, *arguments, "--limit", "1") if words == "accounts" else run(stand_in, *arguments)
+            assert result.exit_code == (1 if words in ("reset", "resend 7") else 0), (words, result.output)
+            text = result.stdout + result.stderr
+            assert text
+            assert text.isascii(), (words, text)
+            assert all(c.isprintable() for line in text.split("\n") for c in line), (words, text)
+
+
+def test_a_refusal_is_a_line_on_standard_error_and_status_1(stand_in: StandIn) -> None:
+    stand_in.answers[f"calls/{UUID}/complete"] = refused("conflict", "the call has ended")
+    assert failed(run(stand_in, "complete", UUID, "--json"), 1) == "mcn-mock: conflict: the call has ended\n"
+    assert "not_found" in failed(run(stand_in, "calls", "show", "nobody"), 1)
+
+
+def test_the_admin_token_is_sent_and_asked_for(stand_in: StandIn) -> None:
+    def guarded(asked: Asked) -> Answer:
+        known = asked.headers.get("Authorization") == "Bearer secret-1"
+        return listed() if known else refused("unauthorized", "the admin API demands its token")
+
+    stand_in.answers["calls"] = guarded
+    assert "MCN_MOCK_ADMIN_TOKEN" in failed(run(stand_in, "calls"), 1)
+    done(run(stand_in, "calls", "--admin-token", "secret-1"))
+    done(run(stand_in, "calls", MCN_MOCK_ADMIN_TOKEN="secret-1"))
+    told = failed(run(stand_in, "calls", "--admin-token", "secret-1\r\nX: y"), 2)
+    assert "secret-1" not in told
+
+
+def test_where_nobody_answers_the_line_says_what_to_start() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        for words in ("calls", "accounts show 1", "tail", "reset --json", "call 79157777777"):
+            line = failed(run(None, *words.split(), "--url", url), 3)
+            assert "mcn-mock serve" in line
+            assert url in line
+            assert failed(run(None, *words.split(), MCN_MOCK_URL=url), 3) == line
+
+
+def test_one_that_keeps_silent_is_failed_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        line = failed(run(None, "calls", "--timeout", "0.1", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}"), 3)
+    assert "within 0.1 s" in line
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b"<html>"),
+        (200, b""),
+        (404, b"nothing here"),
+        (200, {"things": []}),
+        (200, {"items": 5, "next": None}),
+        (302, b""),
+        (500, {"errors": "many"}),
+        (200, b"[" * 100_000),
+    ],
+)
+def test_another_server_is_told_from_a_sandbox(stand_in: StandIn, answer: tuple[int, Any]) -> None:
+    stand_in.answers["calls"] = answer
+    assert "no mcn-mock sandbox" in failed(run(stand_in, "calls"), 3)
+
+
+def test_an_item_of_another_form_is_told_too(stand_in: StandIn) -> None:
+    stand_in.answers["calls"] = listed({"name": "other"})
+    assert "another form" in failed(run(stand_in, "calls"), 3)
+
+
+def test_an_endless_answer_is_not_read_to_its_end(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_ANSWER", 100_000)
+    stand_in.answers["calls"] = (200, b'"' + b"x" * 200_000 + b'"')
+    assert "over 100000 bytes" in failed(run(stand_in, "calls"), 3)
+
+
+def test_a_certificate_is_checked_and_its_authority_can_be_given(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(file))
+    with StandIn({"calls": listed(CALL)}, tls=context) as secured:
+        assert "--cacert" in failed(run(secured, "calls"), 3)
+        assert UUID in done(run(secured, "calls", "--cacert", file))
+        assert UUID in done(run(secured, "calls", MCN_MOCK_CACERT=str(file)))
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v2/rest", "/v2/rest/", "/__admin", "/__admin/"])
+def test_the_url_may_be_one_that_the_sandbox_prints(stand_in: StandIn, path: str) -> None:
+    stand_in.answers["calls"] = listed(CALL)
+    assert UUID in done(run(None, "calls", "--url", stand_in.url + path))
+    assert stand_in.asked[-1].path == "/__admin/calls"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["calls", "--url", "localhost:8643"],
+        ["calls", "--url", "http://user:secret@localhost"],
+        ["calls", "--url", "http://localhost:99999"],
+        ["calls", "--url", "https://localhost", "--cacert", "/nonexistent"],
+        ["calls", "--limit", "0"],
+        ["calls", "shwo"],
+        ["calls", "--account", "abc"],
+        ["complete"],
+        ["complete", UUID, "--outcome", "busy", "--q931-status", "17"],
+        ["complete", UUID, "--outcome", "bussy"],
+        ["complete", UUID, "--q931-status", "128"],
+        ["advance", "--", "-1"],
+        ["nothing"],
+    ],
+)
+def test_a_wrong_word_is_status_2_and_nothing_is_asked(stand_in: StandIn, words: list[str]) -> None:
+    result = run(None, *words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr
+    assert "secret" not in result.stderr
+
+
+def complete(words: str, **environment: str) -> list[str]:
+    """What a shell is offered after the words, the last of which is incomplete."""
+    given = {"_MCN_MOCK_COMPLETE": "bash_complete", "COMP_WORDS": f"mcn-mock {words}", **environment}
+    given["COMP_CWORD"] = str(len(words.split(" ")))
+    result = CliRunner().invoke(mcn_mock, [], env=given, prog_name="mcn-mock", complete_var="_MCN_MOCK_COMPLETE")
+    return [line.partition(",")[2] for line in result.stdout.splitlines() if line]
+
+
+def test_a_shell_completes_commands_outcomes_and_what_the_sandbox_has(stand_in: StandIn) -> None:
+    stand_in.answers |= {
+        "accounts": listed(ACCOUNT, {**ACCOUNT, "id": 5}),
+        "calls": listed(CALL, {**CALL, "verification_call_uuid": "$(reboot)"}),
+        "deliveries": listed(DELIVERY),
+    }
+    there = {"MCN_MOCK_URL": stand_in.url}
+    assert complete("comp") == ["complete"]
+    assert set(complete("accounts ")) == {"list", "show", "open", "top-up", "close"}
+    assert complete("complete x --outcome b") == ["busy"]
+    assert complete("complete x --q931-status 3") == ["3", "31", "34", "38"]
+    assert complete("accounts show ", **there) == ["12345678", "5"]
+    assert complete("accounts close 1", **there) == ["12345678"]
+    assert complete("complete 1", **there) == [UUID]
+    assert complete("complete $", **there) == []
+    assert complete(f"calls show --url {stand_in.url} ") == [UUID]
+    assert complete("resend ", **there) == ["7"]
+    assert complete("tail --account 5", **there) == ["5"]
+
+
+def test_a_shell_is_offered_nothing_where_no_sandbox_answers() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        assert complete("complete ", MCN_MOCK_URL=f"http://127.0.0.1:{unused.getsockname()[1]}") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_click_has_the_script_for_each_shell_that_is_documented(shell: str) -> None:
+    given = {"_MCN_MOCK_COMPLETE": f"{shell}_source"}
+    result = CliRunner().invoke(mcn_mock, [], env=given, prog_name="mcn-mock", complete_var="_MCN_MOCK_COMPLETE")
+    assert "_MCN_MOCK_COMPLETE" in result.stdout
+
+
+def test_every_command_helps() -> None:
+    def walk(group: click.Group, words: list[str]) -> Iterator[list[str]]:
+        yield words
+        ctx = click.Context(group)
+        for name in group.list_commands(ctx):
+            command = group.get_command(ctx, name)
+            if isinstance(command, click.Group):
+                yield from walk(command, [*words, name])
+            else:
+                yield [*words, name]
+
+    commands = list(walk(mcn_mock, []))
+    assert len(commands) > 15
+    for words in commands:
+        helped = done(run(None, *words, "--help"))
+        assert helped.startswith("Usage: mcn-mock")
+        assert max(map(len, helped.splitlines())) <= 80

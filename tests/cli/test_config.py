@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import MCN_MOCK
+
+from pytest_mcn_mock import ConfigError, NumberFormat, Outcome
+from pytest_mcn_mock.cli import config
+from pytest_mcn_mock.cli.toml_lines import find_lines
+from pytest_mcn_mock.errors import RefusalCode
+
+WHOLE = """
+[server]
+host = "127.0.0.1"
+port = 8643
+journal_size = 500
+max_pending = 7
+admin_token = "s3cret-of-the-admin"
+allowed_hosts = ["mcn.example.test", "[::1]", "10.0.0.1"]
+webhook_targets = ["localhost", "127.0.0.0/8"]
+[tariff]
+call_for_2fa = "0.02"
+flash_call = { 703 = "0.65" }
+[assumed]
+error_status = { insufficient_funds = 200 }
+number_format = "pasted"
+default_outcome = "no_answer"
+retry_after_s = [0.5, 1]
+[[account]]
+id = 12345678
+token = "test-token"
+balance = "100.00"
+numbers = ["79158888888"]
+seed = 1
+[[account.webhook]]
+url = "http://localhost:8000/webhooks/mcn"
+body = ["verification_call_uuid", "q931_status", "final_status"]
+[[account.outcome]]
+login_did = "7915777*"
+outcome = "busy"
+delay_s = 2.0
+[[account.outcome]]
+q931_status = 27
+"""
+ACCOUNT = '[[account]]\nid = 1\ntoken = "s3cret"\n'
+
+
+def load(tmp_path: Path, text: str) -> config.Config:
+    path = tmp_path / "mcn-mock.toml"
+    path.write_text(text, encoding="utf-8")
+    return config.load(path)
+
+
+def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
+    loaded = load(tmp_path, WHOLE)
+    assert (loaded.host, loaded.port, loaded.settings.journal_size) == ("127.0.0.1", 8643, 500)
+    assert (loaded.settings.tariff.call_for_2fa, dict(loaded.settings.tariff.flash_call)) == (2, {643: 15, 703: 65})
+    assumed = loaded.settings.assumptions
+    assert assumed.status_of(RefusalCode.INSUFFICIENT_FUNDS) == 200
+    assert assumed.status_of(RefusalCode.UNAUTHORIZED) == 401
+    assert (assumed.number_format, assumed.default_outcome) == (NumberFormat.PASTED, Outcome.NO_ANSWER)
+    assert assumed.retry_after_s == (0.5, 1)
+    (account,) = loaded.accounts
+    assert (account.id, account.balance, account.numbers, account.seed) == ("12345678", "100.00", ("79158888888",), 1)
+    assert account.subscriptions[0].url == "http://localhost:8000/webhooks/mcn"
+    assert [rule.ending.q931_status for rule in account.outcome_rules] == [17, 27]
+    assert (loaded.settings.max_pending, loaded.settings.webhook_targets) == (7, ["localhost", "127.0.0.0/8"])
+    assert loaded.admin_token == "s3cret-of-the-admin"
+    assert loaded.allowed_hosts == ("mcn.example.test", "[::1]", "10.0.0.1")
+    assert not {"test-token", "s3cret-of-the-admin"} & set(re.findall(r"[\w-]+", repr(loaded)))
+
+
+def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
+    (account,) = load(tmp_path, "[server]\nport = 0\n").accounts
+    assert (account.id, account.token, account.balance) == ("12345678", "test-token", "100.00")
+
+
+@pytest.mark.parametrize(
+    "text,problems",
+    [
+        ("[serer]\n", ["serer: is unknown; did you mean 'server'?"]),
+        ("[server]\nprot = 1\n", ["server.prot: is unknown; did you mean 'port'?"]),
+        (
+            "[server]\nport = 70000\nhost = 5\n",
+            ["server.host: 5 is a whole number; write text in quotes", "server.port: 70000 is more than 65535"],
+        ),
+        (
+            "[tariff]\nflash_call = { 643 = 0.15 }\n",
+            ["tariff.flash_call.643: 0.15 is a number with a fraction; write roubles as text"],
+        ),
+        ("[tariff]\ncall_for_2fa = '-1'\n", ["tariff.call_for_2fa: '-1' is not roubles as text, such as"]),
+        ("[tariff]\nflash_call = { 7 = '1' }\n", ["tariff.flash_call.7: is unknown"]),
+        ("[assumed]\nack_timeout_s = 0\n", ["assumed.ack_timeout_s: 0 must be more than 0"]),
+        ("[assumed]\nunavailable_cause = 16\n", ["assumed: unavailable_cause 16 has another meaning"]),
+        ("[[account]]\nid = 1\n", ["account[0].token: is missing"]),
+        (
+            "[[account]]\nid = 'x'\ntoken = 's3cret x'\n",
+            [
+                "account[0].id: the value is text; write a whole number, such as 12345678",
+                "account[0].token: it is not 1 to 512",
+            ],
+        ),
+        (
+            ACCOUNT + "balance = 1.5\n",
+            ["account[0].balance: 1.5 is a number with a fraction; write roubles as text, such as"],
+        ),
+        (ACCOUNT + "balance = '0.001'\n", ["account[0]: balance is 0.001 roubles, which has a fraction"]),
+        (ACCOUNT + "numbers = ['x']\n", ["account[0]: number 'x' cannot be connected"]),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", ["account[0].webhook[0]: url 'ftp://x' is no http"]),
+        (
+            ACCOUNT + "[[account.webhook]]\nurl = 'http://x/'\nbody = ['final']\n",
+            ["account[0].webhook[0]: body: variable 'final' is unknown; did you mean 'final_status'?"],
+        ),
+        (
+            ACCOUNT + "[[account.outcome]]\noutcome = 'bussy'\n",
+            ["account[0].outcome[0].outcome: 'bussy' is not one of"],
+        ),
+        (ACCOUNT + "[[account.outcome]]\ndelay_s = 1\n", ["account[0].outcome[0]: give either an outcome or"]),
+        (
+            ACCOUNT + "[[account.outcome]]\noutcome = 'busy'\nq931_status = 200\n",
+            ["account[0].outcome[0].q931_status: 200 is more than 127"],
+        ),
+        (
+            ACCOUNT + ACCOUNT,
+            ["account[0].id: the id 1 is also", "account[1].id:", "account[0].token: the token is also"],
+        ),
+        ("[server]\nadmin_token = 's3cret'\n", ["server.admin_token: it is not 8 to 512 visible ASCII characters"]),
+        ("[server]\nallowed_hosts = ['a b']\n", ["server.allowed_hosts[0]: 'a b' is not a host"]),
+        ("[server]\nmax_pending = 0\n", ["server.max_pending: 0 is less than 1"]),
+        ("[server]\nwebhook_targets = ['127.0.0.1/8']\n", ["server: webhook_targets: '127.0.0.1/8' is not a network"]),
+        (
+            "[server]\nwebhook_targets = ['127.0.0.0/8']\n"
+            + ACCOUNT
+            + "[[account.webhook]]\nurl = 'http://10.0.0.1/'\n",
+            ["account[0].webhook[0]: url: 10.0.0.1 is not among the webhook_targets, which are 127.0.0.0/8"],
+        ),
+        ("not toml", ["is not valid TOML"]),
+        ("a = 1\na = 2", ["is not valid TOML"]),
+    ],
+)
+def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path, text: str, problems: list[str]) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        load(tmp_path, text)
+    for problem in problems:
+        assert any(told.startswith(problem) for told in wrong.value.problems), wrong.value.problems
+    assert str(tmp_path) in str(wrong.value)
+    assert "s3cret" not in str(wrong.value)
+
+
+def told(text: str, tmp_path: Path) -> str:
+    with pytest.raises(ConfigError) as wrong:
+        load(tmp_path, text)
+    return str(wrong.value)
+
+
+MANY = """[server]
+port = 70000
+prot = 1
+webhook_targets = [
+  "localhost",
+  "10.0.0.1/8",
+]
+[assumed]
+unavailable_cause = 16
+retry_after_s = [1, -5]
+error_body = { when = 2026-01-01 }
+[[account]]
+tokne = "s3cret"
+balance = 100.5
+numbers = ["79158888888", "x",
+           "y"]
+[[account.webhook]]
+method = "PUT"
+body = ["final"]
+headers = { "X Y" = "s3cret", ok = 1 }
+[[account.webhook]]
+url = "ftp://user:s3cret@host/?key=s3cret"
+[account.webhook.query]
+a = true
+[[account.outcome]]
+outcome = "bussy"
+login_did = "79*x"
+[[account]]
+id = "s3cret"
+token = 5
+outcome = [{ delay_s = 1 }, { outcome = "busy", q931_status = 17 }]
+[webhook]
+[[account]]
+id = 7
+token = "t"
+[[account]]
+id = 7
+token = "t"
+"""
+
+
+def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> None:
+    text = told(MANY, tmp_path)
+    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", text)}
+    assert found == {
+        (2, "server.port"),
+        (3, "server.prot"),
+        (6, "server"),
+        (9, "assumed"),
+        (10, "assumed.retry_after_s[1]"),
+        (11, "assumed"),
+        (12, "account[0].id"),
+        (13, "account[0].tokne"),
+        (14, "account[0].balance"),
+        (15, "account[0]"),
+        (16, "account[0]"),
+        (17, "account[0].webhook[0].url"),
+        (18, "account[0].webhook[0].method"),
+        (19, "account[0].webhook[0]"),
+        (20, "account[0].webhook[0]"),
+        (20, "account[0].webhook[0].headers.ok"),
+        (22, "account[0].webhook[1]"),
+        (24, "account[0].webhook[1].query.a"),
+        (26, "account[0].outcome[0].outcome"),
+        (27, "account[0].outcome[0].login_did"),
+        (29, "account[1].id"),
+        (30, "account[1].token"),
+        (31, "account[1].outcome[0]"),
+        (31, "account[1].outcome[1]"),
+        (32, "webhook"),
+        (34, "account[2].id"),
+        (35, "account[2].token"),
+        (37, "account[3].id"),
+        (38, "account[3].token"),
+    }
+    assert "s3cret" not in text
+    assert "write [[account.webhook]]" in text
+    assert "did you mean 'token'?" in text
+    assert "did you mean 'busy'?" in text
+    assert [line for line in text.splitlines() if "must be string" in line or "^" in line or "{" in line] == []
+
+
+HALF_ALLOWED = """[server]
+state = "postgresql://u:s3cret@h/x"
+max_wait_s = nan
+allowed_hosts = ["http://u:s3cret@h/"]
+webhook_targets = [
+  5,
+  "http://u:s3cret@h/?s3cret",
+]
+[assumed]
+retry_after_s = [-1,
+  nan]
+[[account]]
+id = 1
+token = "t"
+numbers = [
+  5,
+  "x",
+]
+[[account.webhook]]
+url = "http://h/"
+body = [
+  5,
+  "q931_statu",
+]
+headers = { A = 5, "B c" = "s3cret" }
+"""
+
+
+def test_what_is_wrong_beside_an_item_of_another_type_is_told_in_the_same_round(tmp_path: Path) -> None:
+    text = told(HALF_ALLOWED, tmp_path)
+    lines = [int(line) for line in re.findall(r", line (\d+): ", text)]
+    assert lines == [2, 3, 4, 6, 7, 10, 11, 16, 17, 22, 23, 25, 25]
+    assert "s3cret" not in text
+
+
+def test_webhooks_are_compared_with_their_targets_whatever_else_is_wrong(tmp_path: Path) -> None:
+    server = "[server]\nport = 'x'\nmax_wait_s = nan\nwebhook_targets = ['10.0.0.0/8']\n"
+    text = told(f"{server}{ACCOUNT}[[account.webhook]]\nurl = 'http://11.0.0.1/'\n", tmp_path)
+    assert re.findall(r", line (\d+): ", text) == ["2", "3", "9"]
+
+
+@pytest.mark.parametrize(
+    "text,line,said",
+    [
+        (
+            "[account]\nid = 1\ntoken = 's3cret'\n[account.webhook]\nurl = 'http://u:s3cret@h/'\n",
+            1,
+            "write [[account]]",
+        ),
+        ("[[server]]\nadmin_token = 's3cret'\n", 1, "write [server], with one pair of brackets"),
+        ("server = 's3cret'\n", 1, "the value is text; write a table"),
+        (ACCOUNT + "\n\nbalance.roubles = 5\n", 6, "the value is a table; write roubles as text"),
+        (ACCOUNT + "numbers = 's3cret'\n", 4, "the value is text; write a list"),
+        (ACCOUNT + "webhook = 'http://u:s3cret@h/'\n", 4, "the value is text; write [[account.webhook]]"),
+        (ACCOUNT + "[account.webhook.headers]\nX = 's3cret'\n", 4, "write [[account.webhook]]"),
+        ("\n[a.b]\n", 2, "a: is unknown"),
+        ("\n'' = 's3cret'\n", 2, '"": is unknown'),
+        ("[server]\njournal_size = inf\n", 2, "write a whole number"),
+        ("[server]\nport = 1\ntoken = s3cret\n", 3, "is not valid TOML"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = 'X-Key: s3cret'\n", 6, "write a table"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X-Key: s3cret' = 1 }\n", 6, "headers.X-Key: "),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X Y: s3cret' = '1' }\n", 6, "'X' cannot be"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { X = ['s3cret'] }\n", 6, "write text in quotes"),
+        (ACCOUNT + "[[account.webhook]]\nurl = ['http://u:s3cret@h/']\n", 5, "write text in quotes"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'u:s3cret@h/'\n", 5, "is no http or https URL"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://u:s3/cret@h:x/'\n", 5, "url 'http://***@h:x/'"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h /?s3cret'\n", 5, "url 'http://h /?***'"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nconstants = { a = ['s3cret'] }\n", 6, "write text"),
+        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nrety = false\n", 6, "did you mean 'retry'?"),
+        (ACCOUNT + "seed = 's3cret'\n", 4, "the value is text; write a whole number"),
+        ("[server]\nadmin_token = ['s3cret']\n", 2, "write 8 to 512 visible"),
+        ("[server]\nstate = 5\nbalance = 1\n", 3, "it belongs to [account]"),
+        ("host = 'x'\n", 1, "it belongs to [server]"),
+        ("[server]\nhost = ''\n", 2, "it is empty"),
+        ("[server]\nallowed_hosts = [5]\n", 2, "write a host, such as"),
+    ],
+)
+def test_a_mistake_is_a_sentence_without_a_secret(tmp_path: Path, text: str, line: int, said: str) -> None:
+    error = told(text, tmp_path)
+    assert f", line {line}: " in error
+    assert said in error, error
+    assert "s3cret" not in error
+
+
+def test_what_is_in_a_table_with_the_wrong_brackets_is_looked_at_too(tmp_path: Path) -> None:
+    text = """[[server]]
+port = 70000
+[account]
+id = 1
+balance = 1.5
+numbers = ["x"]
+[account.webhook]
+url = "ftp://h/"
+body = ["final"]
+[account.outcome]
+outcome = "bussy"
+"""
+    error = told(text, tmp_path)
+    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", error)}
+    assert found == {
+        (1, "server"),
+        (2, "server.port"),
+        (3, "account"),
+        (3, "account[0].token"),
+        (5, "account[0].balance"),
+        (6, "account[0]"),
+        (7, "account[0].webhook"),
+        (8, "account[0].webhook[0]"),
+        (9, "account[0].webhook[0]"),
+        (10, "account[0].outcome"),
+        (11, "account[0].outcome[0].outcome"),
+    }
+
+
+def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
+    assert "line 2" in told("[server]\nadmin_token = s3cret\n", tmp_path)
+    assert "s3cret" not in told("[server]\nadmin_token = s3cret\n", tmp_path)
+    assert "is not valid TOML" in told(f"a = {'1' * 5000}", tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"[server]\n# \xff")
+    with pytest.raises(ConfigError, match=r"latin.toml, line 2: is not UTF-8"):
+        config.load(tmp_path / "latin.toml")
+
+
+def test_an_account_has_100_roubles_if_nothing_is_said(tmp_path: Path) -> None:
+    (account,) = load(tmp_path, ACCOUNT).accounts
+    assert account.balance == "100.00"
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        config.load(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xff")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        config.load(tmp_path / "latin.toml")
+
+
+def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "mcn-mock.toml"
+    path.write_text("[server]\nprot = 1\n[tarif]\n")
+    done = subprocess.run(
+        [MCN_MOCK, "serve", "--config", str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"{path}, line 2: server.prot: is unknown; did you mean 'port'?\n"
+        f"{path}, line 3: tarif: is unknown; did you mean 'tariff'?\n"
+    )
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff[server]\nport = 1234\n").port == 1234
+
+
+DOCUMENT = '''# a comment with [brackets] and = signs
+[server] # host = "not this one"
+host = "a#b" # nor this
+"journal size" = 1
+allowed_hosts = [ # one
+  "a", 'b',
+  """x
+y\\"""" ,
+]
+tariff.flash_call = { 643 = "0.15", 703 = [1, {a = 2}] }
+[[account]]
+id = 1
+[[account.webhook]]
+url = "u"
+headers = { "X-Key" = "s", 'Y' = 1979-05-27 07:32:00 }
+[[account.webhook]]
+url = \'\'\'
+z\'\'\'
+[account.webhook.headers]
+A = "b"
+[[account]]
+a.b.c = 1
+[[account.webhook]]
+url = 1.5e3
+[x]
+'''
+
+
+def test_every_value_of_a_document_has_its_line() -> None:
+    lines = find_lines(DOCUMENT)
+    text = DOCUMENT.splitlines()
+
+    def walk(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+        if path:
+            yield path
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in items:
+            yield from walk(item, (*path, key))
+
+    paths = set(walk(tomllib.loads(DOCUMENT)))
+    assert paths == set(lines)
+    for path in paths:
+        if isinstance(path[-1], str):
+            assert path[-1] in text[lines[path] - 1], path
+    assert lines["server", "allowed_hosts", 2] == 7
+    assert [lines["account", n] for n in (0, 1)] == [11, 21]
+    assert [lines["account", 0, "webhook", n, "url"] for n in (0, 1)] == [14, 17]
+    assert lines["account", 1, "webhook", 0, "url"] == 24
+
+
+def test_the_lines_are_counted_as_an_editor_does() -> None:
+    assert find_lines("a = 1\r\nb = 2\r\n") == {("a",): 1, ("b",): 2}
+    assert find_lines("") == {}

@@ -1,0 +1,199 @@
+"""How the sandbox's connections end: no answer is corrupt or lost, and no client that leaves is worth a word."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from support import RUSSIAN, Sandbox, running_sandbox, wait_until
+
+PATH = "/v2/rest/account/12345678/flash_call"
+CALL = f"POST {PATH}?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n".encode()
+HEALTH = b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n"
+EVENTS = b"GET /__admin/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SCHEMA = b"GET /__admin/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+
+IMPATIENT = (
+    "import pytest_mcn_mock.web.connection as c; c.BODY_TIMEOUT_S = 1; "
+    "import pytest_mcn_mock.cli.server as s; s.HEAD_TIMEOUT_S = 1"
+)
+
+PACE_S = 0.07
+"""For each 4 KiB of an answer, so that 300 KB take five seconds."""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with running_sandbox("--log-level", "debug") as sandbox:
+        yield sandbox
+
+
+def connect(sandbox: Sandbox) -> socket.socket:
+    address = urlsplit(sandbox.url)
+    return socket.create_connection((address.hostname, address.port or 0), timeout=30)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """All that comes until the server ends the connection."""
+    received = b""
+    while chunk := connection.recv(65_536):
+        received += chunk
+    return received
+
+
+def spoil(sandbox: Sandbox, **fault: object) -> None:
+    """Switch a fault on for the next request."""
+    faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
+    requests.put(faults, json=[{**fault, "times": 1}], timeout=30).raise_for_status()
+
+
+def placed(sandbox: Sandbox) -> int:
+    return len(sandbox.admin("calls?limit=1000")["items"])
+
+
+@pytest.mark.parametrize("resets", [False, True], ids=["closes", "resets"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        CALL + b"Content-Length: 900000\r\n\r\n" + b" " * 300_000,
+        CALL + b"Content-Length: 900000\r\n\r\n",
+        HEALTH + b"X: y\r\n" * 200 + b"\r\n",
+        b"GET /" + b"a" * 100_000,
+        CALL + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"y" * 200_000,
+        CALL + b"\r\n" + b"nonsense",
+        CALL + b"Connection: close\r\n\r\n" + CALL + b"\r\n",
+        EVENTS,
+    ],
+    ids=["413 sending", "413", "431", "414", "trailer", "400", "close", "events"],
+)
+def test_a_client_that_leaves_without_reading_is_worth_no_traceback(
+    sandbox: Sandbox, sent: bytes, resets: bool
+) -> None:
+    for _ in range(10):
+        with connect(sandbox) as connection:
+            if resets:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):  # it may have hung up already
+                connection.sendall(sent)
+    assert sandbox.admin("health")["status"] == "ok"
+    status, _, err = sandbox.stop()
+    assert status == 0
+    assert "Traceback" not in err
+    assert not [line for line in err.splitlines() if "ERROR" in line.upper() and "error_" not in line]
+
+
+def test_nothing_follows_a_stream(sandbox: Sandbox) -> None:
+    before = placed(sandbox)
+    with connect(sandbox) as connection:
+        connection.sendall(EVENTS + CALL + b"\r\n" + CALL + b"\r\n")
+        received = b""
+        while b":\n\n" not in received:
+            received += connection.recv(65_536)
+        sandbox.process.send_signal(signal.SIGTERM)
+        received += rest(connection)
+    assert received.endswith(b"0\r\n\r\n")
+    assert received.count(b"HTTP/1.1") == 1
+    assert before == 0
+    assert sandbox.stop()[1].startswith("mcn-mock stopped; no CDR is pending")
+
+
+def test_an_answer_reaches_a_client_that_has_sent_more_behind_its_last_request(sandbox: Sandbox) -> None:
+    """Closed with unread bytes, the connection would be reset, and the answer lost."""
+    for more in (CALL + b"\r\n", b"x" * 200_000, b"\0"):
+        with connect(sandbox) as connection:
+            connection.sendall(CALL + b"Connection: close\r\n\r\n" + more)
+            answer = rest(connection)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.count(b"HTTP/1.1") == 1
+    assert placed(sandbox) == 3
+
+
+def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last_says_so(sandbox: Sandbox) -> None:
+    """RFC 9112, 9.6: nothing may follow an answer that says ``Connection: close``."""
+    spoil(sandbox, kind="delay", delay_s=0.5)
+    with connect(sandbox) as connection:
+        connection.sendall((CALL + b"\r\n") * 3)
+        wait_until(lambda: bool(sandbox.admin("requests")["items"]))
+        sandbox.process.send_signal(signal.SIGTERM)
+        answers = rest(connection)
+    assert answers.count(b"HTTP/1.1 200") == 3
+    assert answers.lower().count(b"connection: close") == 1
+    assert b"connection: close" in answers.lower()[answers.rindex(b"HTTP/1.1") :]
+    assert sandbox.stop()[0] == 0
+
+
+@pytest.mark.parametrize("version,is_chunked", [(b"1.0", False), (b"1.1", True)])
+def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox, version: bytes, is_chunked: bool) -> None:
+    """Not that of the last request that was read."""
+    spoil(sandbox, kind="delay", delay_s=0.5)
+    other = b"1.1" if version == b"1.0" else b"1.0"
+    with connect(sandbox) as connection:
+        ask = EVENTS.replace(b"1.1\r\n", version + b"\r\nConnection: keep-alive\r\n")
+        connection.sendall(CALL + b"\r\n" + ask + HEALTH.replace(b"1.1", other) + b"\r\n")
+        received = b""
+        while b":\n\n" not in received:
+            received += connection.recv(65_536)
+    assert (b"Transfer-Encoding: chunked" in received) == is_chunked
+
+
+def test_a_body_that_is_awaited_behind_another_request_is_asked_for_in_its_turn(sandbox: Sandbox) -> None:
+    """RFC 9110, 10.1.1."""
+    spoil(sandbox, kind="delay", delay_s=0.2)
+    lines = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+    with connect(sandbox) as connection:
+        connection.sendall(CALL + b"\r\n" + CALL + lines)
+        received = b""
+        while b"100 Continue\r\n\r\n" not in received:
+            received += connection.recv(65_536)
+        assert received.index(b"HTTP/1.1 200") < received.index(b"HTTP/1.1 100")
+        connection.sendall(b"{}")
+        assert b"HTTP/1.1 200" in connection.recv(65_536)
+
+
+def narrow(sandbox: Sandbox) -> socket.socket:
+    """A connection whose client's kernel takes little ahead of its program."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.settimeout(30)
+    address = urlsplit(sandbox.url)
+    connection.connect((address.hostname, address.port or 0))
+    return connection
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+def test_a_slow_reader_that_goes_on_reading_gets_the_whole_answer(last: bytes) -> None:
+    """Although that takes several times as long as a client may take nothing."""
+    with running_sandbox(before=IMPATIENT) as sandbox:
+        whole = requests.get(f"{sandbox.url}/__admin/openapi.json", timeout=30).content
+        count = 300_000 // len(whole) + 1
+        with narrow(sandbox) as connection:
+            connection.sendall((SCHEMA + b"\r\n") * (count - 1) + SCHEMA + last + b"\r\n")
+            received = b""
+            while received.count(whole) < count:
+                chunk = connection.recv(4_096)
+                assert chunk, f"cut off after {len(received)} bytes"
+                received += chunk
+                began = time.monotonic()
+                while time.monotonic() - began < PACE_S:
+                    sandbox.admin("health")
+
+
+def test_a_reader_that_takes_nothing_is_left() -> None:
+    with running_sandbox(before=IMPATIENT) as sandbox, narrow(sandbox) as connection:
+        connection.sendall((SCHEMA + b"\r\n") * 100)  # within what one read brings
+        wait_until(lambda: bool(sandbox.admin("health")) and not is_connected(sandbox, connection))
+
+
+def is_connected(sandbox: Sandbox, connection: socket.socket) -> bool:
+    """Whether the server's end of a connection is open."""
+    local, remote = urlsplit(sandbox.url).port or 0, connection.getsockname()[1]
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123 - it is not a file
+        ends = [line.split()[1:4] for line in table.readlines()[1:]]
+    return any(a.endswith(f":{local:04X}") and b.endswith(f":{remote:04X}") and state == "01" for a, b, state in ends)

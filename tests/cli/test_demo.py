@@ -1,0 +1,166 @@
+"""``mcn-mock serve --demo``: a day's traffic, as if clients had made it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from pathlib import Path
+
+import pytest
+import requests
+from support import Receiver, running_sandbox
+
+from pytest_mcn_mock import Assumptions
+from pytest_mcn_mock.cli.demo import CLIENTS, DAY_S, Demo, StandIn
+from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.delivery.lanes import Sender
+from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery
+from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.settings import Settings
+
+
+def no_sender(targets: object) -> Sender:
+    pytest.fail("a CDR would have left the machine")
+
+
+def filled(**arguments: int) -> Exchange:
+    async def fill() -> Exchange:
+        demo = Demo(make_sender=no_sender, **arguments)
+        exchange = compose(Settings(), lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
+        await demo.fill(exchange)
+        return exchange
+
+    return asyncio.run(fill())
+
+
+@pytest.fixture(scope="module")
+def day() -> Exchange:
+    return filled()
+
+
+def test_the_day_has_every_kind_of_call(day: Exchange) -> None:
+    calls = day.operator.calls.page(limit=1000)
+    assert len(calls) > 200
+    assert {str(call.method) for call in calls} == {"flash_call", "call_for_2fa"}
+    assert {call.country_id for call in calls} == {643, 703, None}
+    outcomes = Counter(str(call.ending.outcome) for call in calls if call.ending)
+    assert set(outcomes) == {"answered", "busy", "no_answer", "rejected", "unavailable"}
+    assert [call.state for call in calls if call.state != "completed"] == ["ringing"]
+
+
+def test_the_calls_are_spread_over_the_last_24_hours_in_their_order(day: Exchange) -> None:
+    placed = [call.placed_at for call in day.operator.calls.page(limit=1000)]
+    assert placed == sorted(placed)
+    now = time.time()
+    assert now - DAY_S - 60 < placed[0] < placed[-1] < now
+    assert len({int((now - moment) // 3600) for moment in placed}) >= 24
+    assert abs(day.clock.now(None) - now) < 60
+    assert abs(day.clock.now(day.operator.accounts.all()[0].id) - now) < 60
+
+
+def test_money_runs_out_and_is_added_and_the_ledger_is_exact(day: Exchange) -> None:
+    refusals = Counter(r.refusal.code for r in day.operator.journal.since(0) if r.refusal)
+    assert refusals[RefusalCode.INSUFFICIENT_FUNDS] >= 3
+    assert {RefusalCode.UNAUTHORIZED, RefusalCode.MISSING_PARAMETER, RefusalCode.INVALID_PARAMETER} <= set(refusals)
+    accounts = day.operator.accounts
+    entries = [entry for account in accounts.all() for entry in accounts.ledger(account.id)]
+    assert [entry.kind for entry in entries].count(EntryKind.TOP_UP) >= 3
+    charged = -sum(entry.kopecks for entry in entries if entry.kind is EntryKind.CHARGE)
+    assert charged == sum(call.price for call in day.operator.calls.page(limit=1000))
+    for account in accounts.all():
+        assert accounts.balance(account.id) >= 0
+
+
+def test_cdrs_were_delivered_tried_again_and_failed_and_one_is_pending(day: Exchange) -> None:
+    deliveries = day.operator.deliveries.page(limit=1000)
+    ended = Counter((str(delivery.state), len(delivery.attempts)) for delivery in deliveries)
+    assert set(ended) == {("delivered", 1), ("delivered", 2), ("delivered", 3), ("failed", 4), ("pending", 0)}
+    (pending,) = day.operator.deliveries.pending()
+    assert day.operator.calls.get(pending.verification_call_uuid).state == "ringing"
+    assert all(account.subscriptions[0].enabled for account in day.operator.accounts.all())
+    assert len({account.subscriptions[0].constants["client"] for account in day.operator.accounts.all()}) == 4
+
+
+def test_the_same_seed_gives_the_same_day_but_for_its_date(day: Exchange) -> None:
+    def told(exchange: Exchange) -> list[object]:
+        calls = exchange.operator.calls.page(limit=1000)
+        start = calls[0].placed_at
+        return [(c.verification_call_uuid, c.login_did, c.caller_did, round(c.placed_at - start, 3)) for c in calls]
+
+    assert told(filled()) == told(day)
+    assert told(filled(seed=2)) != told(day)
+
+
+def test_what_is_to_be_tried_again_later_than_the_day_goes_on_by_the_real_sender() -> None:
+    sent: list[str] = []
+
+    class Real(StandIn):
+        async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+            sent.append(request.url)
+            return await super().send(request, timeout_s)
+
+    async def run() -> list[Delivery]:
+        demo = Demo(make_sender=lambda _: Real(deque()))
+        settings = Settings(assumptions=Assumptions(retry_after_s=(50_000.0,)))
+        exchange = compose(settings, lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
+        await demo.fill(exchange)
+        assert len(exchange.operator.deliveries.pending()) > 1
+        assert sent == []
+        await asyncio.wrap_future(exchange.dispatcher.advance(50_000.0))
+        return list(exchange.operator.deliveries.pending())
+
+    assert [delivery.attempts for delivery in asyncio.run(run())] == [()]  # the call that is ringing
+    assert sent
+
+
+def test_accounts_that_are_there_already_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        demo = Demo(make_sender=no_sender)
+        exchange = compose(Settings(), lambda job: job(), clock=demo.clock, make_sender=demo.make_sender)
+        await demo.fill(exchange)
+        before = exchange.operator.calls.page(limit=1000)
+        await Demo(make_sender=no_sender).fill(exchange)
+        assert exchange.operator.calls.page(limit=1000) == before
+        assert abs(exchange.clock.now(None) - time.time()) < 60
+
+    asyncio.run(run())
+    assert "nothing is filled in" in caplog.text
+
+
+def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    with Receiver() as receiver:
+        config.write_text(
+            '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\n'
+            f'[[account.webhook]]\nurl = "{receiver.url}"\n'
+        )
+        with running_sandbox("--demo", "--config", str(config)) as sandbox:
+            calls = sandbox.admin("calls?limit=1000")["items"]
+            ids = {str(call["account_id"]) for call in calls}
+            assert len(ids) == len(CLIENTS)
+            for account_id in ids:
+                assert re.search(
+                    "[а-яё]", sandbox.admin(f"accounts/{account_id}")["webhooks"][0]["constants"]["client"]
+                )
+            account_id = min(ids)
+            assert sandbox.flash_call(account_id, f"demo-{account_id}")["account_id"] == account_id
+            requests.post(f"{sandbox.url}/__admin/reset", json={}, timeout=30).raise_for_status()
+            assert [account["id"] for account in sandbox.admin("accounts")["items"]] == [12345678]
+            uuid = sandbox.flash_call()["verification_call_uuid"]
+            # What is still pending is tried at a stop.
+            _, _, logged = sandbox.stop()
+        assert not re.search("refused:|CDR", logged)  # what is made up to look at did not happen
+        assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [uuid]
+
+
+def test_without_faker_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['faker'] = None; from pytest_mcn_mock.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'pytest-mcn-mock[sandbox,faker]'" in done.stderr

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+from support import RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
+
+CONFIG = """
+[server]
+journal_size = 2
+[assumed]
+retry_after_s = []
+[[account]]
+id = 12345678
+token = "test-token"
+balance = "1.00"
+numbers = ["79158888888"]
+[[account.webhook]]
+url = "{url}"
+[[account.outcome]]
+login_did = "7916*"
+outcome = "busy"
+"""
+
+
+@pytest.fixture(scope="module")
+def acknowledging() -> Iterator[Receiver]:
+    with Receiver(500, 204) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory, acknowledging: Receiver) -> Iterator[Sandbox]:
+    """A sandbox that has done this and that."""
+    config = tmp_path_factory.mktemp("metrics") / "mcn-mock.toml"
+    config.write_text(CONFIG.format(url=acknowledging.url))
+    with running_sandbox("--config", str(config)) as sandbox:
+        sandbox.flash_call()
+        for login_did in ("79161111111", "421901234567"):
+            sandbox.flash_call(login_did=login_did)
+        wait_until(lambda: count(sandbox, "mcn_mock_attempts_total") == 3)
+        place(sandbox, "call_for_2fa", caller_did="79158888888", login_did=RUSSIAN)
+        place(sandbox, "flash_call", login_did="x")
+        place(sandbox, "flash_call", token="unknown", login_did=RUSSIAN)
+        raw_request(sandbox.url, "GET", "/evil%22%7D%0A", {})
+        raw_request(sandbox.url, "GET", "/__admin/calls", {"Host": "evil.test"})
+        yield sandbox
+
+
+def place(sandbox: Sandbox, method: str, token: str = "test-token", **parameters: str) -> None:
+    requests.post(
+        f"{sandbox.url}/v2/rest/account/12345678/{method}",
+        params=parameters,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
+
+
+def metrics(sandbox: Sandbox) -> dict[tuple[str, tuple[str, ...]], float]:
+    response = requests.get(f"{sandbox.url}/__admin/metrics", timeout=30)
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+def count(sandbox: Sandbox, name: str) -> float:
+    return sum(value for (sample, _), value in metrics(sandbox).items() if sample == name)
+
+
+def test_calls_charges_refusals_and_deliveries_are_counted(busy: Sandbox) -> None:
+    found = metrics(busy)
+    expected = {
+        ("mcn_mock_calls_total", ("flash_call", "answered")): 2,
+        ("mcn_mock_calls_total", ("flash_call", "busy")): 1,
+        ("mcn_mock_calls_total", ("call_for_2fa", "answered")): 1,
+        ("mcn_mock_charged_kopecks_total", ("flash_call",)): 15 + 15 + 45,
+        ("mcn_mock_charged_kopecks_total", ("call_for_2fa",)): 1,
+        ("mcn_mock_requests_total", ("200",)): 4,
+        ("mcn_mock_requests_total", ("400",)): 1,
+        ("mcn_mock_requests_total", ("401",)): 1,
+        ("mcn_mock_requests_total", ("404",)): 1,
+        ("mcn_mock_refusals_total", ("invalid_parameter",)): 1,
+        ("mcn_mock_refusals_total", ("unauthorized",)): 1,
+        ("mcn_mock_guarded_total", ("forbidden",)): 1,
+        ("mcn_mock_deliveries_total", ("delivered",)): 2,
+        ("mcn_mock_deliveries_total", ("failed",)): 1,
+        ("mcn_mock_attempts_total", ("acknowledged",)): 2,
+        ("mcn_mock_attempts_total", ("refused",)): 1,
+        ("mcn_mock_cdr_seconds_count", ()): 2,
+        ("mcn_mock_cdrs_pending", ()): 0,
+        ("mcn_mock_cdrs_pending_limit", ()): 100_000,
+        ("mcn_mock_cdr_lag_seconds", ()): 0,
+        ("mcn_mock_attempts_under_way", ()): 0,
+        ("mcn_mock_ready", ()): 1,
+        ("mcn_mock_dropped_total", ("calls",)): 2,
+        ("mcn_mock_dropped_total", ("events",)): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    assert found["mcn_mock_dropped_total", ("requests",)] == found["mcn_mock_request_seconds_count", ()] - 2
+    assert found["mcn_mock_request_seconds_sum", ()] > 0
+    assert found["mcn_mock_build_info", (platform.python_version(), version("pytest-mcn-mock"))] == 1
+
+
+def test_nothing_of_a_request_is_a_label(busy: Sandbox) -> None:
+    text = requests.get(f"{busy.url}/__admin/metrics", timeout=30).text
+    for of_a_request in ("evil", "12345678", "test-token", RUSSIAN, "unknown"):
+        assert of_a_request not in text
+    labels = {value for _, values in metrics(busy) for value in values}
+    assert len(labels) < 100
+
+
+def test_what_is_pending_and_under_way_is_shown(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        release = receiver.hold()
+        config = tmp_path / "mcn-mock.toml"
+        config.write_text(CONFIG.format(url=receiver.url))
+        with running_sandbox("--config", str(config)) as sandbox:
+            sandbox.flash_call()
+            wait_until(lambda: metrics(sandbox)["mcn_mock_attempts_under_way", ()] == 1)
+            found = metrics(sandbox)
+            assert found["mcn_mock_cdrs_pending", ()] == 1
+            assert found["mcn_mock_cdr_lag_seconds", ()] > 0
+            release()
+            wait_until(lambda: metrics(sandbox)["mcn_mock_cdrs_pending", ()] == 0)
+
+
+def test_without_the_library_the_answer_says_what_to_install() -> None:
+    with running_sandbox(before="import sys; sys.modules['prometheus_client'] = None") as sandbox:
+        response = requests.get(f"{sandbox.url}/__admin/metrics", timeout=30)
+    assert response.status_code == 404
+    assert "pip install 'pytest-mcn-mock[sandbox]'" in response.json()["errors"][0]["message"]
+
+
+def test_the_library_is_not_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, pytest_mcn_mock.cli.server; "
+        "print([name for name in ('prometheus_client', 'trustme') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

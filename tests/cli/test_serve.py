@@ -1,0 +1,287 @@
+"""``mcn-mock serve`` as a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, running_sandbox
+
+CONFIG = """
+[[account]]
+id = 12345678
+token = "test-token"
+balance = "100.00"
+seed = 1
+[[account.webhook]]
+url = "{url}"
+"""
+
+
+def config_for(tmp_path: Path, url: str, more: str = "") -> str:
+    path = tmp_path / "mcn-mock.toml"
+    path.write_text(CONFIG.format(url=url) + more)
+    return str(path)
+
+
+def test_the_greeting_has_the_url_the_account_and_two_commands_that_work() -> None:
+    with running_sandbox(unchecked=True) as sandbox:
+        assert "12345678 (100.00 roubles)" in sandbox.greeting[0]
+        flash, for_2fa, page, client = sandbox.greeting[1:]
+        assert page == f"page: {sandbox.url}/__admin/\n"
+        assert client == f"base URL {sandbox.url}/v2/rest, account 12345678, token test-token\n"
+        for command, balance in ((flash, "99.85"), (for_2fa, "99.84")):
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+            assert '"status": "success"' in done.stdout
+            assert sandbox.admin("accounts/12345678")["balance"] == balance
+
+
+def commands(sandbox: Sandbox) -> list[str]:
+    return [line for line in sandbox.greeting if line.startswith("curl ")]
+
+
+def run(command: str, **environment: str) -> str:
+    words, environment = ["bash", "-c", command], {**os.environ, **environment}
+    return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+ACCOUNTS = """
+[[account]]
+id = 1
+token = "s3cret-1"
+balance = "0.14"
+[[account]]
+id = 2
+token = "s3cret-2"
+balance = "5.00"
+numbers = ["74950000001"]
+"""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.2", "localhost", "::1"])
+def test_the_commands_work_for_whatever_host_is_listened_on(tmp_path: Path, host: str) -> None:
+    """The first account cannot pay, so that the commands are the second one's, with its own number."""
+    (tmp_path / "mcn-mock.toml").write_text(ACCOUNTS)
+    with running_sandbox("--config", str(tmp_path / "mcn-mock.toml"), "--host", host) as sandbox:
+        flash, for_2fa = commands(sandbox)
+        for command in (flash, for_2fa):
+            assert '"status": "success"' in run(command, TOKEN="s3cret-2")
+        assert "caller_did=74950000001" in for_2fa
+        told = "".join(sandbox.greeting)
+        assert "s3cret" not in told
+        assert f"account 2; its token is in {tmp_path / 'mcn-mock.toml'}: export TOKEN=" in told
+        if host in ("0.0.0.0", "::"):
+            assert f"every other address of this machine ({host})" in sandbox.greeting[0]
+        page = next(line.split()[-1] for line in sandbox.greeting if line.startswith("page: "))
+        assert requests.get(page, timeout=30).headers["Content-Type"].startswith("text/html")
+
+
+def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text('[[account]]\nid = 7\ntoken = "t"\nbalance = "0.10"\n')
+    state = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
+    with running_sandbox(*state) as sandbox:
+        assert commands(sandbox) == []
+        assert "account 7 has 0.10 roubles, too few for a call" in sandbox.greeting[1]
+        assert "call_for_2fa needs a number that is connected to account 7" in sandbox.greeting[2]
+        run(sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK))
+        assert sandbox.admin("accounts/7")["balance"] == "100.10"
+        requests.delete(f"{sandbox.url}/__admin/accounts/7", timeout=30)
+        sandbox.stop()
+    with running_sandbox(*state) as sandbox:
+        assert "7 (closed)" in sandbox.greeting[0]
+        assert commands(sandbox) == []
+        opened = run(sandbox.greeting[1].partition("open one: ")[2].replace("mcn-mock", MCN_MOCK))
+        assert "79158888888" in opened
+        assert len(sandbox.admin("accounts")["items"]) == 1
+
+
+@pytest.mark.parametrize("options", [["--admin-token", "s3cret-admin"], ["--host", "0.0.0.0"]])
+def test_the_greeting_says_how_to_give_enough_money_also_with_an_admin_token(
+    tmp_path: Path, options: list[str]
+) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text('[tariff]\nflash_call = { 643 = "250.00" }\n[[account]]\nid = 7\ntoken = "t"\n')
+    with running_sandbox("--config", str(config), *options) as sandbox:
+        assert commands(sandbox) == []
+        assert "s3cret" not in "".join(sandbox.greeting)
+        command = sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK)
+        assert "250.00 roubles" in run(command, ADMIN_TOKEN="s3cret-admin")
+
+
+def test_the_servers_address_leads_to_the_page(shared: Sandbox) -> None:
+    answer = requests.get(shared.url, timeout=30, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "__admin/"), "relative: it may be below a path"
+    page = requests.get(f"{shared.url}/", timeout=30)
+    assert (page.status_code, page.url) == (200, f"{shared.url}/__admin/")
+    assert requests.post(f"{shared.url}/", timeout=30).status_code == 404
+
+
+def test_the_articles_commands_work_with_host_and_token_exchanged() -> None:
+    # "Пример вызова метода", twice, with <ТОКЕН> and the host exchanged
+    article = (
+        "curl -X POST --header 'Content-Type: application/json' --header 'Accept: application/json' "
+        "--header 'Authorization: Bearer <ТОКЕН>' 'https://api.mcn.ru/v2/rest/account/12345678/{}'"
+    )
+    with running_sandbox() as sandbox:
+        for method in (
+            "call_for_2fa?caller_did=79158888888&login_did=79157777777",
+            "flash_call?login_did=79157777777",
+        ):
+            command = article.format(method).replace("<ТОКЕН>", "test-token").replace("https://api.mcn.ru", sandbox.url)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+            assert '"status": "success"' in done.stdout
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.84"
+
+
+def test_the_admin_api_shows_calls_and_deliveries_page_by_page(tmp_path: Path, receiver: Receiver) -> None:
+    with running_sandbox("--config", config_for(tmp_path, receiver.url)) as sandbox:
+        uuids = [sandbox.flash_call()["verification_call_uuid"] for _ in range(5)]
+        seen: list[str] = []
+        page = sandbox.admin("calls?account_id=12345678&limit=2")
+        while True:
+            seen += [call["verification_call_uuid"] for call in page["items"]]
+            if page["next"] is None:
+                break
+            page = sandbox.admin(f"calls?account_id=12345678&limit=2&after={page['next']}")
+        assert seen == uuids
+        call = sandbox.admin(f"calls/{uuids[0]}")
+        assert (call["price"], call["state"], call["q931_status"]) == ("0.15", "completed", 16)
+        assert set(call["explanation"]) == {"country", "number", "price", "outcome"}
+        status, _, _ = sandbox.stop()
+        assert status == 0
+    assert sorted(cdr["verification_call_uuid"] for cdr in receiver.received) == sorted(uuids)
+
+
+def test_an_account_is_shown_without_its_token(tmp_path: Path) -> None:
+    with running_sandbox("--config", config_for(tmp_path, "http://127.0.0.1:1/")) as sandbox:
+        response = requests.get(f"{sandbox.url}/__admin/accounts/12345678", timeout=30)
+        assert response.json()["id"] == 12345678
+        assert response.json()["webhooks"][0]["url"] == "http://127.0.0.1:1/"
+        assert "test-token" not in response.text
+
+
+@pytest.mark.parametrize(
+    "path,status,code",
+    [
+        ("accounts/1", 404, "not_found"),
+        ("accounts/abc", 404, "not_found"),
+        ("calls/nobody", 404, "not_found"),
+        ("calls?account_id=1", 404, "not_found"),
+        ("calls?limit=1001", 400, "invalid_parameter"),
+        ("calls?limit=x", 400, "invalid_parameter"),
+        ("calls?after=-1", 400, "invalid_parameter"),
+        ("calls?acount_id=1", 400, "invalid_parameter"),
+        ("deliveries?limit=1&limit=2", 400, "invalid_parameter"),
+        ("nothing", 404, "not_found"),
+    ],
+)
+def test_a_wrong_question_gets_the_error_envelope(shared: Sandbox, path: str, status: int, code: str) -> None:
+    response = requests.get(f"{shared.url}/__admin/{path}", timeout=30)
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (status, code)
+
+
+def test_health_tells_the_version(shared: Sandbox) -> None:
+    health = shared.admin("health")
+    assert health["status"] == "ok"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", health["version"])
+
+
+def test_a_port_in_use_is_said_and_nothing_starts(shared: Sandbox) -> None:
+    port = str(urlsplit(shared.url).port)
+    done = subprocess.run([MCN_MOCK, "serve", "--port", port], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert f"port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--log-level", "loud"], ["--prot", "1"], ["--host", "no such host"]]
+)
+def test_a_wrong_argument_ends_with_status_2(arguments: list[str]) -> None:
+    done = subprocess.run([MCN_MOCK, "serve", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_delivers_what_is_pending_and_says_so(tmp_path: Path, receiver: Receiver, number: int) -> None:
+    """The call would end in an hour: at a stop its CDR is sent at once."""
+    rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 3600\n'
+    with running_sandbox("--config", config_for(tmp_path, receiver.url, rule)) as sandbox:
+        sandbox.flash_call()
+        status, out, _ = sandbox.stop(number)
+    assert (status, out) == (0, "mcn-mock stopped; no CDR is pending\n")
+    assert [cdr["q931_status"] for cdr in receiver.received] == [17]
+
+
+def test_a_stop_says_what_is_left(tmp_path: Path) -> None:
+    with Receiver(503) as receiver, running_sandbox("--config", config_for(tmp_path, receiver.url)) as sandbox:
+        uuid = sandbox.flash_call()["verification_call_uuid"]
+        status, out, _ = sandbox.stop()
+    assert status == 0
+    assert "1 CDR still pending" in out
+    assert f"{uuid} to {receiver.url}" in out
+    assert "HTTP 503" in out
+
+
+def test_a_stop_finishes_the_request_in_flight_and_does_not_wait_for_an_idle_connection(shared_config: str) -> None:
+    with running_sandbox("--config", shared_config) as sandbox:
+        idle = http.client.HTTPConnection(urlsplit(sandbox.url).netloc)
+        idle.request("GET", "/__admin/health")
+        idle.getresponse().read()
+        slow = socket.create_connection((urlsplit(sandbox.url).hostname, urlsplit(sandbox.url).port or 0))
+        body = f'{{"login_did": "{RUSSIAN}"}}'.encode()
+        slow.sendall(
+            b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        answers: list[bytes] = []
+        reader = threading.Thread(target=lambda: answers.append(slow.recv(65536)))
+        reader.start()
+        # An answer to a later request shows that the server has begun with the one before.
+        assert sandbox.admin("health")
+        sandbox.process.send_signal(signal.SIGTERM)
+        slow.sendall(body)
+        reader.join()
+        assert answers[0].startswith(b"HTTP/1.1 200")
+        assert sandbox.process.wait(timeout=60) == 0
+        slow.close()
+        idle.close()
+
+
+def test_no_token_is_in_what_the_sandbox_prints_or_logs(tmp_path: Path) -> None:
+    config = config_for(tmp_path, "http://127.0.0.1:1/").replace("test-token", "x")
+    Path(config).write_text(Path(config).read_text().replace("test-token", "very-s3cret"))
+    with running_sandbox("--config", config, "--log-level", "debug") as sandbox:
+        sandbox.flash_call(token="very-s3cret")
+        requests.post(f"{sandbox.url}/v2/rest/account/12345678/flash_call?user_hash=very-s3cret", timeout=30)
+        _, out, err = sandbox.stop()
+        assert "very-s3cret" not in "".join(sandbox.greeting) + out + err
+
+
+@pytest.mark.parametrize("missing,command", [("click", "--help"), ("jsonschema", "serve --config mcn-mock.toml")])
+def test_without_the_extra_the_command_says_what_to_install(missing: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / "mcn-mock.toml").touch()
+    code = f"import sys; sys.modules[{missing!r}] = None; from pytest_mcn_mock.cli import main; main()"
+    words = [sys.executable, "-c", code, *command.split()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert missing in done.stderr
+    assert "pip install 'pytest-mcn-mock[sandbox]'" in done.stderr
+
+
+def test_the_version_is_told() -> None:
+    done = subprocess.run([MCN_MOCK, "--version"], capture_output=True, text=True, check=True)
+    assert "mcn-mock" in done.stdout

@@ -1,0 +1,181 @@
+"""What the sandbox does with its settings, and with clients that are slow."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from support import MCN_MOCK, RUSSIAN, Receiver, running_sandbox
+
+ACCOUNT = '[[account]]\nid = {id}\ntoken = "{token}"\nbalance = "{balance}"\n'
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mcn-mock.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0.0.0.0", "::1"])
+def test_it_listens_where_it_is_told_and_says_an_address_that_works(host: str) -> None:
+    if ":" in host:
+        try:
+            socket.create_server((host, 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6: {error}")
+    with running_sandbox("--host", host) as sandbox:
+        assert sandbox.flash_call()["login_did"] == RUSSIAN
+
+
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid", "[::1]", "x" * 70, "192.0.2.1"])
+def test_a_host_that_it_cannot_listen_on_is_said(host: str) -> None:
+    command = [MCN_MOCK, "serve", "--port", "0", "--host", host]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("mcn-mock: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_that_another_program_listens_on_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        command = [MCN_MOCK, "serve", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"mcn-mock: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+def test_the_arguments_come_before_the_file(tmp_path: Path) -> None:
+    config = write(tmp_path, '[server]\nhost = "192.0.2.1"\nport = 1\n')
+    with running_sandbox("--config", config, "--host", "127.0.0.1") as sandbox:
+        assert sandbox.admin("accounts/12345678")["balance"] == "100.00"
+
+
+def test_the_greeting_names_the_accounts_and_keeps_their_tokens(tmp_path: Path) -> None:
+    accounts = [ACCOUNT.format(id=n, token=f"s3cret-{n}", balance=f"{n}.50") for n in range(1, 8)]
+    with running_sandbox("--config", write(tmp_path, "".join(accounts))) as sandbox:
+        assert "1 (1.50 roubles), 2 (2.50 roubles)" in sandbox.greeting[0]
+        assert sandbox.greeting[0].rstrip().endswith("5 (5.50 roubles) and 2 more")
+        assert "s3cret" not in "".join(sandbox.greeting)
+        environment = {**os.environ, "TOKEN": "s3cret-1"}
+        command = ["bash", "-c", sandbox.greeting[1]]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert '"account_id": "1"' in done.stdout
+        assert sandbox.admin("accounts/1")["balance"] == "1.35"
+
+
+def test_a_file_sets_prices_outcomes_and_webhooks(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        text = (
+            '[tariff]\ncall_for_2fa = "0.02"\nflash_call = { 643 = "0.20", 703 = "0.65" }\n'
+            + ACCOUNT.format(id=42, token="t", balance="1.00")
+            + 'numbers = ["79158888888"]\n'
+            + '[[account.outcome]]\nlogin_did = "7915777*"\noutcome = "rejected"\n'
+            + "[[account.outcome]]\nq931_status = 27\n"
+            + f'[[account.webhook]]\nurl = "{receiver.url}"\nbody = ["number", "q931_status", "final_status"]\n'
+            + 'headers = { "X-Key" = "k" }\nquery = { q = "1" }\nconstants = { tenant = "a", test = true }\n'
+        )
+        with running_sandbox("--config", write(tmp_path, text)) as sandbox:
+            sandbox.flash_call("42", "t")
+            sandbox.flash_call("42", "t", login_did="421901234567")
+            assert sandbox.admin("accounts/42")["balance"] == "0.15"
+            assert sandbox.stop()[0] == 0
+    assert sorted(receiver.received, key=lambda cdr: cdr["q931_status"]) == [
+        {"number": "421901234567", "q931_status": 27, "tenant": "a", "test": True},
+        {"number": RUSSIAN, "q931_status": 31, "tenant": "a", "test": True},
+    ]
+    assert receiver.paths == ["/webhooks/mcn?q=1"] * 2
+    assert receiver.headers[0]["X-Key"] == "k"
+
+
+def test_the_same_seed_gives_the_same_calls(tmp_path: Path) -> None:
+    config = write(tmp_path, ACCOUNT.format(id=42, token="t", balance="1.00") + "seed = 7\n")
+    seen = []
+    for _ in range(2):
+        with running_sandbox("--config", config) as sandbox:
+            seen.append([sandbox.flash_call("42", "t") for _ in range(3)])
+    assert seen[0] == seen[1]
+
+
+def test_deliveries_are_shown_page_by_page(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        webhook = f'[[account.webhook]]\nurl = "{receiver.url}"\n'
+        text = "".join(ACCOUNT.format(id=n, token=f"t{n}", balance="9.00") + webhook * 2 for n in (1, 2))
+        with running_sandbox("--config", write(tmp_path, text)) as sandbox:
+            uuids = [sandbox.flash_call(str(n), f"t{n}")["verification_call_uuid"] for n in (1, 2, 1, 2)]
+            seen: list[tuple[str, int]] = []
+            after = ""
+            while True:
+                page = sandbox.admin(f"deliveries?account_id=2&limit=3{after}")
+                assert len(page["items"]) <= 3
+                seen += [(item["verification_call_uuid"], item["webhook"]) for item in page["items"]]
+                if page["next"] is None:
+                    break
+                after = f"&after={page['next']}"
+            assert seen == [(uuids[1], 1), (uuids[1], 2), (uuids[3], 1), (uuids[3], 2)]
+            assert len(sandbox.admin("deliveries")["items"]) == 8
+
+
+@pytest.mark.parametrize("level,logged", [("debug", True), ("info", False), ("error", False)])
+def test_the_log_has_its_level_and_is_on_standard_error(level: str, logged: bool) -> None:
+    with running_sandbox("--log-level", level) as sandbox:
+        _, out, err = sandbox.stop()
+    assert ("DEBUG" in err) is logged
+    assert out == "mcn-mock stopped; no CDR is pending\n"
+
+
+def test_a_client_that_dribbles_gets_its_answer_and_delays_nobody() -> None:
+    body = f'{{"login_did": "{RUSSIAN}"}}'.encode()
+    head = (
+        b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    with running_sandbox() as sandbox:
+        address = urlsplit(sandbox.url)
+        with socket.create_connection((address.hostname, address.port or 0), timeout=60) as slow:
+            slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for i, byte in enumerate(head + body):
+                if i % 20 == 0:
+                    assert sandbox.admin("health")
+                slow.sendall(bytes((byte,)))
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
+    with running_sandbox(
+        before="import pytest_mcn_mock.web.connection as connection; connection.BODY_TIMEOUT_S = 0.1"
+    ) as sandbox:
+        address = urlsplit(sandbox.url)
+        with socket.create_connection((address.hostname, address.port or 0), timeout=60) as slow:
+            slow.sendall(
+                b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+            )
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 400")
+        assert sandbox.admin("accounts/12345678")["balance"] == "100.00"
+
+
+def test_one_connection_can_carry_many_requests() -> None:
+    with running_sandbox() as sandbox, requests.Session() as session:
+        url = f"{sandbox.url}/v2/rest/account/12345678/flash_call"
+        for query, status in ((f"login_did={RUSSIAN}", 200), ("login_did=x", 400), (f"login_did={RUSSIAN}", 200)):
+            response = session.post(f"{url}?{query}", headers={"Authorization": "Bearer test-token"}, timeout=60)
+            assert response.status_code == status
+        assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
+
+
+def test_the_time_goes_no_further_than_there_are_dates() -> None:
+    far = "import time; today = time.time; time.time = lambda: today() + 2.2e11"  # the year 8998
+    with running_sandbox(before=far) as sandbox:
+        url = f"{sandbox.url}/__admin/clock/advance"
+        answers = [requests.post(url, json={"seconds": 365 * 86_400}, timeout=30) for _ in range(3)]
+        assert {answer.status_code for answer in answers[:2]} <= {200, 409}
+        assert answers[2].status_code == 409
+        assert "beyond the year 8999" in answers[2].json()["errors"][0]["message"]
+        uuid = sandbox.flash_call()["verification_call_uuid"]
+        assert sandbox.admin(f"calls/{uuid}")["placed_at"].startswith("899")

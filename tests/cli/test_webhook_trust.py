@@ -1,0 +1,163 @@
+"""Webhooks at https endpoints whose certificates the machine does not trust: file, admin API, command line, fixture."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from secure import AUTHORITY, https_endpoint
+from support import MCN_MOCK, Sandbox, flash_call, running_sandbox, wait_until
+
+from pytest_mcn_mock import MCNServer, UsageError
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with https_endpoint() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MCNServer]:
+    with MCNServer() as server:
+        yield server
+
+
+def settled(sandbox: Sandbox, account_id: int) -> list[Any]:
+    """The deliveries of the account after their first attempts."""
+
+    def items() -> list[Any]:
+        found: list[Any] = sandbox.admin(f"deliveries?account_id={account_id}")["items"]
+        return found
+
+    wait_until(lambda: all(delivery["attempts"] for delivery in items()))
+    return items()
+
+
+def test_a_file_says_what_each_webhook_trusts(tmp_path: Path, endpoint: str, authority: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    webhooks = [f'cacert = "{authority}"', "insecure = true", ""]
+    tables = "".join(f'[[account.webhook]]\nurl = "{endpoint}"\n{line}\nretry = false\n' for line in webhooks)
+    config.write_text(f'[[account]]\nid = 1\ntoken = "t"\nbalance = "9"\n{tables}', encoding="utf-8")
+    state = f"sqlite:///{tmp_path}/state.db"
+    with running_sandbox("--config", str(config), "--state", state) as sandbox:
+        sandbox.flash_call("1", "t")
+        trusted, insecure, neither = settled(sandbox, 1)
+        assert (trusted["state"], insecure["state"], neither["state"]) == ("delivered", "delivered", "failed")
+        assert "is not trusted: unable to get local issuer" in neither["attempts"][0]["error"]
+        shown = [(w["cacert"], w["insecure"]) for w in sandbox.admin("accounts/1/webhooks")["items"]]
+        assert shown == [(str(authority), False), (None, True), (None, False)]
+        sandbox.stop()
+    with running_sandbox("--config", str(config), "--state", state) as sandbox:
+        sandbox.flash_call("1", "t")
+        assert [d["state"] for d in settled(sandbox, 1)[3:]] == ["delivered", "delivered", "failed"]
+
+
+def test_the_admin_api_takes_shows_and_changes_what_a_webhook_trusts(
+    tmp_path: Path, server: MCNServer, endpoint: str, authority: Path
+) -> None:
+    account = server.open_account()
+    url = f"{server.url}/__admin/accounts/{account.account_id}/webhooks"
+    made = requests.post(url, json={"url": endpoint, "cacert": str(authority)}, timeout=30).json()
+    assert (made["cacert"], made["insecure"]) == (str(authority), False)
+    changed = requests.patch(f"{url}/1", json={"retry": False}, timeout=30).json()
+    assert changed["cacert"] == str(authority)
+    requests.patch(f"{url}/1", json={"cacert": "", "insecure": True}, timeout=30).raise_for_status()
+    requests.patch(f"{url}/1", json={"insecure": False}, timeout=30).raise_for_status()
+    assert requests.get(f"{url}/1", timeout=30).json()["cacert"] is None
+
+    (tmp_path / "no.pem").write_text("no certificate", encoding="utf-8")
+    (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    (tmp_path / "large.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\n" * 50_000)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"cacert": str(tmp_path / "none.pem")}, "none.pem' cannot be read: No such file or directory"),
+        ({"cacert": str(tmp_path / "no.pem")}, "no.pem' has no PEM certificate"),
+        ({"cacert": str(tmp_path / "broken.pem")}, "broken.pem' has a certificate that is not valid"),
+        ({"cacert": str(tmp_path / "large.pem")}, "large.pem' is larger than"),
+        ({"cacert": str(tmp_path)}, f"cacert '{tmp_path}' is not a file"),
+        ({"cacert": "/dev/zero"}, "cacert '/dev/zero' is not a file"),
+        ({"cacert": "a\0b"}, "cannot be read"),
+        ({"cacert": str(authority), "insecure": True}, "cacert and insecure exclude each other"),
+        ({"cacert": 5}, "cacert must be text"),
+        ({"insecure": "yes"}, "insecure must be true or false"),
+    ]
+    for asked, told in wrong:
+        for answer in (
+            requests.post(url, json={"url": endpoint, **asked}, timeout=30),
+            requests.patch(f"{url}/1", json=asked, timeout=30),
+        ):
+            assert answer.status_code == (400 if "must be" in told else 409)
+            message = answer.json()["errors"][0]["message"]
+            assert told in message
+    assert len(requests.get(url, timeout=30).json()["items"]) == 1
+    account.close()
+
+
+def test_subscribe_says_what_the_webhook_trusts(
+    server: MCNServer, endpoint: str, authority: Path, tmp_path: Path
+) -> None:
+    account = server.open_account()
+    account.subscribe(endpoint, cacert=authority, retry=False)
+    account.subscribe(endpoint, insecure=True, retry=False)
+    account.subscribe(endpoint, retry=False)
+    flash_call(account)
+    account.settle()
+    assert [delivery.state for delivery in account.deliveries] == ["delivered", "delivered", "failed"]
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
+        (endpoint, {"cacert": tmp_path / "none.pem"}, r"cacert '.*none\.pem' cannot be read: No such file"),
+        (endpoint, {"cacert": 5}, "cacert is '5'; give the path"),
+        (endpoint, {"insecure": "no"}, "insecure is 'no'; use true"),
+        (print, {"insecure": True}, "cacert and insecure are for an https URL"),
+    ]
+    for target, options, told in wrong:
+        with pytest.raises(UsageError, match=told):
+            account.subscribe(target, **options)
+    assert len(account.deliveries) == 3
+    account.close()
+
+
+def test_trigger_says_what_it_trusts(endpoint: str, authority: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("no certificate", encoding="utf-8")
+    for options, status, told in (
+        (("--cacert", str(authority)), 0, "HTTP 200, acknowledged"),
+        (("--insecure",), 0, "HTTP 200, acknowledged"),
+        ((), 1, "is not trusted: unable to get local issuer"),
+        (("--cacert", str(tmp_path / "none.pem")), 2, "none.pem' cannot be read: No such file or directory"),
+        (("--cacert", str(tmp_path / "no.pem")), 2, "has no PEM certificate"),
+    ):
+        done = subprocess.run([MCN_MOCK, "trigger", endpoint, *options], capture_output=True, text=True, check=False)
+        assert (done.returncode, told in done.stdout + done.stderr) == (status, True), done
+
+
+def test_a_file_with_a_cacert_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    webhook = f'[[account.webhook]]\nurl = "https://127.0.0.1/"\ncacert = "{tmp_path}/none.pem"\n'
+    config.write_text(f'[[account]]\nid = 1\ntoken = "t"\n{webhook}', encoding="utf-8")
+    done = subprocess.run([MCN_MOCK, "serve", "--config", config], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "account[0].webhook[0]: cacert" in done.stderr
+    assert "none.pem' cannot be read: No such file or directory" in done.stderr
+
+
+def test_an_account_is_opened_with_webhooks_that_trust_an_authority(endpoint: str, authority: Path) -> None:
+    with running_sandbox() as sandbox:
+        opening = [MCN_MOCK, "accounts", "open", "--url", sandbox.url, "--token", "t", "--webhook", endpoint, "--id"]
+        subprocess.run([*opening, "7", "--webhook-cacert", authority.name], cwd=authority.parent, check=True)
+        subprocess.run([*opening[:-2], endpoint, "--token", "u", "--id", "8", "--webhook-insecure"], check=True)
+        for account_id, token in ((7, "t"), (8, "u")):
+            sandbox.flash_call(str(account_id), token)
+            (delivery,) = settled(sandbox, account_id)
+            assert delivery["state"] == "delivered"
+        (webhook,) = sandbox.admin("accounts/7/webhooks")["items"]
+        assert webhook["cacert"] == str(authority)

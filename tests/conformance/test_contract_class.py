@@ -1,0 +1,319 @@
+"""``WebhookContract`` in a project that is not this one, run by a pytest of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import trustme
+from conformance.faulty import served, sound
+from fastapi import FastAPI
+from flask import Flask
+
+from pytest_mcn_mock import WebhookContract
+from pytest_mcn_mock.conformance.catalogue import CASES
+
+FLASK = """
+    import json
+    from flask import Flask, request
+
+    def create_app():
+        app = Flask(__name__)
+        app.ended = {}
+
+        @app.post("/webhooks/mcn")
+        def webhook():
+            cdr = request.get_json()
+            if not isinstance(cdr, dict) or not isinstance(cdr.get("verification_call_uuid"), str):
+                return "", 400
+            app.ended[cdr["verification_call_uuid"]] = cdr.get("final_status", "UNAVAILABLE")
+            return "", 204
+
+        return app
+"""
+SOUND = """
+    import pytest
+    from app import create_app
+    from pytest_mcn_mock import WebhookContract
+
+    class TestWebhook(WebhookContract):
+        @pytest.fixture
+        def webhook(self):
+            self.app = create_app()
+            return self.app, "/webhooks/mcn"
+"""
+TESTS = sum(not case.optional for case in CASES)
+LOADED = (FastAPI, Flask, WebhookContract)
+"""What the runs in this process would else load again each time."""
+OPTIONS = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:hypothesispytest")
+
+
+@pytest.fixture(autouse=True)
+def no_module_of_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run within this process imports modules of its own, whose names the examples of the documentation have too."""
+    for name in ("app", "test_webhook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def run(pytester: pytest.Pytester, test: str, *arguments: str, app: str = FLASK) -> pytest.RunResult:
+    pytester.makepyfile(app=app, test_webhook=test)
+    return pytester.runpytest_inprocess(*OPTIONS, *arguments)
+
+
+def test_a_sound_application_passes_every_case(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SOUND, "-v")
+    result.assert_outcomes(passed=TESTS)
+    result.stdout.fnmatch_lines_random(
+        [f"test_webhook.py::TestWebhook::test_webhook[[]{case.name}] PASSED*" for case in CASES if not case.optional]
+    )
+
+
+def test_the_cases_spread_over_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(app=FLASK, test_webhook=SOUND)
+    pytester.runpytest_subprocess(*OPTIONS, "-n", "2").assert_outcomes(passed=TESTS)
+
+
+def test_it_needs_the_plugins_own_dependencies_alone(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("""
+        import sys
+
+        def pytest_sessionfinish():
+            loaded = {name.partition(".")[0] for name in sys.modules}
+            print("LOADED", sorted(loaded & {"rich", "jsonschema", "sqlalchemy"}))
+    """)
+    pytester.makepyfile(app=FLASK, test_webhook=SOUND)
+    result = pytester.runpytest_subprocess(*OPTIONS, "-s", "-p", "no:xdist", "-k", "busy")
+    result.stdout.fnmatch_lines(["*LOADED [[][]]*"])
+
+
+def test_the_application_is_a_fastapi_one(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        SOUND,
+        app="""
+            from fastapi import FastAPI
+            from pydantic import BaseModel
+
+            class Cdr(BaseModel):
+                verification_call_uuid: str
+                q931_status: int | None = None
+                final_status: str | None = None
+
+            def create_app():
+                app = FastAPI()
+
+                @app.post("/webhooks/mcn", status_code=204)
+                async def webhook(cdr: Cdr) -> None:
+                    pass
+
+                return app
+        """,
+    )
+    failed = [line for line in result.outlines if line.startswith("FAILED")]
+    assert failed == []
+    result.assert_outcomes(passed=TESTS)
+
+
+def test_the_application_is_a_django_one_with_the_tests_own_database_connection(pytester: pytest.Pytester) -> None:
+    """Its transaction is that of the thread, so that a record has to be delivered on it."""
+    pytester.makepyfile(
+        test_webhook="""
+            import pytest
+            from app import create_app
+            from django.db import connection, transaction
+            from pytest_mcn_mock import WebhookContract
+
+            class TestWebhook(WebhookContract):
+                skip = {"fifty_at_once": "one connection", "duplicate_at_once": "one connection"}
+
+                @pytest.fixture
+                def webhook(self):
+                    app = create_app()
+                    with transaction.atomic(), connection.cursor() as cursor:
+                        cursor.execute("CREATE TABLE ended (uuid text PRIMARY KEY, status text)")
+                        yield app, "/webhooks/mcn"
+                        transaction.set_rollback(True)
+
+                def check(self, case, exchanges):
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT status FROM ended")
+                        if case.name in ("busy", "duplicate"):
+                            assert len(cursor.fetchall()) == 1
+        """,
+        app="""
+            import json
+            import django
+            from django.conf import settings
+            from django.core.handlers.wsgi import WSGIHandler
+            from django.db import connection
+            from django.http import HttpResponse
+            from django.urls import path
+
+            settings.configure(
+                ROOT_URLCONF="app", ALLOWED_HOSTS=["*"], USE_TZ=True, MIDDLEWARE=[],
+                DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            )
+            django.setup()
+
+            def webhook(request):
+                try:
+                    cdr = json.loads(request.body)
+                    uuid, status = cdr["verification_call_uuid"].encode().decode(), str(cdr.get("final_status"))
+                except (ValueError, LookupError, TypeError, AttributeError):
+                    return HttpResponse(status=400)
+                with connection.cursor() as cursor:
+                    cursor.execute("INSERT INTO ended VALUES (%s, %s) ON CONFLICT DO NOTHING", [uuid, status])
+                return HttpResponse(status=204)
+
+            urlpatterns = [path("webhooks/mcn", webhook)]
+            create_app = WSGIHandler
+        """,
+    )
+    result = pytester.runpytest_subprocess(*OPTIONS)
+    result.assert_outcomes(passed=TESTS - 2, skipped=2)
+
+
+FAULTY = FLASK.replace('cdr.get("final_status", "UNAVAILABLE")', 'cdr["final_status"]')
+
+
+def test_a_failure_shows_the_diagnosis_and_the_hint_and_no_traceback(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SOUND, "-k", "rejected or busy", app=FAULTY)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*TestWebhook.test_webhook[[]rejected]*",
+            "error: answered 500 to a record of a rejected call, which has no final_status",
+            "  to mend it: the article documents no final_status for a rejected call: read it with .get()*",
+            "  a sound endpoint answers 2xx within the operator's time-out",
+            "  why it is sent: *article*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_class.py*")
+
+
+def test_what_an_application_lets_out_is_named_with_its_place(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SOUND.replace("create_app()", "create_app(); self.app.testing = True"), "-k", "rejected",
+                 app=FAULTY)  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["error: raised KeyError: 'final_status' (app.py:*) on a record of a rejected call*"])
+
+
+def test_the_users_hooks_see_the_calls_before_and_the_exchanges_after(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        SOUND
+        + """
+        def before(self, case, calls):
+            assert all(call.endswith("_42") for call in calls)
+            self.app.ended.update(dict.fromkeys(calls, "ringing"))
+
+        def check(self, case, exchanges):
+            if case.name == "busy":
+                (exchange,) = exchanges
+                assert exchange.status == 204
+                assert self.app.ended == {exchange.cdr["verification_call_uuid"]: "NO ANSWER"}
+            if case.name == "unknown_uuid":
+                assert len(self.app.ended) == 1  # it was not among the calls
+            assert case.name != "answered", "the user's own"
+
+        account_id = "42"
+        """,
+        "-k",
+        "busy or unknown_uuid or answered or duplicate",
+    )
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*AssertionError: the user's own*"])
+
+
+def test_a_call_that_is_not_known_is_a_warning_unless_the_class_is_strict(pytester: pytest.Pytester) -> None:
+    app = FLASK.replace(
+        "app.ended[", 'if cdr["verification_call_uuid"] not in app.ended: return "", 404\n            app.ended['
+    )
+    knows = """
+        def before(self, case, calls):
+            self.app.ended.update(dict.fromkeys(calls, "ringing"))
+    """
+    pytester.makepyfile(app=app, test_webhook=SOUND)
+    result = pytester.runpytest_inprocess(*OPTIONS[2:], "-W", "default", "-k", "busy or unknown_uuid")
+    result.assert_outcomes(passed=2, warnings=2)
+    result.stdout.fnmatch_lines(["*warning: answered 404 to a record of a busy number*"])
+    strict = f"{SOUND}\n        strict = True\n{knows}"
+    run(pytester, strict, "-k", "busy or unknown_uuid", app=app).assert_outcomes(passed=1, failed=1)
+
+
+def test_a_path_that_nothing_is_served_under_is_a_fault(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SOUND.replace("/webhooks/mcn", "/webhook"), "-k", "busy")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*nothing is served under the path*"])
+
+
+def test_the_webhook_is_a_url(pytester: pytest.Pytester) -> None:
+    with served(sound) as url:
+        result = run(pytester, SOUND.replace('self.app, "/webhooks/mcn"', repr(url)))
+    result.assert_outcomes(passed=TESTS)
+
+
+def test_the_subscription_is_get(pytester: pytest.Pytester) -> None:
+    app = FLASK.replace("app.post", "app.get").replace("request.get_json()", "request.args.to_dict()")
+    headers = '\n        headers = {"X-Tenant": "7"}\n        method = "GET"\n'
+    result = run(pytester, SOUND + headers, app=app.replace("return app", "return app if True else None"))
+    assert result.ret == pytest.ExitCode.OK
+    assert 20 < result.parseoutcomes()["passed"] < TESTS
+
+
+def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
+    """An ASGI one whatever is sent; a WSGI one where several records are sent at once, on threads of their own."""
+    asgi = """
+        import asyncio
+
+        def create_app():
+            async def app(scope, receive, send):
+                await asyncio.Event().wait()
+
+            return app
+    """
+    timeout = "\n        timeout_s = 0.2\n"
+    result = run(pytester, SOUND + timeout, "-k", "busy or duplicate_at_once", app=asgi)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["error: gave no answer within 0.2 s to a record of a busy number"])
+    wsgi = """
+        import threading
+
+        def create_app():
+            return lambda environ, start_response: threading.Event().wait(60)
+    """
+    result = run(pytester, SOUND + timeout, "-k", "duplicate_at_once", app=wsgi)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["error: gave no answer within 0.2 s to a record that is sent five times at once (5 of 5)"]
+    )
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (("def webhook(self):", "def other(self):"), "*TestWebhook has to override the fixture webhook*"),
+        (('return self.app, "/webhooks/mcn"', "return 5"), "*5 is neither a URL nor a WSGI or ASGI application*"),
+        (('"/webhooks/mcn"', '"webhooks"'), "*must start with a slash*"),
+        (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*no http or https URL*"),
+        (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
+        (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method 'PUT' is not supported*"),
+        (("@pytest", "account_id = 'x'\n\n        @pytest"), "*not one to fifteen digits*"),
+    ],
+)
+def test_a_mistake_in_the_class_is_told(pytester: pytest.Pytester, change: tuple[str, str], message: str) -> None:
+    result = run(pytester, SOUND.replace(*change), "-k", "busy")
+    assert result.ret != pytest.ExitCode.OK
+    result.stdout.fnmatch_lines([message])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_an_endpoint_with_a_certificate_of_its_own_is_trusted_if_asked(pytester: pytest.Pytester) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(pytester.path / "ca.pem"))
+    with served(sound, authority.issue_cert("127.0.0.1")) as url:
+        for attribute, outcome in (("cacert = 'ca.pem'", "passed"), ("insecure = True", "passed"), ("", "failed")):
+            test = SOUND.replace("@pytest", f"{attribute}\n\n        @pytest").replace(
+                'self.app, "/webhooks/mcn"', repr(url)
+            )
+            run(pytester, test, "-k", "answered").assert_outcomes(**{outcome: 1})

@@ -1,0 +1,186 @@
+"""What goes beyond the article: a table whose every row is a place in the schemas, and applies to what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from pytest_mcn_mock import schemas
+from pytest_mcn_mock.model.fidelity import RULES, Level, Sent, judge
+from pytest_mcn_mock.model.numbering import lacks_country
+from pytest_mcn_mock.model.tariffs import Method
+
+RUSSIAN = "79157777777"
+AS_THE_ARTICLE = {"login_did": RUSSIAN}
+DOCUMENTED = Sent(
+    method=Method.FLASH_CALL,
+    parameters=AS_THE_ARTICLE,
+    query=AS_THE_ARTICLE,
+    body=None,
+    body_type="",
+    not_text=(),
+    authorization="Bearer t",
+    accept="application/json",
+    content_type="application/json",
+    path="/v2/rest/account/1/flash_call",
+)
+
+
+def given(method: Method = Method.FLASH_CALL, **parameters: str) -> Sent:
+    return DOCUMENTED._replace(method=method, parameters=parameters, query=parameters)
+
+
+def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: str) -> Sent:
+    query = query or {}
+    return DOCUMENTED._replace(
+        parameters={**parameters, **query},
+        query=query,
+        body=parameters,
+        body_type=body_type,
+        content_type=body_type,
+    )
+
+
+def rules(sent: Sent, **settings: Any) -> list[str]:
+    return [beyond.rule for beyond in judge(sent, **settings)]
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_every_row_is_a_place_in_the_schemas_and_has_its_level(method: Method, rule: Any) -> None:
+    file, _, pointer = rule.schema.format(method=method).partition("#")
+    folder, _, name = file.partition("/")
+    assert folder == "schemas"
+    found: Any = schemas.load(name.removesuffix(".json").removesuffix(".schema"))
+    for step in pointer.split("/")[1:]:
+        found = found[unquote(step).replace("~1", "/").replace("~0", "~")]
+    assert found["x-mcn-level"] == rule.level
+    assert rule.hint
+
+
+def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> None:
+    """The other way round: nothing is marked in the schemas that the table does not know."""
+    for method in Method:
+        known = {rule.schema.format(method=method) for rule in RULES.values()}
+        request = schemas.load(f"{method}.request")
+        operation = schemas.load("openapi")["paths"][f"/account/{{account_id}}/{method}"]["post"]
+        where = f"schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
+        marked = [f"schemas/{method}.request.schema.json#/properties/{name}"
+                  for name, value in request["properties"].items() if value["x-mcn-level"] != "documented"]  # fmt: skip
+        marked += [f"{where}/x-mcn-otherwise/{name}" for name in operation["x-mcn-otherwise"]]
+        content = operation["requestBody"]["content"]
+        marked += [f"{where}/requestBody/content/{name.replace('/', '~1')}" for name in content]
+        assert set(marked) <= known
+        used = str(request)
+        shared = schemas.load("common")["$defs"]
+        marked = [name for name in shared if f"$defs/{name}'" in used and shared[name]["x-mcn-level"] != "documented"]
+        assert {f"schemas/common.schema.json#/$defs/{name}" for name in marked} <= known
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        DOCUMENTED,
+        given(login_did=RUSSIAN, code="0042", country_id="703"),
+        given(login_did=RUSSIAN, country_id="643"),
+        given(login_did=RUSSIAN, country_id="398"),
+        given(login_did=RUSSIAN, country_id="abc"),
+        given(login_did="421901234567"),
+        given(login_did="3725123456"),
+        given(login_did="999123456789", country_id="703"),
+        given(Method.CALL_FOR_2FA, login_did=RUSSIAN, caller_did="79158888888"),
+        DOCUMENTED._replace(accept="application/json, text/plain, */*", content_type="application/json; charset=utf-8"),
+    ],
+)
+def test_what_the_article_says_goes_beyond_nothing(sent: Sent) -> None:
+    assert judge(sent) == ()
+
+
+@pytest.mark.parametrize(
+    "sent,rule",
+    [
+        (DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"}), "user_hash"),
+        (DOCUMENTED._replace(authorization="bearer t"), "authorization"),
+        (DOCUMENTED._replace(accept=""), "accept"),
+        (DOCUMENTED._replace(accept="*/*"), "accept"),
+        (DOCUMENTED._replace(content_type=""), "content_type"),
+        (DOCUMENTED._replace(content_type="text/plain"), "content_type"),
+        (in_body("application/x-www-form-urlencoded", login_did=RUSSIAN), "application/x-www-form-urlencoded"),
+        (in_body("multipart/form-data", login_did=RUSSIAN), "multipart/form-data"),
+        (in_body("application/json", login_did=RUSSIAN), "application/json"),
+        (in_body("application/json", {"user_hash": "t"}, login_did=RUSSIAN), "application/json"),
+        (in_body("text/plain")._replace(parameters=AS_THE_ARTICLE, query=AS_THE_ARTICLE), "ignored_body"),
+        (DOCUMENTED._replace(path="/v2/rest/account/1/flash_call/"), "path"),
+        (given(login_did=RUSSIAN, colour="red"), "unknown"),
+        (given(login_did=RUSSIAN, caller_did="79158888888"), "unknown"),
+        (given(login_did=RUSSIAN, user_hash="beside the header"), "unknown"),
+        (given(Method.CALL_FOR_2FA, login_did=RUSSIAN, caller_did="79158888888", code="0042"), "unknown"),
+        (given(login_did="7777777777"), "number_without_country"),
+        (given(login_did="9157777777"), "number_without_country"),
+        (given(Method.CALL_FOR_2FA, login_did=RUSSIAN, caller_did="9158888888"), "number_without_country"),
+        (given(login_did="999123456789"), "number_of_no_country"),
+        (given(login_did="89157777777"), "domestic_number"),
+        (given(login_did="88001234567"), "domestic_number"),
+        (given(login_did="87771234567"), "domestic_number"),
+        (given(login_did="89157777777", country_id="643"), "domestic_number"),
+        (given(Method.CALL_FOR_2FA, login_did=RUSSIAN, caller_did="89158888888"), "domestic_number"),
+        (given(login_did=RUSSIAN, country_id="0703"), "country_id"),
+        (given(login_did=RUSSIAN, country_id="+643"), "country_id"),
+        (given(login_did="+7 (915) 777-77-77"), "pasted_number"),
+    ],
+)
+def test_what_goes_beyond_it_is_told_once(sent: Sent, rule: str) -> None:
+    found = rules(sent, takes_pasted=True)
+    assert rule in found
+    assert len(found) == 1 or (rule == "application/json" and found == ["application/json", "unknown"])
+
+
+def test_parameters_in_both_places_are_a_mix() -> None:
+    sent = in_body("application/json", {"code": "0042"}, login_did=RUSSIAN)
+    assert rules(sent) == ["application/json", "mixed"]
+
+
+def test_a_number_in_json_is_no_text() -> None:
+    sent = in_body("application/json", login_did=RUSSIAN)._replace(not_text=("login_did",))
+    assert rules(sent) == ["application/json", "json_value"]
+
+
+def test_what_is_refused_goes_beyond_nothing() -> None:
+    assert judge(given(login_did="+79157777777")) == ()
+    assert judge(given()) == ()
+
+
+def test_a_text_says_the_level_the_place_and_the_mend() -> None:
+    sent = DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
+    (beyond,) = judge(sent)
+    assert str(beyond) == (
+        "user_hash in place of the Authorization header is observed, not documented "
+        "(schemas/flash_call.request.schema.json#/properties/user_hash); send Authorization: Bearer <token>"
+    )
+
+
+def test_a_name_from_outside_is_quoted_and_bounded() -> None:
+    strange = {"login_did": RUSSIAN, "\x1b[31m" + "x" * 100: "1"}
+    (beyond,) = judge(DOCUMENTED._replace(parameters=strange, query=strange))
+    assert "\x1b" not in beyond.text
+    assert "x" * 41 not in beyond.text
+
+
+@pytest.mark.parametrize("number", ["7777777777", "9157777777", "9261234567"])
+def test_ten_digits_of_a_russian_number_lack_their_country(number: str) -> None:
+    assert lacks_country(number)
+
+
+@pytest.mark.parametrize("number", ["79157777777", "3725123456", "3614567890", "6591234567", "123456789"])
+def test_a_whole_number_does_not_lack_its_country(number: str) -> None:
+    assert not lacks_country(number)
+
+
+def test_a_level_allows_itself_and_what_is_known_better() -> None:
+    assert [[a.allows(b) for b in Level] for a in Level] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
