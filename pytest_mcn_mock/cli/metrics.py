@@ -58,7 +58,7 @@ class Gauges:
     """What is counted elsewhere, and asked for when it is shown.
 
     ``pending`` and ``max_pending`` are CDRs; ``calls_waiting`` calls; ``waiting`` and ``under_way`` attempts; ``lag_s``
-    the age in seconds of the oldest CDR that is due and not settled, 0 where there is none; ``dropped`` what bounded lists
+    the age in seconds of the oldest CDR that is due and not settled, 0 if there is none; ``dropped`` what bounded lists
     have lost, by name; ``guarded`` refusals of the guard by code.
     """
 

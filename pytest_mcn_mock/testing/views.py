@@ -202,7 +202,7 @@ class Delivery:
 
     @property
     def due_at(self) -> float | None:
-        """When it is tried next, in seconds since the epoch; None while its call is held, and when nothing is pending."""
+        """When it is tried next, in seconds since the epoch; None while its call is held, and when none is pending."""
         return self._now.due_at
 
     @property
