@@ -37,7 +37,7 @@ class _Waiter:
 
 class CallQueue:
     """Places calls in the order in which they came, each as soon as there is room, and refuses those that wait too
-    long. Implements ``operator.ports.Queue`` and, to hear of the room, ``operator.ports.Observer``. Its methods may be
+    long. Implements ``service.ports.Queue`` and, to hear of the room, ``service.ports.Observer``. Its methods may be
     called from any thread.
 
     ``is_full`` says whether there is no room at all, ``call_later`` runs a function so many seconds from now, and

@@ -116,7 +116,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogObserver:
-    """Logs what the operator tells. Implements ``operator.ports.Observer``."""
+    """Logs what the operator tells. Implements ``service.ports.Observer``."""
 
     def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
         if isinstance(item, ApiRequest):

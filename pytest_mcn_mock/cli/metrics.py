@@ -74,7 +74,7 @@ class Gauges:
 
 
 class Metrics:
-    """Counts what the operator tells. Implements ``operator.ports.Observer``."""
+    """Counts what the operator tells. Implements ``service.ports.Observer``."""
 
     def __init__(self, version: str, clock: Clock) -> None:
         self._version = version

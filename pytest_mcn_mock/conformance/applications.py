@@ -36,7 +36,7 @@ class WsgiTransport:
         self._application = application
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
         if in_turn or len(messages) == 1:
             return [self._one(message, timeout_s) for message in messages]
         results: dict[int, Exchange] = {}
@@ -54,7 +54,7 @@ class WsgiTransport:
         return [done.get(n) or Exchange(m, timeout_s, None, Trouble.NO_ANSWER) for n, m in enumerate(messages)]
 
     def close(self) -> None:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
 
     def _one(self, message: Message, timeout_s: float) -> Exchange:
         began = monotonic()
@@ -73,7 +73,7 @@ class AsgiTransport:
         self._loop = BackgroundLoop()
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
 
         async def send() -> list[Exchange]:
             if in_turn:
@@ -83,7 +83,7 @@ class AsgiTransport:
         return self._loop.run(send()).result()
 
     def close(self) -> None:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
         self._loop.stop(cancel_all)
 
     async def _one(self, message: Message, timeout_s: float) -> Exchange:

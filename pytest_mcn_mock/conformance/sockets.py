@@ -29,12 +29,12 @@ class SocketTransport:
         self._tls = make_context(trust)
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
         send = self._in_turn if in_turn else self._at_once
         return self._loop.run(send(messages, timeout_s)).result()
 
     def close(self) -> None:
-        """Implements ``contract.exchanges.Transport``."""
+        """Implements ``conformance.exchanges.Transport``."""
         self._loop.stop(cancel_all)
 
     async def _at_once(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]:

@@ -30,7 +30,7 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Dispatcher:
-    """Implements ``operator.ports.Courier``.
+    """Implements ``service.ports.Courier``.
 
     ``post`` runs a function on the event loop's thread, soon. The methods of the port may be called from any
     thread; every other one is called on the loop. Nothing is sent before what it tells is kept: see ``durability``.

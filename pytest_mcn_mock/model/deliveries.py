@@ -49,7 +49,7 @@ class CdrRequest:
 class CdrResponse:
     """What the endpoint answered. Of a recorded one ``body`` is the beginning, at most 4 KiB, and so are the headers.
 
-    Both are empty in an old one: see ``operator.answers``. ``sent_twice``: the request had been sent before on a kept
+    Both are empty in an old one: see ``service.answers``. ``sent_twice``: the request had been sent before on a kept
     connection, which the endpoint closed without an answer, so that it may have the CDR twice.
     """
 

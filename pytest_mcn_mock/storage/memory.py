@@ -21,7 +21,7 @@ from pytest_mcn_mock.storage.recorder import NullRecorder, Recorder
 class MemoryStore:
     """``accounts`` and ``calls`` over the same books, each step under one lock. ``recorder`` is told of every change.
 
-    Implements ``operator.ports.Durability`` for a state that goes with its process.
+    Implements ``service.ports.Durability`` for a state that goes with its process.
 
     ``journal_size`` bounds the calls that are listed, and each account's ledger entries. The oldest call goes first;
     one that has not ended, or still owes a CDR, is no longer listed then but is kept until it owes nothing.
@@ -65,7 +65,7 @@ class MemoryStore:
 
 
 class MemoryAccounts:
-    """Implements ``operator.ports.AccountStore``, where each method is described."""
+    """Implements ``service.ports.AccountStore``, where each method is described."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from pytest_mcn_mock.storage.recorder import Recorder
 
 
 class MemoryCalls:
-    """Implements ``operator.ports.CallStore``, where each method is described."""
+    """Implements ``service.ports.CallStore``, where each method is described."""
 
     def __init__(self, lock: threading.RLock, books: dict[str, Book], journal_size: int, recorder: Recorder) -> None:
         self._lock = lock

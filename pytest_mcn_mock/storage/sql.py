@@ -33,7 +33,7 @@ _log = logging.getLogger("mcn_mock")
 
 
 class SqlStore:
-    """Implements ``operator.ports.Durability``, where its methods are described; ``accounts`` and ``calls`` are the
+    """Implements ``service.ports.Durability``, where its methods are described; ``accounts`` and ``calls`` are the
     stores in memory, which hold all that the database does.
 
     Every step tells what it changed (see ``Recorder``). One thread writes it: what gathers while a transaction is

@@ -74,7 +74,7 @@ class Inbox:
 
 
 class Changes:
-    """Implements ``operator.ports.Observer``: wakes whoever waits on an account.
+    """Implements ``service.ports.Observer``: wakes whoever waits on an account.
 
     A thread that has an inbox does the jobs in it while it waits.
     """

@@ -30,7 +30,7 @@ _Item = Call | Delivery | ApiRequest | None
 
 
 class Feed:
-    """Implements ``operator.ports.Observer``: tells every listener what changed. Costs nothing while there is none."""
+    """Implements ``service.ports.Observer``: tells every listener what changed. Costs nothing while there is none."""
 
     def __init__(self) -> None:
         self._operator: Operator | None = None

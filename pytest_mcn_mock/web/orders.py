@@ -24,7 +24,7 @@ def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assum
 
 async def place(operator: Operator, account_id: str, order: CallOrder, *, waits: bool) -> Call:
     """Place a call, and return it once it may be answered. That takes until there is room for its CDRs, if the order
-    ``waits`` for that, and until the call is kept. Call ``operator.calls.release`` when the answer was sent: its CDR
+    ``waits`` for that, and until the call is kept. Call ``service.calls.release`` when the answer was sent: its CDR
     follows then.
 
     A fault may have the CDR come before the answer. Raises the Refusal that says why the call was not placed.

@@ -69,7 +69,7 @@ def test_everything_public_has_a_docstring() -> None:
     for name, value in public_objects():
         owner = name.rpartition(".")[0]
         documented_at_port = any(
-            "Implements ``operator.ports" in (inspect.getdoc(other) or "")
+            "Implements ``service.ports" in (inspect.getdoc(other) or "")
             for other_name, other in public_objects()
             if other_name == owner
         )
