@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     )
     from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
     from pytest_mcn_mock.model.faults import FaultKind
+    from pytest_mcn_mock.model.money import Tariff
     from pytest_mcn_mock.model.outcomes import Outcome
     from pytest_mcn_mock.model.requests import ApiRequest
-    from pytest_mcn_mock.model.tariffs import Tariff
     from pytest_mcn_mock.settings import Settings
     from pytest_mcn_mock.testing.account import Account
     from pytest_mcn_mock.testing.server import MCNServer
@@ -44,7 +44,7 @@ _MODULES = {
     "NumberFormat": "model.assumptions",
     "Outcome": "model.outcomes",
     "Settings": "settings",
-    "Tariff": "model.tariffs",
+    "Tariff": "model.money",
     "NotFound": "errors",
     "UsageError": "errors",
     "WaitTimeout": "errors",

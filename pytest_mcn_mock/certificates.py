@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_mcn_mock.errors import Conflict, UsageError
-from pytest_mcn_mock.model.trust import MACHINE, Trust
+from pytest_mcn_mock.model.webhooks import MACHINE, Trust
 
 MAX_FILE: Final = 2**20
 """Bytes that a file of authorities may have; that of all public ones has 220 KB."""

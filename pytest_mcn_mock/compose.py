@@ -13,7 +13,7 @@ from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.delivery.dispatcher import Dispatcher
 from pytest_mcn_mock.delivery.lanes import Sender
 from pytest_mcn_mock.delivery.timers import Job
-from pytest_mcn_mock.model.targets import Targets, make_targets
+from pytest_mcn_mock.model.webhooks import Targets, make_targets
 from pytest_mcn_mock.queue import CallQueue
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.service.account_settings import AccountSettings
@@ -248,7 +248,7 @@ def prepare_to_send(*, is_tls: bool) -> None:
 
     if is_tls:
         from pytest_mcn_mock.certificates import make_context
-        from pytest_mcn_mock.model.trust import MACHINE
+        from pytest_mcn_mock.model.webhooks import MACHINE
 
         make_context(MACHINE)
 

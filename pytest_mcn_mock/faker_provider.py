@@ -13,14 +13,14 @@ from typing import Final
 from faker.providers import BaseProvider
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model import calls, cdr
+from pytest_mcn_mock.model import calls
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE
-from pytest_mcn_mock.model.numbering import caller_number, is_code
+from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE, Method
+from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, caller_number, is_code
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.tariffs import COUNTRY_NAMES, RUSSIA, Method
+from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.model.webhooks import Subscription
 
 MOBILE: Final = {
     RUSSIA: "7915#######",
@@ -84,10 +84,10 @@ class McnProvider(BaseProvider):
         outcome: Outcome | str | None = None,
         *,
         q931_status: int | None = None,
-        body: Sequence[str] = cdr.DEFAULT_VARIABLES,
+        body: Sequence[str] = calls.DEFAULT_VARIABLES,
         account_id: str | int | None = None,
         verification_call_uuid: str | None = None,
-    ) -> dict[str, cdr.Value]:
+    ) -> dict[str, calls.CdrValue]:
         """The record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
 
         ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
@@ -102,11 +102,11 @@ class McnProvider(BaseProvider):
         account = Account(str(account_id), self.mcn_token(), self.generator.random.getrandbits(63))
         order = calls.CallOrder(Method.FLASH_CALL, self.mcn_login_did(), self.mcn_code())
         placed_at = float(_FIRST_DAY + self.random_int(0, _DAYS_S))
-        call = calls.place(account, KOPECKS_PER_ROUBLE, 0, order, Assumptions(), placed_at)
+        call = place(account, KOPECKS_PER_ROUBLE, 0, order, Assumptions(), placed_at)
         call = calls.end(call, how, placed_at + self.random_int(2, 30))
         if verification_call_uuid is not None:
             call = replace(call, verification_call_uuid=verification_call_uuid)
-        return cdr.render(call, body, {})
+        return calls.render_cdr(call, body, {})
 
 
 def _words(countries: Mapping[int, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_seconds, check_text, check_whole, show
-from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.model.money import Tariff
 
 WhenOverloaded = Literal["refuse", "wait"]
 MAX_WAIT_S: Final = 600.0
@@ -23,7 +23,7 @@ class Settings:
     where ``when_overloaded`` is ``"wait"``, answered when there is room, and refused if there is none within
     ``max_wait_s`` seconds.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
-    a ``login_did`` of ``model.magic`` forces how its call ends; a sandbox knows them unless told otherwise, a
+    a ``login_did`` of ``MAGIC_NUMBERS`` forces how its call ends; a sandbox knows them unless told otherwise, a
     fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
     with the process.
     """

@@ -15,8 +15,8 @@ import jsonschema_rs
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.flow import finish
-from pytest_mcn_mock.model import cdr
 from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, render_cdr
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.service import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
@@ -106,7 +106,7 @@ class Checks:
         self._spoilt = threading.local()
         self._serve = application.Application.serve
         self._spoil: Callable[..., Response] = vars(client_api)["spoil"]
-        self._render = cdr.render
+        self._render = render_cdr
         self._prepare = deliveries.Deliveries.prepare
         self._format: Callable[..., str] = vars(feed)["_format"]
 
@@ -126,7 +126,7 @@ class Checks:
             (application.Application, "serve", serve),
             (deliveries.Deliveries, "prepare", prepare),
             (client_api, "spoil", self.spoil),
-            (cdr, "render", self.render),
+            (deliveries, "render_cdr", self.render),
             (feed, "_format", self.format),
         ):
             setattr(owner, name, function)
@@ -160,8 +160,8 @@ class Checks:
 
     def render(self, call: Any, body: Any, constants: Any) -> Any:
         record = self._render(call, body, constants)
-        schema = "cdr" if set(cdr.DEFAULT_VARIABLES) <= set(body) else "cdr#/$defs/variables"
-        if not set(constants) & set(cdr.VARIABLES):  # a constant may stand for a variable: the tester's own
+        schema = "cdr" if set(DEFAULT_VARIABLES) <= set(body) else "cdr#/$defs/variables"
+        if not set(constants) & set(VARIABLES):  # a constant may stand for a variable: the tester's own
             self._tell(f"CDR {record}", self.contract.problems(schema, record))
         return record
 

@@ -11,9 +11,9 @@ from pytest_mcn_mock.delivery.timers import Job
 from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.model.calls import CallOrder
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import make_subscription
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.http import Request, answer_of
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder, owe, place
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.deliveries import make_deliveries
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision
 from pytest_mcn_mock.storage.memory import MemoryStore
 
@@ -23,7 +25,7 @@ def accept(standing: AccountSnapshot, now: float = 0.0) -> CallDecision:
     account, balance, n, seq, first_delivery = standing
     call = place(account, balance, n, ORDER, Assumptions(cdr_delay_s=1.0), now, seq=seq)
     call = replace(call, ends_at=now)
-    return CallDecision(call, owe(call, account, first_delivery), account)
+    return CallDecision(call, make_deliveries(call, account, first_delivery), account)
 
 
 def placed(

@@ -11,14 +11,13 @@ from typing import Any
 from pytest_mcn_mock.cli.output import without_user
 from pytest_mcn_mock.delivery.sender import HttpSender
 from pytest_mcn_mock.errors import SendError, UsageError
-from pytest_mcn_mock.model import cdr
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, Explanation
+from pytest_mcn_mock.model.calls import Call, Explanation, render_cdr
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, is_acknowledgement
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service.cdr_requests import make_request
 
 _ACCOUNT = "12345678"
@@ -106,7 +105,7 @@ def make_call(uuid: str | None, login_did: str, outcome: str | None, q931_status
 
 def send(call: Call, subscription: Subscription, timeout_s: float) -> Sent:
     """Send the call's CDR once, and wait for the answer."""
-    record = cdr.render(call, subscription.body, subscription.constants)
+    record = render_cdr(call, subscription.body, subscription.constants)
     request = replace(make_request(subscription, record), trust=subscription.trust)
     return asyncio.run(_send(request, frozenset(subscription.headers), timeout_s))
 

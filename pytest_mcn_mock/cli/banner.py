@@ -10,8 +10,8 @@ from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.tls import Tls
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.money import format_roubles
-from pytest_mcn_mock.model.tariffs import RUSSIA, Method
+from pytest_mcn_mock.model.money import Method, format_roubles
+from pytest_mcn_mock.model.numbering import RUSSIA
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.guard import ADMIN_PATH

@@ -15,8 +15,8 @@ from pytest_mcn_mock.cli.options import check_one_ending, json_option, outcome_o
 from pytest_mcn_mock.cli.output import print_json
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES
-from pytest_mcn_mock.model.subscriptions import WebhookMethod, make_subscription
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES
+from pytest_mcn_mock.model.webhooks import WebhookMethod, make_subscription
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:  # it brings the numbering plans

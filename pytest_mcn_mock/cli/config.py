@@ -23,11 +23,9 @@ from pytest_mcn_mock.cli.toml_lines import find_lines
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.model.money import parse_roubles
+from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.model.targets import Targets, make_targets
-from pytest_mcn_mock.model.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.model.webhooks import Subscription, Targets, make_subscription, make_targets
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.settings import Settings
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.cli.toml_lines import Path
 from pytest_mcn_mock.errors import nearest
-from pytest_mcn_mock.model.subscriptions import header_name, shown_url
+from pytest_mcn_mock.model.webhooks import header_name, shown_url
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

@@ -23,10 +23,10 @@ from pytest_mcn_mock.compose import Exchange, make_http_sender
 from pytest_mcn_mock.delivery.lanes import Sender
 from pytest_mcn_mock.errors import ConfigError, SendError
 from pytest_mcn_mock.flow import finish
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.http import Flow, Request
 
@@ -280,7 +280,7 @@ class Demo:
         return step.status
 
     async def _leave_ringing(self, exchange: Exchange, account: _Account) -> None:
-        """A call that somebody is to complete by hand, placed a minute ago."""
+        """A call that somebody is to complete manually, placed a minute ago."""
         self.clock.pass_day(account.id, DAY_S - 60)
         exchange.operator.accounts.top_up(account.id, account.client.top_up)
         exchange.operator.settings.hold_cdrs(account.id)

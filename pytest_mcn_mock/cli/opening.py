@@ -9,11 +9,9 @@ from typing import Final
 
 from pytest_mcn_mock.cli.config import AccountConfig, Config
 from pytest_mcn_mock.errors import ConfigError, NotFound
-from pytest_mcn_mock.model.ledger import EntryKind
-from pytest_mcn_mock.model.money import format_roubles, parse_roubles
+from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import clean_pasted
-from pytest_mcn_mock.model.subscriptions import Subscription, shown_url
-from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.model.webhooks import Subscription, shown_url
 from pytest_mcn_mock.service import Operator
 
 MOST_SHOWN: Final = 20

@@ -9,14 +9,13 @@ from itertools import count
 from typing import Any, Final
 
 from pytest_mcn_mock.conformance.webhook import Form, Webhook
-from pytest_mcn_mock.model import calls
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Value, render
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, Call, CallOrder, CdrValue, end, render_cdr
 from pytest_mcn_mock.model.deliveries import CdrRequest
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.service.cdr_requests import make_request
 
 JSON_TYPE: Final = "application/json"
@@ -60,7 +59,7 @@ class Writer:
             account_id = "87654321" if account_id != "87654321" else "12345678"
         account = Account(id=account_id, token="none", seed=self._seed)  # noqa: S106 - no request is made with it
         order = CallOrder(Method.FLASH_CALL, "79157777777")
-        call = calls.place(account, _BALANCE, next(self._drawn), order, _ASSUMED, self.now - age_s)
+        call = place(account, _BALANCE, next(self._drawn), order, _ASSUMED, self.now - age_s)
         if known and self._uuids:
             call = replace(call, verification_call_uuid=self._uuids[len(self.known) % len(self._uuids)])
         if known:
@@ -74,12 +73,12 @@ class Writer:
         cause: int | None = None,
         *,
         body: Iterable[str] = DEFAULT_VARIABLES,
-        constants: Mapping[str, Value] | None = None,
+        constants: Mapping[str, CdrValue] | None = None,
         form: Form | None = None,
     ) -> Message:
         """The CDR of a call that ended so, five seconds after it was placed: by an outcome, or by a Q.850 cause."""
         how = ending(None if cause else outcome, cause, unavailable_cause=_ASSUMED.unavailable_cause)
-        return self.fields(render(calls.end(call, how, call.placed_at + 5), body, constants or {}), form)
+        return self.fields(render_cdr(end(call, how, call.placed_at + 5), body, constants or {}), form)
 
     def fields(self, fields: Mapping[str, Any], form: Form | None = None) -> Message:
         """A record with any fields, in the webhook's form or in another."""

@@ -8,7 +8,7 @@ from typing import Final
 from pytest_mcn_mock.conformance.cases import ARTICLE, JSON_ONLY, Case, Expect, Rounds
 from pytest_mcn_mock.conformance.messages import Message, Writer, encoded
 from pytest_mcn_mock.conformance.webhook import Form
-from pytest_mcn_mock.model.cdr import VARIABLES
+from pytest_mcn_mock.model.calls import VARIABLES
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome
 
 AT_ONCE: Final = 50
@@ -146,7 +146,7 @@ FIELDS: Final = (
     Case(
         name="late",
         sends="a record of a call of yesterday",
-        why="a record can be sent again by hand, or wait for a repair of the endpoint",
+        why="a record can be sent again manually, or wait for a repair of the endpoint",
         source="observed: the vendor has a resend mechanism for webhooks",
         hint="a login that is over, expired or deleted is no error: acknowledge its record and do nothing",
         write=_one(_late),

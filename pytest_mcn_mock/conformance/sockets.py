@@ -15,7 +15,7 @@ from pytest_mcn_mock.delivery.reasons import NoConnection
 from pytest_mcn_mock.delivery.requests import Unsendable, render
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.model.trust import MACHINE, Trust
+from pytest_mcn_mock.model.webhooks import MACHINE, Trust
 from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
 from pytest_mcn_mock.text import printable

@@ -12,7 +12,7 @@ from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.accounts import is_account_id
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.checks import check_seconds
-from pytest_mcn_mock.model.subscriptions import Subscription, make_subscription
+from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
 
 DEFAULT_ACCOUNT: Final = "12345678"
 """The account of the article's examples."""

@@ -15,8 +15,7 @@ from pytest_mcn_mock.delivery.connection import MAX_RESPONSE, Connection
 from pytest_mcn_mock.delivery.reasons import NoConnection, no_connection, why_no_tls, why_not_connected
 from pytest_mcn_mock.delivery.requests import Origin, show_address
 from pytest_mcn_mock.delivery.resolving import Resolved, look_up
-from pytest_mcn_mock.model.targets import Targets, is_address, is_literal
-from pytest_mcn_mock.model.trust import MACHINE
+from pytest_mcn_mock.model.webhooks import MACHINE, Targets, is_address, is_literal
 
 STAGGER_S: Final = 0.25
 """How long an address has before the next one is tried beside it (RFC 8305, 5)."""

@@ -14,8 +14,7 @@ from pytest_mcn_mock.delivery.connection import Closed, Connection, Late
 from pytest_mcn_mock.delivery.requests import Origin, render
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.model.targets import Targets
-from pytest_mcn_mock.model.trust import MACHINE, Trust
+from pytest_mcn_mock.model.webhooks import MACHINE, Targets, Trust
 
 IDLE_S: Final = 0.1
 """How long a connection is kept without a request. An endpoint with one thread serves nobody else in that time."""

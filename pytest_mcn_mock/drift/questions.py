@@ -15,8 +15,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from pytest_mcn_mock.drift.exchanges import JSON_TYPE, WRONG_TOKEN, Credential, Sent
+from pytest_mcn_mock.model.money import Method, Tariff
 from pytest_mcn_mock.model.numbering import choose_country
-from pytest_mcn_mock.model.tariffs import Method, Tariff
 
 UNASSIGNED: Final = "70000000000"
 """A number that no subscriber can have, and no account: the Russian plan has none that begin with 7 000."""

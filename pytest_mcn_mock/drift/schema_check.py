@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.drift.exchanges import Answer, Sent, is_acceptance
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import Method
 
 _MOST = 5
 

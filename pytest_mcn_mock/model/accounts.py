@@ -11,10 +11,10 @@ from pytest_mcn_mock.errors import NotFound, UsageError
 from pytest_mcn_mock.model.checks import show
 from pytest_mcn_mock.model.draws import MAX_SEED
 from pytest_mcn_mock.model.faults import Fault, draw_fault
+from pytest_mcn_mock.model.money import Tariff
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
 from pytest_mcn_mock.model.outcomes import OutcomeRule
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.model.webhooks import Subscription
 
 MAX_ID = 10**15
 """An id is less."""

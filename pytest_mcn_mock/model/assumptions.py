@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_seconds, check_whole
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 
 DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
@@ -108,3 +109,7 @@ class Assumptions:
     def status_of(self, code: RefusalCode) -> int:
         """The HTTP status of a refusal."""
         return self.error_status.get(code, DEFAULT_STATUS[code])
+
+    def has_cdr(self, method: Method) -> bool:
+        """Return whether a call has a CDR: one of flash_call always, one of call_for_2fa if ``call_for_2fa_cdr``."""
+        return method is Method.FLASH_CALL or self.call_for_2fa_cdr

@@ -1,22 +1,15 @@
-"""A call, from the order to its end, and the decision that places it."""
+"""A call from the order to its end, and its record (CDR): the variables that a webhook can ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from datetime import UTC, datetime
+from types import MappingProxyType
 
-from pytest_mcn_mock.errors import Refusal, RefusalCode
-from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.draws import draw_call
 from pytest_mcn_mock.model.faults import Fault
-from pytest_mcn_mock.model.magic import MAGIC_NUMBERS, Magic
-from pytest_mcn_mock.model.money import format_roubles
-from pytest_mcn_mock.model.numbering import caller_number, choose_country, explain_caller, warn_of_domestic
-from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
-from pytest_mcn_mock.model.rule_index import first_match
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Ending, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,148 +73,58 @@ class Call:
         return "ringing" if self.ending is None else "completed"
 
 
-def place(
-    account: Account,
-    balance: int,
-    n: int,
-    order: CallOrder,
-    assumptions: Assumptions,
-    now: float,
-    *,
-    magic_numbers: bool = False,
-    seq: int = 0,
-) -> Call:
-    """Decide a call: who calls, for how much, and how it will end; without a delay it has ended. Nothing is changed
-    here.
-
-    ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table comes before every rule.
-
-    Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
-    которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
-    """
-    magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
-    if magic is not None and magic.refusal is not None:
-        raise Refusal(magic.refusal, f"{order.login_did} is the magic number that is refused so", "login_did")
-    draw = draw_call(account.seed, n)
-    if order.method is Method.CALL_FOR_2FA:
-        if order.caller_did not in account.numbers:
-            raise Refusal(
-                RefusalCode.FOREIGN_NUMBER, f"number {order.caller_did} is not connected to this account", "caller_did"
-            )
-        country, country_rule = None, ""
-        caller, caller_rule = order.caller_did, "from the connected number of the request"
-    else:
-        choice = choose_country(order.login_did, order.country_id)
-        country, country_rule = choice.country, choice.rule
-        caller = caller_number(country, order.code, draw.number)
-        caller_rule = explain_caller(country, order.code)
-
-    warnings = [warn_of_domestic("login_did", order.login_did)]
-    if order.caller_did is not None:
-        warnings.append(warn_of_domestic("caller_did", order.caller_did))
-    country_rule = "; ".join(filter(None, (country_rule, *warnings)))
-
-    price = account.tariff.price(order.method, country)
-    if price > balance:
-        raise Refusal(
-            RefusalCode.INSUFFICIENT_FUNDS,
-            f"the call costs {format_roubles(price)} roubles and the balance is {format_roubles(balance)}",
-        )
-
-    plan = _plan(account, order, assumptions, magic)
-    ends_at = None if account.calls_held or plan.delay_s is None else now + plan.delay_s
-    has_ended = ends_at == now
-    return Call(
-        verification_call_uuid=f"{draw.call_id}_{account.id}",
-        account_id=account.id,
-        method=order.method,
-        login_did=order.login_did,
-        caller_did=caller,
-        code=caller[-4:],
-        country_id=country,
-        price=price,
-        explanation=Explanation(
-            country_rule,
-            caller_rule,
-            account.tariff.explain(order.method, country),
-            plan.rule,
-            _explain_cdr(account, order.method, assumptions),
-        ),
-        placed_at=now,
-        planned=plan.ending,
-        ends_at=ends_at,
-        seq=seq,
-        ending=plan.ending if has_ended else None,
-        ended_at=ends_at if has_ended else None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How a call is going to end, by which rule, and after how many seconds; None: when somebody completes it."""
-
-    ending: Ending
-    rule: str
-    delay_s: float | None
-
-
-def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
-    cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
-    if magic is not None:
-        is_held = magic.outcome is None and magic.q931_status is None
-        outcome = assumptions.default_outcome if is_held else magic.outcome
-        how = ending(outcome, magic.q931_status, unavailable_cause=cause)
-        said = f"rings until it is completed, then {how}" if is_held else str(how)
-        return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
-    rule = first_match(account.outcome_rules, order.login_did)
-    if rule is None:
-        return _default_plan(assumptions.default_outcome, cause, delay_s)
-    rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
-    return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
-
-
-@lru_cache(maxsize=256)
-def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
-    how = ending(outcome, unavailable_cause=unavailable_cause)
-    return _Plan(how, f"no outcome rule matches: {how}", delay_s)
-
-
 def end(call: Call, how: Ending, now: float) -> Call:
     """The call after it has ended so."""
     explanation = call.explanation
     if how != call.planned:
-        explanation = replace(explanation, outcome=f"completed by hand: {how}")
+        explanation = replace(explanation, outcome=f"completed manually: {how}")
     return replace(call, ending=how, ended_at=now, ends_at=now, explanation=explanation)
 
 
-def owe(call: Call, account: Account, first_id: int) -> list[Delivery]:
-    """The deliveries that the call owes the account's webhooks, numbered from ``first_id`` on."""
-    enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
-    return [
-        Delivery(
-            id=number,
-            verification_call_uuid=call.verification_call_uuid,
-            account_id=account.id,
-            subscription=subscription.number,
-            url=subscription.url,
-            due_at=call.ends_at,
-        )
-        for number, subscription in enumerate(enabled, first_id)
-    ]
+CdrValue = str | int | bool
+DEFAULT_VARIABLES = ("verification_call_uuid", "q931_status", "final_status")
+"""The three variables that the article documents."""
 
 
-def owes_cdr(call: Call, assumptions: Assumptions) -> bool:
-    """Whether the call has a CDR: flash_call always, call_for_2fa by setting."""
-    return _has_cdr(call.method, assumptions)
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _has_cdr(method: Method, assumptions: Assumptions) -> bool:
-    return method is Method.FLASH_CALL or assumptions.call_for_2fa_cdr
+def _answer_time(call: Call) -> str | None:
+    answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
+    # The call is dropped as soon as it is picked up, so the two moments are one.
+    return _time(call.ended_at) if answered else None
 
 
-def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:
-    """Which webhooks do not get the call's CDR, and why; empty if all of them do."""
-    if not _has_cdr(method, assumptions):
-        return ""
-    return "; ".join(subscription.why_disabled for subscription in account.subscriptions if not subscription.enabled)
+def _hangup_cause(call: Call) -> str | None:
+    return CAUSE_NAMES.get(call.ending.q931_status, "unspecified") if call.ending else None
+
+
+VARIABLES: Mapping[str, Callable[[Call], CdrValue | None]] = MappingProxyType(
+    {
+        # documented
+        "verification_call_uuid": lambda call: call.verification_call_uuid,
+        "q931_status": lambda call: call.ending.q931_status if call.ending else None,
+        "final_status": lambda call: call.ending.final_status if call.ending else None,
+        # names observed, values assumed
+        "account_id": lambda call: call.account_id,
+        "start_time": lambda call: _time(call.placed_at),
+        "answer_time": _answer_time,
+        "stop_time": lambda call: _time(call.ended_at),
+        "hangup_cause": _hangup_cause,
+        "number": lambda call: call.login_did,
+        "did": lambda call: call.caller_did,
+        "orig": lambda _: True,
+        "uniqueid": lambda call: call.verification_call_uuid.partition("_")[0],
+    }
+)
+"""Every variable of a subscription's body, and its value for a call that has ended; None where there is none."""
+
+
+def render_cdr(call: Call, body: Iterable[str], constants: Mapping[str, CdrValue]) -> dict[str, CdrValue]:
+    """The CDR of a call that has ended: the variables asked for, in their order, then the constants.
+
+    A variable without a value is absent, not null: the article documents no ``final_status`` for a refused call.
+    """
+    record = {name: value for name in body if (value := VARIABLES[name](call)) is not None}
+    return {**record, **constants}

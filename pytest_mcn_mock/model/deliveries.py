@@ -1,15 +1,17 @@
-"""The delivery of one call's CDR to one subscription, with its attempts."""
+"""The deliveries of a call's CDR, one to each webhook, with their attempts and what a fault makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from pytest_mcn_mock.model.cdr import Value
-from pytest_mcn_mock.model.outcomes import Ending
-from pytest_mcn_mock.model.trust import MACHINE, Trust
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.calls import Call, CdrValue
+from pytest_mcn_mock.model.faults import Fault, FaultKind
+from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
+from pytest_mcn_mock.model.webhooks import MACHINE, Trust
 from pytest_mcn_mock.text import printable
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
@@ -123,7 +125,7 @@ class Delivery:
     state: DeliveryState = DeliveryState.PENDING
     due_at: float | None = None
     attempts: tuple[Attempt, ...] = ()
-    cdr: Mapping[str, Value] | None = None
+    cdr: Mapping[str, CdrValue] | None = None
     request: CdrRequest | None = None
     note: str = ""
     """The fault that a test switched on for it."""
@@ -137,6 +139,61 @@ class Delivery:
     """How often it was sent again manually."""
     of_uuid: str | None = None
     """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
+
+
+NEXT_CALL: Final = 0
+"""In place of a delivery's id: whatever delivery of another call is settled next."""
+
+
+def make_deliveries(call: Call, account: Account, first_id: int) -> list[Delivery]:
+    """Return a call's deliveries to the account's enabled webhooks, numbered from ``first_id``."""
+    enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
+    return [
+        Delivery(
+            id=number,
+            verification_call_uuid=call.verification_call_uuid,
+            account_id=account.id,
+            subscription=subscription.number,
+            url=subscription.url,
+            due_at=call.ends_at,
+        )
+        for number, subscription in enumerate(enabled, first_id)
+    ]
+
+
+def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The deliveries of a call that has just ended, as the fault makes them. A new one has the id 0."""
+    altered: list[Delivery] = []
+    for delivery in deliveries:
+        altered += _apply(fault, call, replace(delivery, note=f"fault {fault.kind}"))
+    return altered
+
+
+def _apply(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
+    again = replace(delivery, id=0, due_at=None, waits_for=delivery.id)
+    match fault.kind:
+        case FaultKind.CDR_DUPLICATED:
+            return [delivery, again]
+        case FaultKind.CDR_CONTRADICTED:
+            return [delivery, replace(again, says=_contradiction(call))]
+        case FaultKind.CDR_REORDERED:
+            return [replace(delivery, due_at=None, waits_for=NEXT_CALL)]
+        case FaultKind.CDR_LATE:
+            due = delivery.due_at or 0.0
+            return [replace(delivery, due_at=due + fault.delay_s + fault.jitter_s)]
+        case FaultKind.CDR_LOST:
+            return [replace(delivery, due_at=None, state=DeliveryState.FAILED)]
+        case FaultKind.CDR_UNKNOWN_UUID:
+            call_id, _, account_id = call.verification_call_uuid.partition("_")
+            # The shape is right, and that another call draws this id is as unlikely as for any other.
+            return [replace(delivery, of_uuid=f"{int(call_id, 16) ^ (1 << 47):012x}_{account_id}")]
+        case _:
+            return [delivery]
+
+
+def _contradiction(call: Call) -> Ending:
+    was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
+    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)
 
 
 def changed(delivery: Delivery, **changes: Any) -> Delivery:
@@ -187,3 +244,12 @@ def outcome_of_attempt(delivery: Delivery, handed: Delivery, attempt: Attempt, d
     if due_at is None:
         return replace(delivery, state=DeliveryState.FAILED, due_at=None, attempts=attempts)
     return replace(delivery, due_at=due_at, attempts=attempts)
+
+
+def next_retry(retry_after_s: Sequence[float], failures: int) -> float | None:
+    """Seconds until the next attempt, or None when the CDR has failed.
+
+    ``failures`` counts the attempts that failed, so it is 1 after the first. ``retry_after_s`` is the schedule: its
+    first item is the wait after the first failure, and there is one attempt more than it has items.
+    """
+    return retry_after_s[failures - 1] if failures <= len(retry_after_s) else None

@@ -1,6 +1,6 @@
 """Faults: what goes wrong between an application and a telephone operator, switched on by a test.
 
-A fault of a request spoils an answer of the API; a fault of a CDR spoils what is sent to the webhook afterwards.
+A fault of a request alters an answer of the API; a fault of a CDR alters what is sent to the webhook afterwards.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_number, check_seconds, check_whole, show
-from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.draws import draw_chance, draw_share
-from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
 
 if TYPE_CHECKING:  # a call remembers the fault of its CDR
-    from pytest_mcn_mock.model.calls import Call
+    pass
 
 
 class FaultKind(StrEnum):
@@ -53,12 +51,10 @@ class FaultKind(StrEnum):
 
     @property
     def is_of_cdr(self) -> bool:
-        """Whether it spoils the CDR, not the answer."""
+        """Return whether it alters the CDR, not the answer."""
         return self.startswith("cdr_")
 
 
-NEXT_CALL: Final = 0
-"""In place of a delivery's id: whatever delivery of another call is settled next."""
 MAX_TIMES: Final = 10**9
 _TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
 
@@ -121,38 +117,3 @@ def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> t
         struck = replace(fault, jitter_s=fault.jitter_s * draw_share(seed, n, index)) if fault.jitter_s else fault
         return struck, (*faults[:index], *left, *faults[index + 1 :])
     return None, tuple(faults)
-
-
-def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The deliveries of a call that has just ended, as the fault makes them. A new one has the id 0."""
-    spoilt = []
-    for delivery in deliveries:
-        spoilt += _spoil(fault, call, replace(delivery, note=f"fault {fault.kind}"))
-    return spoilt
-
-
-def _spoil(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
-    again = replace(delivery, id=0, due_at=None, waits_for=delivery.id)
-    match fault.kind:
-        case FaultKind.CDR_DUPLICATED:
-            return [delivery, again]
-        case FaultKind.CDR_CONTRADICTED:
-            return [delivery, replace(again, says=_contradiction(call))]
-        case FaultKind.CDR_REORDERED:
-            return [replace(delivery, due_at=None, waits_for=NEXT_CALL)]
-        case FaultKind.CDR_LATE:
-            due = delivery.due_at or 0.0
-            return [replace(delivery, due_at=due + fault.delay_s + fault.jitter_s)]
-        case FaultKind.CDR_LOST:
-            return [replace(delivery, due_at=None, state=DeliveryState.FAILED)]
-        case FaultKind.CDR_UNKNOWN_UUID:
-            call_id, _, account_id = call.verification_call_uuid.partition("_")
-            # The shape is right, and that another call draws this id is as unlikely as for any other.
-            return [replace(delivery, of_uuid=f"{int(call_id, 16) ^ (1 << 47):012x}_{account_id}")]
-        case _:
-            return [delivery]
-
-
-def _contradiction(call: Call) -> Ending:
-    was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
-    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)

@@ -1,11 +1,23 @@
-"""Money: integer kopecks inside, ``Decimal`` roubles or their text at the edge, never a float."""
+"""Money: integer kopecks inside, ``Decimal`` roubles or their text at the edge, never a float.
+
+A tariff says what a method costs (the article prices the method, not the call). Every movement of an account's money is
+an entry of its ledger, and the balance is their sum.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
+from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
-from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.checks import show
+from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.checks import check_mapping, show
+from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, SLOVAKIA
 
 KOPECKS_PER_ROUBLE = 100
 MAX_KOPECKS = 10**15
@@ -47,3 +59,163 @@ def to_decimal(kopecks: int) -> Decimal:
 def format_roubles(kopecks: int) -> str:
     """Roubles as text with two decimals: ``format_roubles(-5) == "-0.05"``."""
     return str(to_decimal(kopecks))
+
+
+class Method(StrEnum):
+    """The two methods of the article, as they are spelt in the path."""
+
+    CALL_FOR_2FA = "call_for_2fa"
+    FLASH_CALL = "flash_call"
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Prices in kopecks; ``flash_call`` by the country of the number that calls.
+
+    The defaults are the article's: "сам вызов метода стоит 1 копейку" and "от 15 копеек, если он происходит с
+    российского номера и 45 копеек, если он происходит со словацкого номера".
+
+    Raises UsageError for a price that cannot be, and where a country has none.
+    """
+
+    call_for_2fa: int = 1
+    flash_call: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({RUSSIA: 15, SLOVAKIA: 45}))
+
+    def __post_init__(self) -> None:
+        check_mapping(self.flash_call, name="tariff: flash_call", example="{643: 15, 703: 45}")
+        if set(self.flash_call) != set(COUNTRY_NAMES):
+            raise UsageError(f"tariff: flash_call has prices for {show(list(self.flash_call))}; it needs 643 and 703")
+        for price in (self.call_for_2fa, *self.flash_call.values()):
+            if isinstance(price, bool) or not isinstance(price, int) or not 0 <= price <= MAX_KOPECKS:
+                raise UsageError(f"tariff: {show(price)} is not a price; use whole kopecks from 0, such as 15")
+
+    def price(self, method: Method, caller_country: int | None) -> int:
+        """Kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
+        if method is Method.CALL_FOR_2FA or caller_country is None:
+            return self.call_for_2fa
+        return self.flash_call[caller_country]
+
+    def explain(self, method: Method, caller_country: int | None) -> str:
+        """A sentence for the call's explanation."""
+        return _explain(method, caller_country, self.price(method, caller_country))
+
+
+@lru_cache(maxsize=256)
+def _explain(method: Method, caller_country: int | None, price: int) -> str:
+    if method is Method.CALL_FOR_2FA or caller_country is None:
+        return f"call_for_2fa costs {format_roubles(price)}"
+    return f"flash_call from a {COUNTRY_NAMES[caller_country]} number costs {format_roubles(price)}"
+
+
+def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:
+    """A tariff from prices in roubles: ``{"call_for_2fa": "0.01", "flash_call": {643: "0.15", 703: "0.45"}}``.
+
+    What is left out is as in ``default``. Raises UsageError, naming the key, for an unknown key or country and for a
+    price that cannot be.
+    """
+    default = default or Tariff()
+    check_mapping(prices, name="tariff", example='{"flash_call": {643: "0.15"}}, or a Tariff')
+    for key in prices:
+        if key not in tuple(Method):
+            raise UsageError(f"tariff: {show(key)} is unknown; {nearest(str(key), tuple(Method))}")
+    by_country = dict(default.flash_call)
+    flash_call = prices.get("flash_call", {})
+    if not isinstance(flash_call, Mapping):
+        raise UsageError(f'tariff: flash_call is {show(flash_call)}; give a price by country, such as {{643: "0.15"}}')
+    for country, price in flash_call.items():
+        if str(country) not in map(str, COUNTRY_NAMES):
+            raise UsageError(f"tariff: flash_call has no country {show(country)}; known are 643 and 703")
+        by_country[int(country)] = _price(price, f"flash_call from {country}")
+    call_for_2fa = prices.get("call_for_2fa")
+    return Tariff(default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country)
+
+
+def _price(roubles: Any, name: str) -> int:
+    kopecks = parse_roubles(roubles, name=name)
+    if kopecks < 0:
+        raise UsageError(f"{name} is {format_roubles(kopecks)}; a price is not negative")
+    return kopecks
+
+
+class EntryKind(StrEnum):
+    """Why money moved."""
+
+    OPENING = "opening"
+    TOP_UP = "top_up"
+    ADJUSTMENT = "adjustment"
+    CHARGE = "charge"
+    BROUGHT_FORWARD = "brought_forward"
+    """The sum of the entries that a bounded ledger no longer lists one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch.
+
+    ``n`` numbers the account's entries from 1, and ``balance`` is the sum so far, in kopecks.
+    """
+
+    kind: EntryKind
+    kopecks: int
+    at: float
+    verification_call_uuid: str | None = None
+    n: int = 0
+    balance: int = 0
+
+    @property
+    def amount(self) -> Decimal:
+        """The movement in roubles."""
+        return to_decimal(self.kopecks)
+
+    def __str__(self) -> str:
+        of = f" for {self.verification_call_uuid}" if self.verification_call_uuid else ""
+        return f"{self.kind} {format_roubles(self.kopecks)}{of}"
+
+
+class Ledger:
+    """Entries in order, at most ``limit`` of them: older ones are folded into one that brings their sum forward.
+    ``entries`` are those of a ledger that goes on.
+
+    Not thread-safe by itself: the store that owns it holds its lock.
+    """
+
+    def __init__(self, limit: int, entries: Iterable[Entry] = ()) -> None:
+        if limit < 2:
+            raise ValueError("a ledger needs room for the sum brought forward and for one entry")
+        self._limit = limit
+        self._entries: deque[Entry] = deque(entries)
+        self._balance = self._entries[-1].balance if self._entries else 0
+        self._posted = self._entries[-1].n if self._entries else 0
+
+    @property
+    def balance(self) -> int:
+        """Kopecks: the sum of the entries, kept beside them so that reading it costs nothing."""
+        return self._balance
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def post(
+        self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None
+    ) -> tuple[Entry, Entry | None]:
+        """Add an entry; return it, and what ``fold`` returns then."""
+        self._posted += 1
+        self._balance += kopecks
+        entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance)
+        self._entries.append(entry)
+        return entry, self.fold()
+
+    def fold(self) -> Entry | None:
+        """Past the limit, fold the two oldest entries into one, which has the number of the younger one; return it, or
+        None where there is room.
+        """
+        if len(self._entries) <= self._limit:
+            return None
+        first, second = self._entries.popleft(), self._entries.popleft()
+        kopecks = first.kopecks + second.kopecks
+        folded = Entry(EntryKind.BROUGHT_FORWARD, kopecks, second.at, None, second.n, second.balance)
+        self._entries.appendleft(folded)
+        return folded

@@ -7,11 +7,17 @@ fifteen digits). A number is text throughout: the code ``0042`` has leading zero
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
-from pytest_mcn_mock.model.tariffs import COUNTRY_NAMES, RUSSIA, SLOVAKIA
+RUSSIA = 643
+"""ISO 3166-1 numeric; the value of ``country_id`` for a Russian number."""
+SLOVAKIA = 703
+"""ISO 3166-1 numeric; the value of ``country_id`` for a Slovak number."""
+COUNTRY_NAMES: Mapping[int, str] = MappingProxyType({RUSSIA: "Russian", SLOVAKIA: "Slovak"})
 
 NUMBER_FORM: Final = "7 to 15 digits in international form without a plus, such as 79157777777"
 _NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)

@@ -1,13 +1,21 @@
-"""How a call ends: the article's table of callback statuses, and the rules that choose a row of it."""
+"""How a call ends: the article's table of callback statuses, and the rules and magic numbers that choose a row of it.
+
+A magic number is a ``login_did`` that itself says how the call ends, for clients that cannot reach the admin API. They
+begin with 7 000, where the Russian numbering plan has no subscribers: each is a Russian number that nobody can have.
+They are ours, not the vendor's, and a server knows them only if it is told to.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final
 
-from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.checks import check_seconds, show
 
 
@@ -129,3 +137,103 @@ class OutcomeRule:
     def matches(self, login_did: str) -> bool:
         """Whether the number fits the pattern."""
         return fnmatchcase(login_did, self.login_did)
+
+
+FEW: Final = 8
+"""So many rules are tried faster than looked up."""
+MAX_KEPT: Final = 4096
+
+
+class RuleIndex:
+    """The first rule that matches, by the number itself, by each of its beginnings, and by the patterns left over.
+
+    Rules for one number and for a beginning (``7915*``) take as long to find among a thousand as among ten; those with
+    a ``?``, or with a ``*`` elsewhere, are tried in order.
+    """
+
+    def __init__(self, rules: Sequence[OutcomeRule]) -> None:
+        self._rules = rules
+        self._exact: dict[str, int] = {}
+        self._beginnings: dict[str, int] = {}
+        self._others: list[int] = []
+        for place, rule in enumerate(rules):
+            beginning = rule.login_did.removesuffix("*")
+            if "*" in beginning or "?" in beginning:
+                self._others.append(place)
+            else:
+                kind = self._exact if beginning == rule.login_did else self._beginnings
+                kind.setdefault(beginning, place)
+
+    def first_match(self, login_did: str) -> OutcomeRule | None:
+        """The first rule whose pattern fits, or None."""
+        none = len(self._rules)
+        first = self._exact.get(login_did, none)
+        for end in range(len(login_did) + 1):
+            first = min(first, self._beginnings.get(login_did[:end], none))
+        for place in self._others:
+            if place > first:
+                break
+            if self._rules[place].matches(login_did):
+                first = place
+        return None if first == none else self._rules[first]
+
+
+_indexes: dict[int, tuple[tuple[OutcomeRule, ...], RuleIndex]] = {}
+"""By the identity of the rules: to compare a thousand of them would cost what the index saves. Two threads may make the
+same index, and either will do.
+"""
+
+
+def _index_of(rules: tuple[OutcomeRule, ...]) -> RuleIndex:
+    kept = _indexes.get(id(rules))
+    if kept is not None and kept[0] is rules:
+        return kept[1]
+    if len(_indexes) >= MAX_KEPT:
+        _indexes.clear()
+    index = RuleIndex(rules)
+    _indexes[id(rules)] = (rules, index)
+    return index
+
+
+def first_match(rules: tuple[OutcomeRule, ...], login_did: str) -> OutcomeRule | None:
+    """The first rule whose pattern fits, or None."""
+    if len(rules) <= FEW:
+        return next((rule for rule in rules if rule.matches(login_did)), None)
+    return _index_of(rules).first_match(login_did)
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """What a magic number forces: a refusal, an outcome, a Q.850 cause or, with none of them, a call that rings until
+    it is completed manually.
+    """
+
+    refusal: RefusalCode | None = None
+    outcome: Outcome | None = None
+    q931_status: int | None = None
+
+    def __str__(self) -> str:
+        cause = None if self.q931_status is None else f"q931_status {self.q931_status}"
+        return self.refusal or self.outcome or cause or "rings until it is completed"
+
+
+MAGIC_NUMBERS: Final[Mapping[str, Magic]] = MappingProxyType(
+    {
+        "70000000001": Magic(outcome=Outcome.ANSWERED),
+        "70000000002": Magic(outcome=Outcome.BUSY),
+        "70000000003": Magic(outcome=Outcome.NO_ANSWER),
+        "70000000004": Magic(outcome=Outcome.REJECTED),
+        "70000000005": Magic(outcome=Outcome.UNAVAILABLE),
+        "70000000006": Magic(),
+        "70000000400": Magic(RefusalCode.INVALID_PARAMETER),
+        "70000000401": Magic(RefusalCode.UNAUTHORIZED),
+        "70000000402": Magic(RefusalCode.INSUFFICIENT_FUNDS),
+        "70000000403": Magic(RefusalCode.ACCOUNT_NOT_FOUND),
+        "70000000453": Magic(RefusalCode.FOREIGN_NUMBER),
+        "70000000429": Magic(RefusalCode.OVERLOADED),
+        "70000000500": Magic(RefusalCode.INTERNAL_ERROR),
+        "70000000503": Magic(RefusalCode.SERVICE_UNAVAILABLE),
+        **{f"70000001{cause:03d}": Magic(q931_status=cause) for cause in range(MIN_CAUSE, MAX_CAUSE + 1)},
+    }
+)
+"""Every magic number; ``70000001000`` plus a Q.850 cause forces that cause."""

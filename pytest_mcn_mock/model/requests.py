@@ -1,15 +1,276 @@
-"""A request to the API as the journal keeps it: there on receipt, completed later, without its token."""
+"""A request to the API: how it is kept in the journal, and what it relies on that is not documented.
+
+What is relied on is one table, each row with its place in the schemas. Everything there is what the fake takes; what it
+refuses needs no row, because the refusal says it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
 from sys import getsizeof
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
-from pytest_mcn_mock.model.fidelity import UndocumentedUse
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import clean_pasted, is_domestic, is_number, lacks_country, region_of
 from pytest_mcn_mock.text import printable
+
+
+class Level(StrEnum):
+    """How well a behaviour of the vendor's service is known; docs/fidelity.md has every one."""
+
+    DOCUMENTED = "documented"
+    OBSERVED = "observed"
+    ASSUMED = "assumed"
+
+    def allows(self, other: Level) -> bool:
+        """Whether what is known so well may be relied on where this is the least that is asked for."""
+        return _LEVELS.index(other) <= _LEVELS.index(self)
+
+
+_LEVELS = list(Level)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``what`` is relied on, ``level`` how well it is known, ``schema`` where that is written, ``hint`` what to do."""
+
+    level: Level
+    what: str
+    schema: str
+    hint: str
+
+
+_PARAMETERS = "schemas/{method}.request.schema.json#"
+_COMMON = "schemas/common.schema.json#/$defs"
+_OPERATION = "schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
+_OTHERWISE = f"{_OPERATION}/x-mcn-otherwise"
+_IN_QUERY = "send the parameters in the query string, and an empty body"
+_DIGITS = "write a number in international form, in digits alone, such as 79157777777"
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "user_hash": Rule(
+            Level.OBSERVED,
+            "user_hash in place of the Authorization header",
+            f"{_PARAMETERS}/properties/user_hash",
+            "send Authorization: Bearer <token>",
+        ),
+        "authorization": Rule(
+            Level.ASSUMED,
+            "an Authorization header whose word is not written Bearer",
+            f"{_OTHERWISE}/authorization",
+            "send Authorization: Bearer <token>",
+        ),
+        "accept": Rule(
+            Level.OBSERVED,
+            "a request without Accept: application/json",
+            f"{_OTHERWISE}/accept",
+            "send Accept: application/json",
+        ),
+        "content_type": Rule(
+            Level.OBSERVED,
+            "a request without Content-Type: application/json",
+            f"{_OTHERWISE}/content_type",
+            "send Content-Type: application/json, although the body is empty",
+        ),
+        "application/x-www-form-urlencoded": Rule(
+            Level.OBSERVED,
+            "a urlencoded form in the body",
+            f"{_OPERATION}/requestBody/content/application~1x-www-form-urlencoded",
+            _IN_QUERY,
+        ),
+        "multipart/form-data": Rule(
+            Level.OBSERVED,
+            "a multipart form in the body",
+            f"{_OPERATION}/requestBody/content/multipart~1form-data",
+            _IN_QUERY,
+        ),
+        "application/json": Rule(
+            Level.OBSERVED,
+            "a JSON object in the body",
+            f"{_OPERATION}/requestBody/content/application~1json",
+            _IN_QUERY,
+        ),
+        "ignored_body": Rule(
+            Level.ASSUMED,
+            "a body that is neither a form nor JSON, and ignored,",
+            f"{_OTHERWISE}/ignored_body",
+            _IN_QUERY,
+        ),
+        "mixed": Rule(
+            Level.ASSUMED,
+            "a mix of parameters in the query and in the body",
+            f"{_OTHERWISE}/mixed",
+            _IN_QUERY,
+        ),
+        "path": Rule(
+            Level.ASSUMED,
+            "a slash at the end of the path",
+            f"{_OTHERWISE}/path",
+            "leave it out",
+        ),
+        "slashes": Rule(
+            Level.ASSUMED,
+            "two slashes in a row in the path",
+            f"{_OTHERWISE}/slashes",
+            "send one; the base URL may end in a slash",
+        ),
+        "unknown": Rule(
+            Level.ASSUMED,
+            "the parameter {name}, which is ignored,",
+            f"{_PARAMETERS}/additionalProperties",
+            "leave it out, or look for a misspelling",
+        ),
+        "json_value": Rule(
+            Level.ASSUMED,
+            "{name} as a number or null in a JSON body",
+            f"{_COMMON}/json_value",
+            'send text, such as "0042"',
+        ),
+        "pasted_number": Rule(
+            Level.ASSUMED,
+            "{name} that is not in digits alone",
+            f"{_COMMON}/pasted_number",
+            _DIGITS,
+        ),
+        "number_without_country": Rule(
+            Level.OBSERVED,
+            "{name} of ten digits, without its country's code,",
+            f"{_COMMON}/number_without_country",
+            _DIGITS,
+        ),
+        "number_of_no_country": Rule(
+            Level.ASSUMED,
+            "{name} of no country, and no country_id,",
+            f"{_COMMON}/number_of_no_country",
+            _DIGITS,
+        ),
+        "domestic_number": Rule(
+            Level.ASSUMED,
+            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
+            f"{_COMMON}/domestic_number",
+            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
+        ),
+        "country_id": Rule(
+            Level.ASSUMED,
+            "country_id as 643 or 703 written otherwise",
+            "schemas/flash_call.request.schema.json#/$defs/country_written_otherwise",
+            "send 643 or 703; compared as text, anything else is from a Russian number",
+        ),
+    }
+)
+"""Every way to go beyond the article. ``{method}`` and ``{name}`` are filled in."""
+
+_NUMBERS: Final = {Method.FLASH_CALL: ("login_did",), Method.CALL_FOR_2FA: ("login_did", "caller_did")}
+_KNOWN: Final = {
+    Method.FLASH_CALL: frozenset({"login_did", "code", "country_id"}),
+    Method.CALL_FOR_2FA: frozenset({"login_did", "caller_did"}),
+}
+_COUNTRY_OTHERWISE = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class UndocumentedUse:
+    """One thing that a request relied on, beyond what is documented."""
+
+    rule: str
+    level: Level
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Sent(NamedTuple):
+    """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
+
+    ``parameters`` are those of both places as they were understood. ``body`` is None where there is none;
+    ``not_text`` names what was no text in a JSON body. A header that was not sent is empty.
+    """
+
+    method: Method
+    parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, str] | None
+    body_type: str
+    not_text: tuple[str, ...]
+    authorization: str
+    accept: str
+    content_type: str
+    path: str
+
+
+def judge(sent: Sent, *, takes_pasted: bool = False) -> tuple[UndocumentedUse, ...]:
+    """What a request relies on beyond the article. ``takes_pasted`` where numbers may be written as people paste them.
+
+    ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
+    """
+    found = _find_in_form(sent)
+    known = _KNOWN[sent.method]
+    for name in sent.parameters:
+        if name not in known and (name != "user_hash" or sent.authorization):
+            found.append(("unknown", repr(name[:40])))
+    for name in sent.not_text:
+        found.append(("json_value", name[:40] if name in known else repr(name[:40])))
+    for name in _NUMBERS[sent.method]:
+        rule = _of_number(sent, name, takes_pasted=takes_pasted)
+        if rule is not None:
+            found.append((rule, name))
+    if "country_id" in sent.parameters and _COUNTRY_OTHERWISE.fullmatch(sent.parameters["country_id"]):
+        found.append(("country_id", ""))
+    return tuple(_beyond(rule, sent.method, name) for rule, name in found) if found else ()
+
+
+@lru_cache(maxsize=256)
+def _beyond(key: str, method: Method, name: str) -> UndocumentedUse:
+    rule = RULES[key]
+    where = rule.schema.format(method=method)
+    text = f"{rule.what.format(name=name)} is {rule.level}, not documented ({where}); {rule.hint}"
+    return UndocumentedUse(key, rule.level, text)
+
+
+def _find_in_form(sent: Sent) -> list[tuple[str, str]]:
+    """How it was sent, whatever its parameters say: the rules, and nothing to fill in."""
+    found = []
+    if not sent.authorization:
+        found.append(("user_hash", ""))
+    elif not sent.authorization.startswith("Bearer "):
+        found.append(("authorization", ""))
+    if "application/json" not in sent.accept.lower():
+        found.append(("accept", ""))
+    if sent.body is None:
+        if not sent.content_type.lower().startswith("application/json"):
+            found.append(("content_type", ""))
+    else:
+        found.append((sent.body_type if sent.body_type in RULES else "ignored_body", ""))
+        if sent.body.keys() - {"user_hash"} and sent.query.keys() - {"user_hash"}:
+            found.append(("mixed", ""))
+    if sent.path.endswith("/"):
+        found.append(("path", ""))
+    if "//" in sent.path:
+        found.append(("slashes", ""))
+    return found
+
+
+def _of_number(sent: Sent, name: str, *, takes_pasted: bool) -> str | None:
+    given = sent.parameters.get(name, "")
+    number = clean_pasted(given) if takes_pasted else given
+    if number != given:
+        return "pasted_number" if is_number(number) else None  # it is refused
+    if lacks_country(number):
+        return "number_without_country"
+    if is_domestic(number):
+        return "domestic_number"
+    if sent.method is Method.CALL_FOR_2FA or "country_id" in sent.parameters:
+        return None
+    return "number_of_no_country" if is_number(number) and region_of(number) is None else None
+
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
 """Refusals that are a scenario: a sound application meets the one, and only a test sends the other."""

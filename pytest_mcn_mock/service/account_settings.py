@@ -9,8 +9,7 @@ from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.outcomes import OutcomeRule
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.targets import Targets
+from pytest_mcn_mock.model.webhooks import Subscription, Targets
 from pytest_mcn_mock.service.ports import AccountStore, Observer
 
 
@@ -46,7 +45,7 @@ class AccountSettings:
         return self.change(account_id, lambda account: rules.prefer_rule(account, rule))
 
     def hold_cdrs(self, account_id: str, *, held: bool = True) -> Account:
-        """Keep calls placed from now on ringing until they are completed by hand, or stop doing so."""
+        """Keep calls placed from now on ringing until they are completed manually, or stop doing so."""
         return self.change(account_id, lambda account: replace(account, calls_held=held))
 
     def add_fault(self, account_id: str, fault: Fault) -> Account:

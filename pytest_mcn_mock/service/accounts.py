@@ -12,12 +12,9 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.draws import draw_account
-from pytest_mcn_mock.model.ledger import Entry, EntryKind
-from pytest_mcn_mock.model.money import format_roubles, parse_roubles
+from pytest_mcn_mock.model.money import Entry, EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.outcomes import OutcomeRule
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.targets import Targets
-from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.model.webhooks import Subscription, Targets
 from pytest_mcn_mock.service.ports import AccountStore, Clock, Observer
 
 Roubles = str | int | Decimal

@@ -10,13 +10,12 @@ from functools import partial
 
 from pytest_mcn_mock.errors import Conflict, NotFound, Overloaded, Refusal, RefusalCode
 from pytest_mcn_mock.flow import until
-from pytest_mcn_mock.model import calls as rules
 from pytest_mcn_mock.model.accounts import take_fault
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder
-from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.faults import apply_cdr_fault
+from pytest_mcn_mock.model.calls import Call, CallOrder, end
+from pytest_mcn_mock.model.deliveries import Delivery, apply_cdr_fault, make_deliveries
 from pytest_mcn_mock.model.outcomes import Ending
+from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.ports import (
     AccountSnapshot,
@@ -78,7 +77,7 @@ class Calls:
 
         def decide(standing: AccountSnapshot) -> CallDecision:
             account, balance, n, seq, first_delivery = standing
-            call = rules.place(
+            call = place(
                 account,
                 balance,
                 n,
@@ -88,9 +87,9 @@ class Calls:
                 magic_numbers=self._magic_numbers,
                 seq=seq,
             )
-            if not rules.owes_cdr(call, self._assumptions):
+            if not self._assumptions.has_cdr(call.method):
                 return CallDecision(call, (), account)
-            deliveries = rules.owe(call, account, first_delivery)
+            deliveries = make_deliveries(call, account, first_delivery)
             self._check_load(len(deliveries), in_turn)
             fault, account = take_fault(account, of_cdr=True)
             if fault is not None:
@@ -267,7 +266,7 @@ class Calls:
         def finish(call: Call, deliveries: Sequence[Delivery]) -> tuple[Call, Sequence[Delivery]]:
             ringing.append(call)
             now = self._clock.now(call.account_id)
-            call = rules.end(call, how or call.planned, now)
+            call = end(call, how or call.planned, now)
             due = [replace(delivery, due_at=now) for delivery in deliveries]
             return call, apply_cdr_fault(call.cdr_fault, call, due) if call.cdr_fault else due
 

@@ -6,17 +6,17 @@ import json
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from pytest_mcn_mock.model import cdr
+from pytest_mcn_mock.model.calls import CdrValue
 from pytest_mcn_mock.model.deliveries import CdrRequest
-from pytest_mcn_mock.model.subscriptions import Subscription, WebhookMethod
+from pytest_mcn_mock.model.webhooks import Subscription, WebhookMethod
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
-def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> CdrRequest:
+def make_request(subscription: Subscription, record: dict[str, CdrValue]) -> CdrRequest:
     """The request that carries a rendered CDR to a subscription's endpoint."""
     url, body = subscription.url, b""
-    query: Mapping[str, cdr.Value] = subscription.query
+    query: Mapping[str, CdrValue] = subscription.query
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:
         query = {**query, **record}
@@ -32,7 +32,7 @@ def make_request(subscription: Subscription, record: dict[str, cdr.Value]) -> Cd
     return CdrRequest(subscription.method, url, headers, body)
 
 
-def _text(value: cdr.Value) -> str:
+def _text(value: CdrValue) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 

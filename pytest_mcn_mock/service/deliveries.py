@@ -14,11 +14,11 @@ from typing import Final
 
 from pytest_mcn_mock.errors import Conflict, NotFound, StorageFailed
 from pytest_mcn_mock.model import accounts as account_rules
-from pytest_mcn_mock.model import cdr
 from pytest_mcn_mock.model.accounts import Account, look_up_subscription
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.calls import Call, render_cdr
 from pytest_mcn_mock.model.deliveries import (
+    NEXT_CALL,
     Attempt,
     CdrRequest,
     CdrResponse,
@@ -27,18 +27,17 @@ from pytest_mcn_mock.model.deliveries import (
     changed,
     is_acknowledgement,
     is_still_due,
+    next_retry,
     outcome_of_attempt,
     without_answer,
 )
-from pytest_mcn_mock.model.faults import NEXT_CALL
-from pytest_mcn_mock.model.retry import next_retry
-from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service.answers import KeptAnswers
 from pytest_mcn_mock.service.cdr_requests import make_request
 from pytest_mcn_mock.service.ports import AccountStore, CallStore, Clock, Courier, Observer
 
 MAX_ATTEMPTS: Final = 1000
-"""Attempts after which a delivery cannot be sent again by hand."""
+"""Attempts after which a delivery cannot be sent again manually."""
 _log = logging.getLogger("mcn_mock")
 
 
@@ -143,7 +142,7 @@ class Deliveries:
             return None
         if delivery.request is not None:
             return _trusting(delivery.request, subscription)
-        record = cdr.render(_as_told(call, delivery), subscription.body, subscription.constants)
+        record = render_cdr(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
         self._calls.change_delivery(delivery_id, lambda d: changed(d, cdr=record, request=request))
         return _trusting(request, subscription)

@@ -13,7 +13,7 @@ from pytest_mcn_mock.flow import Turn
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry, EntryKind
+from pytest_mcn_mock.model.money import Entry, EntryKind
 from pytest_mcn_mock.model.requests import ApiRequest
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.model.ledger import EntryKind, Ledger
+from pytest_mcn_mock.model.money import EntryKind, Ledger
 from pytest_mcn_mock.storage.recorder import Recorder
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import Entry
 
 
 @dataclass(frozen=True, slots=True)

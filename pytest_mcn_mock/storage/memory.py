@@ -11,7 +11,7 @@ from itertools import islice
 
 from pytest_mcn_mock.errors import Conflict
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.ledger import Entry, EntryKind, Ledger
+from pytest_mcn_mock.model.money import Entry, EntryKind, Ledger
 from pytest_mcn_mock.storage.books import Book, Record, book_of, post
 from pytest_mcn_mock.storage.contents import AccountContents, Contents
 from pytest_mcn_mock.storage.memory_calls import MemoryCalls

@@ -12,7 +12,7 @@ from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import EntryKind
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision
 from pytest_mcn_mock.storage.books import Book, Record, book_of, post
 from pytest_mcn_mock.storage.contents import CallContents, Contents

@@ -7,7 +7,7 @@ from typing import Protocol
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import Entry
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, update
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import Entry
 from pytest_mcn_mock.storage import sql_rows as rows
 
 _Key = TypeVar("_Key")

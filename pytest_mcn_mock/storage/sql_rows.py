@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, MetaData,
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry, EntryKind
+from pytest_mcn_mock.model.money import Entry, EntryKind
 from pytest_mcn_mock.storage.contents import AccountContents, CallContents, Contents
 
 SCHEMA_VERSION: Final = 1

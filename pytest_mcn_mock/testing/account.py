@@ -13,11 +13,9 @@ from pytest_mcn_mock.compose import prepare_to_send
 from pytest_mcn_mock.errors import NotFound, UsageError
 from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
 from pytest_mcn_mock.model.faults import Fault, FaultKind, fault_kind
-from pytest_mcn_mock.model.ledger import Entry
-from pytest_mcn_mock.model.money import to_decimal
+from pytest_mcn_mock.model.money import Entry, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import Subscription, make_subscription
-from pytest_mcn_mock.model.trust import MACHINE
+from pytest_mcn_mock.model.webhooks import MACHINE, Subscription, make_subscription
 from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness

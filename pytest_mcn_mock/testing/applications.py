@@ -13,7 +13,7 @@ from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.delivery.lanes import Sender
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.model.targets import Targets
+from pytest_mcn_mock.model.webhooks import Targets
 from pytest_mcn_mock.testing.background import RealTimeLoop
 from pytest_mcn_mock.testing.calling import (
     LEFT,

@@ -8,8 +8,7 @@ from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_text, check_whole
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES
-from pytest_mcn_mock.model.ledger import EntryKind
-from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.money import EntryKind, format_roubles
 from pytest_mcn_mock.testing.views import Call, Delivery
 from pytest_mcn_mock.testing.waiting import DEFAULT_TIMEOUT_S, Waiting
 

@@ -24,7 +24,7 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
 from pytest_mcn_mock.model.checks import check_list, show
 from pytest_mcn_mock.model.draws import seed_from_name
-from pytest_mcn_mock.model.tariffs import Tariff, tariff_from_roubles
+from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account

@@ -7,9 +7,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcn_mock.model.deliveries import DeliveryState
-from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.text import printable
 

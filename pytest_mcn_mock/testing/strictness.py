@@ -5,8 +5,7 @@ from __future__ import annotations
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.deliveries import DeliveryState
-from pytest_mcn_mock.model.fidelity import Level
-from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.requests import ApiRequest, Level
 from pytest_mcn_mock.testing.applications import RAISED
 from pytest_mcn_mock.testing.calling import LEFT
 from pytest_mcn_mock.testing.handle import Backing, Handle

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model import calls, deliveries
-from pytest_mcn_mock.model.calls import Explanation
-from pytest_mcn_mock.model.cdr import Value
+from pytest_mcn_mock.model.calls import CdrValue, Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
-from pytest_mcn_mock.model.money import format_roubles, to_decimal
+from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
@@ -211,7 +209,7 @@ class Delivery:
         return self._now.attempts
 
     @property
-    def cdr(self) -> Mapping[str, Value] | None:
+    def cdr(self) -> Mapping[str, CdrValue] | None:
         """The CDR as it was sent; None while the call rings."""
         return self._now.cdr
 

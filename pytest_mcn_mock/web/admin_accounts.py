@@ -11,7 +11,7 @@ from typing import Any
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.subscriptions import Subscription
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_account, show_fault, show_rule, show_subscription
@@ -105,7 +105,7 @@ class AccountsApi:
         return json_response(200, self._show(account), tagged=_edited(account))
 
     async def change(self, request: Request, account_id: str) -> Response:
-        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
+        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed manually."""
         asked = given.read_object(request, _CHANGEABLE)
         if "balance" in asked:
             given.read_roubles(asked["balance"], "balance")

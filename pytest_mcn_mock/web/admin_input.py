@@ -15,10 +15,9 @@ from werkzeug.http import parse_etags
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.errors import Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.faults import Fault, fault_kind
-from pytest_mcn_mock.model.money import parse_roubles
+from pytest_mcn_mock.model.money import Method, Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import Subscription, WebhookMethod, make_subscription
-from pytest_mcn_mock.model.tariffs import Method, Tariff, tariff_from_roubles
+from pytest_mcn_mock.model.webhooks import Subscription, WebhookMethod, make_subscription
 from pytest_mcn_mock.web.admin_views import MASK
 from pytest_mcn_mock.web.http import Request, etag_of
 from pytest_mcn_mock.web.parameters import read_json, read_query

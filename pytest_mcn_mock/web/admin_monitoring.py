@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.ledger import Entry
+from pytest_mcn_mock.model.money import Entry
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request

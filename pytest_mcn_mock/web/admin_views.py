@@ -9,12 +9,10 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery
 from pytest_mcn_mock.model.faults import Fault
-from pytest_mcn_mock.model.ledger import Entry
-from pytest_mcn_mock.model.money import format_roubles
+from pytest_mcn_mock.model.money import Entry, Tariff, format_roubles
 from pytest_mcn_mock.model.outcomes import OutcomeRule
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.model.subscriptions import Subscription
-from pytest_mcn_mock.model.tariffs import Tariff
+from pytest_mcn_mock.model.webhooks import Subscription
 
 MASK = "***"
 """In place of a value that may be a secret."""

@@ -8,9 +8,8 @@ from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import NumberFormat
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.fidelity import Sent, judge
-from pytest_mcn_mock.model.requests import MAX_BEYOND, ApiRequest, kept_parameters
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.requests import MAX_BEYOND, ApiRequest, Sent, judge, kept_parameters
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.web.faults import spoil
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send

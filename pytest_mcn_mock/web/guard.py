@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
-from pytest_mcn_mock.model.targets import is_address
+from pytest_mcn_mock.model.webhooks import is_address
 from pytest_mcn_mock.web.http import Request
 
 ADMIN_PATH: Final = "/__admin"

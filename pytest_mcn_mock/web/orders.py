@@ -9,8 +9,8 @@ from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.model.calls import Call, CallOrder
 from pytest_mcn_mock.model.faults import FaultKind
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
-from pytest_mcn_mock.model.tariffs import Method
 from pytest_mcn_mock.service import Operator
 
 

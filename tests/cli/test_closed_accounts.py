@@ -19,7 +19,7 @@ from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery
 from pytest_mcn_mock.model.outcomes import OutcomeRule
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.settings import Settings
 
 ACCOUNTS = 40

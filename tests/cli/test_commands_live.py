@@ -68,7 +68,7 @@ def test_a_day_at_the_command_line(config: str, receiver: Receiver) -> None:
         uuid = mcn("call 79160000001 --code 0042").partition(":")[0]
         assert re.search(rf"{uuid} .* 79160000001 +0042 +0\.15  ringing\n", mcn("calls"))
         assert "busy 17" in mcn(f"complete {uuid} --outcome busy")
-        assert "completed by hand" in mcn(f"calls show {uuid}")
+        assert "completed manually" in mcn(f"calls show {uuid}")
 
         asked(sandbox, "advance 0")  # answered once the CDR has been tried
         (delivery,) = asked(sandbox, "deliveries")["items"]

@@ -12,7 +12,7 @@ from stand_in import StandIn
 from support import RUSSIAN, Receiver, running_sandbox
 
 from pytest_mcn_mock.cli.commands import mcn_mock
-from pytest_mcn_mock.model.cdr import VARIABLES
+from pytest_mcn_mock.model.calls import VARIABLES
 
 UUID = "fa278be48dc2_117793"
 

@@ -20,7 +20,7 @@ from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.delivery.lanes import Sender
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery
-from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import EntryKind
 from pytest_mcn_mock.settings import Settings
 
 

@@ -20,8 +20,8 @@ from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import finish
 from pytest_mcn_mock.model.calls import CallOrder
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.model.subscriptions import make_subscription
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.service.account_settings import AccountSettings
 from pytest_mcn_mock.settings import Settings

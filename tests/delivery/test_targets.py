@@ -15,7 +15,7 @@ from pytest_mcn_mock import Account, MCNServer, Settings, UsageError
 from pytest_mcn_mock.delivery.sender import HttpSender
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
-from pytest_mcn_mock.model.targets import make_targets
+from pytest_mcn_mock.model.webhooks import make_targets
 
 
 def send(targets: Sequence[str], *urls: str) -> list[CdrResponse | str]:

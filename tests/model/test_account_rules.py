@@ -8,18 +8,11 @@ import pytest
 
 from pytest_mcn_mock.errors import NotFound, RefusalCode, UsageError
 from pytest_mcn_mock.model import accounts
-from pytest_mcn_mock.model.accounts import (
-    Account,
-    add_fault,
-    add_subscription,
-    connect_number,
-    prefer_rule,
-    take_fault,
-)
+from pytest_mcn_mock.model.accounts import Account, add_fault, add_subscription, connect_number, prefer_rule, take_fault
 from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, Assumptions
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import MAX_FIELD_LENGTH, WebhookMethod, make_subscription
+from pytest_mcn_mock.model.webhooks import MAX_FIELD_LENGTH, WebhookMethod, make_subscription
 
 EMPTY = Account("12345678", "test-token", 1)
 HOOK = make_subscription("http://localhost/hook")

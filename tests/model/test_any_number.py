@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from pytest_mcn_mock.model.draws import draw_chance, seed_from_name
 from pytest_mcn_mock.model.numbering import (
+    RUSSIA,
+    SLOVAKIA,
     caller_number,
     choose_country,
     clean_pasted,
@@ -15,7 +17,6 @@ from pytest_mcn_mock.model.numbering import (
     is_number,
     region_of,
 )
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA
 
 ALL_MIDDLES = {f"{middle:03d}" for middle in range(1000)}
 digits = st.text("0123456789", min_size=6, max_size=14)

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 import pytest
 
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.model.fidelity import RULES, Level, Sent, judge
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import lacks_country
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.requests import RULES, Level, Sent, judge
 
 RUSSIAN = "79157777777"
 AS_THE_ARTICLE = {"login_did": RUSSIAN}

@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.ledger import Ledger
-from pytest_mcn_mock.model.money import MAX_KOPECKS, format_roubles, parse_roubles, to_decimal
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA, Method, Tariff, tariff_from_roubles
+from pytest_mcn_mock.model.money import (
+    MAX_KOPECKS,
+    Ledger,
+    Method,
+    Tariff,
+    format_roubles,
+    parse_roubles,
+    tariff_from_roubles,
+    to_decimal,
+)
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 
 LARGEST = "10000000000000.00"
 

@@ -12,10 +12,11 @@ import pytest
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder, place
-from pytest_mcn_mock.model.magic import MAGIC_NUMBERS
-from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA, Method
+from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.placing import place
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/magic-numbers.md"
 ALWAYS_BUSY = OutcomeRule(ending(Outcome.BUSY, unavailable_cause=20))

@@ -5,8 +5,16 @@ import pytest
 
 from pytest_mcn_mock.model import numbering
 from pytest_mcn_mock.model.draws import draw_account, draw_call
-from pytest_mcn_mock.model.numbering import caller_number, choose_country, clean_pasted, is_code, is_number, region_of
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.numbering import (
+    RUSSIA,
+    SLOVAKIA,
+    caller_number,
+    choose_country,
+    clean_pasted,
+    is_code,
+    is_number,
+    region_of,
+)
 
 RUSSIAN, KAZAKH, SLOVAK = "79157777777", "77012345678", "421901234567"
 

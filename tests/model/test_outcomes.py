@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.rule_index import RuleIndex, first_match
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, RuleIndex, ending, first_match
 
 
 def how(outcome: Any = None, q931_status: Any = None) -> tuple[Outcome, int, str | None]:

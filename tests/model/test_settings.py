@@ -7,10 +7,10 @@ import pytest
 from pytest_mcn_mock.errors import RefusalCode, UsageError
 from pytest_mcn_mock.model.accounts import Account, connect_number
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.cdr import VARIABLES
+from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.deliveries import next_retry
 from pytest_mcn_mock.model.faults import Fault, FaultKind, draw_fault, fault_kind
-from pytest_mcn_mock.model.retry import next_retry
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 
 
 @pytest.mark.parametrize("failures,wait", [(1, 1.0), (2, 5.0), (3, 25.0), (4, None), (5, None)])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_mcn_mock import UsageError
-from pytest_mcn_mock.model.targets import make_targets
+from pytest_mcn_mock.model.webhooks import make_targets
 
 LOCAL = make_targets(["127.0.0.0/8", "::1/128", "localhost", "*.example.test"])
 

@@ -76,7 +76,7 @@ def test_finish_a_held_call_as_busy(sandbox: Sandbox, open_page: OpenPage, recei
     call = sandbox.admin(f"calls/{uuid}")
     assert (call["outcome"], call["explanation"]["outcome"]) == (
         "busy",
-        "completed by hand: busy (q931_status 17, NO ANSWER)",
+        "completed manually: busy (q931_status 17, NO ANSWER)",
     )
     assert [cdr["q931_status"] for cdr in receiver.received] == [17]
 

@@ -20,11 +20,10 @@ from pytest_mcn_mock import Assumptions, FaultKind, MCNServer, Outcome, schemas
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.errors import NotFound, RefusalCode
 from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, NumberFormat
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import DeliveryState
-from pytest_mcn_mock.model.ledger import EntryKind
-from pytest_mcn_mock.model.subscriptions import WebhookMethod
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import EntryKind, Method
+from pytest_mcn_mock.model.webhooks import WebhookMethod
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web import admin_accounts, admin_input, admin_monitoring
 

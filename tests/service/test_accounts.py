@@ -8,8 +8,8 @@ from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Observers
 from pytest_mcn_mock.errors import NotFound, UsageError
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.ledger import EntryKind
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA, Tariff
+from pytest_mcn_mock.model.money import EntryKind, Tariff
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.service.account_settings import AccountSettings
 from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.storage.memory import MemoryStore

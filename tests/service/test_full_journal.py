@@ -4,8 +4,8 @@ from pytest_mcn_mock import Settings
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.model.calls import CallOrder
 from pytest_mcn_mock.model.deliveries import CdrResponse, Delivery, DeliveryState
-from pytest_mcn_mock.model.subscriptions import make_subscription
-from pytest_mcn_mock.model.tariffs import Method
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.ports import Item
 
 

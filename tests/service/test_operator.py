@@ -14,9 +14,9 @@ from pytest_mcn_mock.errors import NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder
 from pytest_mcn_mock.model.deliveries import CdrResponse, Delivery, DeliveryState
+from pytest_mcn_mock.model.money import Method, Tariff
 from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import make_subscription
-from pytest_mcn_mock.model.tariffs import Method, Tariff
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.service.account_settings import AccountSettings
 from pytest_mcn_mock.service.accounts import Accounts
@@ -171,7 +171,7 @@ def test_a_held_call_is_completed_by_hand_once(world: World) -> None:
     ended = world.operator.calls.get(call.verification_call_uuid)
     assert ended.ending is not None
     assert ended.ending.q931_status == 27
-    assert "by hand" in ended.explanation.outcome
+    assert "manually" in ended.explanation.outcome
     with pytest.raises(UsageError, match="has ended already"):
         world.operator.calls.complete(call.verification_call_uuid)
     assert len(world.courier.deliveries) == 1

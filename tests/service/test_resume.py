@@ -13,9 +13,8 @@ from pytest_mcn_mock.compose import Observers
 from pytest_mcn_mock.model.accounts import Account, add_subscription
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, end
-from pytest_mcn_mock.model.deliveries import CdrResponse, Delivery, DeliveryState
-from pytest_mcn_mock.model.faults import NEXT_CALL
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.deliveries import NEXT_CALL, CdrResponse, Delivery, DeliveryState
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision

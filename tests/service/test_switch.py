@@ -17,10 +17,10 @@ from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder
 from pytest_mcn_mock.model.deliveries import CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.faults import Fault, FaultKind
-from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import EntryKind, Method, Tariff
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.subscriptions import make_subscription
-from pytest_mcn_mock.model.tariffs import RUSSIA, SLOVAKIA, Method, Tariff
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.account_settings import AccountSettings
 from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.service.calls import Calls

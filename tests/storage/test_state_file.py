@@ -22,9 +22,9 @@ from pytest_mcn_mock.model.accounts import Account, add_fault, add_subscription
 from pytest_mcn_mock.model.calls import Call, end
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.faults import Fault, FaultKind
-from pytest_mcn_mock.model.ledger import EntryKind
+from pytest_mcn_mock.model.money import EntryKind
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision
 from pytest_mcn_mock.storage.sql import SqlStore
 

@@ -14,7 +14,7 @@ from placing import accept, placed
 from pytest_mcn_mock.model.accounts import Account, add_subscription
 from pytest_mcn_mock.model.calls import Call, end
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.storage.memory import MemoryStore
 
 JOURNAL = 3

@@ -18,8 +18,8 @@ from pytest_mcn_mock.errors import NotFound, Refusal
 from pytest_mcn_mock.model.accounts import Account, add_subscription, connect_number
 from pytest_mcn_mock.model.calls import Call, end
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.model.ledger import EntryKind
-from pytest_mcn_mock.model.subscriptions import make_subscription
+from pytest_mcn_mock.model.money import EntryKind
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision
 from pytest_mcn_mock.storage.memory import MemoryStore
 from pytest_mcn_mock.storage.sql import SqlStore

@@ -153,7 +153,7 @@ export async function closeAccount(account) {
   if (isClosed) location.hash = '#/accounts';
 }
 
-/** Let calls ring until they are finished by hand, or not. */
+/** Let calls ring until they are finished manually, or not. */
 export async function holdCalls(account, isHeld) {
   await send('PATCH', at('accounts', account.id), { calls_held: isHeld });
   return isHeld ? t('hold.on') : t('hold.off');

@@ -1,4 +1,6 @@
-"""A subscription to the event "Flash call": a webhook's settings, as the vendor's form has them."""
+"""Webhooks: an account's subscriptions to the event "Flash call", the certificates that an https endpoint may have, and
+the targets that a server allows.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import UsageError, nearest
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, show
-from pytest_mcn_mock.model.trust import MACHINE, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The certificates that are accepted: by default those that this machine trusts.
+
+    ``cacert`` is the path of a PEM file of authorities that are trusted in place of the machine's, and ``authorities``
+    is its text, read when the webhook was made. ``insecure`` accepts any certificate, and any host name in it.
+    """
+
+    cacert: str | None = None
+    insecure: bool = False
+    authorities: str | None = field(default=None, repr=False)
+
+
+MACHINE = Trust()
+"""The authorities that this machine trusts."""
+
 
 MAX_URL_LENGTH = 2048
 MAX_FIELDS = 64
 MAX_FIELD_LENGTH = 4096
 _VARIABLES = str(list(DEFAULT_VARIABLES))
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 """Headers that frame the request; another value would break it."""
@@ -82,7 +102,7 @@ class Subscription:
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
                 raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
-            if not _TOKEN.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
+            if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
                     f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text"
                 )
@@ -139,7 +159,7 @@ def shown_url(url: str) -> str:
 
 def header_name(text: str) -> str:
     """The beginning of a text that can be a header's name: what follows may be a value, and secret."""
-    match = _TOKEN.match(text)
+    match = _HEADER_NAME.match(text)
     return match[0][:40] if match else ""
 
 
@@ -183,3 +203,87 @@ def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[st
         if _HALF_A_CHARACTER.search(f"{key}{value}"):
             raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is no character")
     return fields
+
+
+_Address = IPv4Address | IPv6Address
+_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMERIC = re.compile(r"[0-9.]+|0x[0-9a-f.x]+|.*:.*", re.ASCII)
+"""What an operating system may take for an address, though it is none in the usual form: 127.1, 2130706433, 0x7f.1."""
+MAX_TARGETS = 1_000
+FORM = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What webhooks may be: addresses in ``networks``, and ``hosts`` by their names, whatever they resolve to.
+
+    A host that begins with ``*.`` stands for every name under the rest. An IPv4 address that is written as an IPv6 one
+    counts as the IPv4 address that it is.
+    """
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    hosts: frozenset[str]
+
+    def allows_address(self, address: str) -> bool:
+        """Whether the address is in one of the networks. What is no address is in none."""
+        try:
+            parsed = _plain(ip_address(address))
+        except ValueError:
+            return False
+        return any(parsed in network for network in self.networks if network.version == parsed.version)
+
+    def allows_name(self, host: str) -> bool:
+        """Whether the host is allowed by its name, so that its addresses need not be looked at."""
+        name = host.lower().removesuffix(".")
+        labels = name.split(".")
+        return name in self.hosts or any(f"*.{'.'.join(labels[i:])}" in self.hosts for i in range(1, len(labels)))
+
+    def check(self, url: str) -> None:
+        """Raise UsageError for a URL that can never be allowed. A name is looked at again when it is resolved."""
+        host = urlsplit(url).hostname or ""
+        if self.allows_name(host) or self.allows_address(host):
+            return
+        if is_literal(host) or not self.networks:
+            raise UsageError(f"url: {host[:80]} is not among the webhook_targets, which are {self}")
+
+    def __str__(self) -> str:
+        listed = [*map(str, self.networks), *sorted(self.hosts)]
+        return ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "") or "none"
+
+
+def make_targets(items: Sequence[str]) -> Targets:
+    """Targets from what a tester writes; UsageError for an item that is neither a network nor a host."""
+    if isinstance(items, str) or len(items) > MAX_TARGETS:
+        raise UsageError(f"webhook_targets is a list of at most {MAX_TARGETS}, each {FORM}")
+    networks: list[IPv4Network | IPv6Network] = []
+    hosts: set[str] = set()
+    for item in items:
+        text = str(item).strip().lower()
+        try:
+            networks.append(ip_network(text.strip("[]")))
+        except ValueError as error:
+            is_numeric = _NUMERIC.fullmatch(text.partition("/")[0]) is not None and "@" not in text
+            if is_numeric or not _HOST.fullmatch(text) or len(text) > 253:
+                why = f" ({error})" if is_numeric and "/" in text else ""
+                raise UsageError(f"webhook_targets: {shown_url(str(item))!r} is not {FORM}{why}") from None
+            hosts.add(text)
+    return Targets(tuple(networks), frozenset(hosts))
+
+
+def is_address(host: str) -> bool:
+    """Whether the host is an IPv4 or IPv6 address in its usual form."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_literal(host: str) -> bool:
+    """Whether the host of a URL is an address, in a usual form or not, so that no resolver is asked."""
+    return _NUMERIC.fullmatch(host.lower()) is not None
+
+
+def _plain(address: _Address) -> _Address:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

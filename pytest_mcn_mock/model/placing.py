@@ -1,0 +1,129 @@
+"""Place a call: what an order becomes on an account, decided without changing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.calls import Call, CallOrder, Explanation
+from pytest_mcn_mock.model.draws import draw_call
+from pytest_mcn_mock.model.money import Method, format_roubles
+from pytest_mcn_mock.model.numbering import caller_number, choose_country, explain_caller, warn_of_domestic
+from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending, first_match
+
+
+def place(
+    account: Account,
+    balance: int,
+    n: int,
+    order: CallOrder,
+    assumptions: Assumptions,
+    now: float,
+    *,
+    magic_numbers: bool = False,
+    seq: int = 0,
+) -> Call:
+    """Decide a call: who calls, for how much, and how it will end; without a delay it has ended. Nothing is changed
+    here.
+
+    ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
+    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table comes before every rule.
+
+    Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
+    которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
+    """
+    magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
+    if magic is not None and magic.refusal is not None:
+        raise Refusal(magic.refusal, f"{order.login_did} is the magic number that is refused so", "login_did")
+    draw = draw_call(account.seed, n)
+    if order.method is Method.CALL_FOR_2FA:
+        if order.caller_did not in account.numbers:
+            raise Refusal(
+                RefusalCode.FOREIGN_NUMBER, f"number {order.caller_did} is not connected to this account", "caller_did"
+            )
+        country, country_rule = None, ""
+        caller, caller_rule = order.caller_did, "from the connected number of the request"
+    else:
+        choice = choose_country(order.login_did, order.country_id)
+        country, country_rule = choice.country, choice.rule
+        caller = caller_number(country, order.code, draw.number)
+        caller_rule = explain_caller(country, order.code)
+
+    warnings = [warn_of_domestic("login_did", order.login_did)]
+    if order.caller_did is not None:
+        warnings.append(warn_of_domestic("caller_did", order.caller_did))
+    country_rule = "; ".join(filter(None, (country_rule, *warnings)))
+
+    price = account.tariff.price(order.method, country)
+    if price > balance:
+        raise Refusal(
+            RefusalCode.INSUFFICIENT_FUNDS,
+            f"the call costs {format_roubles(price)} roubles and the balance is {format_roubles(balance)}",
+        )
+
+    plan = _plan(account, order, assumptions, magic)
+    ends_at = None if account.calls_held or plan.delay_s is None else now + plan.delay_s
+    has_ended = ends_at == now
+    return Call(
+        verification_call_uuid=f"{draw.call_id}_{account.id}",
+        account_id=account.id,
+        method=order.method,
+        login_did=order.login_did,
+        caller_did=caller,
+        code=caller[-4:],
+        country_id=country,
+        price=price,
+        explanation=Explanation(
+            country_rule,
+            caller_rule,
+            account.tariff.explain(order.method, country),
+            plan.rule,
+            _explain_cdr(account, order.method, assumptions),
+        ),
+        placed_at=now,
+        planned=plan.ending,
+        ends_at=ends_at,
+        seq=seq,
+        ending=plan.ending if has_ended else None,
+        ended_at=ends_at if has_ended else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a call is going to end, by which rule, and after how many seconds; None: when somebody completes it."""
+
+    ending: Ending
+    rule: str
+    delay_s: float | None
+
+
+def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
+    cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
+    if magic is not None:
+        is_held = magic.outcome is None and magic.q931_status is None
+        outcome = assumptions.default_outcome if is_held else magic.outcome
+        how = ending(outcome, magic.q931_status, unavailable_cause=cause)
+        said = f"rings until it is completed, then {how}" if is_held else str(how)
+        return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
+    rule = first_match(account.outcome_rules, order.login_did)
+    if rule is None:
+        return _default_plan(assumptions.default_outcome, cause, delay_s)
+    rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
+    return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
+
+
+@lru_cache(maxsize=256)
+def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
+    how = ending(outcome, unavailable_cause=unavailable_cause)
+    return _Plan(how, f"no outcome rule matches: {how}", delay_s)
+
+
+def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:
+    """Which webhooks do not get the call's CDR, and why; empty if all of them do."""
+    if not assumptions.has_cdr(method):
+        return ""
+    return "; ".join(subscription.why_disabled for subscription in account.subscriptions if not subscription.enabled)
