@@ -24,7 +24,7 @@ test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest -n $(CORES) $(ARGS)
 
 soak: $(VENV)/.ready
-	$(BIN)/python -m pytest tests/soak tests/schemas -m soak -p no:randomly $(ARGS)
+	$(BIN)/python -m pytest tests/soak tests/web -m soak -p no:randomly $(ARGS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/measure.py $(ARGS)
@@ -44,7 +44,7 @@ schemas: $(VENV)/.ready
 	$(BIN)/python tools/make_openapi.py
 
 screenshots: $(VENV)/.ready $(VENV)/.programs
-	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/page/test_screenshots.py
+	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
 
 # Debian keeps venv in a package of its own.
 $(VENV)/.ready: pyproject.toml

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "checked"]
+pytest_plugins = ["pytester", "helpers.schema_plugin"]
 
 
 @pytest.fixture
@@ -13,6 +13,6 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     """The plugin's own; a run that it starts is checked too, and is without the plugins that this one is without (see
     pyproject.toml).
     """
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:faker -p no:schemathesis -p checked")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:faker -p no:schemathesis -p helpers.schema_plugin")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "tests"), prepend=os.pathsep)
     return pytester

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import durable_calls
+from helpers.load import Talk, answer, order
 from rates import CLIENTS, Figures, load
 from rivals import RIVALS, SILENT, SUBSCRIBED, Receiver, Rival, running
-from traffic import Talk, answer, order
 
 WARM_CALLS = 12_000
 """Before anything is measured: more than the sandbox's journal holds, so that each later call drops an older one."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from traffic import Talk, answer, order
+from helpers.load import Talk, answer, order
 
 CLIENTS, SECONDS, ROUNDS = 32, 6.0, 3
 ORDER = order(1, "t")

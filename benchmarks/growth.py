@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
+from helpers.in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
 
 from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.model.outcomes import OutcomeRule

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import checked
 import pytest
+from helpers import schema_plugin
+from helpers.webhook_endpoints import Receiver
 from hypothesis import settings
-from support import Receiver
 
 settings.register_profile("mcn_mock", deadline=None)  # a test says what happens, not how fast on a busy machine
 settings.load_profile("mcn_mock")
-checked.install()
+schema_plugin.install()
 
 
 @pytest.fixture

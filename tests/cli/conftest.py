@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Sandbox, running_sandbox
+from helpers.sandbox import Sandbox, running_sandbox
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import requests
-from gated import Gated
-from support import RUSSIAN, Receiver, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.sandbox import running_sandbox, wait_until
+from helpers.webhook_endpoints import Gated, Receiver
 
 from pytest_mcn_mock import Assumptions, MCNServer, Settings
 from pytest_mcn_mock.delivery import advances

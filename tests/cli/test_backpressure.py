@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from in_process import Acknowledging, open_account
-from in_process import place as place_call
-from support import Receiver, Sandbox, flash_call, refusal, running_sandbox, wait_until
+from helpers.client import flash_call, refusal
+from helpers.in_process import Acknowledging, open_account
+from helpers.in_process import place as place_call
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, MCNServer, Settings, queue
 from pytest_mcn_mock.clocks import VirtualClock

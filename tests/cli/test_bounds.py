@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import RUSSIAN, Receiver, Sandbox, flash_call, refusal, running_sandbox, wait_until
+from helpers.client import RUSSIAN, flash_call, refusal
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import MCNServer, Settings
 

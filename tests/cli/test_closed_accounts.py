@@ -8,9 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from gated import Gated
-from in_process import BUSY, place
-from support import flash_call, wait_until
+from helpers.client import flash_call
+from helpers.in_process import BUSY, place
+from helpers.sandbox import wait_until
+from helpers.webhook_endpoints import Gated
 
 from pytest_mcn_mock import FaultKind, MCNServer
 from pytest_mcn_mock.cli.metrics import Metrics

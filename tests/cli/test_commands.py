@@ -14,7 +14,7 @@ import click
 import pytest
 import trustme
 from click.testing import CliRunner, Result
-from stand_in import ACCOUNT, CALL, DELIVERY, Answer, Asked, StandIn, listed, refused
+from helpers.sandbox_stub import ACCOUNT, CALL, DELIVERY, Answer, Asked, StandIn, listed, refused
 
 from pytest_mcn_mock.cli import client
 from pytest_mcn_mock.cli.commands import mcn_mock

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
-from stand_in import CALL, DELIVERY, StandIn, listed
-from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
+from helpers.sandbox_stub import CALL, DELIVERY, StandIn, listed
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
 

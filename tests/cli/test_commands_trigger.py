@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from stand_in import StandIn
-from support import RUSSIAN, Receiver, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import running_sandbox
+from helpers.sandbox_stub import StandIn
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.model.calls import VARIABLES

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import MCN_MOCK
+from helpers.sandbox import MCN_MOCK
 
 from pytest_mcn_mock import ConfigError, NumberFormat, Outcome
 from pytest_mcn_mock.cli import config

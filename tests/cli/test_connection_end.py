@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import RUSSIAN, Sandbox, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 PATH = "/v2/rest/account/12345678/flash_call"
 CALL = f"POST {PATH}?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n".encode()

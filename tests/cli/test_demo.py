@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from support import Receiver, running_sandbox
+from helpers.sandbox import running_sandbox
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Assumptions
 from pytest_mcn_mock.cli.demo import CLIENTS, DAY_S, Demo, StandIn

@@ -20,8 +20,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from nginx_support import needs_nginx, running_nginx
-from support import MCN_MOCK, RUSSIAN, Receiver, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.nginx import needs_nginx, running_nginx
+from helpers.sandbox import MCN_MOCK, running_sandbox
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
 

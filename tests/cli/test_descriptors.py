@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support import Receiver, Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 resource = pytest.importorskip("resource")
 

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import MCN_MOCK, RUSSIAN, Sandbox, raw_request, running_sandbox
+from helpers.client import RUSSIAN, raw_request
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
 
 from pytest_mcn_mock import MCNServer
 

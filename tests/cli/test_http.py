@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import RUSSIAN, Sandbox, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 HEALTH = b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n"
 PATH = "/v2/rest/account/12345678/flash_call"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import requests
-from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
+from helpers.client import RUSSIAN, raw_request
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.logs import JsonFormatter, TextFormatter, redacted
 from pytest_mcn_mock.text import printable

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import requests
-from support import Receiver, Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.compose import Exchange, compose
 from pytest_mcn_mock.errors import StorageFailed

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.web.feed import MAX_MESSAGE, Feed

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from helpers.client import RUSSIAN, raw_request
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 from prometheus_client.parser import text_string_to_metric_families
-from support import RUSSIAN, Receiver, Sandbox, raw_request, running_sandbox, wait_until
 
 CONFIG = """
 [server]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from support import MCN_MOCK, RUSSIAN, Sandbox, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
 
 FULL = Path("/dev/full")
 STOPPED = "mcn-mock stopped; no CDR is pending\n"

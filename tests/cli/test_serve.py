@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
+from helpers.webhook_endpoints import Receiver
 
 CONFIG = """
 [[account]]

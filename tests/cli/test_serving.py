@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import MCN_MOCK, RUSSIAN, Receiver, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import MCN_MOCK, running_sandbox
+from helpers.webhook_endpoints import Receiver
 
 ACCOUNT = '[[account]]\nid = {id}\ntoken = "{token}"\nbalance = "{balance}"\n'
 

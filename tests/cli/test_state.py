@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import requests
-from killing import Killed, everything, wait_until_delivered
-from support import MCN_MOCK, RUSSIAN, Receiver, Sandbox, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.killed_sandbox import Killed, everything, wait_until_delivered
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import Receiver
 
 ACCOUNT = """
 [[account]]

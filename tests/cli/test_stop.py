@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from gated import Gated
-from support import RUSSIAN, Sandbox, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import Sandbox, running_sandbox
+from helpers.webhook_endpoints import Gated
 
 IMPATIENT = "import pytest_mcn_mock.cli.server as server; server.STOP_S = 0.3"
 ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\n'

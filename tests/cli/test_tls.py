@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import trustme
-from support import MCN_MOCK, RUSSIAN, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.sandbox import MCN_MOCK, running_sandbox
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import requests
-from secure import AUTHORITY, https_endpoint
-from support import MCN_MOCK, Sandbox, flash_call, running_sandbox, wait_until
+from helpers.client import flash_call
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.webhook_endpoints import AUTHORITY, https_endpoint
 
 from pytest_mcn_mock import MCNServer, UsageError
 

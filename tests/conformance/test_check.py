@@ -21,7 +21,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 from conformance.faulty import CAUSES, FAULTS, Answer, Fault, Request, acting, read, served, sound
-from support import MCN_MOCK
+from helpers.sandbox import MCN_MOCK
 
 from pytest_mcn_mock import WebhookContract
 from pytest_mcn_mock.cli.commands import mcn_mock

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import MCN_MOCK
+from helpers.sandbox import MCN_MOCK
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 _WSGI = """

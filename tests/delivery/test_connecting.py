@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
-from scripted import KIB, OK, Endpoint, post, sending, turn
+from helpers.scripted_endpoint import KIB, OK, Endpoint, post, sending, turn
 
 from pytest_mcn_mock.model.deliveries import CdrResponse
 

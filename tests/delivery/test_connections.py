@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from scripted import CLOSED, OK, Endpoint, post, sending, soon, turn
+from helpers.scripted_endpoint import CLOSED, OK, Endpoint, post, sending, soon, turn
 
 from pytest_mcn_mock.model.deliveries import Attempt, CdrResponse
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from support import Receiver, flash_call
+from helpers.client import flash_call
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Assumptions, Delivery, MCNServer, Outcome, Settings
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import requests
-from secure import AUTHORITY, https_endpoint
-from support import Receiver, running_sandbox, wait_until
+from helpers.sandbox import running_sandbox, wait_until
+from helpers.webhook_endpoints import AUTHORITY, Receiver, https_endpoint
 
 LIMIT = 100
 HOLDING = f"""

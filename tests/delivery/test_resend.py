@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import requests
-from gated import Gated
-from support import flash_call, wait_until
+from helpers.client import flash_call
+from helpers.sandbox import wait_until
+from helpers.webhook_endpoints import Gated
 
 from pytest_mcn_mock import Account, Assumptions, Delivery, MCNServer, Settings
 

@@ -6,9 +6,9 @@ import asyncio
 import re
 
 import pytest
+from helpers.scripted_endpoint import CLOSED, KIB, OK, Endpoint, post, sending, soon, turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import CLOSED, KIB, OK, Endpoint, post, sending, soon, turn
 
 from pytest_mcn_mock.model.deliveries import CdrResponse
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support import Receiver, flash_call
+from helpers.client import flash_call
+from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, MCNServer, Settings, UsageError
 from pytest_mcn_mock.delivery.sender import HttpSender

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from in_process import BUSY, make_exchange, open_account, place
+from helpers.in_process import BUSY, make_exchange, open_account, place
 
 from pytest_mcn_mock.delivery.timers import Timers
 from pytest_mcn_mock.model.outcomes import OutcomeRule

@@ -21,7 +21,7 @@ ROWS = [
 ]
 TESTS = {
     f"{path.name}::{node.name}": (path.stem.removeprefix("test_"), ast.get_docstring(node) or "")
-    for path in (ROOT / "tests/fidelity").glob("test_*.py")
+    for path in [ROOT / f"tests/docs/test_{level}.py" for level in ("documented", "observed", "assumed")]
     for node in ast.parse(path.read_text(encoding="utf-8")).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 }

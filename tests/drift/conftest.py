@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-from drift_support import Told, Tool
+from helpers.command_runs import Told, Tool
 
 from pytest_mcn_mock.cli.commands import mcn_mock
 

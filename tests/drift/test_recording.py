@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from drift_support import Tool, whom
+from helpers.client import RUSSIAN
+from helpers.command_runs import Tool, whom
+from helpers.sandbox import MCN_MOCK
+from helpers.vendor_server import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
 from jsonschema import Draft202012Validator
-from stranger import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
-from support import MCN_MOCK, RUSSIAN
 
 from pytest_mcn_mock import MCNServer, schemas
 from pytest_mcn_mock.drift.masking import Mask

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import trustme
-from drift_support import Told, Tool, whom
-from stranger import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
-from support import RUSSIAN
+from helpers.client import RUSSIAN
+from helpers.command_runs import Told, Tool, whom
+from helpers.vendor_server import ACCOUNT, TOKEN, Asked, Reply, Stranger, as_json, nowhere
 
 LONG = b"HTTP/1.1 400 Bad Request\r\nX: " + b"x" * 100_000 + b"\r\nContent-Length: 0\r\n\r\n"
 SPEND = ("--spend", "1000", "--ring", RUSSIAN, "--yes")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drift_support import Tool, whom
-from stranger import ACCOUNT, TOKEN
-from support import MCN_MOCK, RUSSIAN, running_sandbox
+from helpers.client import RUSSIAN
+from helpers.command_runs import Tool, whom
+from helpers.sandbox import MCN_MOCK, running_sandbox
+from helpers.vendor_server import ACCOUNT, TOKEN
 
 from pytest_mcn_mock import Account, Assumptions, MCNServer, NumberFormat, Settings
 from pytest_mcn_mock.drift import questions

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import pytest
-from in_process import make_exchange, open_account, place
+from helpers.in_process import make_exchange, open_account, place
 
 from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.delivery.sender import HttpSender

@@ -11,7 +11,7 @@ import time
 import tracemalloc
 
 import pytest
-from in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
+from helpers.in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
 
 from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.model.outcomes import OutcomeRule

@@ -59,8 +59,14 @@ def test_the_sdist_has_what_its_tests_need(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"conftest.py", "Makefile", "pyproject.toml", "schemas/config.schema.json", "tests/support.py"} <= names
-    assert {"pytest_mcn_mock/web/page/main.js", "tests/page/audit.js", "docs/images/calls.png"} <= names
+    assert {
+        "conftest.py",
+        "Makefile",
+        "pyproject.toml",
+        "schemas/config.schema.json",
+        "tests/helpers/sandbox.py",
+    } <= names
+    assert {"pytest_mcn_mock/web/page/main.js", "tests/web/page/audit.js", "docs/images/calls.png"} <= names
     assert not {name for name in names if "__pycache__" in name}
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from support import prepared
+from helpers.in_process import prepared
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Observers

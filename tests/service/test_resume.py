@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
-from placing import accept, placed
+from helpers.store_calls import accept, placed
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Observers

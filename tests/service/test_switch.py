@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from helpers.in_process import prepared
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import prepared
 
 from pytest_mcn_mock.errors import NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions

@@ -11,7 +11,8 @@ from random import Random
 from urllib.parse import urlsplit
 
 import pytest
-from support import RUSSIAN, Sandbox, running_sandbox, wait_until
+from helpers.client import RUSSIAN
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 pytestmark = pytest.mark.soak
 CONNECTIONS, SEED = 2_000, 20_220_527

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from support import running_sandbox
-from traffic import Talk, answer, order
+from helpers.load import Talk, answer, order
+from helpers.sandbox import running_sandbox
 
 pytestmark = pytest.mark.soak
 CLIENTS, AHEAD, ADVANCES, WEBHOOK_S = 6, 200, 30, 0.1

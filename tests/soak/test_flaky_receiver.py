@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from killing import everything, wait_until_delivered
-from support import Sandbox, running_sandbox
-from traffic import Talk, answer, order
+from helpers.killed_sandbox import everything, wait_until_delivered
+from helpers.load import Talk, answer, order
+from helpers.sandbox import Sandbox, running_sandbox
 
 pytestmark = pytest.mark.soak
 CALLS, CLIENTS, AHEAD = 100_000, 24, 2_000

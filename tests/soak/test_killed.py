@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from killing import Killed
-from support import MCN_MOCK, Receiver
+from helpers.killed_sandbox import Killed
+from helpers.sandbox import MCN_MOCK
+from helpers.webhook_endpoints import Receiver
 
 pytestmark = pytest.mark.soak
 ROUNDS, SEED = 100, 20_220_527

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from killing import everything, wait_until_delivered
-from support import Sandbox, running_sandbox
-from traffic import Talk, answer, order
+from helpers.killed_sandbox import everything, wait_until_delivered
+from helpers.load import Talk, answer, order
+from helpers.sandbox import Sandbox, running_sandbox
 
 pytestmark = pytest.mark.soak
 CALLS, CLIENTS = 1_500, 8

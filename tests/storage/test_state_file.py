@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import placing
 import pytest
+from helpers import store_calls
+from helpers.store_calls import placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placing import placed
 
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.accounts import Account, add_fault, add_subscription
@@ -69,7 +69,7 @@ def contents(store: SqlStore) -> dict[str, object]:
 
 def accept(standing: AccountSnapshot) -> CallDecision:
     n = standing.accepted_calls
-    placement = placing.accept(standing, 0.1 * n)
+    placement = store_calls.accept(standing, 0.1 * n)
     fault = Fault(FaultKind.CDR_LATE, delay_s=1.5) if n % 3 == 2 else None
     return replace(placement, call=replace(placement.call, cdr_fault=fault))
 

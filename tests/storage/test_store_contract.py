@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from placing import accept, placed
+from helpers.store_calls import accept, placed
 
 from pytest_mcn_mock.errors import NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.accounts import Account, add_subscription

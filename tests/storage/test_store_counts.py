@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from helpers.store_calls import accept, placed
 from hypothesis import given
 from hypothesis import strategies as st
-from placing import accept, placed
 
 from pytest_mcn_mock.model.accounts import Account, add_subscription
 from pytest_mcn_mock.model.calls import Call, end

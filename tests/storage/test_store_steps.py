@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
+from helpers.store_calls import accept, placed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from placing import accept, placed
 
 from pytest_mcn_mock.errors import NotFound, Refusal
 from pytest_mcn_mock.model.accounts import Account, add_subscription, connect_number

@@ -1,0 +1,244 @@
+"""What nobody here has seen: each with its default, and most of it a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+from helpers.client import RUSSIAN, call_for_2fa, flash_call, refusal
+from helpers.webhook_endpoints import Receiver
+
+from pytest_mcn_mock import Account, Assumptions, MCNServer, NumberFormat, Outcome, Settings, Tariff
+from pytest_mcn_mock.errors import RefusalCode
+
+CONNECTED = "79158888888"
+PASTED = "+7 (915) 777-77-77"
+SLOVAK = "421901234567"
+
+
+@contextmanager
+def assuming(**assumed: Any) -> Iterator[Account]:
+    """An account on a server that assumes something else."""
+    with MCNServer(settings=Settings(assumptions=Assumptions(**assumed))) as server:
+        yield server.open_account()
+
+
+def test_refusals_have_these_statuses_and_codes(mcn: Account) -> None:
+    for code in ("missing_parameter", "invalid_parameter", "unauthorized", "account_not_found", "foreign_number"):
+        mcn.expect_refusal(code)
+    mcn.expect_refusal("not_found")
+    mcn.expect_refusal("method_not_allowed")
+    mcn.expect_refusal("payload_too_large")
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+
+    def ask(method: str = "POST", url: str = url, **settings: Any) -> tuple[int, str, str | None]:
+        return refusal(requests.request(method, url, **{"headers": mcn.headers, "timeout": 30, **settings}))
+
+    assert ask() == (400, "missing_parameter", "login_did")
+    assert ask(params={"login_did": "x"}) == (400, "invalid_parameter", "login_did")
+    assert ask(headers={}) == (401, "unauthorized", None)
+    assert ask(url=f"{mcn.base_url}/account/1/flash_call") == (403, "account_not_found", "account_id")
+    assert refusal(call_for_2fa(mcn, CONNECTED)) == (403, "foreign_number", "caller_did")
+    assert ask(url=f"{mcn.base_url}/nothing") == (404, "not_found", None)
+    assert ask("GET") == (405, "method_not_allowed", None)
+    assert ask(data=b"x" * 100_000) == (413, "payload_too_large", "body")
+    mcn.set_balance("0.14")
+    assert ask(params={"login_did": RUSSIAN}) == (402, "insufficient_funds", None)
+
+
+def test_the_status_and_the_body_of_a_refusal_are_settings() -> None:
+    body = {"ok": False, "error": {"word": "$code", "text": "$message", "of": "$parameter", "http": "$status"}}
+    with assuming(error_status={RefusalCode.INSUFFICIENT_FUNDS: 200}, error_body=body) as account:
+        account.set_balance("0")
+        response = flash_call(account)
+        assert response.status_code == 200
+        assert response.json()["error"] == {
+            "word": "insufficient_funds",
+            "text": "the call costs 0.15 roubles and the balance is 0.00",
+            "of": None,
+            "http": 200,
+        }
+
+
+def test_what_is_refused_costs_nothing_and_what_is_accepted_costs_whatever_becomes_of_it(mcn: Account) -> None:
+    mcn.expect_refusal("invalid_parameter")
+    flash_call(mcn, "x")
+    assert mcn.balance == Decimal("100.00")
+    mcn.set_outcome(Outcome.UNAVAILABLE)
+    flash_call(mcn)
+    assert mcn.balance == Decimal("99.85")
+
+
+def test_prices_are_settings(mcn_server: MCNServer) -> None:
+    account = mcn_server.open_account(tariff=Tariff(call_for_2fa=2, flash_call={643: 16, 703: 65}))
+    flash_call(account, country_id="703")
+    assert account.balance == Decimal("99.35")
+    account.close()
+
+
+def test_call_for_2fa_answers_in_the_same_envelope(mcn: Account) -> None:
+    mcn.connect_number(CONNECTED)
+    placed = call_for_2fa(mcn, CONNECTED).json()["object"]
+    assert set(placed) == {"login_did", "caller_did", "code", "account_id", "verification_call_uuid"}
+
+
+def test_call_for_2fa_has_no_cdr_unless_set(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    mcn.connect_number(CONNECTED)
+    call_for_2fa(mcn, CONNECTED)
+    assert mcn.calls[0].deliveries == []
+    with assuming(call_for_2fa_cdr=True) as account:
+        account.subscribe(receiver.url)
+        account.connect_number(CONNECTED)
+        call_for_2fa(account, CONNECTED)
+        assert account.wait_for_cdr().status == 204
+
+
+def test_a_number_is_7_to_15_digits_and_a_pasted_one_is_refused_unless_set(mcn: Account) -> None:
+    mcn.expect_refusal("invalid_parameter")
+    for number in ("123456", "1234567890123456", "+79157777777", PASTED):
+        assert refusal(flash_call(mcn, number))[1] == "invalid_parameter"
+    with assuming(number_format=NumberFormat.PASTED) as account:
+        assert flash_call(account, PASTED).json()["object"]["login_did"] == RUSSIAN
+
+
+@pytest.mark.parametrize("country_id", ["0703", "abc", "0643"])
+def test_country_id_is_compared_as_text(mcn: Account, country_id: str) -> None:
+    flash_call(mcn, SLOVAK, country_id=country_id)
+    assert mcn.calls[0].country_id == 643
+
+
+def test_a_number_of_no_known_country_is_called_from_a_slovak_one(mcn: Account) -> None:
+    flash_call(mcn, "999123456789")
+    assert mcn.calls[0].country_id == 703
+
+
+def test_a_russian_number_with_8_in_place_of_7_is_of_no_known_country(mcn: Account) -> None:
+    flash_call(mcn, "89157777777")
+    (call,) = mcn.calls
+    assert (call.country_id, call.price) == (703, Decimal("0.45"))
+    assert "warning: login_did 89157777777" in call.explanation.country
+    assert "79157777777 may be meant" in mcn.story()
+
+
+def test_a_parameter_given_twice_is_refused_and_an_unknown_one_is_ignored(mcn: Account) -> None:
+    mcn.expect_refusal("invalid_parameter")
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did={RUSSIAN}"
+    assert requests.post(f"{url}&login_did={RUSSIAN}", headers=mcn.headers, timeout=30).status_code == 400
+    assert requests.post(f"{url}&colour=red", headers=mcn.headers, timeout=30).status_code == 200
+
+
+def test_a_request_may_be_written_otherwise_than_anybody_has_seen(mcn: Account) -> None:
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+
+    def ask(path: str = "", **settings: Any) -> int:
+        asked = {"params": {"login_did": RUSSIAN}, "headers": mcn.headers, "timeout": 30, **settings}
+        return requests.post(url + path, **asked).status_code
+
+    assert ask(headers={"Authorization": f"bearer {mcn.token}"}) == 200
+    assert ask("/") == 200
+    assert ask(data=b"?", headers={**mcn.headers, "Content-Type": "text/plain"}) == 200
+    assert ask(params={}, json={"login_did": int(RUSSIAN)}) == 200
+    assert all("assumed" in {beyond.level for beyond in request.beyond} for request in mcn.requests)
+
+
+def test_the_query_wins_over_the_body(mcn: Account) -> None:
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did={RUSSIAN}&code=1111"
+    placed = requests.post(url, json={"code": "2222"}, headers=mcn.headers, timeout=30).json()["object"]
+    assert placed["code"] == "1111"
+
+
+def test_a_call_is_answered_unless_set(mcn: Account) -> None:
+    flash_call(mcn)
+    assert mcn.calls[0].outcome is Outcome.ANSWERED
+    with assuming(default_outcome=Outcome.BUSY) as account:
+        flash_call(account)
+        assert account.calls[0].outcome is Outcome.BUSY
+
+
+def test_unavailable_is_cause_20_unless_set(mcn: Account) -> None:
+    mcn.set_outcome(Outcome.UNAVAILABLE)
+    flash_call(mcn)
+    assert mcn.calls[0].q931_status == 20
+    with assuming(unavailable_cause=27) as account:
+        account.set_outcome(Outcome.UNAVAILABLE)
+        flash_call(account)
+        assert account.calls[0].q931_status == 27
+
+
+def test_the_cdr_follows_the_answer_at_once_unless_set(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    flash_call(mcn)
+    mcn.settle()
+    assert mcn.deliveries[0].attempts[0].at == mcn.clock.now
+    with assuming(cdr_delay_s=30) as account:
+        account.subscribe(receiver.url)
+        flash_call(account)
+        account.clock.advance(29)
+        assert account.deliveries[0].attempts == ()
+        account.clock.advance(1)
+        assert account.deliveries[0].status == 204
+
+
+def test_retries_come_after_1_5_and_25_seconds_unless_set() -> None:
+    with Receiver(500) as receiver:
+        for assumed, schedule in ({}, [0, 1, 6, 31]), ({"retry_after_s": (2.0,)}, [0, 2]):
+            with assuming(**assumed) as account:
+                account.subscribe(receiver.url)
+                flash_call(account)
+                start = account.clock.now
+                account.settle()
+                account.clock.advance(60)
+                assert [attempt.at - start for attempt in account.deliveries[0].attempts] == schedule
+                assert account.deliveries[0].state == "failed"
+
+
+def test_a_webhook_is_disabled_after_10_cdrs_failed_unless_set() -> None:
+    with Receiver(500) as receiver:
+        for assumed, most in ({}, 10), ({"disable_after": 2}, 2):
+            with assuming(**assumed) as account:
+                account.subscribe(receiver.url, retry=False)
+                for _ in range(most + 1):
+                    flash_call(account)
+                    account.settle()
+                assert [len(call.deliveries) for call in account.calls] == [1] * most + [0]
+
+
+def test_an_acknowledgement_has_10_seconds_unless_set(mcn: Account) -> None:
+    assert mcn.ack_timeout_s == 10
+    with assuming(ack_timeout_s=3) as account:
+        assert account.ack_timeout_s == 3
+
+
+def test_nothing_is_signed(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    names = {name.lower() for name in receiver.headers[0]}
+    assert names == {"host", "accept", "user-agent", "content-type", "content-length"}
+
+
+def test_some_refusals_are_the_fakes_own(mcn: Account) -> None:
+    mcn.hold_cdrs()
+    flash_call(mcn)
+    call = mcn.wait_for_call()
+    admin = mcn.base_url.replace("/v2/rest", "/__admin")
+    complete, account = f"{admin}/calls/{call.verification_call_uuid}/complete", f"{admin}/accounts/{mcn.account_id}"
+    assert requests.post(complete, timeout=30).status_code == 200
+    assert refusal(requests.post(complete, timeout=30)) == (409, "conflict", None)
+    stale = requests.patch(account, json={"calls_held": False}, headers={"If-Match": '"x"'}, timeout=30)
+    assert refusal(stale) == (412, "precondition_failed", None)
+
+
+def test_magic_numbers_are_the_fakes_own_and_a_setting(mcn: Account) -> None:
+    flash_call(mcn, "70000000002")
+    assert mcn.wait_for_call().outcome is Outcome.ANSWERED
+    with MCNServer(settings=Settings(magic_numbers=True)) as server:
+        account = server.open_account()
+        flash_call(account, "70000000002")
+        assert account.wait_for_call().outcome is Outcome.BUSY
+        assert refusal(flash_call(account, "70000000402")) == (402, "insufficient_funds", "login_did")

@@ -1,0 +1,123 @@
+"""A running sandbox, and applications beside it, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any
+
+import requests
+
+from helpers import schema_plugin
+from helpers.client import RUSSIAN
+
+MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
+
+
+@dataclass
+class Sandbox:
+    """A running ``mcn-mock serve``."""
+
+    process: subprocess.Popen[str]
+    greeting: list[str]
+    log: IO[str]
+    """What it has said on standard error: a file, because nobody empties a pipe meanwhile."""
+
+    @property
+    def url(self) -> str:
+        word = next(word for word in self.greeting[0].split() if word.startswith("http"))
+        return word.removesuffix("/v2/rest")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Stop it; its exit status, and what it said after the greeting on its two outputs."""
+        self.process.send_signal(number)
+        out, _ = self.process.communicate(timeout=60)
+        self.log.seek(0)
+        return self.process.returncode, out, self.log.read()
+
+    def admin(self, path: str) -> Any:
+        response = requests.get(f"{self.url}/__admin/{path}", timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def flash_call(self, account_id: str = "12345678", token: str = "test-token", **parameters: str) -> Any:
+        response = requests.post(
+            f"{self.url}/v2/rest/account/{account_id}/flash_call",
+            params={"login_did": RUSSIAN, **parameters},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+        assert response.status_code == 200, response.text
+        return response.json()["object"]
+
+
+@contextmanager
+def running_sandbox(
+    *arguments: str,
+    cwd: Path | None = None,
+    before: str = "",
+    last: str = "base URL ",
+    environment: dict[str, str] | None = None,
+    unchecked: bool = False,
+) -> Iterator[Sandbox]:
+    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first. The last line that
+    it greets with begins with ``last``.
+
+    What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
+    """
+    environment = {**os.environ, **(environment or {})}
+    with TemporaryDirectory() as folder:
+        violations = Path(folder, "violations")
+        violations.touch()
+        program = f"{schema_plugin.in_a_process(violations)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
+        start = [MCN_MOCK] if unchecked else [sys.executable, "-c", program]
+        command = [*start, "serve", "--port", "0", *arguments]
+        with (
+            TemporaryFile("w+", encoding="utf-8") as log,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, start_new_session=True, env=environment
+            ) as process,
+        ):
+            assert process.stdout is not None
+            try:
+                greeting: list[str] = []
+                while line := process.stdout.readline():
+                    greeting.append(line)
+                    if line.startswith(last):
+                        break
+                yield Sandbox(process, greeting, log)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        told = violations.read_text(encoding="utf-8")
+        assert not told, f"not as the schemas have it:\n{told}"
+
+
+@contextmanager
+def running_application(*command: str, cwd: Path) -> Iterator[str]:
+    """The URL of an application that the command, ``flask --app app run``, serves on a free port."""
+    run = [sys.executable, "-m", *command, "--port", "0"]
+    with subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
+        assert process.stderr is not None
+        try:
+            told = next(line for line in process.stderr if "Running on" in line)
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
+            yield told.split()[-1]
+        finally:
+            process.kill()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until it holds; what is asked takes its time itself."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"

@@ -1,0 +1,181 @@
+"""Compare every answer, CDR and event of the servers in this process with the schemas. schema_plugin installs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from functools import wraps
+from types import coroutine
+from typing import Any
+
+import jsonschema_rs
+
+from pytest_mcn_mock import schemas
+from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, render_cdr
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.service import deliveries
+from pytest_mcn_mock.web import application, client_api, feed
+from pytest_mcn_mock.web.guard import ADMIN_PATH
+from pytest_mcn_mock.web.http import Flow, Request, Response, send
+
+BASE_PATH = application.BASE_PATH
+
+
+class Contract:
+    """The OpenAPI description and the schemas, as a judge of what was answered."""
+
+    def __init__(self) -> None:
+        self.openapi = schemas.load(schemas.OPENAPI)
+        loaded = [schemas.load(name) for name in schemas.names() if name != schemas.OPENAPI]
+        self._base = "https://pytest-mcn-mock.invalid/schemas/"
+        resources = [(schema["$id"], schema) for schema in loaded]
+        resources.append(("urn:openapi", {"components": self.openapi["components"]}))
+        self._registry = jsonschema_rs.Registry(resources)
+        self._validators: dict[str, Any] = {}
+        self._operations = list(self._read_operations())
+
+    def problems(self, schema: str, instance: object) -> list[str]:
+        """What does not fit a schema, given as ``cdr`` or ``cdr#/$defs/variables``."""
+        name, _, pointer = schema.partition("#")
+        return self._problems({"$ref": f"{self._base}{name}.schema.json#{pointer}"}, instance)
+
+    def problems_of_answer(self, request: Request, response: Response) -> list[str]:
+        """What does not fit the description of the operation that the request is for."""
+        method = "GET" if request.method == "HEAD" else request.method
+        path = application.one_slash(request.path).rstrip("/")
+        operation = next((o for m, pattern, o in self._operations if m == method and pattern.fullmatch(path)), None)
+        if not path and response.status == 302:
+            return []  # the way to the page
+        if path == ADMIN_PATH or path.startswith(f"{ADMIN_PATH}/static/"):
+            return []  # the page
+        if operation is None:
+            if response.status not in (401, 403, 404, 405, 413, 500, 503):
+                return [f"is answered with {response.status}, and is not described"]
+            return self._problems({"$ref": "urn:openapi#/components/schemas/error"}, json.loads(response.body))
+        described = operation["responses"].get(str(response.status))
+        if described is None:
+            return [f"is answered with {response.status}; described are {', '.join(operation['responses'])}"]
+        if "$ref" in described:
+            described = self.openapi["components"]["responses"][described["$ref"].rpartition("/")[2]]
+        if not described.get("content"):
+            return ["is answered with a body, and none is described"] if response.body else []
+        content_type = response.headers.get("Content-Type", "").partition(";")[0]
+        if content_type not in described["content"]:
+            return [f"is answered with {content_type}; described are {', '.join(described['content'])}"]
+        if content_type != "application/json":
+            return []
+        return self._problems(described["content"][content_type]["schema"], json.loads(response.body))
+
+    def _problems(self, schema: dict[str, Any], instance: object) -> list[str]:
+        reference = schema.get("$ref")
+        if reference and reference.startswith("#/"):
+            reference = f"urn:openapi{reference}"
+        key = reference or json.dumps(schema)
+        validator = self._validators.get(key)
+        if validator is None:
+            asked = {"$ref": reference} if reference else schema
+            validator = self._validators[key] = jsonschema_rs.Draft202012Validator(asked, registry=self._registry)
+        return [f"/{'/'.join(map(str, e.instance_path))}: {e.message}"[:500] for e in validator.iter_errors(instance)]
+
+    def _read_operations(self) -> Iterator[tuple[str, re.Pattern[str], dict[str, Any]]]:
+        for path, item in self.openapi["paths"].items():
+            whole = path if path.startswith(ADMIN_PATH) else BASE_PATH + path
+            pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(whole)))
+            for method, operation in item.items():
+                if method != "servers":
+                    yield method.upper(), pattern, operation
+
+
+@coroutine
+def passed_on(step: Future[Any]) -> Generator[Future[Any], None, None]:
+    """Let the driver wait, and say nothing of the result."""
+    yield step
+
+
+class Checks:
+    """Stands between the servers of this process and their callers. ``report`` hears of what does not fit."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.contract = Contract()
+        self._report = report
+        self._spoilt = threading.local()
+        self._serve = application.Application.serve
+        self._spoil: Callable[..., Response] = vars(client_api)["spoil"]
+        self._render = render_cdr
+        self._prepare = deliveries.Deliveries.prepare
+        self._format: Callable[..., str] = vars(feed)["_format"]
+
+    def install(self) -> None:
+        """Check from now on."""
+        checks = self
+
+        @wraps(self._serve)
+        def serve(self: application.Application, request: Request) -> Flow:
+            return checks.serve(self, request)
+
+        @wraps(self._prepare)
+        def prepare(self: deliveries.Deliveries, handed: Delivery) -> Any:
+            return checks.prepare(self, handed)
+
+        for owner, name, function in (
+            (application.Application, "serve", serve),
+            (deliveries.Deliveries, "prepare", prepare),
+            (client_api, "spoil", self.spoil),
+            (deliveries, "render_cdr", self.render),
+            (feed, "_format", self.format),
+        ):
+            setattr(owner, name, function)
+
+    async def serve(self, face: application.Application, request: Request) -> None:
+        """Check the answer as it goes to the driver."""
+        flow = self._serve(face, request)
+        try:
+            while True:
+                self._spoilt.by_fault = False
+                step = flow.send(None)
+                if not isinstance(step, Future):
+                    break
+                await passed_on(step)
+            self._check(face, request, step)
+            await send(step)
+            finish(flow)
+        finally:
+            flow.close()
+
+    def _check(self, face: application.Application, request: Request, response: Response) -> None:
+        assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
+        refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
+        may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
+        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
+            self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
+
+    def spoil(self, *arguments: Any) -> Response:
+        self._spoilt.by_fault = True
+        return self._spoil(*arguments)
+
+    def render(self, call: Any, body: Any, constants: Any) -> Any:
+        record = self._render(call, body, constants)
+        schema = "cdr" if set(DEFAULT_VARIABLES) <= set(body) else "cdr#/$defs/variables"
+        if not set(constants) & set(VARIABLES):  # a constant may stand for a variable: the tester's own
+            self._tell(f"CDR {record}", self.contract.problems(schema, record))
+        return record
+
+    def prepare(self, owner: deliveries.Deliveries, handed: Delivery) -> Any:
+        request = self._prepare(owner, handed)
+        if request is not None and request.method == "POST":
+            sent, record = json.loads(request.body), owner.get(handed.id).cdr
+            self._tell(f"delivery {handed.id}", [] if sent == record else [f"sends {sent}, and shows {record}"])
+        return request
+
+    def format(self, event: str, data: dict[str, Any]) -> str:
+        self._tell(f"event {event}", self.contract.problems("event", {"event": event, "data": data}))
+        return self._format(event, data)
+
+    def _tell(self, what: str, problems: list[str]) -> None:
+        for problem in problems:
+            self._report(f"{what} {problem}")

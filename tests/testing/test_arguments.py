@@ -1,0 +1,220 @@
+"""What a test passes in: a wrong argument is refused at the call, with its name, its value and what is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from helpers.client import flash_call
+from helpers.inner_pytest import run
+
+from pytest_mcn_mock import Account, Assumptions, MCNServer, Settings, Tariff, UsageError
+
+NAN, INF, HUGE = float("nan"), float("inf"), 10**400
+NOT_SECONDS = ("1", None, True, NAN, INF, -1, HUGE, [1], Decimal(1))
+NOT_BOOL = ("no", 1, 0, None)
+NOT_WHOLE = ("2", 2.5, True, NAN, INF, -1, HUGE)
+
+
+def app(environ: object, start_response: object) -> list[bytes]:
+    return []
+
+
+def each(name: str, values: tuple[Any, ...], call: Callable[[Account, Any], object]) -> list[Any]:
+    """A case for each value of the argument."""
+    return [pytest.param(call, name, value) for value in values]
+
+
+def wrong(name: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(name, value) for value in values]
+
+
+CASES = [
+    *each("times", (*NOT_WHOLE, 0), lambda mcn, value: mcn.fail_next(times=value)),
+    *each("status", (*NOT_WHOLE, None, 499, 600), lambda mcn, value: mcn.fail_next(status=value)),
+    *each("accepted", NOT_BOOL, lambda mcn, value: mcn.fail_next(accepted=value)),
+    *each("times", NOT_WHOLE, lambda mcn, value: mcn.inject("cdr_lost", times=value)),
+    *each("probability", ("x", None, True, NAN, INF, 0, 2), lambda mcn, value: mcn.inject("reset", probability=value)),
+    *each("delay_s", NOT_SECONDS, lambda mcn, value: mcn.inject("delay", delay_s=value)),
+    *each("jitter_s", NOT_SECONDS, lambda mcn, value: mcn.inject("delay", jitter_s=value)),
+    *each("kind", (5, None, "rest"), lambda mcn, value: mcn.inject(value)),
+    *each("times", (*NOT_WHOLE, 0), lambda mcn, value: mcn.assert_called(times=value)),
+    *each("status", NOT_WHOLE, lambda mcn, value: mcn.assert_cdr_delivered(status=value)),
+    *each("login_did", (5, None), lambda mcn, value: mcn.assert_charged_once(login_did=value)),
+    *each("timeout", NOT_SECONDS, lambda mcn, value: mcn.wait_for_call(timeout=value)),
+    *each("timeout", NOT_SECONDS, lambda mcn, value: mcn.wait_for_cdr(timeout=value)),
+    *each("timeout", NOT_SECONDS, lambda mcn, value: mcn.settle(timeout=value)),
+    *each("within", NOT_SECONDS, lambda mcn, value: mcn.assert_no_cdr(within=value)),
+    *each("call", ("a uuid", 1), lambda mcn, value: mcn.wait_for_cdr(value)),
+    *each("seconds", NOT_SECONDS, lambda mcn, value: mcn.clock.advance(value)),
+    *each("amount", (1.5, None, True, NAN, "x", -1, HUGE), lambda mcn, value: mcn.top_up(value)),
+    *each("balance", (1.5, None, True, NAN, "x", HUGE), lambda mcn, value: mcn.set_balance(value)),
+    *each("number", (5, None, "x"), lambda mcn, value: mcn.connect_number(value)),
+    *each("number", ("1", True, 0, 1.0), lambda mcn, value: mcn.enable_webhook(value)),
+    *each("outcome", (5, "bussy"), lambda mcn, value: mcn.set_outcome(value)),
+    *each("q931_status", ("17", True, 0, 128, NAN, HUGE), lambda mcn, value: mcn.set_outcome(q931_status=value)),
+    *each("login_did", (5, None, "x"), lambda mcn, value: mcn.set_outcome("busy", login_did=value)),
+    *each("delay_s", ("1", True, NAN, INF, -1, HUGE), lambda mcn, value: mcn.set_outcome("busy", delay_s=value)),
+    *each("code", (5, None, "not_there"), lambda mcn, value: mcn.expect_refusal(value)),
+    *each("fidelity", (5, None, "seen"), lambda mcn, value: mcn.require_fidelity(value)),
+    *each("path", (5, None, "hook"), lambda mcn, value: mcn.subscribe(app, path=value)),
+    *each("path", ("/x",), lambda mcn, value: mcn.subscribe("http://localhost:1", path=value)),
+    *each("on_test_thread", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, on_test_thread=value)),
+    *each("on_test_thread", (True,), lambda mcn, value: mcn.subscribe("http://localhost:1", on_test_thread=value)),
+    *each("retry", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, retry=value)),
+    *each("never_disable", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, never_disable=value)),
+    *each("method", (5, None, "PUT"), lambda mcn, value: mcn.subscribe(app, method=value)),
+    *each("body", (5, "number", {"number": 1}, [5]), lambda mcn, value: mcn.subscribe(app, body=value)),
+    *each("headers", (["a"], "a", 5, {"a": 1}), lambda mcn, value: mcn.subscribe(app, headers=value)),
+    *each("query", (["a"], "a", 5), lambda mcn, value: mcn.subscribe(app, query=value)),
+    *each("constants", (["a"], "a", 5, {"a": 1.5}), lambda mcn, value: mcn.subscribe(app, constants=value)),
+]
+
+
+@pytest.mark.parametrize("call,name,value", CASES, ids=map(str, range(len(CASES))))
+def test_a_wrong_argument_of_the_account_is_refused_and_changes_nothing(
+    mcn: Account, call: Callable[[Account, Any], object], name: str, value: Any
+) -> None:
+    before = mcn.story()
+    with pytest.raises(UsageError, match=rf"\b{name}\b"):
+        call(mcn, value)
+    assert mcn.story() == before
+
+
+@pytest.mark.parametrize("target", [None, 5, b"http://localhost:1", "localhost", "ftp://localhost/"])
+def test_a_target_that_is_neither_a_url_nor_an_application_is_refused(mcn: Account, target: Any) -> None:
+    with pytest.raises(UsageError, match=re.escape(repr(target))):
+        mcn.subscribe(target)
+
+
+OPENING = [
+    *wrong("account_id", True, 5.0, "x", "", 0, -1, 10**15, HUGE, b"1"),
+    *wrong("token", 5, True, b"x", "", "a b", "\u044f", "x" * 513),
+    *wrong("seed", "1", 2.5, True, NAN, INF, -1, 2**63),
+    *wrong("balance", 1.5, None, True, "x", HUGE),
+    *wrong("numbers", "79158888888", 5, None),
+    *wrong("tariff", 5, "x", ["flash_call"], {"flash_cal": {}}, {5: 1}, {"flash_call": 15}),
+]
+
+
+@pytest.mark.parametrize("name,value", OPENING, ids=map(str, range(len(OPENING))))
+def test_a_wrong_argument_of_an_account_to_open_is_refused(mcn_server: MCNServer, name: str, value: Any) -> None:
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(UsageError, match=rf"\b{name}\b"):
+        mcn_server.open_account(**arguments)
+
+
+@pytest.mark.parametrize("flash_call", [{643: 0.15}, {643: "-1"}, {643: True}, {7: "0.15"}])
+def test_a_wrong_price_is_refused(mcn_server: MCNServer, flash_call: Any) -> None:
+    with pytest.raises(UsageError, match="flash_call"):
+        mcn_server.open_account(tariff={"flash_call": flash_call})
+
+
+@pytest.mark.parametrize("number", ["x", 5, None])
+def test_a_wrong_number_to_connect_is_refused(mcn_server: MCNServer, number: Any) -> None:
+    with pytest.raises(UsageError, match="number"):
+        mcn_server.open_account(numbers=[number])
+
+
+def test_an_account_takes_its_id_as_text_and_as_a_number_and_prices_in_roubles(mcn_server: MCNServer) -> None:
+    accounts = [
+        mcn_server.open_account(account_id=71_900_001, tariff={"flash_call": {643: "0.20"}}),
+        mcn_server.open_account(account_id="71900002", tariff=Tariff(flash_call={643: 20, 703: 45})),
+    ]
+    for account in accounts:
+        flash_call(account)
+        assert str(account.balance) == "99.80"
+        account.close()
+    assert [account.account_id for account in accounts] == ["71900001", "71900002"]
+
+
+SETTINGS: list[tuple[str, Any]] = [
+    *((name, value) for name in ("journal_size", "max_pending") for value in NOT_WHOLE),
+    *(("magic_numbers", value) for value in NOT_BOOL),
+    *(("max_wait_s", value) for value in NOT_SECONDS),
+    ("tariff", {"flash_call": {}}),
+    ("assumptions", {}),
+    ("webhook_targets", "127.0.0.1"),
+    ("webhook_targets", 5),
+    ("when_overloaded", 5),
+    ("state", 5),
+]
+
+
+@pytest.mark.parametrize("name,value", SETTINGS, ids=map(str, range(len(SETTINGS))))
+def test_a_wrong_setting_is_refused(name: str, value: Any) -> None:
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(UsageError, match=name):
+        Settings(**arguments)
+
+
+ASSUMPTIONS: list[tuple[str, Any]] = [
+    *((name, value) for name in ("cdr_delay_s", "ack_timeout_s") for value in NOT_SECONDS),
+    *(("disable_after", value) for value in (*NOT_WHOLE, 0)),
+    *(("call_for_2fa_cdr", value) for value in NOT_BOOL),
+    *(("retry_after_s", value) for value in (5, None, "1", [NAN], ["1"])),
+    *(("error_status", value) for value in (5, None, ["unauthorized"], {"unauthorized": "403"})),
+    ("error_body", "x"),
+    ("number_format", 5),
+    ("default_outcome", 5),
+]
+
+
+@pytest.mark.parametrize("name,value", ASSUMPTIONS, ids=map(str, range(len(ASSUMPTIONS))))
+def test_a_wrong_assumption_is_refused(name: str, value: Any) -> None:
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(UsageError, match=name):
+        Assumptions(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"flash_call": 5}, {"flash_call": {643: "1", 703: 1}}, {"call_for_2fa": True}])
+def test_a_wrong_tariff_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="tariff"):
+        Tariff(**arguments)
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_pending": 1}, 5])
+def test_settings_of_another_type_are_refused(settings: Any) -> None:
+    with pytest.raises(UsageError, match="settings"):
+        MCNServer(settings=settings)
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_argument_of_a_wait_on_an_event_loop_is_refused(mcn: Account) -> None:
+    wrong: Any
+    for wrong in ("1", NAN, INF, -1, True, HUGE):
+        for wait in (mcn.aio.wait_for_call, mcn.aio.wait_for_cdr, mcn.aio.settle):
+            with pytest.raises(UsageError, match="timeout"):
+                await wait(timeout=wrong)
+        with pytest.raises(UsageError, match="within"):
+            await mcn.aio.assert_no_cdr(within=wrong)
+        with pytest.raises(UsageError, match="seconds"):
+            await mcn.aio.advance(wrong)
+        with pytest.raises(UsageError, match="call"):
+            await mcn.aio.complete(wrong)
+        with pytest.raises(UsageError, match="call"):
+            await mcn.aio.wait_for_cdr(wrong)
+
+
+def test_a_call_of_another_account_is_refused(mcn: Account, mcn_server: MCNServer) -> None:
+    other = mcn_server.open_account()
+    flash_call(other)
+    with pytest.raises(UsageError, match=f"not a call of account {mcn.account_id}"):
+        mcn.wait_for_cdr(other.calls[0])
+    other.close()
+
+
+@pytest.mark.parametrize("strict", ["'no'", "0", "None"])
+def test_the_marker_takes_no_word_for_strict(project: pytest.Pytester, strict: str) -> None:
+    result = run(project, f"@pytest.mark.mcn(strict={strict})\ndef test_it(mcn): pass\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*UsageError: strict is {strict}; use True or False"])
+
+
+def test_an_ini_option_that_is_neither_true_nor_false_is_an_error_that_names_it(project: pytest.Pytester) -> None:
+    result = run(project, "def test_it(mcn): pass\ndef test_other(): pass\n", "-o", "mcn_strict=maybe")
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*UsageError: the ini option mcn_strict is wrong (*maybe*); use true or false"])

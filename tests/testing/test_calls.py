@@ -1,0 +1,157 @@
+"""The account of the ``mcn`` fixture: its calls, its money and its CDRs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from helpers.client import KAZAKH, RUSSIAN, call_for_2fa, flash_call, refusal
+from helpers.webhook_endpoints import Receiver
+
+from pytest_mcn_mock import Account, Outcome, UsageError, WaitTimeout
+
+
+def test_a_call_is_charged_and_its_cdr_arrives(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    uuid = flash_call(mcn, code="0042").json()["object"]["verification_call_uuid"]
+    delivery = mcn.wait_for_cdr()
+    assert receiver.received == [{"verification_call_uuid": uuid, "q931_status": 16, "final_status": "ANSWERED"}]
+    assert delivery.cdr == receiver.received[0]
+    assert (delivery.status, delivery.state, len(delivery.attempts)) == (204, "delivered", 1)
+    assert delivery.request is not None
+    assert delivery.request.method == "POST"
+    assert delivery.response is not None
+    (call,) = mcn.calls
+    assert call == delivery.call
+    assert (call.verification_call_uuid, call.code, call.price) == (uuid, "0042", Decimal("0.15"))
+    assert mcn.balance == Decimal("99.85")
+    assert [entry.amount for entry in mcn.ledger] == [Decimal("100.00"), Decimal("-0.15")]
+
+
+def test_money_can_be_set_and_refusals_cost_nothing(mcn: Account) -> None:
+    mcn.set_balance("0.14")
+    assert refusal(flash_call(mcn)) == (402, "insufficient_funds", None)
+    assert mcn.balance == Decimal("0.14")
+    mcn.top_up("0.01")
+    assert flash_call(mcn).status_code == 200
+    assert mcn.balance == 0
+    mcn.assert_ledger_balanced()
+
+
+def test_a_number_has_to_be_connected(mcn: Account) -> None:
+    mcn.expect_refusal("foreign_number")
+    assert refusal(call_for_2fa(mcn, "79158888888"))[1] == "foreign_number"
+    mcn.connect_number("79158888888")
+    assert call_for_2fa(mcn, "79158888888").json()["object"]["caller_did"] == "79158888888"
+    assert (mcn.balance, mcn.calls[0].country_id) == (Decimal("99.99"), None)
+
+
+def test_the_rule_set_last_comes_first(mcn: Account) -> None:
+    mcn.set_outcome(Outcome.BUSY, login_did="7915*")
+    mcn.set_outcome(q931_status=27, login_did=KAZAKH)
+    flash_call(mcn, RUSSIAN)
+    flash_call(mcn, KAZAKH)
+    mcn.set_outcome("no_answer")
+    flash_call(mcn, RUSSIAN)
+    assert [(call.outcome, call.q931_status, call.final_status) for call in mcn.calls] == [
+        (Outcome.BUSY, 17, "NO ANSWER"),
+        (Outcome.UNAVAILABLE, 27, None),
+        (Outcome.NO_ANSWER, 16, "NO ANSWER"),
+    ]
+
+
+def test_a_call_explains_itself(mcn: Account) -> None:
+    mcn.set_outcome(Outcome.BUSY, login_did="77*")
+    flash_call(mcn, KAZAKH, code="0042")
+    why = mcn.calls[0].explanation
+    assert "KZ" in why.country
+    assert "0042" in why.number
+    assert "0.45" in why.price
+    assert "77*" in why.outcome
+
+
+def test_a_held_call_rings_until_it_is_completed(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    mcn.hold_cdrs()
+    flash_call(mcn)
+    call = mcn.wait_for_call()
+    mcn.assert_no_cdr(within=0.02)
+    assert (call.state, call.outcome, call.deliveries[0].due_at) == ("ringing", None, None)
+    delivery = call.complete(Outcome.REJECTED)
+    assert delivery is not None
+    assert (delivery.status, delivery.cdr) == (
+        204,
+        {"verification_call_uuid": call.verification_call_uuid, "q931_status": 31},
+    )
+    with pytest.raises(UsageError, match="has ended already"):
+        call.complete()
+
+
+def test_each_wait_returns_the_next_one(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    flash_call(mcn, code="0001")
+    flash_call(mcn, code="0002")
+    assert [mcn.wait_for_call().code for _ in range(2)] == ["0001", "0002"]
+    assert {mcn.wait_for_cdr().call.code for _ in range(2)} == {"0001", "0002"}
+    assert mcn.wait_for_cdr(mcn.calls[0]).call.code == "0001"
+    with pytest.raises(WaitTimeout):
+        mcn.wait_for_cdr(timeout=0.01)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda mcn: mcn.set_outcome("bussy"),
+        lambda mcn: mcn.set_outcome(),
+        lambda mcn: mcn.set_outcome("busy", login_did="+7"),
+        lambda mcn: mcn.top_up(1.5),
+        lambda mcn: mcn.top_up("-1"),
+        lambda mcn: mcn.set_balance("x"),
+        lambda mcn: mcn.connect_number("x"),
+        lambda mcn: mcn.subscribe("nowhere"),
+        lambda mcn: mcn.subscribe(object()),
+        lambda mcn: mcn.subscribe(lambda: None, path="hook"),
+        lambda mcn: mcn.inject("rest"),
+        lambda mcn: mcn.fail_next(404),
+        lambda mcn: mcn.expect_refusal("unauthorised"),
+        lambda mcn: mcn.clock.advance(-1),
+        lambda mcn: mcn.assert_called(login="7"),
+    ],
+)
+def test_a_wrong_argument_is_told_and_changes_nothing(mcn: Account, attempt: Any) -> None:
+    before = mcn.story()
+    with pytest.raises(UsageError):
+        attempt(mcn)
+    assert mcn.story() == before
+
+
+def test_what_people_look_at_has_no_token_and_reads_well(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url, headers={"Authorization": "Bearer s3cret"})
+    flash_call(mcn, user_hash=mcn.token)
+    delivery = mcn.wait_for_cdr()
+    shown = [repr(mcn), repr(mcn.calls), repr(delivery), repr(mcn.requests), repr(delivery.request), mcn.story()]
+    assert not any(mcn.token in text or "s3cret" in text for text in shown)
+    assert "flash_call" in repr(mcn.calls[0])
+    assert "acknowledged" in repr(delivery)
+    assert f"login_did={RUSSIAN}" in repr(mcn.requests[0])
+
+
+def test_a_long_story_is_told_from_its_end(mcn: Account) -> None:
+    for _ in range(12):
+        flash_call(mcn)
+    first, third, last = mcn.calls[0], mcn.calls[2], mcn.calls[-1]
+    told = mcn.story().partition("\ncalls:\n")[2]
+    assert told.startswith("  … 2 earlier\n  " + third.verification_call_uuid)
+    assert last.verification_call_uuid in told
+    assert first.verification_call_uuid not in told
+
+
+def test_the_journal_has_what_was_refused(mcn: Account) -> None:
+    mcn.expect_refusal("invalid_parameter")
+    flash_call(mcn, "abc")
+    (request,) = mcn.requests
+    assert (request.status, request.parameters["login_did"]) == (400, "abc")
+    assert request.refusal is not None
+    assert request.refusal.parameter == "login_did"
+    assert mcn.calls == []

@@ -1,0 +1,352 @@
+"""The plugin in a project that is not this one, run by a pytest of its own."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.inner_pytest import run
+
+ISOLATED = """
+import pathlib
+
+@pytest.mark.parametrize("n", range(20))
+def test_each_test_has_an_account_of_its_own(mcn, n):
+    assert mcn.calls == [] and mcn.deliveries == [] and mcn.requests == []
+    assert str(mcn.balance) == "100.00"
+    assert flash_call(mcn).status_code == 200
+    with pathlib.Path("seen.txt").open("a") as seen:
+        seen.write(f"{n} {mcn.account_id} {mcn.calls[0].verification_call_uuid}\\n")
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "2")])
+def test_tests_are_isolated(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    run(project, ISOLATED, *arguments).assert_outcomes(passed=20)
+    lines = (project.path / "seen.txt").read_text().splitlines()
+    assert len({line.split()[1] for line in lines}) == 20
+
+
+def test_a_test_draws_the_same_in_every_run_and_in_every_order(project: pytest.Pytester) -> None:
+    seen = []
+    for arguments in ((), ("-p", "xdist", "-n", "2")):
+        run(project, ISOLATED, *arguments).assert_outcomes(passed=20)
+        seen.append(sorted((project.path / "seen.txt").read_text().splitlines()))
+        (project.path / "seen.txt").unlink()
+    assert seen[0] == seen[1]
+
+
+def test_the_marker_sets_up_the_account(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+pytestmark = pytest.mark.mcn(balance="1.00", outcome="busy")
+
+@pytest.mark.mcn(balance="0.14", tariff={"flash_call": {643: "0.07"}}, seed=7)
+def test_it(mcn):
+    assert [flash_call(mcn).status_code for _ in range(3)] == [200, 200, 402]
+    assert (mcn.seed, mcn.calls[0].outcome) == (7, "busy")
+
+def test_the_modules(mcn):
+    assert str(mcn.balance) == "1.00"
+""",
+    ).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    "marker,message",
+    [
+        ("balanse='1'", "no argument 'balanse'; did you mean 'balance'?"),
+        ("'1.00'", "keyword arguments alone"),
+        ("balance=1.5", "balance is 1.5"),
+        ("outcome='bussy'", "did you mean 'busy'?"),
+        ("tariff={'flash_cal': 1}", "did you mean 'flash_call'?"),
+        ("seed=-1", "seed -1"),
+    ],
+)
+def test_a_wrong_marker_is_an_error_that_says_what_is_wrong(
+    project: pytest.Pytester, marker: str, message: str
+) -> None:
+    result = run(project, f"@pytest.mark.mcn({marker})\ndef test_it(mcn): pass\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*{message}*"])
+
+
+MISTAKES = {
+    "flash_call(mcn, 'abc')": "*refused: POST */flash_call login_did=abc -> 400 invalid_parameter:*",
+    "requests.post(mcn.base_url + '/nope')": "*refused: POST /v2/rest/nope -> 404 not_found:*",
+    "requests.get(mcn.base_url.replace('/v2/rest', '/v3'))": "*refused: GET /v3 -> 404 not_found:*",
+    "requests.get(f'{mcn.base_url}/account/{mcn.account_id}/flash_call')": "* -> 405 method_not_allowed:*",
+    "requests.post(f'{mcn.base_url}/account/{mcn.account_id}/flash_call')": "* -> 401 unauthorized:*",
+    "requests.post(f'{mcn.base_url}/account/1/flash_call', headers=mcn.headers)": "* -> 403 account_not_found:*",
+    "mcn.subscribe(mcn_server.url + '/none', retry=False); flash_call(mcn)": "*failed: <Delivery*404*",
+    "mcn.subscribe(mcn_server.url + '/none'); flash_call(mcn)": "*not acknowledged: <Delivery*404*",
+    "mcn.subscribe('http://127.0.0.1:1/nobody'); flash_call(mcn)": "*not acknowledged: <Delivery*attempt 1:*",
+    "mcn.expect_refusal('unauthorized')": "*expected a refusal unauthorized, got none*",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_went_wrong_fails_a_test_that_passed(project: pytest.Pytester, mistake: str) -> None:
+    result = run(project, f"def test_it(mcn, mcn_server):\n    {mistake}\n\ndef test_next(mcn): pass\n")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*the test passed, but this went wrong on its account or server:*", MISTAKES[mistake]])
+
+
+def test_everything_that_went_wrong_is_told_at_once(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+def test_it(mcn, mcn_server):
+    def fail(request): raise ZeroDivisionError("in the handler")
+    mcn_server.expect_request("/hook").respond_with_handler(fail)
+    requests.get(mcn_server.url_for("/hook"))
+    flash_call(mcn, "abc")
+    requests.post(mcn.base_url + "/nope")
+""",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*ZeroDivisionError: in the handler*", "*a handler raised*", "*invalid_parameter*", "*not_found*"]
+    )
+
+
+@pytest.mark.parametrize("mistake", [m for m in MISTAKES if "expect" not in m])
+@pytest.mark.parametrize("way", ["marker", "ini"])
+def test_a_test_can_be_made_not_strict(project: pytest.Pytester, mistake: str, way: str) -> None:
+    marker = "@pytest.mark.mcn(strict=False)\n" if way == "marker" else ""
+    arguments = ("-o", "mcn_strict=false") if way == "ini" else ()
+    run(project, f"{marker}def test_it(mcn, mcn_server):\n    {mistake}\n", *arguments).assert_outcomes(passed=1)
+
+
+def test_scenarios_are_no_mistakes(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+def test_too_little_money(mcn):
+    mcn.set_balance("0")
+    assert flash_call(mcn).status_code == 402
+
+def test_a_body_that_is_too_large(mcn):
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+    assert requests.post(url, data=b"x" * 100_000, headers=mcn.headers).status_code == 413
+
+def test_a_fault(mcn):
+    mcn.fail_next()
+    assert flash_call(mcn).status_code == 503
+
+def test_a_cdr_not_yet_due_and_one_that_is_held(mcn, mcn_server):
+    mcn.subscribe(mcn_server.url + "/none")
+    mcn.set_outcome(Outcome.BUSY, delay_s=3600)
+    flash_call(mcn)
+    mcn.hold_cdrs()
+    flash_call(mcn)
+
+def test_it_says_so(mcn, mcn_server):
+    mcn.expect_refusal("invalid_parameter")
+    flash_call(mcn, "abc")
+    mcn.expect_undelivered()
+    mcn_server.expect_request("/hook").respond_with_data(status=500)
+    mcn.subscribe(mcn_server.url_for("/hook"), retry=False)
+    flash_call(mcn)
+
+def test_it_says_so_of_one_that_is_still_pending(mcn, mcn_server):
+    mcn.expect_undelivered()
+    mcn.subscribe(mcn_server.url + "/none")
+    flash_call(mcn)
+    mcn.expect_refusal("not_found")
+
+def test_a_fault_asked_for_it(mcn):
+    mcn.subscribe("http://127.0.0.1:1/nobody")
+    mcn.inject("cdr_unknown_uuid")
+    flash_call(mcn)
+
+def test_it_is_acknowledged_at_last(mcn, mcn_server):
+    mcn_server.expect_oneshot_request("/hook").respond_with_data(status=500)
+    mcn_server.expect_request("/hook").respond_with_data()
+    mcn.subscribe(mcn_server.url_for("/hook"))
+    flash_call(mcn)
+    mcn.clock.advance(1)
+""",
+    ).assert_outcomes(passed=8)
+
+
+@pytest.mark.parametrize(
+    "error", ["pytest.fail('in the handler')", "assert False, 'in the handler'", "1/0", "pytest.skip('x')"]
+)
+@pytest.mark.parametrize("strict", ["true", "false"])
+def test_what_a_handler_raises_neither_kills_the_server_nor_gets_lost(
+    project: pytest.Pytester, error: str, strict: str
+) -> None:
+    result = run(
+        project,
+        f"""
+def test_it(mcn, mcn_server):
+    def handler(request):
+        {error}
+    mcn_server.expect_request("/hook").respond_with_handler(handler)
+    assert requests.get(mcn_server.url_for("/hook")).status_code == 500
+    assert flash_call(mcn).status_code == 200
+
+def test_next(mcn):
+    assert flash_call(mcn).status_code == 200
+""",
+        "-o",
+        f"mcn_strict={strict}",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*a handler raised*"])
+
+
+def test_a_test_with_the_server_alone_hears_of_its_handlers_too(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+def test_it(mcn_server):
+    mcn_server.expect_request("/hook").respond_with_handler(lambda request: 1 / 0)
+    assert requests.get(mcn_server.url_for("/hook")).status_code == 500
+
+def test_next(mcn_server):
+    assert requests.get(mcn_server.url_for("/hook")).status_code == 404
+""",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*a handler raised ZeroDivisionError*", "*ERROR *test_it*"])
+
+
+def test_a_late_request_of_an_earlier_test_is_not_the_next_ones(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+old = []
+
+def test_one(mcn):
+    old.append(f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did=79157777777")
+    old.append(mcn.headers)
+
+def test_two(mcn):
+    assert requests.post(old[0], headers=old[1]).status_code == 401
+    assert mcn.requests == [] and mcn.calls == []
+""",
+    ).assert_outcomes(passed=2)
+
+
+def test_registered_handlers_come_first_and_are_gone_in_the_next_test(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+def test_one(mcn, mcn_server):
+    path = f"/v2/rest/account/{mcn.account_id}/flash_call"
+    mcn_server.expect_oneshot_request(path, method="POST").respond_with_json({"mine": True})
+    assert flash_call(mcn).json() == {"mine": True}
+    assert flash_call(mcn).json()["status"] == "success"
+    mcn_server.expect_ordered_request("/first").respond_with_data("1")
+    assert flash_call(mcn).status_code == 200
+    assert requests.get(mcn_server.url_for("/first")).text == "1"
+    mcn_server.expect_request("/hook").respond_with_data("kept")
+
+def test_two(mcn, mcn_server):
+    mcn.expect_refusal("not_found")
+    assert requests.get(mcn_server.url_for("/hook")).status_code == 404
+    assert mcn_server.log[-1][1].status_code == 404
+""",
+    ).assert_outcomes(passed=2)
+
+
+def test_the_settings_can_be_overridden(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import pytest
+        from pytest_mcn_mock import Assumptions, NumberFormat, Settings
+
+        @pytest.fixture(scope="session")
+        def mcn_settings():
+            return Settings(assumptions=Assumptions(number_format=NumberFormat.PASTED))
+        """
+    )
+    run(project, "def test_it(mcn): assert flash_call(mcn, '+7 (915) 777-77-77').status_code == 200\n").assert_outcomes(
+        passed=1
+    )
+
+
+def test_without_the_extra_the_interception_says_what_to_install(project: pytest.Pytester) -> None:
+    project.makeconftest("import sys; sys.modules['trustme'] = None")
+    result = run(project, "def test_it(mcn_intercept): pass\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*pip install 'pytest-mcn-mock?intercept?'*"])
+
+
+def test_unittest_style_classes_work(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+import unittest
+
+class TestIt(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _account(self, mcn): self.mcn = mcn
+
+    def test_a_call(self):
+        self.assertEqual(flash_call(self.mcn).status_code, 200)
+
+class TestFailing(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _account(self, mcn): self.mcn = mcn
+
+    def test_that_fails(self):
+        flash_call(self.mcn)
+        self.fail()
+""",
+    ).assert_outcomes(passed=1, failed=1)
+
+
+def test_the_fixtures_and_the_marker_are_described(project: pytest.Pytester) -> None:
+    assert "mcn_intercept" in project.runpytest_subprocess("--fixtures").stdout.str()
+    project.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.mcn(strict=*"])
+    project.runpytest_subprocess("--help").stdout.fnmatch_lines(["*mcn_strict (bool)*"])
+
+
+def test_a_server_can_be_stopped_and_started_again(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+from pytest_mcn_mock import MCNServer
+
+def test_it():
+    server = MCNServer()
+    for _ in range(2):
+        with server:
+            server.expect_request("/hook").respond_with_data("")
+            account = server.open_account()
+            account.subscribe(server.url_for("/hook"))
+            flash_call(account)
+            assert account.wait_for_cdr().status == 200
+        assert not server.is_running()
+""",
+    ).assert_outcomes(passed=1)
+
+
+def test_the_server_can_be_overridden(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import pytest
+        from pytest_mcn_mock import MCNServer
+
+        @pytest.fixture(scope="session")
+        def mcn_server(mcn_settings):
+            with MCNServer(settings=mcn_settings) as server:
+                yield server
+        """
+    )
+    result = run(
+        project,
+        """
+def test_that_fails(mcn, mcn_server):
+    mcn_server.expect_request("/hook").respond_with_data("")
+    raise ZeroDivisionError
+
+@pytest.mark.mcn(strict=False)
+def test_that_follows(mcn, mcn_server):
+    assert requests.get(mcn_server.url_for("/hook")).status_code == 404
+""",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*- mcn-mock -*"])

@@ -1,0 +1,193 @@
+"""A server that is stopped: whoever waits for something is told at once. A server that is started again goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+from helpers.client import flash_call
+from helpers.in_process import make_exchange, open_account
+from helpers.sandbox import wait_until
+from helpers.webhook_endpoints import Gated
+
+from pytest_mcn_mock import FaultKind, MCNServer, WaitTimeout
+from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.model.accounts import replace_faults
+from pytest_mcn_mock.model.faults import Fault
+from pytest_mcn_mock.web.http import Request, Step
+
+FOREVER_S = 600.0
+STOPPED = "the server was stopped"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of an endpoint that never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+@pytest.fixture
+def others() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as others:
+        yield others
+
+
+def test_a_client_that_puts_the_time_forward_is_told(silent: str, others: ThreadPoolExecutor) -> None:
+    server = MCNServer()
+    server.start()
+    account = server.open_account()
+    account.subscribe(silent)
+    flash_call(account)
+    waiting = others.submit(requests.post, f"{server.url}/__admin/clock/advance", json={"seconds": 1}, timeout=60)
+    wait_until(lambda: bool(server._exchange.dispatcher._advances))  # noqa: SLF001 - it waits, and says so nowhere
+    server.stop()
+    answer = waiting.result(timeout=30)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
+    assert STOPPED in answer.json()["errors"][0]["message"]
+
+
+def test_a_client_whose_answer_waits_for_its_cdr_gets_it(silent: str, others: ThreadPoolExecutor) -> None:
+    server = MCNServer()
+    server.start()
+    account = server.open_account()
+    account.subscribe(silent)
+    account.inject(FaultKind.CDR_EARLY)
+    waiting = others.submit(flash_call, account)
+    account.wait_for_call()
+    server.stop()
+    assert waiting.result(timeout=30).status_code == 200
+
+
+def test_threads_of_a_test_that_wait_are_told(silent: str, others: ThreadPoolExecutor) -> None:
+    server = MCNServer()
+    server.start()
+    account = server.open_account()
+    account.subscribe(silent)
+    flash_call(account)
+    account.wait_for_call()
+    waits: list[Future[Any]] = [
+        others.submit(account.clock.advance, 1),
+        others.submit(account.wait_for_cdr, None, FOREVER_S),
+        others.submit(account.wait_for_call, FOREVER_S),
+        others.submit(account.settle, FOREVER_S),
+    ]
+    changes = server._exchange, account._backing.changes  # noqa: SLF001 - that they wait is seen nowhere else
+    wait_until(lambda: bool(changes[0].dispatcher._advances) and len(changes[1]._waiting[account.account_id]) == 3)  # noqa: SLF001
+    server.stop()
+    for wait in waits:
+        error = wait.exception(timeout=30)
+        assert isinstance(error, WaitTimeout)
+        assert STOPPED in str(error)
+    with pytest.raises(WaitTimeout, match=STOPPED):
+        account.clock.advance(1)
+    with pytest.raises(WaitTimeout, match=f"no call was placed before {STOPPED}"):
+        account.wait_for_call(FOREVER_S)
+    account.assert_no_cdr(FOREVER_S)
+
+
+@pytest.mark.asyncio
+async def test_tasks_of_a_test_that_wait_are_told(silent: str) -> None:
+    server = MCNServer()
+    server.start()
+    account = server.open_account()
+    account.subscribe(silent)
+    await asyncio.to_thread(flash_call, account)
+    waits = [
+        asyncio.create_task(account.aio.advance(1)),
+        asyncio.create_task(account.aio.wait_for_cdr(timeout=FOREVER_S)),
+    ]
+    while not server._exchange.dispatcher._advances:  # noqa: SLF001, ASYNC110 - it waits, and says so nowhere
+        await asyncio.sleep(0)
+    await asyncio.to_thread(server.stop)
+    for told in await asyncio.gather(*waits, return_exceptions=True):
+        assert isinstance(told, WaitTimeout)
+        assert STOPPED in str(told)
+
+
+def test_a_held_call_that_is_completed_on_a_stopped_server_waits_for_nothing(silent: str) -> None:
+    server = MCNServer()
+    server.start()
+    account = server.open_account()
+    account.subscribe(silent)
+    account.hold_cdrs()
+    flash_call(account)
+    call = account.wait_for_call()
+    server.stop()
+    delivery = call.complete()
+    assert delivery is not None
+    assert delivery.attempts == ()
+
+
+def test_who_waits_on_a_loop_that_is_cancelled_is_told() -> None:
+    async def run() -> list[Step]:
+        exchange = make_exchange(post=lambda job: job())
+        open_account(exchange, subscriptions=1)
+        fault = Fault(FaultKind.CDR_EARLY)
+        exchange.operator.settings.change("1", lambda account: replace_faults(account, [fault]))
+
+        class Silent:
+            async def send(self, *_: object) -> None:
+                await asyncio.Event().wait()
+
+        exchange.dispatcher._make_sender = Silent  # type: ignore[assignment]  # noqa: SLF001
+        headers = {"authorization": "Bearer t1", "host": "127.0.0.1"}
+        call = Request("POST", "/v2/rest/account/1/flash_call", b"login_did=79157777777", headers)
+        advance = Request("POST", "/__admin/clock/advance", b"", headers, b'{"seconds": 1}')
+        waiting = [exchange.application.serve(request).send(None) for request in (call, advance)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert [isinstance(step, Future) and step.done() for step in waiting] == [False, False]
+        return waiting
+
+    early, advanced = asyncio.run(run())
+    assert isinstance(early, Future)
+    assert isinstance(advanced, Future)
+    assert early.result(timeout=0) is None
+    assert isinstance(advanced.exception(timeout=0), Refusal)
+
+
+def test_what_was_under_way_when_it_stopped_is_sent_again_and_nothing_counts_as_under_way() -> None:
+    """More than are under way to one host at once."""
+    with Gated() as webhook:
+        server = MCNServer()
+        server.start()
+        account = server.open_account()
+        account.subscribe(webhook.url)
+        for _ in range(40):
+            flash_call(account)
+        webhook.wait_for(32)
+        server.stop()
+        webhook.open()
+        server.start()
+        for call in account.calls:
+            assert account.wait_for_cdr(call).status == 204
+        account.clock.advance(3600)
+        account.settle()
+        assert [len(delivery.attempts) for delivery in account.deliveries] == [1] * 40
+        server.stop()
+
+
+def test_a_call_that_rings_and_a_retry_that_is_due_later_go_on_after_a_restart() -> None:
+    with Gated() as webhook:
+        webhook.answer(0, 500)
+        server = MCNServer()
+        server.start()
+        account = server.open_account()
+        account.subscribe(webhook.url)
+        flash_call(account)
+        account.settle()
+        account.set_outcome("busy", delay_s=3600)
+        flash_call(account)
+        server.stop()
+        webhook.open()
+        server.start()
+        account.clock.advance(3600)
+        assert [delivery.state for delivery in account.deliveries] == ["delivered"] * 2
+        assert flash_call(account).status_code == 200
+        server.stop()
