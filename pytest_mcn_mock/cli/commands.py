@@ -1,6 +1,6 @@
-"""The command ``mcn-mock``: ``serve``, and the names of the rest, which are loaded when they are asked for.
+"""The command ``mcn-mock``: ``serve``, ``schema``, and the names of the others, which are imported when they are used.
 
-The exit statuses are those of ``STATUS``, and 0 for success: documented in docs/reference/cli.md.
+The exit statuses are those of ``STATUS``, and 0 for success: see docs/reference/cli.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, Unreachable, UsageError
+from pytest_mcn_mock.errors import ConfigError, Declined, McnMockError, NotFound, Unreachable, UsageError
 from pytest_mcn_mock.text import printable
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -27,38 +27,29 @@ INTERRUPTED: Final = 130
 OUTPUT_S: Final = 1.0
 """How long the end of `serve` waits for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
-    "accounts": "commands_accounts",
-    "advance": "commands_actions",
-    "call": "commands_actions",
-    "calls": "commands_calls",
-    "check": "check_command",
-    "complete": "commands_actions",
-    "deliveries": "commands_calls",
-    "health": "commands_health",
-    "record": "commands_verify",
-    "resend": "commands_actions",
-    "reset": "commands_actions",
-    "schema": "commands_schema",
-    "tail": "commands_tail",
-    "trigger": "commands_trigger",
-    "verify": "commands_verify",
-    "webhooks": "commands_webhooks",
+    "remote": ("accounts", "advance", "call", "calls", "complete", "deliveries", "resend", "reset", "webhooks"),
+    "check_command": ("check",),
+    "commands_verify": ("record", "verify"),
+    "health": ("health",),
+    "tail": ("tail",),
+    "trigger": ("trigger",),
 }
-"""The module of each command that is loaded late: `serve` needs none of them, and they need nothing of it."""
+_MODULE_OF: Final = {command: module for module, commands in _MODULES.items() for command in commands}
+"""The module of each command that is imported when it is used: `serve` needs none of them."""
 
 
 class CommandLine(click.Group):
-    """A group that imports a command when it is asked for, and ends with a line and a status where one fails."""
+    """A group that imports a command when it is used. If the command fails, it ends with a line and a status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, `serve` first."""
-        return [*super().list_commands(ctx), *_MODULES]
+        """Return the names of all commands, `serve` first."""
+        return [*super().list_commands(ctx)[::-1], *sorted(_MODULE_OF)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None."""
-        if cmd_name not in _MODULES:
+        """Return the command of that name, or None."""
+        if cmd_name not in _MODULE_OF:
             return super().get_command(ctx, cmd_name)
-        module = import_module(f"pytest_mcn_mock.cli.{_MODULES[cmd_name]}")
+        module = import_module(f"pytest_mcn_mock.cli.{_MODULE_OF[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -165,3 +156,18 @@ for _parameter in serve.params:
     # Not MCN_MOCK_PORT: Kubernetes sets that to a URL in every container beside a service named mcn-mock.
     if isinstance(_parameter, click.Option) and _parameter.envvar is None:
         _parameter.envvar, _parameter.show_envvar = f"MCN_MOCK_SERVE_{str(_parameter.name).upper()}", True
+
+
+@mcn_mock.command()
+@click.argument("name", required=False)
+def schema(name: str | None) -> None:
+    """Print a JSON Schema, or openapi; the list of their names without NAME."""
+    from pytest_mcn_mock import schemas
+
+    if name is None:
+        click.echo("\n".join(schemas.names()))
+        return
+    try:
+        click.echo(schemas.read(name).decode(), nl=False)  # bytes would go round the guarded stream
+    except NotFound as error:
+        raise UsageError(str(error)) from None

@@ -9,21 +9,13 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from typing import Any, Final, TextIO, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import click
-
-from pytest_mcn_mock.text import printable
-
-
-def clean_lines(text: str) -> list[str]:
-    """The lines of a text, each cleaned."""
-    return [printable(line.replace("\t", "    ")) for line in text.replace("\r\n", "\n").split("\n")]
 
 
 def print_json(document: Any, *, indent: int | None = 2) -> None:
@@ -211,30 +203,6 @@ def without_user(url: object) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def moment(text: object) -> str:
-    """A moment of the API, in UTC to the second: ``2026-01-01 12:00:00``; anything else as it is."""
-    try:
-        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
-        return "" if text is None else str(text)
-
-
 def count(number: int, word: str, words: str | None = None) -> str:
     """The number with its noun: ``count(2, "call") == "2 calls"``."""
     return f"{number} {word if number == 1 else words or f'{word}s'}"
-
-
-def outcome_of(call: dict[str, Any]) -> str:
-    """How a call ended, with its Q.850 cause: ``busy 17``; its state while it has not."""
-    if call.get("outcome") is None:
-        return str(call.get("state", ""))
-    return f"{call['outcome']} {call.get('q931_status')}"
-
-
-def result_of(delivery: dict[str, Any]) -> str:
-    """What the last attempt led to: its HTTP status, or why there was no answer."""
-    attempts: Sequence[dict[str, Any]] = delivery.get("attempts") or ()
-    if not attempts:
-        return str(delivery.get("note") or "not tried yet")
-    last = attempts[-1]
-    return f"HTTP {last['status']}" if last.get("status") is not None else str(last.get("error"))

@@ -1,16 +1,15 @@
-"""Tables: as wide as the terminal where they are read there, drawn with rich, and whole where they are piped."""
+"""Tables: as wide as the terminal and drawn with rich where a person reads them, and whole where they are piped."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import click
-from rich.cells import cell_len
 
 from pytest_mcn_mock.text import printable
 
@@ -18,152 +17,119 @@ GAP: Final = 2
 MIN_FOLDED: Final = 15
 """A column that folds is not made narrower than this."""
 _STYLES: Final = {
-    "answered": "green",
-    "delivered": "green",
-    "yes": "green",
-    "failed": "red",
-    "pending": "yellow",
-    "ringing": "yellow",
-    "busy": "yellow",
-    "no_answer": "yellow",
-    "rejected": "red",
-    "unavailable": "red",
+    "green": ("answered", "delivered", "yes"),
+    "yellow": ("pending", "ringing", "busy", "no_answer"),
+    "red": ("failed", "rejected", "unavailable"),
 }
-"""By the first word of a cell."""
+"""The colour of a cell by its first word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. Where the terminal is too narrow, ``spare`` ones are left out, the highest first, and then those that
-    ``fold`` are broken over several lines. Any other is shown whole.
+    """A column. ``value`` is the key of an item's field, or a function of the item; without it, the items are rows.
+
+    If the terminal is too narrow, columns with ``spare`` are left out, the highest first. Then columns that ``fold``
+    are broken over several lines. Any other column is shown whole.
     """
 
     heading: str
+    value: str | Callable[[Any], object] | None = None
     spare: int = 0
     fold: bool = False
     right: bool = False
 
+    def cell(self, item: Any, place: int) -> str:
+        """Return the text of an item in this column, which is the column number ``place``."""
+        value = self.value(item) if callable(self.value) else item[place if self.value is None else self.value]
+        return printable("" if value is None else value)
 
-def print_list(
-    found: Mapping[str, Any], what: str, columns: Sequence[Column], rows: Iterable[Sequence[object]]
-) -> None:
-    """A list of the sandbox's as a table; on standard error, that there is nothing, or more than is shown."""
-    if not found["items"]:
+
+def print_list(found: Mapping[str, Any], what: str, columns: Sequence[Column]) -> None:
+    """Print a list of the sandbox as a table. Say on standard error if it is empty, or if there is more."""
+    items = found["items"]
+    if not items:
         click.echo(f"no {what}", err=True)
         return
-    print_table(columns, rows)
+    print_table(columns, items)
     if found["next"] is not None:
-        shown = f"{len(found['items'])} {what} shown"
+        shown = f"{len(items)} {what} shown"
         click.echo(f"{shown}; there are more: give --limit, or --after {printable(found['next'])}", err=True)
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """A table with a line for each row, and a heading."""
-    cells = [[printable("" if value is None else value) for value in row] for row in rows]
-    width = _terminal_width()
-    if width is None:
-        _print_whole(columns, [[column.heading for column in columns], *cells])
-    else:
-        _draw(columns, cells, width)
+def print_table(columns: Sequence[Column], items: Iterable[Any]) -> None:
+    """Print a heading, and a line for each item."""
+    rows = [[column.cell(item, n) for n, column in enumerate(columns)] for item in items]
+    _print(columns, rows, has_headings=True)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """A thing with its fields, a line each; those that are None are left out."""
-    cells = [[name, printable(value)] for name, value in fields.items() if value is not None]
-    columns = [Column(""), Column("", fold=True)]
-    width = _terminal_width()
-    if width is None:
-        _print_whole(columns, cells)
-    else:
-        _draw(columns, cells, width, first_style="bold", has_headings=False)
+    """Print a line for each field that is not None."""
+    rows = [[name, printable(value)] for name, value in fields.items() if value is not None]
+    _print((Column(""), Column("", fold=True)), rows, has_headings=False)
 
 
 def print_heading(text: str) -> None:
-    """A line above what follows."""
+    """Print a line above what follows."""
     click.echo()
-    click.secho(text, bold=True, color=_coloured())
+    click.secho(text, bold=True, color=is_coloured())
 
 
-def _print_whole(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Every column at its full width, without rich: a list may have many thousand rows."""
-    widths = [max(cell_len(row[n]) for row in rows) for n in range(len(columns))]
-    for row in rows:
-        padded = [_pad(cell, width, column) for cell, width, column in zip(row, widths, columns, strict=True)]
+def is_coloured() -> bool:
+    """Return whether colours are wanted on standard output."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _print(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, has_headings: bool) -> None:
+    from rich.cells import cell_len
+
+    headed = [[column.heading for column in columns], *rows] if has_headings else rows
+    widths = [max(map(cell_len, cells), default=0) for cells in zip(*headed, strict=True)]
+    if sys.stdout.isatty():
+        _draw(columns, rows, widths, has_headings=has_headings)
+        return
+    for row in headed:  # without rich: a list may have many thousand rows
+        spaces = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        padded = [s + c if column.right else c + s for column, c, s in zip(columns, row, spaces, strict=True)]
         click.echo((" " * GAP).join(padded).rstrip())
 
 
-def _pad(cell: str, width: int, column: Column) -> str:
-    space = " " * (width - cell_len(cell))
-    return space + cell if column.right else cell + space
-
-
 def _draw(
-    columns: Sequence[Column],
-    cells: Sequence[Sequence[str]],
-    width: int,
-    *,
-    first_style: str = "",
-    has_headings: bool = True,
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int], *, has_headings: bool
 ) -> None:
-    """For a person at a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = _fitting(columns, cells, width)
+    width = shutil.get_terminal_size().columns
+    shown = list(range(len(columns)))
+    for n in sorted(shown, key=lambda n: -columns[n].spare):
+        if columns[n].spare and sum(widths[n] + GAP for n in shown) - GAP > width:
+            shown.remove(n)
+    least = {n: min(widths[n], MIN_FOLDED) if columns[n].fold else widths[n] for n in shown}
     table = Table(
         box=None, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=has_headings
     )
-    for n in shown:
-        column = columns[n]
+    for n, min_width in least.items():
         table.add_column(
-            Text(column.heading),
-            no_wrap=not column.fold,
+            Text(columns[n].heading),
+            no_wrap=not columns[n].fold,
             overflow="fold",
-            justify="right" if column.right else "left",
-            min_width=None if column.fold else _width(columns, cells, n),
-            style=first_style if n == 0 else "",
+            justify="right" if columns[n].right else "left",
+            min_width=min_width,
+            style="" if has_headings or n else "bold",
         )
-    for row in cells:
-        table.add_row(*(Text(row[n], _STYLES.get(row[n].partition(" ")[0], "")) for n in shown))
-    coloured = _coloured()
+    for row in rows:
+        table.add_row(*(Text(row[n], _style(row[n])) for n in shown))
     console = Console(
-        file=sys.stdout, width=max(width, _least(columns, cells, shown)), force_terminal=coloured, highlight=False,
-        color_system="standard" if coloured else None, legacy_windows=False,
+        file=sys.stdout, width=max(width, sum(least.values()) + GAP * (len(least) - 1)), force_terminal=is_coloured(),
+        highlight=False, color_system="standard" if is_coloured() else None, legacy_windows=False,
     )  # fmt: skip
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
-        click.echo(line.rstrip(), color=coloured)
+        click.echo(line.rstrip(), color=is_coloured())
 
 
-def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The columns that there is room for without folding any, but for the spare ones all."""
-    shown = list(range(len(columns)))
-    while _least(columns, cells, shown, whole=True) > width:
-        spare = max(shown, key=lambda n: columns[n].spare)
-        if not columns[spare].spare:
-            break
-        shown.remove(spare)
-    return shown
-
-
-def _least(
-    columns: Sequence[Column], cells: Sequence[Sequence[str]], shown: Sequence[int], *, whole: bool = False
-) -> int:
-    """The width that the columns need, or take where nothing is folded."""
-    widths = [_width(columns, cells, n) for n in shown]
-    least = [w if whole or not columns[n].fold else min(w, MIN_FOLDED) for n, w in zip(shown, widths, strict=True)]
-    return sum(least) + GAP * (len(shown) - 1)
-
-
-def _width(columns: Sequence[Column], cells: Sequence[Sequence[str]], n: int) -> int:
-    return max([len(columns[n].heading), *(cell_len(row[n]) for row in cells)])
-
-
-def _terminal_width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+def _style(cell: str) -> str:
+    word = cell.partition(" ")[0]
+    return next((colour for colour, words in _STYLES.items() if word in words), "")

@@ -1,4 +1,4 @@
-"""``mcn-mock tail``: what happens, as it happens."""
+"""``mcn-mock tail``: print what happens, as it happens."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import Any, Final
 import click
 
 from pytest_mcn_mock.cli.client import Event, SandboxClient
-from pytest_mcn_mock.cli.options import account_option, connected
-from pytest_mcn_mock.cli.output import count, moment, outcome_of, print_json, result_of, without_user
+from pytest_mcn_mock.cli.options import account_option, connected, json_option
+from pytest_mcn_mock.cli.output import count, print_json, without_user
+from pytest_mcn_mock.cli.remote import moment, outcome_of, result_of
+from pytest_mcn_mock.cli.tables import is_coloured
 from pytest_mcn_mock.errors import Declined, Unreachable
 from pytest_mcn_mock.text import printable
 
@@ -34,13 +36,14 @@ _COLOURS: Final = {
 @click.command()
 @account_option
 @connected
+@json_option
 def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
     """Print what happens, as it happens.
 
     A line each, until Ctrl-C; with --json a JSON document each. When the sandbox goes, wait until it is back.
     """
     if account is not None:
-        sandbox.get(f"accounts/{account}")  # there is one of that id
+        sandbox.get(f"accounts/{account}")  # so that an unknown one is refused at once
     _end_with_the_reader()
     try:
         _follow(sandbox, account, as_json=as_json)
@@ -49,7 +52,7 @@ def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
 
 
 def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
-    """Print event after event. Whoever is there at first, and then goes, is waited for."""
+    """Print event after event. If the sandbox goes after it was there, wait until it is back."""
     state = "new"
     while True:
         try:
@@ -85,18 +88,13 @@ def _show(event: Event, *, as_json: bool) -> None:
             at, text = _line(event.name, event.data)
         except (TypeError, KeyError):
             at, text = "", str(event.data)[:500]
-        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        name = (
-            click.style(f"{printable(event.name):8}", fg=_COLOURS.get(event.name))
-            if coloured
-            else f"{printable(event.name):8}"
-        )
-        click.echo(f"{printable(at)[11:]:8}  {name}  {printable(text)}", color=coloured)
+        name = click.style(f"{printable(event.name):8}", fg=_COLOURS.get(event.name))
+        click.echo(f"{printable(at)[11:]:8}  {name}  {printable(text)}", color=is_coloured())
     sys.stdout.flush()
 
 
 def _line(name: str, data: Any) -> tuple[str, str]:
-    """When it happened, and what."""
+    """Return when it happened, and what."""
     match name:
         case "call":
             final_status = f", {data['final_status']}" if data["final_status"] else ""
@@ -131,9 +129,9 @@ def _line(name: str, data: Any) -> tuple[str, str]:
 
 
 def _end_with_the_reader() -> None:
-    """Where standard output is a pipe, end once nobody reads it any more, with nothing to write just then too.
+    """If standard output is a pipe, end as soon as its reader has left, although there is nothing to write just then.
 
-    Windows cannot say so before something is written.
+    Windows reports that only when something is written.
     """
     if not hasattr(select, "poll"):
         return

@@ -1,0 +1,527 @@
+"""The commands that ask a running sandbox: what it has, what happened, and what is to happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pytest_mcn_mock.cli.client import SandboxClient, segment
+from pytest_mcn_mock.cli.options import (
+    ACCOUNT_ID,
+    Answer,
+    ListFirst,
+    account_argument,
+    account_option,
+    answered,
+    call_argument,
+    check_amount,
+    complete_account,
+    connected,
+    delivery_argument,
+    list_options,
+    outcome_options,
+)
+from pytest_mcn_mock.cli.output import without_user
+from pytest_mcn_mock.cli.tables import Column, print_fields, print_heading, print_list, print_table
+from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.text import printable, printable_lines
+
+ATTEMPT_WITHIN_S: Final = 660.0
+"""How long `resend` waits for its attempt: an endpoint may have 600 s to answer, and the attempt may have to queue."""
+_BODY_SHOWN: Final = 2000
+"""Characters of an endpoint's answer; --json has them all."""
+_LEDGER_SHOWN: Final = 10
+
+
+def moment(text: object) -> str:
+    """Return a moment of the API in UTC, to the second: ``2026-01-01 12:00:00``. Anything else is returned as it is."""
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return "" if text is None else str(text)
+
+
+def outcome_of(call: Mapping[str, Any]) -> str:
+    """Return how a call ended, with its Q.850 cause: ``busy 17``; its state while it has not."""
+    if call.get("outcome") is None:
+        return str(call.get("state", ""))
+    return f"{call['outcome']} {call.get('q931_status')}"
+
+
+def result_of(delivery: Mapping[str, Any]) -> str:
+    """Return the result of the last attempt: its HTTP status, or why there was no answer."""
+    if not delivery.get("attempts"):
+        return str(delivery.get("note") or "not tried yet")
+    last = delivery["attempts"][-1]
+    return f"HTTP {last['status']}" if last.get("status") is not None else str(last.get("error"))
+
+
+def print_message(first: str, headers: Mapping[str, Any], body: str) -> None:
+    """Print a request or an answer as it goes over the wire, but for what could steer a terminal."""
+    click.echo(printable(first))
+    for name, value in headers.items():
+        click.echo(printable(f"{name}: {value}"))
+    if body:
+        click.echo()
+        click.echo(printable_lines(body[:_BODY_SHOWN].replace("\r\n", "\n")))
+        if len(body) > _BODY_SHOWN:
+            click.echo(f"… and {len(body) - _BODY_SHOWN} characters more; --json has them")
+
+
+def _utc(text: object) -> str | None:
+    return None if text is None else f"{moment(text)} UTC"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@click.group(cls=ListFirst)
+def accounts() -> None:
+    """List, show, open, top up and close accounts.
+
+    Without a command they are listed.
+    """
+
+
+@accounts.command("list")
+@list_options
+@connected
+@answered
+def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Answer:
+    """Every account, in order of opening."""
+    columns = (
+        Column("ACCOUNT", "id", right=True),
+        Column("BALANCE", "balance", right=True),
+        Column("NUMBERS", lambda account: _some(account["numbers"]), fold=True),
+        Column("WEBHOOKS", lambda account: len(account["webhooks"]), right=True),
+        Column("OUTCOME RULES", lambda account: len(account["outcomes"]), right=True),
+        Column("CDRS", lambda account: "held" if account["calls_held"] else "sent", spare=1),
+    )
+    found = sandbox.list("accounts", limit, after)
+    return Answer(found, lambda: print_list(found, "accounts", columns))
+
+
+@accounts.command("show")
+@account_argument
+@connected
+@answered
+def show_account(sandbox: SandboxClient, account_id: int) -> Answer:
+    """One account with its webhooks, its outcome rules and the end of its ledger."""
+    account = sandbox.get(f"accounts/{account_id}")
+    ledger = sandbox.get(f"accounts/{account_id}/ledger", order="newest", limit=_LEDGER_SHOWN)["items"]
+    return Answer({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
+
+
+@accounts.command("open")
+@click.option("--id", "account_id", type=ACCOUNT_ID, help="Its number; drawn if not given.")
+@click.option("--token", help="Its token; drawn, and printed, if not given.")
+@click.option(
+    "--balance", callback=check_amount, default=DEFAULT_BALANCE, show_default=True, help="Its money, in roubles."
+)
+@click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
+@click.option(
+    "--webhook", "webhooks", multiple=True, metavar="URL", help="Where its CDRs go; may be given several times."
+)
+@click.option(
+    "--webhook-cacert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A PEM file of authorities to trust for https webhooks, on the sandbox's machine.",
+)
+@click.option("--webhook-insecure", is_flag=True, help="Accept any certificate of https webhooks.")
+@click.option("--seed", type=click.IntRange(0), help="What its numbers and uuids are drawn from.")
+@connected
+@answered
+def open_account(
+    sandbox: SandboxClient,
+    account_id: int | None,
+    token: str | None,
+    balance: str,
+    numbers: tuple[str, ...],
+    webhooks: tuple[str, ...],
+    webhook_cacert: Path | None,
+    webhook_insecure: bool,
+    seed: int | None,
+) -> Answer:
+    """Open an account."""
+    trust: dict[str, Any] = {"insecure": True} if webhook_insecure else {}
+    if webhook_cacert is not None:
+        trust["cacert"] = str(webhook_cacert.absolute())  # the sandbox may have been started elsewhere
+    subscriptions = [{"url": url, **trust} for url in webhooks]
+    wanted = _given(id=account_id, token=token, seed=seed, balance=balance, numbers=numbers, webhooks=subscriptions)
+    account = sandbox.post("accounts", wanted)
+    return Answer(account, lambda: _print_account(account))
+
+
+@accounts.command("top-up")
+@account_argument
+@click.argument("amount", callback=check_amount)
+@connected
+@answered
+def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> Answer:
+    """Give an account AMOUNT roubles, such as 10.00."""
+    account = sandbox.post(f"accounts/{account_id}/top_up", {"amount": amount})
+    return Answer(account, f"account {account_id} has {account['balance']} roubles")
+
+
+@accounts.command("close")
+@account_argument
+@connected
+@answered
+def close_account(sandbox: SandboxClient, account_id: int) -> Answer:
+    """Close an account; its calls and CDRs are gone with it."""
+    sandbox.delete(f"accounts/{account_id}")
+    return Answer({"status": "ok"}, f"account {account_id} is closed")
+
+
+def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | None = None) -> None:
+    tariff = account["tariff"]
+    prices = ", ".join(f"flash_call from {country} {price}" for country, price in tariff["flash_call"].items())
+    print_fields(
+        {
+            "account": account["id"],
+            "token": account.get("token"),
+            "balance": f"{account['balance']} roubles",
+            "numbers": _some(account["numbers"]) or "none",
+            "tariff": f"call_for_2fa {tariff['call_for_2fa']}, {prices}",
+            "seed": account["seed"],
+            "CDRs": "held" if account["calls_held"] else "sent",
+        }
+    )
+    _print_part(
+        "Webhooks",
+        account["webhooks"],
+        Column("N", "n", right=True),
+        Column("ENABLED", _enabled),
+        Column("METHOD", "method"),
+        Column("URL", lambda webhook: without_user(webhook["url"]), fold=True),
+        Column("BODY", lambda webhook: ", ".join(webhook["body"]), spare=1, fold=True),
+    )
+    _print_part(
+        "Outcome rules, the first that fits is taken",
+        account["outcomes"],
+        Column("LOGIN_DID", "login_did"),
+        Column("OUTCOME", lambda rule: f"{rule['outcome']} {rule['q931_status']}"),
+        Column("DELAY, S", "delay_s", right=True),
+    )
+    _print_part(
+        "Faults that are switched on",
+        account.get("faults"),
+        Column("KIND", "kind"),
+        Column("TIMES", lambda fault: "always" if fault["times"] is None else fault["times"], right=True),
+        Column("PROBABILITY", "probability", right=True),
+    )
+    _print_part(
+        "Ledger, the newest first",
+        ledger,
+        Column("TIME (UTC)", lambda entry: moment(entry["at"])),
+        Column("ENTRY", "kind"),
+        Column("AMOUNT", "amount", right=True),
+        Column("BALANCE", "balance", right=True),
+        Column("CALL", "verification_call_uuid"),
+    )
+
+
+def _print_part(heading: str, items: list[dict[str, Any]] | None, *columns: Column) -> None:
+    if items:
+        print_heading(heading)
+        print_table(columns, items)
+
+
+def _enabled(webhook: Mapping[str, Any]) -> str:
+    if webhook["enabled"]:
+        return "yes"
+    since = webhook.get("disabled_at")
+    return "no" if since is None else f"no, since {moment(since)} UTC"
+
+
+def _some(numbers: list[str]) -> str:
+    more = len(numbers) - 5
+    return ", ".join(numbers[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+@click.group()
+def webhooks() -> None:
+    """Enable webhooks."""
+
+
+@webhooks.command("enable")
+@account_argument
+@click.argument("number", metavar="N", type=ACCOUNT_ID)
+@connected
+@answered
+def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> Answer:
+    """Enable webhook N of account ID again.
+
+    CDRs of calls placed from now on are sent to it, and its failures are counted from 0. `mcn-mock accounts show ID`
+    lists the webhooks.
+    """
+    webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": True})
+    return Answer(webhook, f"webhook {number} of account {account_id}, {without_user(webhook['url'])}, is enabled")
+
+
+@click.group(cls=ListFirst)
+def calls() -> None:
+    """List calls, or show one.
+
+    Without a command they are listed.
+    """
+
+
+@calls.command("list")
+@account_option
+@list_options
+@connected
+@answered
+def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> Answer:
+    """Calls, the newest first."""
+    columns = (
+        Column("PLACED (UTC)", lambda call: moment(call["placed_at"])[5:]),
+        Column("CALL", "verification_call_uuid"),
+        Column("METHOD", "method", spare=2),
+        Column("FROM", "caller_did", spare=3, right=True),
+        Column("TO", "login_did", right=True),
+        Column("CODE", "code", spare=1),
+        Column("PRICE", "price", right=True),
+        Column("OUTCOME", outcome_of),
+    )
+    found = sandbox.list("calls", limit, after, account_id=account, order="newest")
+    return Answer(found, lambda: print_list(found, "calls", columns))
+
+
+@calls.command("show")
+@call_argument
+@connected
+@answered
+def show_call(sandbox: SandboxClient, verification_call_uuid: str) -> Answer:
+    """One call with why it is so, and every attempt to deliver its CDR."""
+    call = sandbox.get(f"calls/{segment(verification_call_uuid)}")
+    deliveries = sandbox.list("deliveries", 1000, verification_call_uuid=verification_call_uuid)["items"]
+    return Answer({**call, "deliveries": deliveries}, lambda: _print_call(call, deliveries))
+
+
+def _print_call(call: Mapping[str, Any], deliveries: list[dict[str, Any]]) -> None:
+    final_status = call["final_status"]
+    print_fields(
+        {
+            "call": call["verification_call_uuid"],
+            "account": call["account_id"],
+            "method": call["method"],
+            "from": call["caller_did"],
+            "to": call["login_did"],
+            "code": call["code"],
+            "price": call["price"],
+            "outcome": outcome_of(call) + (f", {final_status}" if final_status else ""),
+            "placed": _utc(call["placed_at"]),
+            "ends": _utc(call["ends_at"]) if call["ended_at"] is None else None,
+            "ended": _utc(call["ended_at"]),
+        }
+    )
+    print_heading("Why")
+    print_fields({name: sentence or None for name, sentence in call["explanation"].items()})
+    for delivery in deliveries:
+        print_heading(f"Delivery {printable(delivery['id'])} to {printable(without_user(delivery['url']))}")
+        _print_progress(delivery)
+
+
+@click.group(cls=ListFirst)
+def deliveries() -> None:
+    """List the deliveries of CDRs, or show one.
+
+    Without a command they are listed.
+    """
+
+
+@deliveries.command("list")
+@account_option
+@list_options
+@connected
+@answered
+def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> Answer:
+    """Deliveries, the newest first."""
+    columns = (
+        Column("ID", "id", right=True),
+        Column("CALL", "verification_call_uuid"),
+        Column("STATE", "state"),
+        Column("LAST ATTEMPT", lambda delivery: f"{len(delivery['attempts'])}: {result_of(delivery)}", fold=True),
+        Column("NEXT (UTC)", lambda delivery: moment(delivery["due_at"])[5:], spare=1),
+        Column("URL", lambda delivery: without_user(delivery["url"]), fold=True),
+    )
+    found = sandbox.list("deliveries", limit, after, account_id=account, order="newest")
+    return Answer(found, lambda: print_list(found, "deliveries", columns))
+
+
+@deliveries.command("show")
+@delivery_argument
+@connected
+@answered
+def show_delivery(sandbox: SandboxClient, delivery_id: int) -> Answer:
+    """One delivery with its request and what each attempt was answered."""
+    delivery = sandbox.get(f"deliveries/{delivery_id}")
+    return Answer(delivery, lambda: _print_delivery(delivery))
+
+
+def _print_delivery(delivery: Mapping[str, Any]) -> None:
+    click.echo(f"Delivery {printable(delivery['id'])} of call {printable(delivery['verification_call_uuid'])}")
+    _print_progress(delivery)
+    request = delivery["request"]
+    if request is not None:
+        print_heading("Request")
+        print_message(f"{request['method']} {without_user(request['url'])}", request["headers"], request["body"])
+    for attempt in delivery["attempts"]:
+        if attempt.get("response") is not None:
+            print_heading(f"Answer to attempt {printable(attempt['number'])}")
+            print_message(f"HTTP {attempt['status']}", attempt["response"]["headers"], attempt["response"]["body"])
+
+
+def _print_progress(delivery: Mapping[str, Any]) -> None:
+    print_fields(
+        {
+            "state": delivery["state"],
+            "note": delivery.get("note") or None,
+            "next attempt": _utc(delivery["due_at"]),
+        }
+    )
+    if delivery["attempts"]:
+        columns = (
+            Column("ATTEMPT", "number", right=True),
+            Column("AT (UTC)", lambda attempt: moment(attempt["at"])),
+            Column("TOOK, S", lambda attempt: f"{attempt['duration_s']:.3f}", right=True),
+            Column("RESULT", lambda a: a["error"] or f"HTTP {a['status']}, acknowledged", fold=True),
+        )
+        print_table(columns, delivery["attempts"])
+
+
+@click.command()
+@click.argument("login_did")
+@click.option("--code", help="Four digits in which the caller's number ends.")
+@click.option("--country-id", help="The country to call from: 643 or 703.")
+@click.option("--caller-did", help="A number connected to the account: the call is a call_for_2fa from it.")
+@click.option(
+    "--account", type=ACCOUNT_ID, metavar="ID", default=12345678, show_default=True,
+    help="The account that pays.", shell_complete=complete_account,
+)  # fmt: skip
+@click.option(
+    "--token", envvar="MCN_MOCK_TOKEN", show_envvar=True, default="test-token", show_default=True,
+    help="The account's token.",
+)  # fmt: skip
+@connected
+@answered
+def call(
+    sandbox: SandboxClient,
+    login_did: str,
+    code: str | None,
+    country_id: str | None,
+    caller_did: str | None,
+    account: int,
+    token: str,
+) -> Answer:
+    """Place a call to LOGIN_DID.
+
+    As an application does, through the vendor's API: a flash_call, or with --caller-did a call_for_2fa.
+    """
+    if caller_did is not None and (code is not None or country_id is not None):
+        raise click.UsageError("--caller-did makes it a call_for_2fa, which has no --code and no --country-id")
+    method = "flash_call" if caller_did is None else "call_for_2fa"
+    parameters = _given(login_did=login_did, code=code, country_id=country_id, caller_did=caller_did)
+    answer = sandbox.place_call(account, method, token, parameters)
+    placed = answer["object"]
+    return Answer(
+        answer,
+        f"{placed['verification_call_uuid']}: {method} to {placed['login_did']}, "
+        f"the caller's number ends in {placed['code']}",
+    )
+
+
+@click.command()
+@call_argument
+@outcome_options
+@connected
+@answered
+def complete(
+    sandbox: SandboxClient, verification_call_uuid: str, outcome: str | None, q931_status: int | None
+) -> Answer:
+    """End the ringing call UUID.
+
+    As an option says, or without one as the outcome rules planned.
+    """
+    wanted = _given(outcome=outcome, q931_status=q931_status)
+    ended = sandbox.post(f"calls/{segment(verification_call_uuid)}/complete", wanted)
+    return Answer(ended, f"{ended['verification_call_uuid']}: {outcome_of(ended)}")
+
+
+@click.command()
+@delivery_argument
+@connected
+@answered
+def resend(sandbox: SandboxClient, delivery_id: int) -> Answer:
+    """Send the CDR of a delivery again, at once, and wait until that attempt has ended.
+
+    The exit status is 0 if the endpoint acknowledged it, which is any 2xx, and 1 if not. Retries follow as if it were
+    sent for the first time; `mcn-mock deliveries show DELIVERY_ID` lists every attempt.
+    """
+    delivery, attempt = _wait_for_attempt(sandbox, sandbox.post(f"deliveries/{delivery_id}/resend"))
+    is_acknowledged = attempt is not None and attempt["error"] is None
+    shown = f"delivery {delivery_id} to {without_user(delivery['url'])}: {_result(delivery, attempt)}"
+    return Answer(delivery, shown, 0 if is_acknowledged else 1)
+
+
+def _wait_for_attempt(sandbox: SandboxClient, resent: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the delivery once its new attempt has ended, and that attempt; None if none was made.
+
+    An attempt that was under way before began earlier, so it is not taken for the new one.
+    """
+    known, since = len(resent["attempts"]), str(resent["due_at"])
+    ends_at = time.monotonic() + ATTEMPT_WITHIN_S
+    pause_s = 0.02
+    while True:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.5)
+        delivery = sandbox.get(f"deliveries/{resent['id']}")
+        for attempt in delivery["attempts"][known:]:
+            if str(attempt["at"]) >= since:
+                return delivery, attempt
+        if delivery["state"] == "failed":
+            return delivery, None
+        if time.monotonic() > ends_at:
+            raise Unreachable(f"the attempt has not ended within {ATTEMPT_WITHIN_S:g} s")
+
+
+def _result(delivery: Mapping[str, Any], attempt: Mapping[str, Any] | None) -> str:
+    if attempt is None:
+        return str(delivery["note"] or delivery["state"])
+    if attempt["error"] is None:
+        return f"HTTP {attempt['status']}, acknowledged"
+    again = f"; it is sent again at {moment(delivery['due_at'])} UTC" if delivery["due_at"] else ""
+    return f"{attempt['error']}{again}"
+
+
+@click.command()
+@click.argument("seconds", type=click.FloatRange(min=0))
+@connected
+@answered
+def advance(sandbox: SandboxClient, seconds: float) -> Answer:
+    """Put the sandbox's clock forward.
+
+    By SECONDS; it returns once everything that fell due has been tried.
+    """
+    answer = sandbox.post("clock/advance", {"seconds": seconds})
+    return Answer(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
+
+
+@click.command()
+@connected
+@answered
+def reset(sandbox: SandboxClient) -> Answer:
+    """Return to the configured state.
+
+    Every call and CDR is gone, and every account that was opened since. Nothing is asked first.
+    """
+    return Answer(sandbox.post("reset"), "the sandbox is as it was configured")

@@ -1,0 +1,220 @@
+"""``mcn-mock trigger``: send one CDR to a URL, rendered and sent as the sandbox does it, without a sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.cli.options import Answer, answered, outcome_options, trust_options
+from pytest_mcn_mock.cli.output import without_user
+from pytest_mcn_mock.cli.remote import print_message
+from pytest_mcn_mock.errors import SendError, UsageError
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, Call, Explanation, render_cdr
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, is_acknowledgement
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
+from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.model.webhooks import WebhookMethod, make_subscription
+from pytest_mcn_mock.service.cdr_requests import make_request
+from pytest_mcn_mock.text import printable
+
+_ACCOUNT: Final = "12345678"
+_UUID: Final = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+@click.command()
+@click.argument("url")
+@outcome_options
+@click.option("--uuid", help="The call's verification_call_uuid.  [default: a random one]")
+@click.option("--login-did", default="79157777777", show_default=True, help="The number that was called.")
+@click.option(
+    "--body", metavar="VARIABLES", default=",".join(DEFAULT_VARIABLES), show_default=True,
+    help="The variables of the CDR, with commas between them.",
+)  # fmt: skip
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be given several times."
+)
+@click.option(
+    "--constant", "constants", multiple=True, metavar="NAME=VALUE",
+    help="A parameter of your own, text, or with := a number or boolean; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--method", type=click.Choice([str(m) for m in WebhookMethod], case_sensitive=False), default="POST",
+    show_default=True, help="How it is sent; with GET the variables are in the query.",
+)  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 600), default=Assumptions().ack_timeout_s, show_default=True,
+    help="The seconds that the endpoint may take to acknowledge it.",
+)  # fmt: skip
+@trust_options
+@answered
+def trigger(
+    url: str,
+    outcome: str | None,
+    q931_status: int | None,
+    uuid: str | None,
+    login_did: str,
+    body: str,
+    headers: tuple[str, ...],
+    constants: tuple[str, ...],
+    method: str,
+    timeout: float,
+    cacert: Path | None,
+    insecure: bool,
+) -> Answer:
+    """Send a made-up CDR to URL.
+
+    It is sent from here, so no sandbox is needed; the request and the answer are printed. The exit status is 0 if the
+    endpoint acknowledged it, which is any 2xx, and 1 if not.
+    """
+    if uuid is not None and not _UUID.fullmatch(uuid):
+        raise UsageError("--uuid must be 1 to 64 visible ASCII characters, such as fa278be48dc2_12345678")
+    subscription = make_subscription(
+        url,
+        body=[name.strip() for name in body.split(",") if name.strip()],
+        method=method,
+        headers=dict(_header(text) for text in headers),
+        constants=dict(_constant(text) for text in constants),
+        trust=read_trust(cacert, insecure=insecure, name="--cacert"),
+    )
+    record = render_cdr(_call(uuid, login_did, outcome, q931_status), subscription.body, subscription.constants)
+    request = replace(make_request(subscription, record), trust=subscription.trust)
+    sent = _send(request, frozenset(subscription.headers), timeout)
+    return Answer(sent.document(), sent.print, 0 if sent.is_acknowledged else 1)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise UsageError("a --header has no colon; write it as 'Name: value', in quotes")
+    return name.strip(), value.strip()
+
+
+def _constant(text: str) -> tuple[str, str | int | bool]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError("a --constant has no name or no =; write it as NAME=VALUE, in quotes")
+    if not name.endswith(":"):
+        return name, value
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, int):
+        raise UsageError(f"--constant {name[:40]!r}: after := comes a whole number, true or false")
+    return name.removesuffix(":"), parsed
+
+
+def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: int | None) -> Call:
+    """Return a call that has just ended; answered, if neither an outcome nor a Q.850 cause is given.
+
+    Raise UsageError if ``login_did`` is not a number, and as ``ending`` does.
+    """
+    if not is_number(login_did):
+        raise UsageError(f"login_did {login_did[:40]!r} is no number; it is {NUMBER_FORM}")
+    if outcome is None and q931_status is None:
+        outcome = Outcome.ANSWERED
+    uuid = uuid or f"{secrets.token_hex(6)}_{_ACCOUNT}"
+    account = uuid.partition("_")[2]
+    how = ending(outcome, q931_status, unavailable_cause=Assumptions().unavailable_cause)
+    country = choose_country(login_did, None).country
+    caller = caller_number(country, None, secrets.randbits(48))
+    now = time.time()
+    return Call(
+        verification_call_uuid=uuid,
+        account_id=account if account.isdecimal() else _ACCOUNT,
+        method=Method.FLASH_CALL,
+        login_did=login_did,
+        caller_did=caller,
+        code=caller[-4:],
+        country_id=country,
+        price=0,
+        explanation=Explanation("", "", "", ""),
+        placed_at=now,
+        planned=how,
+        ends_at=now,
+        ending=how,
+        ended_at=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request and its result. ``error`` says why there is no response.
+
+    ``secret`` are the names of the user's own headers: their values are not printed, as what is printed ends in logs.
+    """
+
+    request: CdrRequest
+    secret: frozenset[str]
+    response: CdrResponse | None
+    error: str | None
+    duration_s: float
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.response is not None and is_acknowledgement(self.response.status)
+
+    def document(self) -> dict[str, Any]:
+        """Return request and response as the admin API shows those of a delivery."""
+        response = self.response
+        return {
+            "acknowledged": self.is_acknowledged,
+            "duration_s": round(self.duration_s, 6),
+            "status": None if response is None else response.status,
+            "error": self.error,
+            "request": {
+                "method": str(self.request.method),
+                "url": without_user(self.request.url),
+                "headers": {
+                    name: "***" if name in self.secret else value for name, value in self.request.headers.items()
+                },
+                "body": self.request.body.decode(),
+            },
+            "response": None
+            if response is None
+            else {"headers": dict(response.headers), "body": response.body.decode("utf-8", "replace")},
+        }
+
+    def print(self) -> None:
+        """Print them for people."""
+        shown = self.document()
+        request, response = shown["request"], shown["response"]
+        print_message(f"{request['method']} {request['url']}", request["headers"], request["body"])
+        click.echo()
+        if response is None:
+            click.echo(f"not acknowledged: {printable(self.error)}")
+            return
+        word = "acknowledged" if self.is_acknowledged else "not acknowledged"
+        first = f"HTTP {shown['status']}, {word} after {self.duration_s * 1000:.0f} ms"
+        print_message(first, response["headers"], response["body"])
+
+
+def _send(request: CdrRequest, secret: frozenset[str], timeout_s: float) -> _Sent:
+    import asyncio
+
+    from pytest_mcn_mock.delivery.sender import HttpSender
+
+    async def send() -> CdrResponse:
+        sender = HttpSender()
+        try:
+            return await sender.send(request, timeout_s)
+        finally:
+            await sender.close()
+
+    began = time.monotonic()
+    response, error = None, None
+    try:
+        response = asyncio.run(send())
+    except SendError as failure:
+        error = str(failure)
+    return _Sent(request, secret, response, error, time.monotonic() - began)
