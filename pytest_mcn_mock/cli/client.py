@@ -1,4 +1,4 @@
-"""Asks a running sandbox, for the command line. Nothing is followed, and nothing is read without a limit."""
+"""Asks a running sandbox, for the command line. It follows no redirect, and reads nothing without a limit."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MAX_EVENT: Final = 8 * 2**20
 PAGE: Final = 100
 """Items asked for at a time."""
 SILENCE_S: Final = 45.0
-"""The stream says something every 15 s; after three times as long the sandbox is taken for dead."""
+"""The stream says something every 15 s. After three times as long the sandbox is taken for dead."""
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _PASTED_PATHS = ("/v2/rest", "/__admin")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of the stream: its name and its data, parsed."""
+    """One event of the stream, with its data parsed."""
 
     name: str
     data: Any
@@ -39,8 +39,8 @@ class Event:
 class SandboxClient:
     """The admin API, and the vendor's, of the sandbox at ``url``.
 
-    The URL may be the one that the sandbox prints, its ``/v2/rest`` included. ``timeout_s`` is for each answer as a
-    whole. Every method raises Unreachable where no sandbox answers, and Declined where it refuses.
+    The URL may be the one that the sandbox prints, with its ``/v2/rest``. ``timeout_s`` is for each answer as a whole.
+    Every method raises Unreachable if no sandbox answers, and Declined if it refuses.
 
     Raises UsageError for a URL, a token or a file of certificates that cannot be used.
     """
@@ -55,16 +55,16 @@ class SandboxClient:
         self._timeout_s = timeout_s
 
     def get(self, path: str, **query: object) -> Any:
-        """What the admin API shows at a path under ``/__admin/``. A parameter that is None is left out."""
+        """Return what the admin API shows at a path under ``/__admin/``. Parameters that are None are left out."""
         given = {name: value for name, value in query.items() if value is not None}
         return self._admin("GET", f"{path}?{urlencode(given)}" if given else path)
 
     def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a POST of a JSON object."""
+        """Return the answer to a POST of a JSON object."""
         return self._admin("POST", path, dict(content or {}))
 
     def patch(self, path: str, content: Mapping[str, Any]) -> Any:
-        """The answer to a PATCH with a JSON object."""
+        """Return the answer to a PATCH with a JSON object."""
         return self._admin("PATCH", path, dict(content))
 
     def delete(self, path: str) -> None:
@@ -72,7 +72,7 @@ class SandboxClient:
         self._admin("DELETE", path)
 
     def list(self, path: str, limit: int, after: str | None = None, **query: object) -> dict[str, Any]:
-        """At most ``limit`` items of a list, page after page, and the cursor for what is behind them, or None."""
+        """Return at most ``limit`` items of a list, read page after page, and the cursor of the next ones, or None."""
         items: list[Any] = []
         following: object = after
         while True:
@@ -86,7 +86,7 @@ class SandboxClient:
                 return {"items": items[:limit], "next": following}
 
     def place_call(self, account_id: int, method: str, token: str, parameters: Mapping[str, str]) -> Any:
-        """The answer of the vendor's API to a request for a call."""
+        """Return the answer of the vendor's API to a request for a call."""
         path = f"/v2/rest/account/{account_id}/{method}?{urlencode(parameters)}"
         status, content = self._ask("POST", path, _authorization(token, "the token"), None)
         if not 200 <= status <= 299:
@@ -94,9 +94,9 @@ class SandboxClient:
         return content
 
     def events(self, account_id: int | None = None) -> Iterator[Event]:
-        """``connected``, and the stream of events, of an account or of all, until the sandbox ends it.
+        """Yield ``connected``, and then the events of an account or of all, until the sandbox ends the stream.
 
-        Unreachable where it breaks off.
+        Raise Unreachable if it breaks off.
         """
         path = "/__admin/events" + ("" if account_id is None else f"?account_id={account_id}")
         connection = self._connect(SILENCE_S)
@@ -117,7 +117,7 @@ class SandboxClient:
         return answer
 
     def _check(self, status: int, answer: Any) -> None:
-        """Nothing for a success; what the refusal says, raised, for anything else."""
+        """Raise what the refusal says, unless it is a success."""
         if 200 <= status <= 299:
             return
         message = _refusal(answer)
@@ -160,7 +160,7 @@ class SandboxClient:
         return connection.getresponse()
 
     def _content(self, response: HTTPResponse) -> Any:
-        """The JSON of an answer; None for an empty one."""
+        """Return the JSON of an answer; None if it is empty."""
         deadline = time.monotonic() + self._timeout_s
         body = bytearray()
         while chunk := response.read1(65_536):
@@ -177,7 +177,7 @@ class SandboxClient:
             raise self.stranger(f"it answers HTTP {response.status} and no JSON") from None
 
     def stranger(self, why: str) -> Unreachable:
-        """The error to raise where what answers is no sandbox, or one of quite another version."""
+        """Return the error for a server that is not a sandbox, or one of quite another version."""
         return Unreachable(f"what answers at {self.url} is no mcn-mock sandbox: {why}; give the sandbox's as --url")
 
     def _silent(self, error: Exception) -> Unreachable:
@@ -185,7 +185,7 @@ class SandboxClient:
             return Unreachable(
                 f"the sandbox at {self.url} has not answered within {self._timeout_s:g} s; see --timeout"
             )
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        why = reason(error)
         if "CERTIFICATE" in str(error):
             return Unreachable(
                 f"the certificate of {self.url} cannot be trusted ({why}); give its authority as --cacert"
@@ -195,13 +195,18 @@ class SandboxClient:
         )
 
 
+def reason(error: Exception) -> str:
+    """Return why a connection failed, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def segment(text: str) -> str:
-    """A text as one step of a path."""
+    """Return a text as one step of a path."""
     return quote(text, safe="")
 
 
 def read_events(response: HTTPResponse) -> Iterator[Event]:
-    """The events of a ``text/event-stream``; one that is too long or no JSON is left out. Comments are none."""
+    """Yield the events of a ``text/event-stream``. One that is too long or is not JSON is left out."""
     name, data, size = "message", list[bytes](), 0
     while line := response.readline(MAX_EVENT):
         if not line.endswith(b"\n"):
@@ -229,7 +234,7 @@ def _event(name: str, data: bytes) -> Iterator[Event]:
 
 
 def _refusal(content: Any) -> str | None:
-    """What an error envelope says, or None where it is none."""
+    """Return what an error envelope says, or None if it is not one."""
     try:
         error = content["errors"][0]
         return f"{error['code']}: {error['message']}"[:2000]
@@ -238,7 +243,7 @@ def _refusal(content: Any) -> str | None:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """The scheme and host of a sandbox's URL, and the path before its own paths, which is mostly empty."""
+    """Return scheme and host of a sandbox's URL, and the path before its own paths, which is mostly empty."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

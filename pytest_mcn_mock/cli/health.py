@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -15,11 +14,9 @@ import click
 
 from pytest_mcn_mock.cli import config as configuration
 from pytest_mcn_mock.cli.banner import reachable
-from pytest_mcn_mock.cli.client import split_url
+from pytest_mcn_mock.cli.client import reason, split_url
 from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.errors import Declined, McnMockError
-
-_PATH = "/__admin/health/ready"
 
 
 @click.command()
@@ -42,7 +39,8 @@ def health(url: str | None, timeout: float, host: str | None, port: int | None, 
         try:
             problem = _ask(scheme, netloc, path, timeout)
         except (OSError, HTTPException, UnicodeError) as error:
-            why = why or f"no sandbox answers at {netloc}: {_reason(error)}"
+            told = "no answer in time" if isinstance(error, TimeoutError) else reason(error)
+            why = why or f"no sandbox answers at {netloc}: {told}"
             continue
         if problem is not None:
             raise _not_ready(problem)
@@ -55,14 +53,14 @@ health.params += mcn_mock.commands["serve"].params
 
 
 def _not_ready(why: str) -> Declined:
-    """The error with status 1, the one that a container engine takes for unhealthy."""
+    """Return the error with status 1, which a container engine takes for unhealthy."""
     return Declined(503, why)
 
 
 def _target(url: str | None, host: str | None, port: int | None, config: Path | None) -> tuple[list[str], str, str]:
-    """The schemes to try, the host with its port, and the path before the sandbox's own.
+    """Return the schemes to try, the host with its port, and the path before the sandbox's own.
 
-    The sandbox speaks TLS or not; both are tried, for the options need not say so.
+    The options need not say whether the sandbox speaks TLS, so both are tried.
     """
     if url is not None:
         base, path = split_url(url)
@@ -77,17 +75,15 @@ def _target(url: str | None, host: str | None, port: int | None, config: Path | 
 
 
 def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:
-    """Why the sandbox is not ready, or None. No proxy is used, and no certificate checked: it is this machine."""
-    connection: HTTPConnection
+    """Return why the sandbox is not ready, or None. No proxy is used and no certificate checked: it is this machine."""
+    connection = HTTPConnection(netloc, timeout=timeout_s)
     if scheme == "https":
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = HTTPSConnection(netloc, timeout=timeout_s, context=context)
-    else:
-        connection = HTTPConnection(netloc, timeout=timeout_s)
     host = netloc if path else "localhost"  # a sandbox knows itself by that name; a proxy before it does not
     with closing(connection):
-        connection.request("GET", path + _PATH, headers={"Host": host, "User-Agent": "mcn-mock"})
+        connection.request("GET", f"{path}/__admin/health/ready", headers={"Host": host, "User-Agent": "mcn-mock"})
         response = connection.getresponse()
         answer = response.read(65_536)
     try:
@@ -97,9 +93,3 @@ def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:
         return f"the sandbox at {netloc} is not ready: {', '.join(map(str, content['reasons']))}"
     except (KeyError, TypeError, ValueError):  # it answers without JSON, or with other JSON
         return f"what answers at {netloc} is not a sandbox"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError | socket.timeout):
-        return "no answer in time"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
