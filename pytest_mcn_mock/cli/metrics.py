@@ -129,7 +129,7 @@ class Metrics:
         yield _info("mcn_mock_build", "What is running.", version=self._version, python=platform.python_version())
         yield _counter("mcn_mock_requests", "Requests to the vendor's API, by HTTP status.", "status", self._requests)
         yield _counter("mcn_mock_refusals", "Refused requests to the vendor's API, by code.", "code", self._refusals)
-        yield _counter("mcn_mock_faults", "Requests that a fault has spoilt, by its kind.", "kind", self._faults)
+        yield _counter("mcn_mock_faults", "Requests that a fault has altered, by its kind.", "kind", self._faults)
         yield _counter("mcn_mock_calls", "Calls that have ended.", "method outcome", self._calls)
         yield _counter("mcn_mock_charged_kopecks", "What accepted calls cost, in kopecks.", "method", self._charged)
         yield _counter("mcn_mock_deliveries", "CDRs that are settled, by result.", "result", self._deliveries)

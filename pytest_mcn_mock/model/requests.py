@@ -187,7 +187,7 @@ class UndocumentedUse:
         return self.text
 
 
-class Sent(NamedTuple):
+class RequestFacts(NamedTuple):
     """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
 
     ``parameters`` are those of both places as they were understood. ``body`` is None where there is none;
@@ -206,60 +206,60 @@ class Sent(NamedTuple):
     path: str
 
 
-def judge(sent: Sent, *, takes_pasted: bool = False) -> tuple[UndocumentedUse, ...]:
+def check_fidelity(facts: RequestFacts, *, takes_pasted: bool = False) -> tuple[UndocumentedUse, ...]:
     """What a request relies on beyond the article. ``takes_pasted`` where numbers may be written as people paste them.
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
-    found = _find_in_form(sent)
-    known = _KNOWN[sent.method]
-    for name in sent.parameters:
-        if name not in known and (name != "user_hash" or sent.authorization):
+    found = _find_in_form(facts)
+    known = _KNOWN[facts.method]
+    for name in facts.parameters:
+        if name not in known and (name != "user_hash" or facts.authorization):
             found.append(("unknown", repr(name[:40])))
-    for name in sent.not_text:
+    for name in facts.not_text:
         found.append(("json_value", name[:40] if name in known else repr(name[:40])))
-    for name in _NUMBERS[sent.method]:
-        rule = _of_number(sent, name, takes_pasted=takes_pasted)
+    for name in _NUMBERS[facts.method]:
+        rule = _of_number(facts, name, takes_pasted=takes_pasted)
         if rule is not None:
             found.append((rule, name))
-    if "country_id" in sent.parameters and _COUNTRY_OTHERWISE.fullmatch(sent.parameters["country_id"]):
+    if "country_id" in facts.parameters and _COUNTRY_OTHERWISE.fullmatch(facts.parameters["country_id"]):
         found.append(("country_id", ""))
-    return tuple(_beyond(rule, sent.method, name) for rule, name in found) if found else ()
+    return tuple(_undocumented_use(rule, facts.method, name) for rule, name in found) if found else ()
 
 
 @lru_cache(maxsize=256)
-def _beyond(key: str, method: Method, name: str) -> UndocumentedUse:
+def _undocumented_use(key: str, method: Method, name: str) -> UndocumentedUse:
     rule = RULES[key]
     where = rule.schema.format(method=method)
     text = f"{rule.what.format(name=name)} is {rule.level}, not documented ({where}); {rule.hint}"
     return UndocumentedUse(key, rule.level, text)
 
 
-def _find_in_form(sent: Sent) -> list[tuple[str, str]]:
+def _find_in_form(facts: RequestFacts) -> list[tuple[str, str]]:
     """How it was sent, whatever its parameters say: the rules, and nothing to fill in."""
     found = []
-    if not sent.authorization:
+    if not facts.authorization:
         found.append(("user_hash", ""))
-    elif not sent.authorization.startswith("Bearer "):
+    elif not facts.authorization.startswith("Bearer "):
         found.append(("authorization", ""))
-    if "application/json" not in sent.accept.lower():
+    if "application/json" not in facts.accept.lower():
         found.append(("accept", ""))
-    if sent.body is None:
-        if not sent.content_type.lower().startswith("application/json"):
+    if facts.body is None:
+        if not facts.content_type.lower().startswith("application/json"):
             found.append(("content_type", ""))
     else:
-        found.append((sent.body_type if sent.body_type in RULES else "ignored_body", ""))
-        if sent.body.keys() - {"user_hash"} and sent.query.keys() - {"user_hash"}:
+        found.append((facts.body_type if facts.body_type in RULES else "ignored_body", ""))
+        if facts.body.keys() - {"user_hash"} and facts.query.keys() - {"user_hash"}:
             found.append(("mixed", ""))
-    if sent.path.endswith("/"):
+    if facts.path.endswith("/"):
         found.append(("path", ""))
-    if "//" in sent.path:
+    if "//" in facts.path:
         found.append(("slashes", ""))
     return found
 
 
-def _of_number(sent: Sent, name: str, *, takes_pasted: bool) -> str | None:
-    given = sent.parameters.get(name, "")
+def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | None:
+    given = facts.parameters.get(name, "")
     number = clean_pasted(given) if takes_pasted else given
     if number != given:
         return "pasted_number" if is_number(number) else None  # it is refused
@@ -267,7 +267,7 @@ def _of_number(sent: Sent, name: str, *, takes_pasted: bool) -> str | None:
         return "number_without_country"
     if is_domestic(number):
         return "domestic_number"
-    if sent.method is Method.CALL_FOR_2FA or "country_id" in sent.parameters:
+    if facts.method is Method.CALL_FOR_2FA or "country_id" in facts.parameters:
         return None
     return "number_of_no_country" if is_number(number) and region_of(number) is None else None
 
@@ -280,7 +280,7 @@ MAX_PATH: Final = 512
 """Characters of a request's path that are kept."""
 MAX_PARAMETERS_SIZE: Final = 4096
 """Bytes that a request's parameters take up."""
-MAX_BEYOND: Final = 16
+MAX_UNDOCUMENTED: Final = 16
 """Undocumented things that are kept of one request."""
 
 
@@ -303,7 +303,7 @@ class ApiRequest:
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
     many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the
-    answer, and ``is_answered`` says whether it was sent. ``beyond`` is what the request relied on that is not
+    answer, and ``is_answered`` says whether it was sent. ``undocumented`` is what the request relied on that is not
     documented. ``token_account_id`` is the account whose token the request carried, if the path names another one; the
     token itself is not kept.
     """
@@ -319,7 +319,7 @@ class ApiRequest:
     refusal: Refusal | None = None
     fault: str | None = None
     is_answered: bool = False
-    beyond: tuple[UndocumentedUse, ...] = ()
+    undocumented: tuple[UndocumentedUse, ...] = ()
     token_account_id: str | None = None
 
     @property

@@ -165,7 +165,7 @@ class Account(Assertions, Strictness):
         """Switch a fault on, for the next ``times`` requests or CDRs (None: every one), each with a ``probability``.
 
         ``kind`` is a FaultKind or its value. A delay is ``delay_s`` plus up to ``jitter_s`` seconds; chance and jitter
-        are drawn from the account's seed. ``accepted`` says whether a spoilt request is charged all the same.
+        are drawn from the account's seed. ``accepted`` says whether an altered request is charged all the same.
         """
         known = fault_kind(kind)
         if known is FaultKind.CDR_EARLY and self._calls_on_test_thread:

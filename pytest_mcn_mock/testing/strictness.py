@@ -51,15 +51,15 @@ class Strictness(Handle):
         lines += [f"expected a refusal {code}, got none" for code in sorted(self._expected_refusals - refused)]
         if not self._expects_undelivered:
             lines += [f"{_STATE[d.state]}: {d!r}" for d in self.deliveries if _is_unacknowledged(d)]
-        return lines + self._beyond_fidelity()
+        return lines + self._below_fidelity()
 
-    def _beyond_fidelity(self) -> list[str]:
+    def _below_fidelity(self) -> list[str]:
         """Each thing once that requests relied on and may not."""
         lines = [
-            f"relied on: {request.method} …/{request.path.rstrip('/').rpartition('/')[2]}: {beyond}"
+            f"relied on: {request.method} …/{request.path.rstrip('/').rpartition('/')[2]}: {use}"
             for request in self.requests
-            for beyond in request.beyond
-            if not self._fidelity.allows(beyond.level)
+            for use in request.undocumented
+            if not self._fidelity.allows(use.level)
         ]
         return list(dict.fromkeys(lines))
 

@@ -195,7 +195,7 @@ class Delivery:
 
     @property
     def note(self) -> str:
-        """The fault that spoils it; empty where there is none."""
+        """The fault that alters it; empty where there is none."""
         return self._now.note
 
     @property

@@ -89,7 +89,7 @@ def show_request(request: ApiRequest) -> dict[str, Any]:
         "parameters": dict(request.parameters),
         "status": request.status,
         "refusal": refusal and {"code": refusal.code, "message": refusal.message, "parameter": refusal.parameter},
-        "beyond": [str(beyond) for beyond in request.beyond],
+        "undocumented": [str(use) for use in request.undocumented],
         "fault": request.fault,
         "verification_call_uuid": request.verification_call_uuid,
     }

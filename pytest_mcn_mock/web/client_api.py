@@ -9,9 +9,9 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import NumberFormat
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.requests import MAX_BEYOND, ApiRequest, Sent, judge, kept_parameters
+from pytest_mcn_mock.model.requests import MAX_UNDOCUMENTED, ApiRequest, RequestFacts, check_fidelity, kept_parameters
 from pytest_mcn_mock.service import Operator
-from pytest_mcn_mock.web.faults import spoil
+from pytest_mcn_mock.web.faults import apply_fault
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.orders import place, read_order
 from pytest_mcn_mock.web.parameters import Given, read_parameters
@@ -50,14 +50,14 @@ class ClientApi:
         if fault is not None:
             entry.fault = fault.kind
             if not fault.accepted:
-                await _answer(entry, spoil(Response(503, b""), fault))
+                await _answer(entry, apply_fault(Response(503, b""), fault))
                 return
         call = await place(self._operator, account.id, order, waits=True)
         entry.verification_call_uuid = call.verification_call_uuid
         response = _envelope(call)
         if fault is not None:
-            response = spoil(response, fault)
-            if response.spoilt is not None:
+            response = apply_fault(response, fault)
+            if response.fault is not None:
                 self._operator.calls.hold_answer(call.verification_call_uuid)
         await _answer(entry, response)
         self._operator.calls.release(call.verification_call_uuid)
@@ -72,8 +72,8 @@ class ClientApi:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
         if len(request.query) + len(request.body or b"") > _MANY:
             entry.parameters = kept_parameters(entry.parameters)
-        found = judge(_sent(request, entry.path, given, method), takes_pasted=self._takes_pasted)
-        entry.beyond = found[:MAX_BEYOND]
+        found = check_fidelity(_facts_of(request, entry.path, given, method), takes_pasted=self._takes_pasted)
+        entry.undocumented = found[:MAX_UNDOCUMENTED]
         return account, given.all
 
     def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:
@@ -116,9 +116,9 @@ def _envelope(call: Call) -> Response:
     return json_response(200, {"status": "success", "code": 200, "object": placed})
 
 
-def _sent(request: Request, path: str, given: Given, method: Method) -> Sent:
+def _facts_of(request: Request, path: str, given: Given, method: Method) -> RequestFacts:
     headers = request.headers
-    return Sent(
+    return RequestFacts(
         method,
         given.all,
         given.query,

@@ -233,7 +233,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         flow = self._host.application.serve(what)
         step = flow.send(None)
-        if isinstance(step, Response) and step.spoilt is None and step.stream is None:
+        if isinstance(step, Response) and step.fault is None and step.stream is None:
             keeps = keeps and not self._is_at_end()
             self._write(self._whole(what, step, keeps=keeps))
             finish(flow)
@@ -352,8 +352,8 @@ class Connection(asyncio.BufferedProtocol):
             self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=version != "1.0"))
             return keeps
         whole = self._whole(request, response, keeps=keeps)
-        if response.spoilt is not None:
-            return await self._send_spoilt(whole, response.body, response.spoilt, keeps=keeps)
+        if response.fault is not None:
+            return await self._send_with_fault(whole, response.body, response.fault, keeps=keeps)
         self._write(whole)
         return keeps
 
@@ -381,19 +381,19 @@ class Connection(asyncio.BufferedProtocol):
             ended.cancel()
             stream.close()
 
-    async def _send_spoilt(self, whole: bytes, body: bytes, spoilt: ResponseFault, *, keeps: bool) -> bool:
+    async def _send_with_fault(self, whole: bytes, body: bytes, fault: ResponseFault, *, keeps: bool) -> bool:
         """The answer as a fault has it; whether the connection goes on after it."""
-        await asyncio.sleep(spoilt.delay_s)
+        await asyncio.sleep(fault.delay_s)
         head = len(whole) - len(body)
-        if spoilt.closing is Closing.RESET:
+        if fault.closing is Closing.RESET:
             self._reset()
-        elif spoilt.closing is Closing.CUT_OFF:
+        elif fault.closing is Closing.CUT_OFF:
             self._write(whole[: head + len(body) // 2])
-        elif spoilt.drip_s and body:
+        elif fault.drip_s and body:
             self._write(whole[:head])
             for byte in body:
                 self._write(bytes((byte,)))
-                await asyncio.sleep(spoilt.drip_s / len(body))
+                await asyncio.sleep(fault.drip_s / len(body))
             return keeps
         else:
             self._write(whole)

@@ -53,7 +53,7 @@ class Closing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseFault:
-    """How the server has to send an answer that a fault spoils: after ``delay_s``, its body over ``drip_s`` seconds."""
+    """How the server has to send an answer that a fault alters: after ``delay_s``, its body over ``drip_s`` seconds."""
 
     delay_s: float = 0.0
     drip_s: float = 0.0
@@ -86,7 +86,7 @@ class Response:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: JSON_HEADERS)
-    spoilt: ResponseFault | None = None
+    fault: ResponseFault | None = None
     stream: Stream | None = None
 
 

@@ -64,10 +64,10 @@ def answer(application: Application, request: WerkzeugRequest) -> WerkzeugRespon
 def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> Iterator[bytes]:
     """The body, as the fault has it. ``after`` follows when the server comes back for more: it has written it then."""
     with after:
-        if response.spoilt is None:
+        if response.fault is None:
             yield response.body
         else:
-            yield from _spoilt(response.body, response.spoilt, environ)
+            yield from _faulty_body(response.body, response.fault, environ)
 
 
 def _streamed(stream: Stream, after: ExitStack) -> Iterator[bytes]:
@@ -80,17 +80,17 @@ def _streamed(stream: Stream, after: ExitStack) -> Iterator[bytes]:
             changed.wait(KEEP_ALIVE_S)
 
 
-def _spoilt(body: bytes, spoilt: ResponseFault, environ: Mapping[str, Any]) -> Iterator[bytes]:
-    time.sleep(spoilt.delay_s)  # the fault itself: nothing happens that could be waited for
-    if spoilt.closing is Closing.RESET:
+def _faulty_body(body: bytes, fault: ResponseFault, environ: Mapping[str, Any]) -> Iterator[bytes]:
+    time.sleep(fault.delay_s)  # the fault itself: nothing happens that could be waited for
+    if fault.closing is Closing.RESET:
         _reset(environ["werkzeug.socket"])
         raise ConnectionAbortedError("the connection is reset by a fault")
-    if spoilt.closing is Closing.CUT_OFF:
+    if fault.closing is Closing.CUT_OFF:
         yield body[: len(body) // 2]
-    elif spoilt.drip_s:
+    elif fault.drip_s:
         for byte in body:
             yield bytes((byte,))
-            time.sleep(spoilt.drip_s / len(body))
+            time.sleep(fault.drip_s / len(body))
     else:
         yield body
 

@@ -143,7 +143,7 @@ def test_a_request_may_be_written_otherwise_than_anybody_has_seen(mcn: Account) 
     assert ask("/") == 200
     assert ask(data=b"?", headers={**mcn.headers, "Content-Type": "text/plain"}) == 200
     assert ask(params={}, json={"login_did": int(RUSSIAN)}) == 200
-    assert all("assumed" in {beyond.level for beyond in request.beyond} for request in mcn.requests)
+    assert all("assumed" in {use.level for use in request.undocumented} for request in mcn.requests)
 
 
 def test_the_query_wins_over_the_body(mcn: Account) -> None:

@@ -40,7 +40,7 @@ def test_user_hash_in_place_of_the_header(mcn: Account) -> None:
 def test_a_request_without_the_two_headers_is_taken(mcn: Account) -> None:
     bare = {"Accept": "*/*", "Content-Type": None}
     assert post(mcn, params={"login_did": RUSSIAN}, headers={**mcn.headers, **bare}).status_code == 200
-    assert [beyond.level for beyond in mcn.requests[0].beyond] == ["observed", "observed"]
+    assert [use.level for use in mcn.requests[0].undocumented] == ["observed", "observed"]
 
 
 def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:

@@ -103,9 +103,9 @@ class Checks:
     def __init__(self, report: Callable[[str], None]) -> None:
         self.contract = Contract()
         self._report = report
-        self._spoilt = threading.local()
+        self._altered = threading.local()
         self._serve = application.Application.serve
-        self._spoil: Callable[..., Response] = vars(client_api)["spoil"]
+        self._apply_fault: Callable[..., Response] = vars(client_api)["apply_fault"]
         self._render = render_cdr
         self._prepare = deliveries.Deliveries.prepare
         self._format: Callable[..., str] = vars(feed)["_format"]
@@ -125,7 +125,7 @@ class Checks:
         for owner, name, function in (
             (application.Application, "serve", serve),
             (deliveries.Deliveries, "prepare", prepare),
-            (client_api, "spoil", self.spoil),
+            (client_api, "apply_fault", self.apply_fault),
             (deliveries, "render_cdr", self.render),
             (feed, "_format", self.format),
         ):
@@ -136,7 +136,7 @@ class Checks:
         flow = self._serve(face, request)
         try:
             while True:
-                self._spoilt.by_fault = False
+                self._altered.by_fault = False
                 step = flow.send(None)
                 if not isinstance(step, Future):
                     break
@@ -151,12 +151,14 @@ class Checks:
         assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
-        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (self._spoilt.by_fault or may_be_anything):
+        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (
+            self._altered.by_fault or may_be_anything
+        ):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
 
-    def spoil(self, *arguments: Any) -> Response:
-        self._spoilt.by_fault = True
-        return self._spoil(*arguments)
+    def apply_fault(self, *arguments: Any) -> Response:
+        self._altered.by_fault = True
+        return self._apply_fault(*arguments)
 
     def render(self, call: Any, body: Any, constants: Any) -> Any:
         record = self._render(call, body, constants)

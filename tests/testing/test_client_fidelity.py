@@ -21,7 +21,7 @@ def send(mcn: Account, path: str = "flash_call", **settings: Any) -> int:
     return requests.post(f"{mcn.base_url}/account/{mcn.account_id}/{path}", **asked).status_code
 
 
-def beyond(mcn: Account, level: str) -> list[str]:
+def undocumented(mcn: Account, level: str) -> list[str]:
     """The first words of each mistake, and the level of what was relied on."""
     mcn.require_fidelity(level)
     mistakes = mcn.mistakes()
@@ -36,8 +36,8 @@ def test_the_two_requests_of_the_article_are_fine_at_every_level(mcn: Account, l
     assert send(mcn, params={"login_did": RUSSIAN, "code": "0042", "country_id": "7"}) == 200
     assert send(mcn, params={"login_did": RUSSIAN, "code": "", "country_id": ""}) == 200
     assert send(mcn, "call_for_2fa", params={"login_did": RUSSIAN, "caller_did": "79158888888"}) == 200
-    assert beyond(mcn, level) == []
-    assert [request.beyond for request in mcn.requests] == [()] * 4
+    assert undocumented(mcn, level) == []
+    assert [request.undocumented for request in mcn.requests] == [()] * 4
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_what_was_only_observed_is_a_mistake_where_the_article_is_the_measure(
         assert requests.post(url, params=parameters, headers=AS_THE_ARTICLE, timeout=30).status_code == 200
     else:
         assert send(mcn, **settings) == 200
-    assert beyond(mcn, "documented") == [f"relied on: POST …/flash_call: {told} is observed, not documented"]
-    assert beyond(mcn, "observed") == beyond(mcn, "assumed") == []
+    assert undocumented(mcn, "documented") == [f"relied on: POST …/flash_call: {told} is observed, not documented"]
+    assert undocumented(mcn, "observed") == undocumented(mcn, "assumed") == []
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_what_only_an_assumption_allows_is_a_mistake_at_the_level_of_what_was_ob
     if scheme:
         settings = {"headers": {**AS_THE_ARTICLE, "Authorization": f"{scheme} {mcn.token}"}}
     assert send(mcn, **settings) == 200
-    assert beyond(mcn, "observed") == [f"relied on: POST …/flash_call: {told} is assumed, not documented"]
-    assert len(beyond(mcn, "documented")) >= 1
-    assert beyond(mcn, "assumed") == []
+    assert undocumented(mcn, "observed") == [f"relied on: POST …/flash_call: {told} is assumed, not documented"]
+    assert len(undocumented(mcn, "documented")) >= 1
+    assert undocumented(mcn, "assumed") == []
 
 
 def test_a_pasted_number_is_a_mistake_where_the_fake_takes_it_by_a_setting() -> None:
     with MCNServer(settings=Settings(assumptions=Assumptions(number_format=NumberFormat.PASTED))) as server:
         account = server.open_account()
         assert send(account, params={"login_did": "+7 (915) 777-77-77"}) == 200
-        assert beyond(account, "observed") == [
+        assert undocumented(account, "observed") == [
             "relied on: POST …/flash_call: login_did that is not in digits alone is assumed, not documented"
         ]
 
@@ -106,7 +106,7 @@ def test_a_pasted_number_is_a_mistake_where_the_fake_takes_it_by_a_setting() -> 
 def test_each_thing_is_told_once_however_many_requests_rely_on_it(mcn: Account) -> None:
     for _ in range(3):
         send(mcn, headers={"Accept": "application/json"})
-    assert len(beyond(mcn, "documented")) == 1
+    assert len(undocumented(mcn, "documented")) == 1
 
 
 def test_requests_show_what_they_went_beyond(mcn: Account, mcn_server: MCNServer) -> None:
@@ -114,12 +114,12 @@ def test_requests_show_what_they_went_beyond(mcn: Account, mcn_server: MCNServer
     send(mcn)
     url = f"{mcn_server.url}/__admin/requests?account_id={mcn.account_id}"
     first, second = requests.get(url, timeout=30).json()["items"]
-    (told,) = first["beyond"]
+    (told,) = first["undocumented"]
     assert told == (
         "the parameter 'colour', which is ignored, is assumed, not documented "
         "(schemas/flash_call.request.schema.json#/additionalProperties); leave it out, or look for a misspelling"
     )
-    assert second["beyond"] == []
+    assert second["undocumented"] == []
 
 
 def test_an_unknown_level_is_refused(mcn: Account) -> None:

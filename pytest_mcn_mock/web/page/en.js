@@ -260,7 +260,7 @@ export default {
   'fault.jitter': 'up to {seconds} more',
   'fault.jitter.label': 'Up to so many seconds more',
   'fault.accepted': 'Accepted all the same',
-  'fault.accepted.hint': 'The call is placed and charged, although the answer is spoilt.',
+  'fault.accepted.hint': 'The call is placed and charged, although the answer is altered.',
   'fault.refused': 'not accepted',
   'fault.remove': 'Remove fault {n}',
   'fault.on': 'Switched on: {kind}',

@@ -10,11 +10,11 @@ import pytest
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import lacks_country
-from pytest_mcn_mock.model.requests import RULES, Level, Sent, judge
+from pytest_mcn_mock.model.requests import RULES, Level, RequestFacts, check_fidelity
 
 RUSSIAN = "79157777777"
 AS_THE_ARTICLE = {"login_did": RUSSIAN}
-DOCUMENTED = Sent(
+DOCUMENTED = RequestFacts(
     method=Method.FLASH_CALL,
     parameters=AS_THE_ARTICLE,
     query=AS_THE_ARTICLE,
@@ -28,11 +28,11 @@ DOCUMENTED = Sent(
 )
 
 
-def given(method: Method = Method.FLASH_CALL, **parameters: str) -> Sent:
+def given(method: Method = Method.FLASH_CALL, **parameters: str) -> RequestFacts:
     return DOCUMENTED._replace(method=method, parameters=parameters, query=parameters)
 
 
-def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: str) -> Sent:
+def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: str) -> RequestFacts:
     query = query or {}
     return DOCUMENTED._replace(
         parameters={**parameters, **query},
@@ -43,8 +43,8 @@ def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: s
     )
 
 
-def rules(sent: Sent, **settings: Any) -> list[str]:
-    return [beyond.rule for beyond in judge(sent, **settings)]
+def rules(facts: RequestFacts, **settings: Any) -> list[str]:
+    return [use.rule for use in check_fidelity(facts, **settings)]
 
 
 @pytest.mark.parametrize("method", list(Method))
@@ -80,7 +80,7 @@ def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> Non
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "facts",
     [
         DOCUMENTED,
         given(login_did=RUSSIAN, code="0042", country_id="703"),
@@ -94,12 +94,12 @@ def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> Non
         DOCUMENTED._replace(accept="application/json, text/plain, */*", content_type="application/json; charset=utf-8"),
     ],
 )
-def test_what_the_article_says_goes_beyond_nothing(sent: Sent) -> None:
-    assert judge(sent) == ()
+def test_what_the_article_says_goes_beyond_nothing(facts: RequestFacts) -> None:
+    assert check_fidelity(facts) == ()
 
 
 @pytest.mark.parametrize(
-    "sent,rule",
+    "facts,rule",
     [
         (DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"}), "user_hash"),
         (DOCUMENTED._replace(authorization="bearer t"), "authorization"),
@@ -131,31 +131,31 @@ def test_what_the_article_says_goes_beyond_nothing(sent: Sent) -> None:
         (given(login_did="+7 (915) 777-77-77"), "pasted_number"),
     ],
 )
-def test_what_goes_beyond_it_is_told_once(sent: Sent, rule: str) -> None:
-    found = rules(sent, takes_pasted=True)
+def test_what_goes_beyond_it_is_told_once(facts: RequestFacts, rule: str) -> None:
+    found = rules(facts, takes_pasted=True)
     assert rule in found
     assert len(found) == 1 or (rule == "application/json" and found == ["application/json", "unknown"])
 
 
 def test_parameters_in_both_places_are_a_mix() -> None:
-    sent = in_body("application/json", {"code": "0042"}, login_did=RUSSIAN)
-    assert rules(sent) == ["application/json", "mixed"]
+    facts = in_body("application/json", {"code": "0042"}, login_did=RUSSIAN)
+    assert rules(facts) == ["application/json", "mixed"]
 
 
 def test_a_number_in_json_is_no_text() -> None:
-    sent = in_body("application/json", login_did=RUSSIAN)._replace(not_text=("login_did",))
-    assert rules(sent) == ["application/json", "json_value"]
+    facts = in_body("application/json", login_did=RUSSIAN)._replace(not_text=("login_did",))
+    assert rules(facts) == ["application/json", "json_value"]
 
 
 def test_what_is_refused_goes_beyond_nothing() -> None:
-    assert judge(given(login_did="+79157777777")) == ()
-    assert judge(given()) == ()
+    assert check_fidelity(given(login_did="+79157777777")) == ()
+    assert check_fidelity(given()) == ()
 
 
 def test_a_text_says_the_level_the_place_and_the_mend() -> None:
-    sent = DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
-    (beyond,) = judge(sent)
-    assert str(beyond) == (
+    facts = DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
+    (use,) = check_fidelity(facts)
+    assert str(use) == (
         "user_hash in place of the Authorization header is observed, not documented "
         "(schemas/flash_call.request.schema.json#/properties/user_hash); send Authorization: Bearer <token>"
     )
@@ -163,9 +163,9 @@ def test_a_text_says_the_level_the_place_and_the_mend() -> None:
 
 def test_a_name_from_outside_is_quoted_and_bounded() -> None:
     strange = {"login_did": RUSSIAN, "\x1b[31m" + "x" * 100: "1"}
-    (beyond,) = judge(DOCUMENTED._replace(parameters=strange, query=strange))
-    assert "\x1b" not in beyond.text
-    assert "x" * 41 not in beyond.text
+    (use,) = check_fidelity(DOCUMENTED._replace(parameters=strange, query=strange))
+    assert "\x1b" not in use.text
+    assert "x" * 41 not in use.text
 
 
 @pytest.mark.parametrize("number", ["7777777777", "9157777777", "9261234567"])
