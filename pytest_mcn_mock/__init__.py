@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_mcn_mock.conformance.pytest_class import WebhookContract
+    from pytest_mcn_mock.conformance.webhook_contract import WebhookContract
     from pytest_mcn_mock.errors import (
         ConfigError,
         McnMockError,
@@ -48,7 +48,7 @@ _MODULES = {
     "NotFound": "errors",
     "UsageError": "errors",
     "WaitTimeout": "errors",
-    "WebhookContract": "conformance.pytest_class",
+    "WebhookContract": "conformance.webhook_contract",
     "WebhookRaised": "errors",
 }
 

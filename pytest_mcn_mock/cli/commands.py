@@ -28,11 +28,11 @@ OUTPUT_S: Final = 1.0
 """How long the end of `serve` waits for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
     "remote": ("accounts", "advance", "call", "calls", "complete", "deliveries", "resend", "reset", "webhooks"),
-    "check_command": ("check",),
-    "commands_verify": ("record", "verify"),
+    "check": ("check",),
     "health": ("health",),
     "tail": ("tail",),
     "trigger": ("trigger",),
+    "verify": ("record", "verify"),
 }
 _MODULE_OF: Final = {command: module for module, commands in _MODULES.items() for command in commands}
 """The module of each command that is imported when it is used: `serve` needs none of them."""

@@ -1,34 +1,41 @@
-"""What a case is: data that says what is sent, what is sound, why, and how to mend what is not."""
+"""What a webhook must cope with: each case says what is sent, what is expected, why, and how to fix an endpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
-from pytest_mcn_mock.conformance.messages import Message, Writer
-from pytest_mcn_mock.conformance.webhook import Form
+from pytest_mcn_mock.conformance.webhook import Form, Message, Writer
+from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.model.calls import VARIABLES, CdrValue
+from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome
 
 Rounds = Sequence[Sequence[Message]]
 """Messages of a round are sent at once; the next round follows when all of them are answered."""
-
 EVERY_FORM: Final = frozenset(Form)
 JSON_ONLY: Final = frozenset({Form.JSON})
+_AT_ONCE: Final = 50
+_DAY_S: Final = 86_400.0
+_MIB: Final = 2**20
+_DEPTH: Final = 50_000
+"""Deeper than the stack of a recursive parser."""
 
 
 class Expect(StrEnum):
-    """What a sound endpoint does."""
+    """What a correct endpoint does."""
 
     ACKNOWLEDGED = "acknowledged"
     """It is a record of a login's call: any 2xx."""
     UNKNOWN = "unknown"
     """It is a record of a call that the endpoint cannot know: 2xx, or a 4xx, which is reported as a warning."""
     ANSWERED = "answered"
-    """It is no sound record: any 2xx or 4xx, as long as it is no 5xx."""
+    """It is not a valid record: any 2xx or 4xx, but not a 5xx."""
 
 
-SOUND: Final = {
+_CORRECT: Final = {
     Expect.ACKNOWLEDGED: "answers 2xx within the operator's time-out",
     Expect.UNKNOWN: "answers 2xx (a 4xx is no crash, but the operator counts it as a failure and tries again)",
     Expect.ANSWERED: "answers 2xx or 4xx, never 5xx",
@@ -39,20 +46,20 @@ SOUND: Final = {
 class Case:
     """One case of the contract.
 
-    ``sends`` is what is sent, to go on after "answered 500 to". ``why`` is the reason that it may arrive, and
-    ``source`` where that is written. ``hint`` says how to mend an endpoint that fails. ``forms`` are those that it
-    makes sense in. What an ``optional`` case finds is a warning. ``is_repeat`` says that every message is the same
-    record, so that the answers have to agree; ``is_crowd``, that all of them are under way at once; ``in_turn``, that a
-    round goes one by one over one kept connection; ``may_close``, that no answer at all is a warning. ``tolerated`` are
-    statuses that are sound here although they would not be elsewhere.
+    ``sends`` says what is sent, to go on after "answered 500 to". ``why`` is the reason that it may arrive, and
+    ``source`` where that is written. ``hint`` says how to fix an endpoint that fails. ``forms`` are those that it makes
+    sense in. Findings of an ``optional`` case are warnings. ``is_repeat`` says that every message is the same record,
+    so that the answers have to agree; ``is_crowd``, that all of them are under way at once; ``in_turn``, that a round
+    goes one by one over one kept connection; ``may_close``, that no answer at all is a warning. ``tolerated`` are
+    statuses that are correct here although they would not be elsewhere.
     """
 
     name: str
     sends: str
+    write: Callable[[Writer], Rounds]
+    hint: str
     why: str
     source: str
-    hint: str
-    write: Callable[[Writer], Rounds]
     expect: Expect = Expect.ACKNOWLEDGED
     forms: frozenset[Form] = EVERY_FORM
     optional: bool = False
@@ -64,10 +71,476 @@ class Case:
 
     @property
     def sound(self) -> str:
-        """What a sound endpoint does."""
+        """What a correct endpoint does."""
         same = ", and the same for a repeat" if self.is_repeat else ""
-        return f"{SOUND[self.expect]}{same}"
+        return f"{_CORRECT[self.expect]}{same}"
 
 
-ARTICLE: Final = "Callback — статусы верификационного звонка"
-"""The section of the article that the records come from."""
+def _one(write: Callable[[Writer], Message]) -> Callable[[Writer], Rounds]:
+    return lambda writer: [[write(writer)]]
+
+
+# Records: an endpoint acknowledges them.
+
+_OPTIONAL: Final = "read it with .get(), or let the schema make it optional and the column nullable"
+_OUTCOMES: Final = (
+    (
+        Outcome.ANSWERED,
+        "an ordinary record of an answered call",
+        "«q931_status»: 16, «final_status»: «ANSWERED»",
+        "this is the record that every login ends with: look into the application's log for what it failed on",
+    ),
+    (
+        Outcome.BUSY,
+        "a record of a busy number",
+        "«q931_status»: 17, «final_status»: «NO ANSWER»",
+        "final_status has a space in it, and goes with cause 17 as well as 16: tell busy by q931_status",
+    ),
+    (
+        Outcome.NO_ANSWER,
+        "a record of a call that nobody answered",
+        "«q931_status»: 16, «final_status»: «NO ANSWER»",
+        "cause 16 alone does not mean answered: look at final_status, which has a space in it",
+    ),
+    (
+        Outcome.REJECTED,
+        "a record of a rejected call, which has no final_status",
+        "«q931_status»: 31",
+        f"the article documents no final_status for a rejected call: {_OPTIONAL}",
+    ),
+    (
+        Outcome.UNAVAILABLE,
+        "a record of an unavailable number, which has no final_status",
+        "«Все прочие коды «q931_status», отличные от 31, 16 или 17 — номер недоступен»",
+        f"the article documents no final_status for an unavailable number: {_OPTIONAL}",
+    ),
+)
+
+
+def _outcome(outcome: Outcome, sends: str, sentence: str, hint: str) -> Case:
+    why = "it is one of the ways in which a call ends"
+    source = f"article, Callback — статусы верификационного звонка: {sentence}"
+    return Case(outcome.value, sends, _one(lambda writer: writer.record(writer.call(), outcome)), hint, why, source)
+
+
+def _cause(cause: int) -> Case:
+    return Case(
+        f"cause_{cause}",
+        f"a record with q931_status {cause} ({CAUSE_NAMES[cause]})",
+        _one(lambda writer: writer.record(writer.call(), cause=cause)),
+        "take every whole number from 1 to 127, and let all but 16, 17 and 31 mean unavailable (else:, default:)",
+        "any cause of Q.850 can end a call, and every one but 16, 17 and 31 means that the number is unavailable",
+        "article: «Все прочие коды «q931_status» … — номер недоступен»; ITU-T Q.850, table 1",
+    )
+
+
+def _late(writer: Writer) -> Message:
+    return writer.record(writer.call(age_s=_DAY_S), body=VARIABLES)
+
+
+def _unknown_fields(writer: Writer) -> Message:
+    constants: dict[str, CdrValue] = {"tenant": "Ромашка", "environment": "test", "attempt": 1, "is_test": True}
+    return writer.record(writer.call(), constants=constants)
+
+
+def _duplicate(writer: Writer) -> Rounds:
+    record = writer.record(writer.call())
+    return [[record], [record], [record]]
+
+
+def _early(writer: Writer) -> Rounds:
+    record = writer.record(writer.call(known=False, age_s=5))
+    return [[record], [record]]
+
+
+def _reordered(writer: Writer) -> Rounds:
+    first, second = writer.call(age_s=60), writer.call(age_s=30)
+    return [[writer.record(second)], [writer.record(first, Outcome.NO_ANSWER)]]
+
+
+def _contradicted(writer: Writer) -> Rounds:
+    call = writer.call()
+    return [[writer.record(call, outcome)] for outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE, Outcome.BUSY)]
+
+
+_FORM: Final = "observed: the vendor's form for a webhook"
+_RETRY: Final = "observed: “retry on error” is on by default"
+_REPEAT_HINT: Final = (
+    "the operator repeats a record whose acknowledgement it has not seen: let the second one change nothing and answer "
+    "2xx (INSERT … ON CONFLICT DO NOTHING, get_or_create, or look first whether the call has ended)"
+)
+_RECORDS: Final = (
+    *(_outcome(*row) for row in _OUTCOMES),
+    *(_cause(cause) for cause in CAUSE_NAMES if cause not in (16, 17, 31)),
+    Case(
+        "all_variables",
+        "a record with every variable that a subscription can ask for",
+        _one(lambda writer: writer.record(writer.call(), body=sorted(VARIABLES, reverse=True))),
+        "read the fields that you need by name and ignore the others",
+        "whoever sets up the subscription chooses its variables, and their order",
+        "article: «указываются … список переменных»; the names beside the three are observed",
+    ),
+    Case(
+        "unknown_fields",
+        "a record with additional fields",
+        _one(_unknown_fields),
+        "ignore what you do not know: no **cdr as keyword arguments, no extra='forbid', no strict schema",
+        "a subscription can have constant parameters, and the vendor can add variables",
+        f"{_FORM}; RFC 9413, 4",
+    ),
+    Case(
+        "charset",
+        "a record with Content-Type application/json; charset=utf-8",
+        _one(lambda writer: writer.raw(writer.plain_body(), "application/json; charset=utf-8")),
+        "compare the media type alone, not the header as a whole",
+        "a content type can have parameters",
+        "RFC 9110, 8.3.1; many clients send the charset, although RFC 8259, 11 defines none for JSON",
+        forms=JSON_ONLY,
+    ),
+    Case(
+        "late",
+        "a record of a call of yesterday",
+        _one(_late),
+        "a login that is over, expired or deleted is no error: acknowledge its record and do nothing",
+        "a record can be sent again manually, or wait for a repair of the endpoint",
+        "observed: the vendor has a resend mechanism for webhooks",
+    ),
+    Case(
+        "duplicate",
+        "a record that is sent three times",
+        _duplicate,
+        _REPEAT_HINT,
+        "the operator sends a record again when the acknowledgement did not reach it",
+        _RETRY,
+        is_repeat=True,
+    ),
+    Case(
+        "duplicate_at_once",
+        "a record that is sent five times at once",
+        lambda writer: [[writer.record(writer.call())] * 5],
+        f"{_REPEAT_HINT}; looking first is not enough here, the database has to decide",
+        "a slow first try can still be under way when the second arrives",
+        _RETRY,
+        is_repeat=True,
+        is_crowd=True,
+    ),
+    Case(
+        "reordered",
+        "two records, the second call's first",
+        _reordered,
+        "find the login by verification_call_uuid, never take the record for that of the last call",
+        "calls end when people let them, and a record that is tried again arrives later",
+        _RETRY,
+    ),
+    Case(
+        "contradicted",
+        "three records of one call that contradict one another",
+        _contradicted,
+        "decide which record counts (the first, or the last) and answer 2xx to the others too",
+        "a record can be corrected, or a call counted on several legs",
+        "assumed; the article ties a record to a call by its uuid and promises no single one",
+    ),
+    Case(
+        "early",
+        "a record that arrives before its call is known, and once more",
+        _early,
+        "keep a record whose call is unknown and look for it when the call is stored, or answer 2xx and ask again "
+        "later; a crash loses it",
+        "a busy number is known within milliseconds: its record can overtake the answer to the request",
+        "assumed; the article says nothing of the order",
+        expect=Expect.UNKNOWN,
+        is_repeat=True,
+    ),
+    Case(
+        "unknown_uuid",
+        "a record of a call that nobody placed",
+        _one(lambda writer: writer.record(writer.call(known=False))),
+        "look the call up with .get() or .first() and ignore the record if there is none",
+        "the account can be shared with another program, or the database restored from yesterday",
+        "article: the webhook belongs to the account, not to the program that calls",
+        expect=Expect.UNKNOWN,
+    ),
+    Case(
+        "foreign_account",
+        "a record of another account's call",
+        _one(lambda writer: writer.record(writer.call(known=False, foreign=True))),
+        "take the part behind “_” for an account that may not be yours, and ignore the record then",
+        "one URL can be subscribed by several accounts",
+        "article: «цифры после символа “_” — ЛС клиента»",
+        expect=Expect.UNKNOWN,
+    ),
+    Case(
+        "keep_alive",
+        "three records in turn over one connection",
+        lambda writer: [[writer.record(writer.call()) for _ in range(3)]],
+        "read the whole body before you answer, or say Connection: close: what is left of it is taken for the next "
+        "request",
+        "the operator keeps its connections",
+        "RFC 9112, 9.3",
+        in_turn=True,
+    ),
+    Case(
+        "fifty_at_once",
+        f"{_AT_ONCE} records at once",
+        lambda writer: [[writer.record(writer.call()) for _ in range(_AT_ONCE)]],
+        "give the server more workers and the database a pool with a wait, hold no lock while the record is worked on, "
+        "and leave slow work to a queue",
+        "calls end independently of one another, and records that an outage held back come at once",
+        "the operator's load; no limit is documented",
+        is_crowd=True,
+    ),
+    Case(
+        "get_variant",
+        "a record in the query string of a GET",
+        _one(lambda writer: writer.record(writer.call(), form=Form.QUERY)),
+        "set the subscription to POST, or read the query string if the method is GET",
+        "a subscription can be set to GET",
+        _FORM,
+        expect=Expect.ANSWERED,
+        forms=JSON_ONLY,
+        optional=True,
+    ),
+    Case(
+        "text_variant",
+        "a record in free text",
+        _one(lambda writer: writer.record(writer.call(), form=Form.TEXT)),
+        "set the subscription's data type to JSON, or answer 2xx to what you cannot read",
+        "a subscription can be set to text",
+        _FORM,
+        expect=Expect.ANSWERED,
+        forms=JSON_ONLY,
+        optional=True,
+    ),
+)
+
+# Mistakes: nobody promises to send them, but an endpoint on the internet gets them.
+
+_LIST: Final = "article: «указываются … список переменных, которые будут передаваться»"
+_PARSE: Final = (
+    "catch the parser's error and answer 400 (ValueError covers JSON and UTF-8; request.get_json(silent=True))"
+)
+_OBJECT: Final = "look whether it is an object (isinstance(cdr, dict)) before you read fields, and answer 400 if not"
+_ANY_TYPE: Final = "answer 415 if the content type is another, or parse the body whatever it is called (force=True)"
+
+
+def _mistake(
+    name: str,
+    sends: str,
+    write: Callable[[Writer], Message],
+    hint: str,
+    *,
+    why: str = "nothing is signed, so that anybody who knows the URL can send it",
+    source: str = "assumed: nothing is signed",
+    forms: frozenset[Form] = JSON_ONLY,
+    **flags: Any,
+) -> Case:
+    return Case(name, sends, _one(write), hint, why, source, expect=Expect.ANSWERED, forms=forms, **flags)
+
+
+def _missing(name: str, sends: str, hint: str) -> Case:
+    def write(writer: Writer) -> Message:
+        return writer.fields({key: value for key, value in writer.plain().items() if key != name})
+
+    why = "the subscription's list of variables can lack it"
+    case_name = "without_uuid" if name == "verification_call_uuid" else f"without_{name}"
+    return _mistake(case_name, sends, write, hint, why=why, source=_LIST, forms=EVERY_FORM)
+
+
+def _with(**changes: Any) -> Callable[[Writer], Message]:
+    return lambda writer: writer.fields(writer.plain(**changes))
+
+
+def _body(body: bytes) -> Callable[[Writer], Message]:
+    return lambda writer: writer.raw(body)
+
+
+def _typed(content_type: str | None) -> Callable[[Writer], Message]:
+    return lambda writer: writer.raw(writer.plain_body(), content_type)
+
+
+def _cut_off(writer: Writer) -> Message:
+    whole = writer.plain_body()
+    return writer.raw(whole[: len(whole) * 2 // 3])
+
+
+def _broken_utf8(writer: Writer) -> Message:
+    return writer.raw(writer.plain_body(final_status="X").replace(b'"X"', b'"\xc3\x28\xff"'))
+
+
+_SEND_ALL = "whoever sets up the subscription can leave the variable out"
+_MISTAKES: Final = (
+    _missing(
+        "final_status",
+        "a record with cause 16 and no final_status",
+        f"read final_status with .get(): {_SEND_ALL}",
+    ),
+    _missing("q931_status", "a record without q931_status", f"read q931_status with .get(): {_SEND_ALL}"),
+    _missing(
+        "verification_call_uuid",
+        "a record without verification_call_uuid",
+        "read verification_call_uuid with .get() and answer 400 if it is missing",
+    ),
+    _mistake(
+        "empty_object",
+        "an empty object",
+        _body(b"{}"),
+        "read fields with .get(), and answer 400 if verification_call_uuid is missing",
+    ),
+    _mistake(
+        "cause_as_text",
+        'a record with q931_status "16" as text',
+        _with(q931_status="16"),
+        "convert it with int() inside a try, or answer 400 if it is not a number: a GET subscription sends text anyway",
+        why="the vendor shows names and values, and no types",
+        source="article: «q931_status»: 16; GET and text subscriptions are observed",
+    ),
+    _mistake(
+        "cause_null",
+        "a record with q931_status null",
+        _with(q931_status=None),
+        "null is not a number: test for None before you compare or convert",
+    ),
+    _mistake(
+        "cause_list",
+        "a record with q931_status as a list",
+        _with(q931_status=[16]),
+        "check the type before you use a value as a number or as a key (a list cannot be one)",
+    ),
+    Case(
+        "cause_out_of_range",
+        "records with a q931_status that no Q.850 cause has",
+        lambda writer: [[writer.fields(writer.plain(q931_status=cause))] for cause in (0, -1, 128, 10**30)],
+        "a lookup of the cause needs a default, and the column a check before the insert",
+        "nothing is signed, so that anybody who knows the URL can send it",
+        "ITU-T Q.850: a cause value is seven bits",
+        expect=Expect.ANSWERED,
+    ),
+    _mistake(
+        "final_status_unknown",
+        "a record with a final_status that is not documented",
+        _with(final_status="CONGESTION"),
+        "let an unknown final_status mean not answered; an Enum(...) of it raises ValueError",
+        source="article: it documents ANSWERED and NO ANSWER, and does not say that there are no others",
+        forms=EVERY_FORM,
+    ),
+    _mistake(
+        "uuid_as_number",
+        "a record with verification_call_uuid as a number",
+        _with(verification_call_uuid=117793),
+        "check that it is text before you split it or look it up",
+    ),
+    _mistake(
+        "uuid_as_object",
+        "a record with verification_call_uuid as an object",
+        _with(verification_call_uuid={"$ne": None}),
+        "check that it is text: an object is no key, and in a query of MongoDB it is an operator that fits every call",
+    ),
+    _mistake(
+        "nul_character",
+        "a record with a NUL character in verification_call_uuid",
+        _with(verification_call_uuid="fa278be48dc2\0_117793"),
+        "check the uuid's form (twelve hex digits, _, digits): PostgreSQL refuses a NUL in text",
+    ),
+    _mistake(
+        "lone_surrogate",
+        "a record with half a surrogate pair in verification_call_uuid",
+        _body(b'{"verification_call_uuid": "\\ud800_117793", "q931_status": 16}'),
+        r"check the uuid's form: JSON can spell \ud800, and encoding it as UTF-8 raises an error",
+        source="RFC 8259, 8.2",
+    ),
+    _mistake(
+        "array",
+        "an array with the record in it",
+        lambda writer: writer.raw(b"[%b]" % writer.plain_body()),
+        f"the article has the variables «внутри массива JSON», so that an array is not unthinkable: {_OBJECT}",
+        why="the article can be read so",
+        source="article: «указываются внутри массива JSON список переменных»",
+    ),
+    _mistake("json_text", "a JSON text", _body(b'"ANSWERED"'), _OBJECT),
+    _mistake("json_null", "a JSON null", _body(b"null"), _OBJECT),
+    _mistake("cut_off", "a body that is cut off", _cut_off, _PARSE, why="a proxy on the way can cut it off"),
+    _mistake("broken_utf8", "a body that is not UTF-8", _broken_utf8, _PARSE, source="RFC 8259, 8.1"),
+    _mistake("empty_body", "an empty body", _body(b""), _PARSE),
+    _mistake(
+        "deeply_nested",
+        f"JSON that is nested {_DEPTH:,} deep",
+        _body(b"[" * _DEPTH + b"]" * _DEPTH),
+        "catch RecursionError beside ValueError, or refuse a body that is longer than a record can be",
+        source="RFC 8259, 9: a parser may limit the depth",
+        optional=True,  # most frameworks answer 500, and nobody but themselves sees it
+    ),
+    _mistake(
+        "large_body",
+        "a body of 1 MB",
+        lambda writer: writer.raw(writer.plain_body(note="x" * _MIB)),
+        "limit the body's length in the server or the framework (MAX_CONTENT_LENGTH, client_max_body_size), which "
+        "answers 413",
+        source="RFC 9110, 15.5.14",
+        may_close=True,  # RFC 9110, 15.5.14: a server may close the connection on it
+    ),
+    _mistake(
+        "wrong_content_type",
+        "a record with Content-Type text/plain",
+        _typed("text/plain"),
+        _ANY_TYPE,
+        source="RFC 9110, 15.5.16",
+    ),
+    _mistake(
+        "form_content_type",
+        "a record with the content type of a form",
+        _typed("application/x-www-form-urlencoded"),
+        _ANY_TYPE,
+        source="RFC 9110, 15.5.16",
+    ),
+    _mistake(
+        "no_content_type",
+        "a record without a content type",
+        _typed(None),
+        "read the header with .get(): RFC 9110 lets it be missing",
+        source="RFC 9110, 8.3",
+    ),
+    Case(
+        "other_methods",
+        "the methods HEAD, OPTIONS and PUT",
+        lambda writer: [[writer.raw(b"", None, method)] for method in ("HEAD", "OPTIONS", "PUT")],
+        "let the route take its own method alone, so that the framework answers 405",
+        "monitors and scanners try them",
+        "RFC 9110, 15.5.6",
+        expect=Expect.ANSWERED,
+        optional=True,
+        tolerated=frozenset({501}),
+    ),
+    _mistake(
+        "empty_get",
+        "a GET without variables",
+        lambda writer: writer.raw(b"", None, "GET"),
+        "answer 405, or 400 if the variables are missing: somebody is going to open the URL in a browser",
+        why="people open the URL in a browser",
+        source="RFC 9110, 15.5.6",
+        forms=EVERY_FORM,
+        optional=True,
+        tolerated=frozenset({501}),
+    ),
+)
+
+CASES: Final[tuple[Case, ...]] = (*_RECORDS, *_MISTAKES)
+"""Every case, in the order in which they are run."""
+_BY_NAME: Final = {case.name: case for case in CASES}
+ORDINARY: Final[Case] = _BY_NAME["answered"]
+"""The record that every login ends with: an endpoint that fails on it fails on everything."""
+BARE: Final[Case] = _BY_NAME["without_final_status"]
+"""An ordinary record but for final_status, which it lacks: an endpoint that fails on it fails because of that."""
+CUT_OFF: Final[Case] = _BY_NAME["cut_off"]
+"""An endpoint that is there refuses it in another way than a call that it does not know."""
+
+
+def choose(form: Form, patterns: Sequence[str] = ()) -> list[Case]:
+    """Return the cases that make sense in a form and whose name fits one of the patterns (``cause_*``), if any.
+
+    Raises UsageError for a pattern that no case fits.
+    """
+    cases = [case for case in CASES if form in case.forms]
+    for pattern in patterns:
+        if not any(fnmatchcase(case.name, pattern) for case in cases):
+            raise UsageError(f"no case is called {pattern[:40]!r}; {nearest(pattern, [case.name for case in cases])}")
+    return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]

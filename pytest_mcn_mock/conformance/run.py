@@ -1,43 +1,33 @@
-"""A run of the contract against one endpoint."""
+"""A run of the cases against one endpoint, and its reports for machines: JSON and JUnit.
+
+No header, no query and no body of the endpoint is in a report.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+from xml.etree import ElementTree as ET
 
-from pytest_mcn_mock.conformance.cases import Case, Rounds
-from pytest_mcn_mock.conformance.catalogue import BARE, ORDINARY, SPOILT
-from pytest_mcn_mock.conformance.exchanges import Exchange, Transport, Trouble
-from pytest_mcn_mock.conformance.judge import Verdict, judge
-from pytest_mcn_mock.conformance.messages import Writer
-from pytest_mcn_mock.conformance.webhook import Form, Webhook
+from pytest_mcn_mock.conformance.cases import BARE, CUT_OFF, ORDINARY, Case
+from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
+from pytest_mcn_mock.conformance.verdict import Level, Verdict, evaluate
+from pytest_mcn_mock.conformance.webhook import Form, Webhook, Writer
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
 
-
-def deliver(case: Case, rounds: Rounds, transport: Transport, timeout_s: float) -> list[Exchange]:
-    """Send what the case has written, round after round; the exchanges in the order of its messages."""
-    return [
-        exchange for messages in rounds for exchange in transport.deliver(messages, timeout_s, in_turn=case.in_turn)
-    ]
-
-
-def is_served(webhook: Webhook, transport: Transport, statuses: Collection[int | None]) -> bool:
-    """Whether anything is served under the URL, as far as can be told: not where ordinary records and one that is cut
-    off all get a 404. ``statuses`` are those of ordinary records.
-    """
-    if webhook.form is not Form.JSON or set(statuses) != {404}:
-        return True
-    writer = Writer(webhook, seed=0, now=0)
-    return any(
-        exchange.status != 404 for exchange in deliver(SPOILT, SPOILT.write(writer), transport, webhook.timeout_s)
-    )
+_SUITE: Final = "mcn-mock check"
+_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, 2.2: what is not a character of a document, escaped or not."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run, case after case, so that what is found is that case's own.
+    """Goes through cases one after another, so that each finding belongs to its case.
 
-    ``uuids`` are calls that the endpoint knows. ``now`` gives seconds since the epoch. ``probe`` comes first.
+    ``uuids`` are calls that the endpoint knows. ``now`` gives seconds since the epoch.
     """
 
     webhook: Webhook
@@ -46,50 +36,133 @@ class Run:
     now: Callable[[], float]
     uuids: Sequence[str] = ()
     verdicts: list[Verdict] = field(default_factory=list)
-    ordinary: int | None = None
-    """The status that the probe got; None where there was none."""
-    is_served: bool = True
-    _bare: str | None = None
+    is_lenient: bool = False
+    """After the probe: whether a 4xx may mean that the endpoint does not know the call. It may if no uuid is given that
+    the endpoint knows, and it did not acknowledge the probe, whose call it did not know either.
+    """
+    _ordinary: Exchange | None = None
+    _without_final_status: str | None = None
+    _numbers: count[int] = field(default_factory=count)
 
     def probe(self) -> str | None:
-        """Send one ordinary record; why the endpoint cannot be reached, or None where it can."""
-        (exchange,) = self._deliver(ORDINARY, 0)
-        if exchange.trouble in (Trouble.UNREACHABLE, Trouble.NOT_ACCEPTED):
-            return exchange.detail or "the connection was not accepted"
-        self.ordinary = exchange.status if exchange.trouble is None else None
-        self.is_served = is_served(self.webhook, self.transport, {self.ordinary})
+        """Send an ordinary record; return why the endpoint cannot be reached, or None if it can."""
+        (self._ordinary,) = self._send(ORDINARY)
+        if self._ordinary.trouble in (Trouble.UNREACHABLE, Trouble.NOT_ACCEPTED):
+            return self._ordinary.detail or "the connection was not accepted"
+        is_acknowledged = is_acknowledgement(self._ordinary.status or 0)
+        self.is_lenient = not self.uuids and not is_acknowledged and self._is_served([self._ordinary])
         return None
 
-    def each(self, cases: Sequence[Case]) -> Iterator[Verdict]:
-        """The verdict on each case, as soon as it is there; ``verdicts`` keeps them."""
-        for number, case in enumerate(cases, 1):
-            verdict = judge(
-                case,
-                self._deliver(case, number),
-                timeout_s=self.webhook.timeout_s,
-                is_lenient=self.is_lenient,
-                ordinary=None if case is ORDINARY else self.ordinary,
-                without_final_status=self._send_without_final_status,
-            )
-            self.verdicts.append(verdict)
-            yield verdict
+    def check(self, case: Case, before: Callable[[Sequence[str]], None] = lambda _: None) -> Verdict:
+        """Send a case and return the verdict; ``verdicts`` keeps it. ``before`` gets the calls that are known first."""
+        exchanges = self._send(case, before)
+        verdict = evaluate(
+            case,
+            exchanges,
+            timeout_s=self.webhook.timeout_s,
+            is_lenient=self.is_lenient if self._ordinary else self._is_served(exchanges),
+            ordinary=None if case is ORDINARY or self._ordinary is None else self._ordinary.status,
+            without_final_status=self._ask_without_final_status,
+        )
+        self.verdicts.append(verdict)
+        return verdict
 
-    @property
-    def is_lenient(self) -> bool:
-        """Whether a 4xx may mean that the endpoint does not know the call: no uuid is given that it knows, and it did
-        not acknowledge the probe, whose call it did not know either. Where nothing seems to be served it does not.
+    def _is_served(self, exchanges: Sequence[Exchange]) -> bool:
+        """Whether anything is served under the URL, as far as can be told: not if records and a body that is cut off
+        all get a 404.
         """
-        return self.is_served and not self.uuids and not is_acknowledgement(self.ordinary or 0)
+        if self.webhook.form is not Form.JSON or any(exchange.status != 404 for exchange in exchanges):
+            return True
+        return self._send(CUT_OFF)[0].status != 404
 
-    def _send_without_final_status(self) -> str | None:
+    def _ask_without_final_status(self) -> str | None:
         """What a record without final_status gets, None if an ordinary one is not acknowledged. It is sent once."""
-        if not is_acknowledgement(self.ordinary or 0):
-            return None
-        if self._bare is None:
-            (exchange,) = self._deliver(BARE, 0)
-            self._bare = exchange.shown
-        return self._bare
+        if self._without_final_status is None:
+            ordinary = self._ordinary or self._send(ORDINARY)[0]
+            if not is_acknowledgement(ordinary.status or 0):
+                return None
+            self._without_final_status = self._send(BARE)[0].shown
+        return self._without_final_status
 
-    def _deliver(self, case: Case, number: int) -> list[Exchange]:
-        writer = Writer(self.webhook, seed=self.seed + number, now=self.now(), uuids=self.uuids)
-        return deliver(case, case.write(writer), self.transport, self.webhook.timeout_s)
+    def _send(self, case: Case, before: Callable[[Sequence[str]], None] = lambda _: None) -> list[Exchange]:
+        """Send a case, round after round; return the exchanges in the order of its messages."""
+        writer = Writer(self.webhook, seed=self.seed + next(self._numbers), now=self.now(), uuids=self.uuids)
+        rounds = case.write(writer)
+        before(tuple(writer.known))
+        answered = (self.transport.deliver(m, self.webhook.timeout_s, in_turn=case.in_turn) for m in rounds)
+        return [exchange for exchanges in answered for exchange in exchanges]
+
+    def count(self, level: Level) -> int:
+        """Return how many verdicts have the level."""
+        return sum(verdict.level is level for verdict in self.verdicts)
+
+    def fails(self, *, strict: bool) -> bool:
+        """Whether a verdict fails the run."""
+        return any(verdict.fails(strict=strict) for verdict in self.verdicts)
+
+    def as_json(self, *, strict: bool) -> dict[str, Any]:
+        """Return the run as a JSON object; times are in seconds."""
+        return {
+            "url": self.webhook.shown_url,
+            "sound": not self.fails(strict=strict),
+            "cases": len(self.verdicts),
+            "errors": self.count(Level.ERROR),
+            "warnings": self.count(Level.WARNING),
+            "results": [_result(verdict) for verdict in self.verdicts],
+        }
+
+    def as_junit(self, *, strict: bool, unreachable: str | None = None) -> bytes:
+        """Return the run as a JUnit document: a test case for each, warnings as its output.
+
+        ``unreachable`` says why there was no run, and is an error.
+        """
+        verdicts = self.verdicts
+        failed = sum(verdict.fails(strict=strict) for verdict in verdicts)
+        errors = int(unreachable is not None)
+        counts = {"tests": str(len(verdicts) + errors), "failures": str(failed), "errors": str(errors), "skipped": "0"}
+        counts["time"] = f"{sum(verdict.duration_s for verdict in verdicts):.3f}"
+        root = ET.Element("testsuites", {"name": _SUITE, **counts})
+        suite = ET.SubElement(root, "testsuite", {"name": _xml(self.webhook.shown_url), **counts})
+        if unreachable is not None:
+            case = ET.SubElement(suite, "testcase", {"classname": _SUITE, "name": "reach the endpoint", "time": "0"})
+            ET.SubElement(case, "error", {"message": _xml(unreachable), "type": "unreachable"})
+        for verdict in verdicts:
+            attributes = {"classname": _SUITE, "name": verdict.case.name, "time": f"{verdict.duration_s:.3f}"}
+            case = ET.SubElement(suite, "testcase", attributes)
+            text = _xml("\n".join(verdict.lines()))
+            if verdict.fails(strict=strict):
+                finding, times = max(verdict.findings, key=lambda found: found[0].level is Level.ERROR)
+                message = _xml(verdict.diagnosis(finding, times))
+                ET.SubElement(case, "failure", {"message": message, "type": finding.level}).text = text
+            elif verdict.findings:
+                ET.SubElement(case, "system-out").text = text
+        return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _result(verdict: Verdict) -> dict[str, Any]:
+    case = verdict.case
+    return {
+        "name": case.name,
+        "result": verdict.level or "sound",
+        "sends": case.sends,
+        "sound": case.sound,
+        "why": case.why,
+        "source": case.source,
+        "answers": [
+            {"status": exchange.status, "trouble": exchange.trouble, "duration_s": round(exchange.duration_s, 4)}
+            for exchange in verdict.exchanges
+        ],
+        "findings": [
+            {
+                "level": finding.level,
+                "diagnosis": verdict.diagnosis(finding, times),
+                "hint": finding.hint,
+                "cause": finding.cause or None,
+            }
+            for finding, times in verdict.findings
+        ],
+    }
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -382,7 +382,7 @@ FAULTS: dict[str, Fault] = {
         is_all=False,
     ),
     "fails on what is no UTF-8": Fault(
-        utf8_alone, ("broken_utf8",), "answered 500 to a body that is no UTF-8", "ValueError covers JSON and UTF-8"
+        utf8_alone, ("broken_utf8",), "answered 500 to a body that is not UTF-8", "ValueError covers JSON and UTF-8"
     ),
     "fails on what is no JSON": Fault(
         json_alone,
@@ -425,7 +425,7 @@ FAULTS: dict[str, Fault] = {
         ("--only", "busy", "--timeout", "1"),
     ),
     "is no HTTP server": Fault(
-        talks_nonsense, ("answered",), "answered what is no HTTP", ".", ("--only", "answered"), is_all=False
+        talks_nonsense, ("answered",), "gave an answer that is not HTTP", ".", ("--only", "answered"), is_all=False
     ),
     "compares the content type as a whole": Fault(
         compares_the_header,
@@ -480,7 +480,7 @@ FAULTS: dict[str, Fault] = {
         is_all=False,
     ),
     "fails on everything": Fault(
-        always_fails, ("busy", "answered"), "answered 500 to a record of a busy", "mend that first", is_all=False
+        always_fails, ("busy", "answered"), "answered 500 to a record of a busy", "fix that first", is_all=False
     ),
 }
 """Every faulty endpoint, by what is wrong with it."""

@@ -25,7 +25,7 @@ from helpers.sandbox import MCN_MOCK
 
 from pytest_mcn_mock import WebhookContract
 from pytest_mcn_mock.cli.commands import mcn_mock
-from pytest_mcn_mock.conformance.catalogue import CASES
+from pytest_mcn_mock.conformance.cases import CASES
 
 ROOT = Path(__file__).parents[2]
 KNOWN = "fa278be48dc2_117793"
@@ -80,7 +80,7 @@ def test_the_table_tells_every_case_and_how_to_mend_what_is_wrong() -> None:
     assert re.search(r"^unknown_fields +error +500 ", done.stdout, re.MULTILINE)
     assert re.search(r"^fifty_at_once +sound +204 ×50 ", done.stdout, re.MULTILINE)
     assert (
-        "error in unknown_fields: answered 500 to a record with additional fields\n  to mend it: ignore" in done.stdout
+        "error in unknown_fields: answered 500 to a record with additional fields\n  to fix it: ignore" in done.stdout
     )
     assert lines[-1] == f"{url}: {len(CASES)} cases, 4 errors, 0 warnings"
 
@@ -101,7 +101,7 @@ def test_a_terminal_sees_how_far_it_is(sound_url: str) -> None:
 def test_what_has_one_cause_is_told_once() -> None:
     with served(FAULTS["demands a CSRF token"].make()) as url:
         told = check(url).stdout
-    assert told.count("to mend it: the operator signs nothing") <= 2  # errors, and where a 4xx is a warning
+    assert told.count("to fix it: the operator signs nothing") <= 2  # errors, and where a 4xx is a warning
     assert re.search(r"error in \d\d cases: answered 403 to …\n  answered: … an ordinary record", told)
 
 
@@ -126,7 +126,7 @@ def test_a_field_that_is_missing_often_is_one_cause(answer: Answer | None) -> No
         status, found = results(url)
         alone = results(url, "--only", "cause_41")[1]["cause_41"]["findings"]
     told = " ".join(done.stdout.split())
-    assert MANY.format(len(cases)) + f" cases: {', '.join(cases)} to mend it: " in told
+    assert MANY.format(len(cases)) + f" cases: {', '.join(cases)} to fix it: " in told
     assert told.count("read it with .get()") == 1
     assert "let all but 16, 17 and 31 mean unavailable" not in told
     assert f"{len(cases)} errors (1 cause)" in told

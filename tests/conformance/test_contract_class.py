@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from flask import Flask
 
 from pytest_mcn_mock import WebhookContract
-from pytest_mcn_mock.conformance.catalogue import CASES
+from pytest_mcn_mock.conformance.cases import CASES
 
 FLASK = """
     import json
@@ -183,12 +183,12 @@ def test_a_failure_shows_the_diagnosis_and_the_hint_and_no_traceback(pytester: p
         [
             "*TestWebhook.test_webhook[[]rejected]*",
             "error: answered 500 to a record of a rejected call, which has no final_status",
-            "  to mend it: the article documents no final_status for a rejected call: read it with .get()*",
-            "  a sound endpoint answers 2xx within the operator's time-out",
+            "  to fix it: the article documents no final_status for a rejected call: read it with .get()*",
+            "  a correct endpoint answers 2xx within the operator's time-out",
             "  why it is sent: *article*",
         ]
     )
-    result.stdout.no_fnmatch_line("*pytest_class.py*")
+    result.stdout.no_fnmatch_line("*webhook_contract.py*")
 
 
 def test_what_an_application_lets_out_is_named_with_its_place(pytester: pytest.Pytester) -> None:

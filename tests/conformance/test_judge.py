@@ -7,11 +7,10 @@ from types import MappingProxyType
 
 import pytest
 
-from pytest_mcn_mock.conformance.cases import Case
-from pytest_mcn_mock.conformance.catalogue import CASES
-from pytest_mcn_mock.conformance.exchanges import Exchange, Trouble
-from pytest_mcn_mock.conformance.judge import Level, Verdict, judge
-from pytest_mcn_mock.conformance.messages import Message
+from pytest_mcn_mock.conformance.cases import CASES, Case
+from pytest_mcn_mock.conformance.sending import Exchange, Trouble
+from pytest_mcn_mock.conformance.verdict import Level, Verdict, evaluate
+from pytest_mcn_mock.conformance.webhook import Message
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 
 MESSAGE = Message(CdrRequest("POST", "http://endpoint.invalid/", {}, b"{}"), {})
@@ -28,7 +27,7 @@ def trouble(kind: Trouble, detail: str = "") -> Exchange:
 
 def verdict(name: str, *exchanges: Exchange, is_lenient: bool = False, ordinary: int | None = 204) -> Verdict:
     case: Case = BY_NAME[name]
-    return judge(case, exchanges, timeout_s=10, is_lenient=is_lenient, ordinary=ordinary)
+    return evaluate(case, exchanges, timeout_s=10, is_lenient=is_lenient, ordinary=ordinary)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_the_same_is_told_once_with_how_often_it_was_seen() -> None:
 
 
 def test_an_endpoint_that_fails_on_everything_is_told_so_and_not_how_to_mend_each_case() -> None:
-    for ordinary, hint in ((500, "mend that first"), (204, "read it with .get()"), (None, "read it with .get()")):
+    for ordinary, hint in ((500, "fix that first"), (204, "read it with .get()"), (None, "read it with .get()")):
         ((finding, _),) = verdict("rejected", answer(500), ordinary=ordinary).findings
         assert hint in finding.hint
 

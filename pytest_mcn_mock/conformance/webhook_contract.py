@@ -10,18 +10,17 @@ from typing import Any, ClassVar
 import pytest
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.conformance.applications import make_transport, url_of
-from pytest_mcn_mock.conformance.cases import Case
-from pytest_mcn_mock.conformance.catalogue import BARE, ORDINARY, choose
-from pytest_mcn_mock.conformance.exchanges import Exchange, Transport
-from pytest_mcn_mock.conformance.judge import judge
-from pytest_mcn_mock.conformance.messages import Writer
-from pytest_mcn_mock.conformance.reports import fails, lines
-from pytest_mcn_mock.conformance.run import deliver, is_served
-from pytest_mcn_mock.conformance.sockets import SocketTransport
+from pytest_mcn_mock.conformance.cases import Case, choose
+from pytest_mcn_mock.conformance.run import Run
+from pytest_mcn_mock.conformance.sending import (
+    Exchange,
+    SocketTransport,
+    Transport,
+    application_transport,
+    application_url,
+)
 from pytest_mcn_mock.conformance.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.errors import UsageError, nearest
-from pytest_mcn_mock.model.deliveries import is_acknowledgement
 from pytest_mcn_mock.model.draws import seed_from_name
 
 
@@ -29,7 +28,7 @@ class WebhookContract:
     """A test for each case of the contract, against the webhook that the fixture ``webhook`` names.
 
     Inherit from it and override ``webhook``; override ``before`` to make the calls known to the application and
-    ``check`` to look at its state. ``mcn-mock check --list`` tells the cases.
+    ``check`` to look at its state. ``mcn-mock check --list`` lists the cases.
     """
 
     method: ClassVar[str] = "POST"
@@ -58,23 +57,16 @@ class WebhookContract:
         if metafunc.function is not getattr(metafunc.cls, "test_webhook", None):
             return
         try:
-            form = form_of(self.method, self.data_type)
+            cases = {case.name: case for case in choose(form_of(self.method, self.data_type)) if not case.optional}
         except UsageError as error:
             pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
-        cases = [case for case in choose(form) if not case.optional]
-        names = [case.name for case in cases]
         for name in self.skip:
-            if name not in names:
-                pytest.fail(
-                    f"{type(self).__name__}: skip: no case is called {name!r}; {nearest(name, names)}", pytrace=False
-                )
-        marked = [
-            pytest.param(
-                case, id=case.name, marks=[pytest.mark.skip(self.skip[case.name])] if case.name in self.skip else []
-            )
-            for case in cases
-        ]
-        metafunc.parametrize("case", marked)
+            if name not in cases:
+                hint = nearest(name, list(cases))
+                pytest.fail(f"{type(self).__name__}: skip: no case is called {name!r}; {hint}", pytrace=False)
+        skipped = {name: [pytest.mark.skip(why)] for name, why in self.skip.items()}
+        tests = [pytest.param(case, id=name, marks=skipped.get(name, [])) for name, case in cases.items()]
+        metafunc.parametrize("case", tests)
 
     @pytest.fixture
     def webhook(self) -> Any:
@@ -87,14 +79,14 @@ class WebhookContract:
 
     @pytest.fixture
     def webhook_transport(self, webhook: Any) -> Iterator[tuple[str, Transport]]:
-        """The webhook's URL, and what brings records there."""
+        """The webhook's URL, and the transport that brings records there."""
         target, path = webhook if isinstance(webhook, tuple) and len(webhook) == 2 else (webhook, "/")
         transport: Transport
         try:
             if isinstance(target, str):
                 url, transport = target, SocketTransport(read_trust(self.cacert, insecure=self.insecure))
             else:
-                url, transport = url_of(path), make_transport(target)
+                url, transport = application_url(path), application_transport(target)
         except UsageError as error:
             pytest.fail(f"the fixture webhook: {error}", pytrace=False)
         try:
@@ -109,46 +101,25 @@ class WebhookContract:
 
     def check(self, case: Case, exchanges: Sequence[Exchange]) -> None:
         """Override it to look at the application's state afterwards. An exchange has the ``cdr`` that was sent (None
-        where it was no record) and the ``status`` that came back; they are in the order in which they were sent.
+        if it was not a record) and the ``status`` that came back; they are in the order in which they were sent.
         """
 
     def test_webhook(
         self, case: Case, webhook_transport: tuple[str, Transport], request: pytest.FixtureRequest
     ) -> None:
-        """The endpoint does what is sound, and the application's state is what ``check`` says."""
+        """Check that the endpoint does what is expected, and that the application's state is what ``check`` says."""
         __tracebackhide__ = True
         url, transport = webhook_transport
         try:
-            webhook = Webhook(
-                url,
-                form=form_of(self.method, self.data_type),
-                headers=self.headers,
-                account_id=self.account_id,
-                template=self.template,
-                timeout_s=self.timeout_s,
-            )
+            form = form_of(self.method, self.data_type)
+            webhook = Webhook(url, form, self.headers, self.account_id, self.template, self.timeout_s)
         except UsageError as error:
             pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
-        writer = Writer(webhook, seed=seed_from_name(request.node.nodeid), now=time.time())
-        rounds = case.write(writer)
-        self.before(case, tuple(writer.known))
-        exchanges = deliver(case, rounds, transport, self.timeout_s)
-        is_lenient = is_served(webhook, transport, {exchange.status for exchange in exchanges})
-
-        def without_final_status() -> str | None:
-            answers = [deliver(other, other.write(writer), transport, self.timeout_s)[0] for other in (ORDINARY, BARE)]
-            return answers[1].shown if is_acknowledgement(answers[0].status or 0) else None
-
-        verdict = judge(
-            case,
-            exchanges,
-            timeout_s=self.timeout_s,
-            is_lenient=is_lenient,
-            without_final_status=without_final_status,
-        )
-        told = "\n".join(lines(verdict))
-        if fails(verdict, strict=self.strict):
+        run = Run(webhook, transport, seed_from_name(request.node.nodeid), time.time)
+        verdict = run.check(case, lambda calls: self.before(case, calls))
+        told = "\n".join(verdict.lines())
+        if verdict.fails(strict=self.strict):
             pytest.fail(told, pytrace=False)
         if verdict.findings:
             warnings.warn(told, stacklevel=1)
-        self.check(case, exchanges)
+        self.check(case, verdict.exchanges)

@@ -1,0 +1,253 @@
+"""``mcn-mock check``: send a webhook every case, and report to people and to machines."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import click
+
+from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.cli.options import trust_options
+from pytest_mcn_mock.cli.output import count, print_json
+from pytest_mcn_mock.errors import Unreachable, UsageError
+from pytest_mcn_mock.model.assumptions import Assumptions
+
+if TYPE_CHECKING:  # they bring asyncio and TLS, which the other commands and --help need not wait for
+    from pytest_mcn_mock.conformance.cases import Case
+    from pytest_mcn_mock.conformance.run import Run
+    from pytest_mcn_mock.conformance.verdict import Verdict
+
+_WIDTH: Final = 110  # if the output is not a terminal
+_MOST_SHOWN: Final = 8
+_LENIENT: Final = (
+    "The endpoint did not acknowledge the record of a call that it cannot know, and none that it knows was given with "
+    "--uuid, so that a 400, 404, 409, 410 or 422 is a warning in every case that sends a record."
+)
+_STYLES: Final = {"sound": "green", "warning": "yellow", "error": "bold red"}
+_UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Run the cases whose name fits, such as 'cause_*'.")
+@click.option("--list", "is_list", is_flag=True, help="List the cases and run none.")
+@click.option(
+    "--method",
+    type=click.Choice(["POST", "GET"], case_sensitive=False),
+    default="POST",
+    show_default=True,
+    help="The subscription's method.",
+)
+@click.option(
+    "--data-type",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    help="The subscription's data type.",
+)
+@click.option("--template", help="The free text of the data type text, with {name} for a variable.")
+@click.option("--token", help="Sent as Authorization: Bearer …")
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header that the subscription sends."
+)
+@click.option("--account", default="12345678", show_default=True, help="The account that ends the calls' uuids.")
+@click.option("--uuid", "uuids", multiple=True, help="The verification_call_uuid of a call that the endpoint knows.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 600, min_open=True),
+    default=Assumptions().ack_timeout_s,
+    show_default=True,
+    help="The operator's time-out, in seconds.",
+)
+@click.option("--strict", is_flag=True, help="Let warnings fail too.")
+@trust_options
+@click.option("--junit", type=click.File("wb", lazy=False), metavar="FILE", help="Write a JUnit report.")
+@click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
+def check(url: str | None, **options: Any) -> None:
+    """Check a webhook: send it what the operator may send, and say what is wrong and how to fix it."""
+    raise SystemExit(_check(url, **options))
+
+
+def _check(
+    url: str | None,
+    *,
+    only: Sequence[str],
+    is_list: bool,
+    method: str,
+    data_type: str,
+    template: str | None,
+    token: str | None,
+    headers: Sequence[str],
+    account: str,
+    uuids: Sequence[str],
+    timeout: float,
+    strict: bool,
+    cacert: Path | None,
+    insecure: bool,
+    junit: BinaryIO | None,
+    is_json: bool,
+) -> int:
+    """Run the cases and report; return the exit status, 1 if a fault was found."""
+    from pytest_mcn_mock.conformance.cases import choose
+    from pytest_mcn_mock.conformance.run import Run
+    from pytest_mcn_mock.conformance.sending import SocketTransport
+    from pytest_mcn_mock.conformance.webhook import DEFAULT_TEMPLATE, Webhook, form_of
+
+    form = form_of(method, data_type)
+    cases = choose(form, only)
+    if is_list:
+        _list(cases)
+        return 0
+    if url is None:
+        raise UsageError("give the URL of the webhook, such as http://127.0.0.1:8000/webhooks/mcn")
+    for uuid in uuids:
+        if not _UUID.fullmatch(uuid):
+            raise UsageError(f"uuid {uuid[:40]!r} is no verification_call_uuid, such as 'fa278be48dc2_117793'")
+    webhook = Webhook(url, form, _headers(headers, token), account, template or DEFAULT_TEMPLATE, timeout)
+    transport = SocketTransport(read_trust(cacert, insecure=insecure, name="--cacert"))
+    run = Run(webhook, transport, secrets.randbits(32), time.time, uuids)
+    try:
+        unreachable = run.probe()
+        if unreachable is None:
+            _go_through(run, cases)
+    finally:
+        transport.close()
+    if junit is not None:
+        junit.write(run.as_junit(strict=strict, unreachable=unreachable))
+    if unreachable is not None:
+        raise Unreachable(f"{webhook.shown_url} cannot be reached: {unreachable}")
+    if is_json:
+        print_json(run.as_json(strict=strict))
+    else:
+        _report(run)
+    return int(run.fails(strict=strict))
+
+
+def _headers(lines: Sequence[str], token: str | None) -> dict[str, str]:
+    """Return the headers; UsageError, which does not show the value, for a line that is not one."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError("a header is written 'Name: value'")
+        if name.strip().lower() in {known.lower() for known in headers}:
+            raise UsageError(f"header {name.strip()[:40]!r} is given twice")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _go_through(run: Run, cases: Sequence[Case]) -> None:
+    """Run the cases, on a terminal with a bar that shows how far it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=len(cases))
+        for case in cases:
+            progress.update(task, description=case.name)
+            run.check(case)
+            progress.advance(task)
+
+
+def _list(cases: Sequence[Case]) -> None:
+    """Print the cases: what each sends, and what is correct."""
+    paper = _Paper()
+    rows = [[case.name, case.sends, f"{case.sound}{' (warns only)' if case.optional else ''}"] for case in cases]
+    paper.table(["case", "sends", "a correct endpoint"], rows)
+
+
+def _report(run: Run) -> None:
+    """Print the table, what was found and how to fix it, and a line that sums up."""
+    from pytest_mcn_mock.conformance.verdict import Level
+
+    paper = _Paper()
+    rows = [[v.case.name, v.level or "sound", _answers(v), f"{v.duration_s * 1000:.0f} ms"] for v in run.verdicts]
+    paper.table(["case", "result", "answers", "longest"], rows)
+    groups = _by_hint(run.verdicts)
+    for (level, what, hint, cause), found in groups.items():
+        paper.say()
+        name, diagnosis = next(iter(found.items()))
+        if cause and len(found) > 1:
+            paper.say(f"{level} in {len(found)} cases, with one cause: {cause}", level)
+            paper.explain(f"cases: {', '.join(found)}")
+        elif len(found) == 1:
+            paper.say(f"{level} in {name}: {diagnosis}", level)
+        else:
+            paper.say(f"{level} in {len(found)} cases: {what} …", level)
+            for name, diagnosis in list(found.items())[:_MOST_SHOWN]:
+                paper.explain(f"{name}: … {diagnosis.removeprefix(what).strip()}")
+            if len(found) > _MOST_SHOWN:
+                paper.explain(f"and {len(found) - _MOST_SHOWN} more, marked in the table")
+        paper.explain(f"to fix it: {hint}")
+        if len(found) == 1:
+            case = next(verdict.case for verdict in run.verdicts if verdict.case.name == name)
+            paper.explain(f"correct is: {case.sound}")
+            paper.explain(f"why it is sent: {case.why} ({case.source})")
+    paper.say()
+    if run.is_lenient:
+        paper.say(_LENIENT)
+    errors, warnings = run.count(Level.ERROR), run.count(Level.WARNING)
+    causes = sum(level == "error" for level, *_ in groups)
+    told = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
+    result = f"{count(errors, 'error')}{told}, {count(warnings, 'warning')}" if errors or warnings else "sound"
+    worst = "error" if errors else "warning" if warnings else "sound"
+    paper.say(f"{run.webhook.shown_url}: {count(len(run.verdicts), 'case')}, {result}", worst)
+
+
+def _by_hint(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, str, str], dict[str, str]]:
+    """Return the findings that are reported together: the diagnoses by their cases, by level, deed, hint and cause.
+
+    Errors come first.
+    """
+    told: dict[tuple[str, str, str, str], dict[str, str]] = {}
+    for verdict in verdicts:
+        for finding, times in verdict.findings:
+            what = "" if finding.cause else finding.what
+            group = told.setdefault((finding.level, what, finding.hint, finding.cause), {})
+            group[verdict.case.name] = verdict.diagnosis(finding, times)
+    return dict(sorted(told.items(), key=lambda item: item[0][0] != "error"))
+
+
+def _answers(verdict: Verdict) -> str:
+    """Return the answers counted: ``204 ×50``, or ``204, 409 ×2``."""
+    counted = Counter(exchange.shown for exchange in verdict.exchanges)
+    return ", ".join(f"{shown} ×{times}" if times > 1 else shown for shown, times in counted.items())
+
+
+class _Paper:
+    """Standard output, as wide as the terminal. Text of any origin: no markup is looked for in it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+
+    def say(self, text: str = "", level: str = "") -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text, _STYLES.get(level, "")))
+
+    def explain(self, text: str) -> None:
+        width = self._console.width
+        self.say(fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading == "longest" else "left")
+        for name, *cells in rows:
+            table.add_row(name, *(Text(cell, _STYLES.get(cell, "")) for cell in cells))
+        self._console.print(table)

@@ -1,0 +1,241 @@
+"""The verdict on a case: pure, from the exchanges. Nothing secret is in a finding, nor a control character."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pytest_mcn_mock.conformance.cases import Case, Expect
+from pytest_mcn_mock.conformance.sending import Exchange, Trouble
+from pytest_mcn_mock.model.deliveries import is_acknowledgement
+from pytest_mcn_mock.text import printable
+
+SLOW_PART: Final = 0.5
+"""From this part of the time-out on, an answer is slow."""
+NOT_KNOWN: Final = frozenset({400, 404, 409, 410, 422})
+"""What an endpoint may answer to a call that it does not know."""
+_CRASHES: Final = frozenset({Trouble.RAISED, Trouble.CLOSED, Trouble.MALFORMED})
+
+_DEMANDS: Final = (
+    "the operator signs nothing and knows no login: exempt the webhook's path from logins and CSRF tokens (Django: "
+    "@csrf_exempt, Flask-WTF: csrf.exempt), or let the subscription send the header that is asked for"
+)
+_STATUS_HINTS: Final = {
+    401: _DEMANDS,
+    403: _DEMANDS,
+    404: "nothing is served under the path of this URL, or the endpoint does not know the call",
+    405: "let the route take the method that the subscription is set to",
+    406: "do not look at Accept: the operator wants no particular answer",
+    411: "take a body without Content-Length, which a GET has, and a chunked one",
+    415: "let the route take the content type that the subscription sends, with and without a charset",
+    429: "exempt the webhook from the rate limit: the operator tries again, and at last disables the webhook",
+}
+_LATE: Final = (
+    "acknowledge first and work afterwards: put the record into a queue or a background task, and give every "
+    "outgoing request of the handler a time-out that is shorter than the operator's"
+)
+_UNKNOWN: Final = (
+    "correct for a call that the endpoint does not know, but the operator counts it as a failure, tries again, and at "
+    "last disables the webhook: answer 2xx and ignore the record, or check with the uuid of a call that it knows"
+)
+_REDIRECT: Final = (
+    "the operator follows no redirect, so that the record is lost: give the address that it leads to as the webhook's "
+    "URL (mind https and the slash at the end)"
+)
+_NOT_ACCEPTED: Final = (
+    "the queue of connections that wait to be accepted is full: raise the server's listen backlog (socketserver: "
+    "request_queue_size, gunicorn and uvicorn: --backlog), and give it more workers, which empty the queue"
+)
+_NEEDS_FINAL_STATUS: Final = "it needs final_status in every record"
+_FINAL_STATUS: Final = (
+    "the article documents no final_status for a rejected call: read it with .get(), or let the schema make it "
+    "optional and the column nullable; an unavailable number, which is every cause but 16, 17 and 31, has none either, "
+    "and a subscription can leave the variable out"
+)
+_CLOSED: Final = "the worker died or hung up while it had the record: look for a crash or a kill in the server's log"
+_UNFINISHED: Final = f"send no body, or all of it at once: the operator waits for its end. {_LATE}"
+_UNREACHABLE: Final = "it could be reached before: it crashed, or takes too few connections at once (its backlog)"
+_COOKIE: Final = "exempt the webhook's path from sessions: the operator keeps no cookie, and each record starts another"
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    WARNING = "warning"
+    """Does not fail, unless it is asked to."""
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: ``what`` the endpoint did, to go on with what was sent, and how to fix it.
+
+    ``cause`` is what it has in common with findings of other cases, as far as that is known; else it is empty.
+    """
+
+    level: Level
+    what: str
+    hint: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The findings of a case, each with how many of its messages led to it."""
+
+    case: Case
+    exchanges: tuple[Exchange, ...]
+    findings: tuple[tuple[Finding, int], ...] = ()
+
+    @property
+    def level(self) -> Level | None:
+        """That of the worst finding; None if the endpoint is correct."""
+        levels = {finding.level for finding, _ in self.findings}
+        return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), None)
+
+    @property
+    def duration_s(self) -> float:
+        """The longest answer."""
+        return max((exchange.duration_s for exchange in self.exchanges), default=0.0)
+
+    def fails(self, *, strict: bool) -> bool:
+        """Whether it fails the run; with ``strict`` a warning does too."""
+        return self.level is Level.ERROR or (strict and self.level is Level.WARNING)
+
+    def diagnosis(self, finding: Finding, times: int) -> str:
+        """Say what the endpoint did, to what."""
+        whole = len(self.exchanges)
+        part = f" ({times} of {whole})" if whole > 1 else ""
+        return f"{finding.what} {self.case.sends}{part}"
+
+    def lines(self) -> list[str]:
+        """Say what was found, what would be correct and how to fix it, for people."""
+        told = []
+        for finding, times in self.findings:
+            told += [f"{finding.level}: {self.diagnosis(finding, times)}", f"  to fix it: {finding.hint}"]
+        case = self.case
+        return [*told, f"  a correct endpoint {case.sound}", f"  why it is sent: {case.why} ({case.source})"]
+
+
+def evaluate(
+    case: Case,
+    exchanges: Sequence[Exchange],
+    *,
+    timeout_s: float,
+    is_lenient: bool,
+    ordinary: int | None = None,
+    without_final_status: Callable[[], str | None] = lambda: None,
+) -> Verdict:
+    """Return the verdict on a case.
+
+    ``is_lenient`` says that the endpoint may not know the calls, so that a 4xx is a warning. ``ordinary`` is the status
+    that it gave to an ordinary record, None if that is not known or this is one: an endpoint that fails on everything
+    is not told to fix each case.
+
+    ``without_final_status`` is asked only if a record without that field failed. It returns what an ordinary record
+    gets that lacks only this field, as ``Exchange.shown``, if the endpoint acknowledges one that has it; else None.
+    """
+    evaluation = _Evaluation(case, timeout_s, is_lenient or case.expect is Expect.UNKNOWN, (ordinary or 0) >= 500)
+    acknowledged = [exchange.trouble is None and is_acknowledgement(exchange.status or 0) for exchange in exchanges]
+    found: Counter[Finding] = Counter()
+    for n, exchange in enumerate(exchanges):
+        others = acknowledged if case.is_crowd else acknowledged[:n]  # in a crowd there is no first
+        for finding in evaluation.findings(exchange, was_acknowledged=case.is_repeat and any(others)):
+            if evaluation.is_for_lack_of_final_status(finding, exchange, without_final_status):
+                found[replace(finding, hint=_FINAL_STATUS, cause=_NEEDS_FINAL_STATUS)] += 1
+            else:
+                found[finding] += 1
+    return Verdict(case, tuple(exchanges), tuple(found.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    case: Case
+    timeout_s: float
+    is_lenient: bool
+    fails_anyway: bool
+
+    def findings(self, exchange: Exchange, *, was_acknowledged: bool) -> Iterator[Finding]:
+        if exchange.trouble is not None:
+            yield self._trouble(exchange.trouble, exchange.detail)
+            return
+        status = exchange.status or 0
+        if status >= 500 and status not in self.case.tolerated:
+            yield self._finding(Level.ERROR, f"answered {status} to", self._crash_hint())
+        elif 300 <= status < 400:
+            yield self._redirected(exchange)
+        elif 400 <= status < 500 and self.case.expect is not Expect.ANSWERED:
+            yield self._refused(status, was_acknowledged=was_acknowledged)
+        if exchange.duration_s >= self.timeout_s * SLOW_PART:
+            what = f"took {SLOW_PART:.0%} of the time-out of {self.timeout_s:g} s, or more, to answer"
+            yield Finding(Level.WARNING, what, _LATE)
+        cookie = exchange.header("set-cookie")
+        if cookie is not None:
+            name = printable(cookie.partition("=")[0].strip(), 40)
+            yield Finding(Level.WARNING, f"set a cookie ({name}) in its answer to", _COOKIE)
+
+    def is_for_lack_of_final_status(
+        self, finding: Finding, exchange: Exchange, without_final_status: Callable[[], str | None]
+    ) -> bool:
+        """Whether the failure is that of every record without final_status."""
+        is_failure = exchange.trouble in _CRASHES or (exchange.trouble is None and (exchange.status or 0) >= 400)
+        if finding.level is not Level.ERROR or not is_failure or self.fails_anyway or not _lacks_final_status(exchange):
+            return False
+        raised = exchange.trouble is Trouble.RAISED and "final_status" in exchange.detail
+        return raised or without_final_status() == exchange.shown
+
+    def _finding(self, level: Level, what: str, hint: str) -> Finding:
+        return Finding(Level.WARNING if self.case.optional else level, what, hint)
+
+    def _crash_hint(self) -> str:
+        return "it fails on an ordinary record too: fix that first" if self.fails_anyway else self.case.hint
+
+    def _trouble(self, trouble: Trouble, detail: str) -> Finding:
+        case = self.case
+        within = f"within {self.timeout_s:g} s"
+        is_own = case.may_close or case.is_crowd or case.in_turn
+        what, hint = {
+            Trouble.RAISED: (f"raised {detail} on", self._crash_hint()),
+            Trouble.NO_ANSWER: (f"gave no answer {within} to", f"{case.hint}; {_LATE}" if case.is_crowd else _LATE),
+            Trouble.UNFINISHED: (f"began an answer and did not end it {within}, to", _UNFINISHED),
+            Trouble.CLOSED: ("closed the connection without an answer to", case.hint if is_own else _CLOSED),
+            Trouble.MALFORMED: ("gave an answer that is not HTTP to", case.hint),
+            Trouble.NOT_ACCEPTED: (f"did not accept a connection {within} for", _NOT_ACCEPTED),
+            Trouble.UNREACHABLE: (f"took no connection ({detail}) for", _UNREACHABLE),
+        }[trouble]
+        is_warning = trouble is Trouble.CLOSED and case.may_close
+        return self._finding(Level.WARNING if is_warning else Level.ERROR, what, hint)
+
+    def _redirected(self, exchange: Exchange) -> Finding:
+        try:
+            path = printable(urlsplit(exchange.header("location") or "").path, 80)
+        except ValueError:
+            path = ""
+        level = Level.ERROR if self.case.expect is Expect.ACKNOWLEDGED else Level.WARNING
+        asks = any(word in path.lower() for word in ("login", "signin", "sign-in", "auth", "account"))
+        hint = f"{_DEMANDS}; the operator follows no redirect" if asks else _REDIRECT
+        return self._finding(level, f"redirected ({exchange.status}) to {path or 'nowhere'} in answer to", hint)
+
+    def _refused(self, status: int, *, was_acknowledged: bool) -> Finding:
+        case = self.case
+        if was_acknowledged and status in NOT_KNOWN:
+            return self._finding(Level.ERROR, f"acknowledged it once, and then answered {status} to", case.hint)
+        if self.is_lenient and (status in NOT_KNOWN or (status == 403 and case.expect is Expect.UNKNOWN)):
+            return self._finding(Level.WARNING, f"answered {status} to", _UNKNOWN)
+        return self._finding(Level.ERROR, f"answered {status} to", _STATUS_HINTS.get(status, case.hint))
+
+
+def _lacks_final_status(exchange: Exchange) -> bool:
+    """Whether the message is a JSON object, or the variables of a record, without final_status."""
+    record: Any = exchange.cdr
+    if record is None:
+        try:
+            record = json.loads(exchange.request.body)
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(record, Mapping) and "final_status" not in record
