@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.inner_pytest import run_in_process
 from helpers.sandbox import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
@@ -45,9 +46,12 @@ def _python(example: Example) -> None:
     pytester: pytest.Pytester = namespace["pytester"]
     named = _NAMED.match(code)
     if "def test_" in code:
-        name = named["name"] if named else "test_block.py"
+        name = named["name"] if named else f"test_block_{example.line}.py"
         (pytester.path / name).write_text(namespace["preamble"] + code, encoding="utf-8")
-        result = pytester.runpytest_subprocess(*_OPTIONS, name)
+        if (pytester.path / "settings.py").exists():  # Django is set up once in a process
+            result = pytester.runpytest_subprocess(*_OPTIONS, name)
+        else:
+            result = run_in_process(pytester, *_OPTIONS, name)
         if name == "test_failing.py":
             assert result.ret == pytest.ExitCode.TESTS_FAILED
             namespace["printed"] = result.stdout.str()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.inner_pytest import run
+from helpers.inner_pytest import run, run_in_a_process, run_in_process
 
 ISOLATED = """
 import pathlib
@@ -269,7 +269,8 @@ def test_the_settings_can_be_overridden(project: pytest.Pytester) -> None:
 
 def test_without_the_extra_the_interception_says_what_to_install(project: pytest.Pytester) -> None:
     project.makeconftest("import sys; sys.modules['trustme'] = None")
-    result = run(project, "def test_it(mcn_intercept): pass\n")
+    project.makepyfile("def test_it(mcn_intercept): pass\n")
+    result = run_in_a_process(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*pip install 'pytest-mcn-mock?intercept?'*"])
 
@@ -299,9 +300,9 @@ class TestFailing(unittest.TestCase):
 
 
 def test_the_fixtures_and_the_marker_are_described(project: pytest.Pytester) -> None:
-    assert "mcn_intercept" in project.runpytest_subprocess("--fixtures").stdout.str()
-    project.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.mcn(strict=*"])
-    project.runpytest_subprocess("--help").stdout.fnmatch_lines(["*mcn_strict (bool)*"])
+    assert "mcn_intercept" in run_in_process(project, "--fixtures").stdout.str()
+    run_in_process(project, "--markers").stdout.fnmatch_lines(["@pytest.mark.mcn(strict=*"])
+    run_in_process(project, "--help").stdout.fnmatch_lines(["*mcn_strict (bool)*"])
 
 
 def test_a_server_can_be_stopped_and_started_again(project: pytest.Pytester) -> None:

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from helpers.inner_pytest import run
+from helpers.inner_pytest import run, run_in_a_process, run_in_process
 
 from pytest_mcn_mock import MCNServer, UsageError
 from pytest_mcn_mock.testing.intercept import intercepted
@@ -172,10 +172,9 @@ def test_strictness_speaks_of_a_test_that_has_passed_alone(
 
 def test_an_interrupted_test_does_not_settle(project: pytest.Pytester) -> None:
     """Its application hangs, so that it could not."""
-    result = run(
-        project,
-        """
+    project.makepyfile("""
 import threading
+from telephone import *
 entered, release = threading.Event(), threading.Event()
 
 def app(environ, start_response):
@@ -188,9 +187,8 @@ def test_it(mcn, monkeypatch):
     flash_call(mcn)
     entered.wait()
     raise KeyboardInterrupt
-""",
-        "-s",
-    )
+""")
+    result = run_in_a_process(project, "-s")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.no_fnmatch_line("*it settles*")
 
@@ -252,11 +250,12 @@ def test_settings_hold_where_they_are_overridden(project: pytest.Pytester, argum
     if "d" in arguments:
         Path("d").mkdir()
         Path("d", "test_d.py").write_text(f"from telephone import *\n{IN_A_CLASS}", encoding="utf-8")
-    project.runpytest_subprocess("-p", "no:randomly", *arguments, timeout=120).assert_outcomes(passed=8)
+    start = run_in_a_process if "-n" in arguments else run_in_process
+    start(project, "-p", "no:randomly", *arguments).assert_outcomes(passed=8)
 
 
 def test_a_server_that_a_test_has_stopped_is_started_again(project: pytest.Pytester) -> None:
-    project.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    project.makeini("[pytest]\nfilterwarnings = default\nasyncio_default_fixture_loop_scope = function\n")
     result = run(
         project,
         """
@@ -309,7 +308,7 @@ def test_that_stops_it_last(mcn_server): mcn_server.stop()
 
 
 def test_whose_port_is_taken_meanwhile_is_started_on_another(project: pytest.Pytester) -> None:
-    project.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    project.makeini("[pytest]\nfilterwarnings = default\nasyncio_default_fixture_loop_scope = function\n")
     result = run(
         project,
         """
