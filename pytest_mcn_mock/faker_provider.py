@@ -7,10 +7,10 @@ package imports the module by itself but ``mcn-mock serve --demo``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from faker.providers import BaseProvider
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model import calls

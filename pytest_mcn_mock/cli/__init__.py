@@ -12,7 +12,7 @@ def main() -> None:
         status = _run()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in ("click", "filelock", "jsonschema", "msgspec", "rich", "sqlalchemy"):
+        if missing not in ("click", "filelock", "jsonschema", "rich", "sqlalchemy"):
             raise
         _say(f"mcn-mock: {missing} is not installed; pip install 'pytest-mcn-mock[sandbox]'")
         status = 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Final
 
 from pytest_mcn_mock.cli.config import AccountConfig, Config
@@ -98,8 +97,8 @@ def _differences(configured: AccountConfig, tariff: Tariff, operator: Operator) 
 def _webhook_differences(kept: Subscription, configured: Subscription) -> Iterator[str]:
     if kept.url != configured.url:
         yield _differs(f"url of webhook {kept.number}", shown_url(kept.url), shown_url(configured.url))
-    for name in (field.name for field in fields(Subscription) if field.name not in _OF_THE_STATE):
-        if getattr(kept, name) != getattr(configured, name):
+    for name in Subscription.__struct_fields__:
+        if name not in _OF_THE_STATE and getattr(kept, name) != getattr(configured, name):
             yield f"{name} of webhook {kept.number}"
 
 

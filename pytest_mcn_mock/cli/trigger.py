@@ -6,11 +6,12 @@ import json
 import re
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.options import Answer, answered, outcome_options, trust_options

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.delivery.connecting import connect

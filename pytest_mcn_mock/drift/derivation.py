@@ -6,8 +6,10 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.drift.comparison import Aspect, Difference
 from pytest_mcn_mock.drift.envelopes import CODE, Sample, infer_template, read_refusal

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
+from msgspec.structs import replace
+
 from pytest_mcn_mock.errors import NotFound, UsageError
-from pytest_mcn_mock.model.checks import show
+from pytest_mcn_mock.model.checks import HidesSecrets, show
 from pytest_mcn_mock.model.draws import MAX_SEED
 from pytest_mcn_mock.model.faults import Fault, draw_fault
 from pytest_mcn_mock.model.money import Tariff
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
-from pytest_mcn_mock.model.outcomes import OutcomeRule
+from pytest_mcn_mock.model.outcomes import OutcomeRule, RuleIndex
 from pytest_mcn_mock.model.webhooks import Subscription
 
 MAX_ID = 10**15
@@ -28,8 +30,7 @@ MAX_RULES = 1_000
 MAX_FAULTS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(HidesSecrets, frozen=True, dict=True):
     """An account's settings. Its money is in the ledger and its calls are in the store.
 
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
@@ -42,10 +43,12 @@ class Account:
     Raises UsageError for an id, token or seed that cannot be; numbers are checked by ``connect_number``.
     """
 
+    _hidden = ("token",)
+
     id: str
-    token: str = field(repr=False)
+    token: str
     seed: int
-    tariff: Tariff = field(default_factory=Tariff)
+    tariff: Tariff = Tariff()
     numbers: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
@@ -63,6 +66,14 @@ class Account:
             raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed {show(self.seed)} is not a whole number from 0 to {MAX_SEED}")
+
+    def outcome_rule(self, login_did: str) -> OutcomeRule | None:
+        """Return the first outcome rule that matches the number, or None."""
+        return self._rule_index.first_match(login_did) if self.outcome_rules else None
+
+    @cached_property
+    def _rule_index(self) -> RuleIndex:
+        return RuleIndex(self.outcome_rules)
 
 
 def is_account_id(text: str) -> bool:

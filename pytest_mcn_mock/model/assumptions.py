@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_seconds, check_whole
@@ -54,16 +55,15 @@ class NumberFormat(StrEnum):
     """Also as people paste them, ``+7 (915) 777-77-77``: what is not a digit is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assumptions:
+class Assumptions(Struct, frozen=True):
     """The assumed behaviour of one server. Times are in seconds.
 
     Raises UsageError for a value that cannot be.
     """
 
-    error_status: Mapping[RefusalCode, int] = field(default_factory=lambda: DEFAULT_STATUS)
+    error_status: Mapping[RefusalCode, int] = DEFAULT_STATUS
     """The HTTP status of each refusal."""
-    error_body: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_ERROR_BODY)
+    error_body: Mapping[str, Any] = DEFAULT_ERROR_BODY
     """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
     number_format: NumberFormat = NumberFormat.DIGITS
     default_outcome: Outcome = Outcome.ANSWERED

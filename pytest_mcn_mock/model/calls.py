@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Ending, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class CallOrder:
+class CallOrder(Struct, frozen=True):
     """What a client asks for, its parameters checked already. An optional parameter left out or empty is None."""
 
     method: Method
@@ -23,8 +24,7 @@ class CallOrder:
     caller_did: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome.
 
     ``cdr`` says why a webhook does not get the call's CDR; it is empty if every webhook gets it.
@@ -40,8 +40,7 @@ class Explanation:
         return "; ".join(filter(None, (self.country, self.number, self.price, self.outcome, self.cdr)))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One accepted call.
 
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how

@@ -1,4 +1,6 @@
-"""Checks of what a tester passes in: each raises UsageError with the argument's name, the value and what is right.
+"""Values that hide their secrets, and checks of what a tester passes in.
+
+A check raises UsageError with the argument's name, the value and what is right.
 
 A bool is not a number here, although Python has it as one.
 """
@@ -6,7 +8,9 @@ A bool is not a number here, although Python has it as one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import UsageError
 
@@ -15,6 +19,19 @@ MAX_DELAY_S = 86_400.0
 """A day."""
 MAX_TIMEOUT_S = 86_400.0
 """A day: no test waits longer, and the platform's own waits have a bound too."""
+
+
+class HidesSecrets(Struct, frozen=True):
+    """A value whose repr leaves out the fields that may be secret."""
+
+    _hidden: ClassVar[tuple[str, ...]] = ()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields that may be shown, by name."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 def show(value: object) -> str:

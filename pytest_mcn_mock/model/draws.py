@@ -6,17 +6,17 @@ needs to keep a counter only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+
+from msgspec import Struct
 
 MAX_SEED = 2**63 - 1
 _ID_BITS = 48
 _ID_MASK = (1 << _ID_BITS) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class CallDraw:
+class CallDraw(Struct, frozen=True):
     """What one call draws: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
 
     call_id: str

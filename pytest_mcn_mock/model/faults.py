@@ -6,9 +6,11 @@ A fault of a request alters an answer of the API; a fault of a CDR alters what i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_number, check_seconds, check_whole, show
@@ -59,8 +61,7 @@ MAX_TIMES: Final = 10**9
 _TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A fault that is switched on.
 
     ``times`` is how many requests, or CDRs, it still alters, None for any number; ``probability`` is the chance for

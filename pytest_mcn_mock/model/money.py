@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_mapping, show
@@ -68,8 +69,7 @@ class Method(StrEnum):
     FLASH_CALL = "flash_call"
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(Struct, frozen=True):
     """Prices in kopecks; ``flash_call`` by the country of the number that calls.
 
     The defaults are the article's: "сам вызов метода стоит 1 копейку" and "от 15 копеек, если он происходит с
@@ -79,7 +79,7 @@ class Tariff:
     """
 
     call_for_2fa: int = 1
-    flash_call: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({RUSSIA: 15, SLOVAKIA: 45}))
+    flash_call: Mapping[int, int] = MappingProxyType({RUSSIA: 15, SLOVAKIA: 45})
 
     def __post_init__(self) -> None:
         check_mapping(self.flash_call, name="tariff: flash_call", example="{643: 15, 703: 45}")
@@ -148,8 +148,7 @@ class EntryKind(StrEnum):
     """The sum of the entries that a bounded ledger no longer lists one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch.
 
     ``n`` numbers the account's entries from 1, and ``balance`` is the sum so far, in kopecks.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 RUSSIA = 643
 """ISO 3166-1 numeric; the value of ``country_id`` for a Russian number."""
@@ -124,8 +125,7 @@ def _is_whole(number: str) -> bool:
     return any(map(phonenumbers.is_valid_number, by_country))
 
 
-@dataclass(frozen=True, slots=True)
-class CountryChoice:
+class CountryChoice(Struct, frozen=True):
     """The country of the number that calls, and the rule of the article that chose it."""
 
     country: int

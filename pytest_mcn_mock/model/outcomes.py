@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.checks import check_seconds, show
@@ -57,8 +58,7 @@ CAUSE_NAMES = {
 """ITU-T Q.850 (05/2018), table 1: the causes a tester is likely to ask for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a call ended. ``final_status`` is None where the article documents none: the CDR then has no such field."""
 
     outcome: Outcome
@@ -115,8 +115,7 @@ def _ending_of_cause(cause: int) -> Ending:
 _PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRule:
+class OutcomeRule(Struct, frozen=True):
     """Calls to a ``login_did`` that fits the pattern end so, ``delay_s`` seconds after the answer to the request.
 
     The pattern is digits with ``*`` for any digits and ``?`` for any one. ``delay_s`` None leaves the server's delay.
@@ -139,13 +138,8 @@ class OutcomeRule:
         return fnmatchcase(login_did, self.login_did)
 
 
-FEW: Final = 8
-"""So many rules are tried faster than looked up."""
-MAX_KEPT: Final = 4096
-
-
 class RuleIndex:
-    """The first rule that matches, by the number itself, by each of its beginnings, and by the patterns left over.
+    """Finds the first rule that matches, by the number itself, by each of its beginnings, and by the other patterns.
 
     Rules for one number and for a beginning (``7915*``) take as long to find among a thousand as among ten; those with
     a ``?``, or with a ``*`` elsewhere, are tried in order.
@@ -178,32 +172,7 @@ class RuleIndex:
         return None if first == none else self._rules[first]
 
 
-_indexes: dict[int, tuple[tuple[OutcomeRule, ...], RuleIndex]] = {}
-"""By the identity of the rules: to compare a thousand of them would cost what the index saves. Two threads may make the
-same index, and either will do.
-"""
-
-
-def _index_of(rules: tuple[OutcomeRule, ...]) -> RuleIndex:
-    kept = _indexes.get(id(rules))
-    if kept is not None and kept[0] is rules:
-        return kept[1]
-    if len(_indexes) >= MAX_KEPT:
-        _indexes.clear()
-    index = RuleIndex(rules)
-    _indexes[id(rules)] = (rules, index)
-    return index
-
-
-def first_match(rules: tuple[OutcomeRule, ...], login_did: str) -> OutcomeRule | None:
-    """The first rule whose pattern fits, or None."""
-    if len(rules) <= FEW:
-        return next((rule for rule in rules if rule.matches(login_did)), None)
-    return _index_of(rules).first_match(login_did)
-
-
-@dataclass(frozen=True, slots=True)
-class Magic:
+class Magic(Struct, frozen=True):
     """What a magic number forces: a refusal, an outcome, a Q.850 cause or, with none of them, a call that rings until
     it is completed manually.
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
@@ -12,7 +13,7 @@ from pytest_mcn_mock.model.calls import Call, CallOrder, Explanation
 from pytest_mcn_mock.model.draws import draw_call
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.numbering import caller_number, choose_country, explain_caller, warn_of_domestic
-from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending, first_match
+from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending
 
 
 def place(
@@ -92,8 +93,7 @@ def place(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Struct, frozen=True):
     """How a call is going to end, by which rule, and after how many seconds; None: when somebody completes it."""
 
     ending: Ending
@@ -109,7 +109,7 @@ def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: M
         how = ending(outcome, magic.q931_status, unavailable_cause=cause)
         said = f"rings until it is completed, then {how}" if is_held else str(how)
         return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
-    rule = first_match(account.outcome_rules, order.login_did)
+    rule = account.outcome_rule(order.login_did)
     if rule is None:
         return _default_plan(assumptions.default_outcome, cause, delay_s)
     rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s

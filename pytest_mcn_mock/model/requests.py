@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from sys import getsizeof
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.money import Method
@@ -36,8 +37,7 @@ class Level(StrEnum):
 _LEVELS = list(Level)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """``what`` is relied on, ``level`` how well it is known, ``schema`` where that is written, ``hint`` what to do."""
 
     level: Level
@@ -175,8 +175,7 @@ _KNOWN: Final = {
 _COUNTRY_OTHERWISE = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class UndocumentedUse:
+class UndocumentedUse(Struct, frozen=True):
     """One thing that a request relied on, beyond what is documented."""
 
     rule: str
@@ -297,8 +296,7 @@ def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-@dataclass(slots=True, eq=False)
-class ApiRequest:
+class ApiRequest(Struct, eq=False):
     """One request. ``account_id`` is that of the path, None where there is none.
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of

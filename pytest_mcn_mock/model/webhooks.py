@@ -6,28 +6,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
+
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, show
+from pytest_mcn_mock.model.checks import HidesSecrets, check_bool, check_list, check_mapping, show
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(HidesSecrets, frozen=True):
     """The certificates that are accepted: by default those that this machine trusts.
 
     ``cacert`` is the path of a PEM file of authorities that are trusted in place of the machine's, and ``authorities``
     is its text, read when the webhook was made. ``insecure`` accepts any certificate, and any host name in it.
     """
 
+    _hidden = ("authorities",)
+
     cacert: str | None = None
     insecure: bool = False
-    authorities: str | None = field(default=None, repr=False)
+    authorities: str | None = None
 
 
 MACHINE = Trust()
@@ -56,8 +58,7 @@ class WebhookMethod(StrEnum):
     GET = "GET"
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(HidesSecrets, frozen=True):
     """Where an account's CDRs go and what is in them.
 
     ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
@@ -69,10 +70,12 @@ class Subscription:
     cannot be sent, and for too many or too long fields.
     """
 
+    _hidden = ("headers",)
+
     url: str
     body: tuple[str, ...] = DEFAULT_VARIABLES
     method: WebhookMethod = WebhookMethod.POST
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str | int | bool] = field(default_factory=dict)
     retry: bool = True
@@ -213,8 +216,7 @@ MAX_TARGETS = 1_000
 FORM = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
+class Targets(Struct, frozen=True):
     """What webhooks may be: addresses in ``networks``, and ``hosts`` by their names, whatever they resolve to.
 
     A host that begins with ``*.`` stands for every name under the rest. An IPv4 address that is written as an IPv6 one

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from decimal import Decimal
 from itertools import count
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model import accounts as rules

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound, Overloaded, Refusal, RefusalCode
 from pytest_mcn_mock.flow import until

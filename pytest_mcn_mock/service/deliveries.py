@@ -8,9 +8,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound, StorageFailed
 from pytest_mcn_mock.model import accounts as account_rules
@@ -24,7 +26,6 @@ from pytest_mcn_mock.model.deliveries import (
     CdrResponse,
     Delivery,
     DeliveryState,
-    changed,
     is_acknowledgement,
     is_still_due,
     next_retry,
@@ -144,7 +145,7 @@ class Deliveries:
             return _trusting(delivery.request, subscription)
         record = render_cdr(_as_told(call, delivery), subscription.body, subscription.constants)
         request = make_request(subscription, record)
-        self._calls.change_delivery(delivery_id, lambda d: changed(d, cdr=record, request=request))
+        self._calls.change_delivery(delivery_id, lambda d: replace(d, cdr=record, request=request))
         return _trusting(request, subscription)
 
     def record(

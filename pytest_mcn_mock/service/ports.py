@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import Overloaded
 from pytest_mcn_mock.flow import Turn
@@ -31,8 +32,7 @@ class AccountSnapshot(NamedTuple):
     next_delivery: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallDecision:
+class CallDecision(Struct, frozen=True):
     """What was decided for an order: the call, the CDRs it owes, and the account as it is afterwards.
 
     The call has the number of the next one, and the deliveries those from the next one on, in order; one with the id 0

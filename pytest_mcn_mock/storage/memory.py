@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from itertools import islice
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict
 from pytest_mcn_mock.model.accounts import Account

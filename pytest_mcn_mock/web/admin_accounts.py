@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model import accounts as rules

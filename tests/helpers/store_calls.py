@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder

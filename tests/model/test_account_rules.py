@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, RefusalCode, UsageError
 from pytest_mcn_mock.model import accounts

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
@@ -17,7 +17,6 @@ from pytest_mcn_mock.model.deliveries import (
     Delivery,
     DeliveryState,
     apply_cdr_fault,
-    changed,
     is_acknowledgement,
     outcome_of_attempt,
 )
@@ -56,17 +55,6 @@ def test_the_code_is_the_end_of_the_callers_number_asked_for_or_not() -> None:
     for call in (decide(replace(FLASH, code="0042")), decide(), decide(CALL_FOR_2FA)):
         assert call.caller_did.endswith(call.code)
         assert len(call.code) == 4
-
-
-def test_a_changed_delivery_is_a_copy_with_these_fields_changed() -> None:
-    delivery = Delivery(1, "a_1", "1", 2, "http://localhost/", due_at=NOON, note="x", says=decide().planned)
-    before = replace(delivery)
-    assert changed(delivery, state=DeliveryState.DELIVERED, due_at=None) == replace(
-        delivery, state=DeliveryState.DELIVERED, due_at=None
-    )
-    assert delivery == before
-    with pytest.raises(AttributeError):
-        changed(delivery, stat=DeliveryState.DELIVERED)
 
 
 def test_a_call_without_a_delay_has_ended_when_it_is_placed() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, RuleIndex, ending, first_match
+from pytest_mcn_mock.model.accounts import Account, replace_rules
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, RuleIndex, ending
 
 
 def how(outcome: Any = None, q931_status: Any = None) -> tuple[Outcome, int, str | None]:
@@ -83,9 +84,10 @@ def test_a_delay_is_a_bounded_number_of_seconds(delay_s: Any) -> None:
 def test_the_first_rule_that_fits_wins() -> None:
     busy, answered = (ending(word, unavailable_cause=20) for word in ("busy", "answered"))
     rules = (OutcomeRule(busy, "7915*"), OutcomeRule(answered, "79*"))
-    assert first_match(rules, "79157777777") == rules[0]
-    assert first_match(rules, "79267777777") == rules[1]
-    assert first_match(rules, "42190123456") is None
+    account = Account("12345678", "token", 1, outcome_rules=rules)
+    found = [account.outcome_rule(number) for number in ("79157777777", "79267777777", "42190123456")]
+    assert found == [rules[0], rules[1], None]
+    assert replace_rules(account, rules[1:]).outcome_rule("79157777777") == rules[1]
 
 
 PATTERNS = st.text("79*?", min_size=1, max_size=5)
@@ -96,4 +98,3 @@ def test_a_rule_is_found_in_the_index_as_by_trying_one_by_one(patterns: list[str
     rules = tuple(OutcomeRule(ending(q931_status=1 + i, unavailable_cause=20), p) for i, p in enumerate(patterns))
     expected = next((rule for rule in rules if rule.matches(login_did)), None)
     assert RuleIndex(rules).first_match(login_did) is expected
-    assert first_match(rules, login_did) is first_match(rules, login_did) is expected

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-HEAVY = ["click", "httptools", "jsonschema", "phonenumbers", "pytest_httpserver", "werkzeug"]
+HEAVY = ["click", "httptools", "jsonschema", "msgspec", "phonenumbers", "pytest_httpserver", "werkzeug"]
 
 
 def test_a_run_without_the_fixtures_loads_nothing_heavy(
@@ -42,7 +42,7 @@ print(*sys.modules)
     loaded = set(done.stdout.split())
     assert "pytest_mcn_mock.testing.server" in loaded
     late = {"phonenumbers", "pytest_mcn_mock.web.page", "pytest_mcn_mock.schemas"}
-    extra = {"click", "jsonschema", "msgspec", "prometheus_client", "rich", "sqlalchemy", "trustme"}
+    extra = {"click", "jsonschema", "prometheus_client", "rich", "sqlalchemy", "trustme"}
     assert loaded & (late | extra) == set()
     assert [name for name in loaded if name.startswith("pytest_mcn_mock.web.admin_")] == [
         "pytest_mcn_mock.web.admin_views"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import replace
 
 import pytest
 from helpers.store_calls import accept, placed
+from msgspec.structs import replace
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Observers
@@ -77,7 +77,7 @@ class Found:
     def ended(self, **changes: object) -> Delivery:
         call, delivery = self.call()
         self.store.calls.end(call.verification_call_uuid, lambda c, ds: (end(c, c.planned, 5.0), ds))
-        return self.store.calls.change_delivery(delivery.id, lambda d: replace(d, **changes))  # type: ignore[arg-type]
+        return self.store.calls.change_delivery(delivery.id, lambda d: replace(d, **changes))
 
     def resume(self) -> Notes:
         self.calls.resume()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from helpers.in_process import prepared
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions

@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +15,7 @@ from helpers import store_calls
 from helpers.store_calls import placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.accounts import Account, add_fault, add_subscription

@@ -6,10 +6,10 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 from helpers.store_calls import accept, placed
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.accounts import Account, add_subscription

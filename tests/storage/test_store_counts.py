@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from helpers.store_calls import accept, placed
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_mcn_mock.model.accounts import Account, add_subscription
 from pytest_mcn_mock.model.calls import Call, end

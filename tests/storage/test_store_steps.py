@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ import pytest
 from helpers.store_calls import accept, placed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, Refusal
 from pytest_mcn_mock.model.accounts import Account, add_subscription, connect_number
