@@ -1,4 +1,8 @@
-"""``mcn-mock.toml``: checked as a whole before anything starts, every mistake reported at once with its place."""
+"""``mcn-mock.toml``: checked as a whole before anything starts. Every mistake is reported at once, with its line.
+
+A value that may be secret is not shown: a token, the contents of headers, queries, constants and URLs, and a text where
+a number is expected, which may be a token in the wrong line.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,33 @@ import re
 import secrets
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date, time
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from pytest_mcn_mock import schemas
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.cli.config_problems import Problem, place_of, schema_problems, with_brackets_mended
 from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.cli.toml_lines import Path as TomlPath
 from pytest_mcn_mock.cli.toml_lines import find_lines
-from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError
+from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.webhooks import Subscription, Targets, make_subscription, make_targets
+from pytest_mcn_mock.model.webhooks import (
+    Subscription,
+    Targets,
+    header_name,
+    make_subscription,
+    make_targets,
+    shown_url,
+)
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.settings import Settings
 
@@ -33,22 +45,35 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20
 _ADMIN_TOKEN = re.compile(r"[!-~]{8,512}")
 _TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
-_SETTINGS = (
-    "journal_size",
-    "magic_numbers",
-    "max_pending",
-    "max_wait_s",
-    "state",
-    "webhook_targets",
-    "when_overloaded",
+_NOT_SETTINGS: Final = frozenset({"host", "port", "allowed_hosts", "admin_token"})
+"""The keys of the table ``server`` that are not fields of ``Settings``."""
+_SECRET: Final = frozenset(
+    {"token", "admin_token", "headers", "query", "constants", "url", "state", "error_body", "template"}
 )
-"""The fields of the table ``server`` that are fields of ``Settings``."""
+_EXPECTED: Final = {
+    "string": "text in quotes",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a fraction",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+    date: "a date",
+    time: "a time",
+}
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """An account to open; ``balance`` in roubles. ``is_seed_drawn`` if nobody has chosen the seed."""
+    """An account to open, with ``balance`` in roubles. ``is_seed_drawn`` says that nobody has chosen the seed."""
 
     id: str
     token: str = field(repr=False)
@@ -74,10 +99,9 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are what ``web.guard`` takes.
+    """The settings that a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are for ``web.guard``.
 
-    ``source`` is the name of the file that it is from, empty without a file. ``reset_state`` is whether the state is
-    emptied first.
+    ``source`` is the name of the file, empty without one. ``reset_state`` says whether the state is emptied first.
     """
 
     host: str
@@ -92,7 +116,7 @@ class Config:
 
 
 def built_in() -> Config:
-    """The sandbox without a file: the account of the article's examples, with 100 roubles and its connected number."""
+    """Return the settings without a file: the account of the article's examples, with 100 roubles and its number."""
     account = AccountConfig(
         id="12345678",
         token="test-token",  # noqa: S106 - public on purpose: it stands in the documentation
@@ -104,14 +128,14 @@ def built_in() -> Config:
 
 
 def check_admin_token(token: str) -> str:
-    """The token; ConfigError, which does not show it, for one that could not be sent, or guessed too easily."""
+    """Return the token. Raise ConfigError, which does not show it, if it cannot be sent or is easy to guess."""
     if not _ADMIN_TOKEN.fullmatch(token):
         raise ConfigError("mcn-mock", ["the admin token must be 8 to 512 visible ASCII characters without spaces"])
     return token
 
 
 def load(path: Path) -> Config:
-    """The configuration of a TOML file; ConfigError, with every mistake and its line, if it is wrong."""
+    """Return the configuration of a TOML file. Raise ConfigError, with every mistake and its line, if it is wrong."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
@@ -133,22 +157,51 @@ def load(path: Path) -> Config:
 
 
 def read(content: dict[str, Any], source: str, text: str = "") -> Config:
-    """The configuration of a parsed file; ConfigError, with every mistake and its line in ``text``, if it is wrong."""
-    content, problems = with_brackets_mended(content)
-    problems += schema_problems(content)
-    reader = _Reader(content, source, {problem.path for problem in problems})
-    config = reader.read()
-    problems += reader.problems
-    if problems or config is None:
+    """Return the configuration of a parsed file. Raise ConfigError, with every mistake and its line in ``text``."""
+    schema = schemas.load("config")
+    problems: list[Problem] = []
+    content = _with_brackets_fixed(content, schema, (), problems)
+    found = schema_problems(content, schema)
+    reader = _Reader(content, frozenset(problem.path for problem in found))
+    config = reader.read(source)
+    problems += found + reader.problems
+    if problems:
         lines = find_lines(text)
-        found = [(_line(problem.path, lines), problem.text) for problem in problems]
-        found.sort(key=lambda item: item[0] or 0)
-        raise ConfigError(source, [said for _, said in found], [line for line, _ in found])
+        told = sorted(((_line(problem.path, lines), problem.text) for problem in problems), key=lambda p: p[0] or 0)
+        raise ConfigError(source, [said for _, said in told], [line for line, _ in told])
     return config
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A mistake at ``path``. ``text`` is a sentence that begins with the place."""
+
+    path: TomlPath
+    text: str
+
+
+def _problem(path: TomlPath, what: str, at: TomlPath | None = None) -> Problem:
+    """Return a mistake of the value at ``path``; its line is that of the part ``at``, if that is given."""
+    return Problem(at or path, f"{_place(path)[:200]}: {what}")
+
+
+def _place(path: TomlPath) -> str:
+    """Return the path as text: ``account[0].webhook[1].url``. Items count from 0."""
+    shown = ""
+    is_header = False
+    for step in path:
+        key = header_name(str(step)) if is_header else step or '""'
+        shown += f"[{step}]" if isinstance(step, int) else f".{key}"
+        is_header = step == "headers"
+    return shown.removeprefix(".")
+
+
+def _table_name(path: TomlPath) -> str:
+    return ".".join(step for step in path if isinstance(step, str))
+
+
 def _line(path: TomlPath, lines: Mapping[TomlPath, int]) -> int | None:
-    """The line of a value; of the table that it is to be in, if it is missing.
+    """Return the line of a value; if the value is missing, the line of the table that it belongs to.
 
     A table with the wrong brackets has a number in the file and none in the path, or the other way round.
     """
@@ -164,91 +217,65 @@ def _line(path: TomlPath, lines: Mapping[TomlPath, int]) -> int | None:
 
 
 class _Reader:
-    """Builds the values of a file. What its schema does not allow, at the paths ``bad``, is passed over, so that every
-    other mistake is found too.
+    """Builds the values of a file from the parts that its schema allows; those at ``bad`` are passed over.
+
+    So every other mistake is found in the same round.
     """
 
-    def __init__(self, content: dict[str, Any], source: str, bad: Iterable[TomlPath]) -> None:
+    def __init__(self, content: dict[str, Any], bad: frozenset[TomlPath]) -> None:
         self.problems: list[Problem] = []
         self._content = content
-        self._source = source
-        self._bad = frozenset(bad)
-        self._touched = frozenset(path[:length] for path in self._bad for length in range(1, len(path) + 1))
-        self._targets: Targets | None = None
+        self._bad = bad
+        self._touched = frozenset(path[:length] for path in bad for length in range(1, len(path) + 1))
 
-    def read(self) -> Config | None:
-        """The configuration; None if it has a mistake."""
-        server = self._table("server")
-        tariff = self._build(("tariff",), self._content.get("tariff"), tariff_from_roubles)
-        assumptions = self._build(("assumed",), self._content.get("assumed"), _assumptions) or Assumptions()
-        build = partial(_settings, tariff or Tariff(), assumptions)
-        settings = self._build(("server",), self._content.get("server"), build)
-        if "webhook_targets" in server:
-            with suppress(UsageError):  # which is told already
-                self._targets = make_targets(server["webhook_targets"])
-        tables = list(enumerate(self._list((), "account")))
+    def read(self, source: str) -> Config:
+        """Return the configuration. It is of use only if there is no problem."""
+        server, tariff, assumed = (self._content.get(name) for name in ("server", "tariff", "assumed"))
+        assumptions = self._build(("assumed",), assumed, _assumptions) or Assumptions()
+        prices = self._build(("tariff",), tariff, tariff_from_roubles) or Tariff()
+        settings = self._build(("server",), server, partial(_settings, prices, assumptions)) or Settings()
+        given = self._allowed(("server",), server)
+        targets: Targets | None = None
+        if "webhook_targets" in given and ("server", "webhook_targets") not in self._touched:
+            with suppress(UsageError):  # it is reported already
+                targets = make_targets(given["webhook_targets"])
+        tables = self._tables((), self._content, "account")
         self._check_unique(tables, "id")
         self._check_unique(tables, "token")
-        opened = [self._account(("account", i), table, assumptions.unavailable_cause) for i, table in tables]
-        if self.problems or self._bad or settings is None:
-            return None
         return Config(
-            server.get("host", DEFAULT_HOST),
-            server.get("port", DEFAULT_PORT),
+            given.get("host", DEFAULT_HOST),
+            given.get("port", DEFAULT_PORT),
             settings,
-            tuple(account for account in opened if account is not None) or built_in().accounts,
-            tuple(server.get("allowed_hosts", ())),
-            server.get("admin_token"),
-            source=self._source,
+            tuple(self._account(path, table, assumptions.unavailable_cause, targets) for path, table in tables)
+            or built_in().accounts,
+            tuple(given.get("allowed_hosts", ())),
+            given.get("admin_token"),
+            source=source,
         )
 
-    def _table(self, name: str) -> dict[str, Any]:
-        return self._sound((name,), self._content.get(name, {}))
-
-    def _list(self, path: TomlPath, name: str) -> list[Any]:
-        """The items of an array; nothing if it is not one."""
-        owner: Any = self._content
-        for step in path:
-            owner = owner[step]
-        items = owner.get(name, [])
-        return items if isinstance(items, list) else []
-
-    def _sound(self, path: TomlPath, table: Any) -> dict[str, Any]:
-        """The fields of a table that its schema allows, each as a whole."""
-        if not isinstance(table, dict):
-            return {}
-        return {key: value for key, value in table.items() if (*path, key) not in self._touched}
-
-    def _account(self, path: TomlPath, table: Any, unavailable_cause: int) -> AccountConfig | None:
-        if not isinstance(table, dict):
-            return None
-
-        subscriptions = self._each((*path, "webhook"), self._subscription)
-        rules = self._each((*path, "outcome"), partial(self._rule, unavailable_cause))
-        given = self._sound(path, table)
-        balance = given.get("balance", accounts.DEFAULT_BALANCE)
-        self._try(path, lambda: parse_roubles(balance, name="balance"), (*path, "balance"))
-        someone = accounts.Account("1", "none", 0)
-        for i, number in enumerate(self._list(path, "numbers")):
-            if (*path, "numbers", i) not in self._bad:
-                self._try(path, partial(accounts.connect_number, someone, number), (*path, "numbers", i))
-        if self.problems or self._bad:
-            return None
+    def _account(self, path: TomlPath, table: Any, unavailable_cause: int, targets: Targets | None) -> AccountConfig:
+        webhooks = [
+            self._build(at, webhook, partial(_webhook, targets)) for at, webhook in self._tables(path, table, "webhook")
+        ]
+        rules = [self._rule(at, rule, unavailable_cause) for at, rule in self._tables(path, table, "outcome")]
+        money_and_numbers = {key: table[key] for key in ("balance", "numbers") if key in table}
+        self._build(path, money_and_numbers, _check_balance_and_numbers)
+        given = self._allowed(path, table)
         return AccountConfig(
-            str(given["id"]),
-            given["token"],
+            str(given.get("id")),
+            given.get("token", ""),
             given.get("seed", secrets.randbits(32)),
-            balance,
+            given.get("balance", accounts.DEFAULT_BALANCE),
             tuple(given.get("numbers", ())),
-            tuple(subscriptions),
-            tuple(rules),
+            tuple(webhook for webhook in webhooks if webhook is not None),
+            tuple(rule for rule in rules if rule is not None),
             is_seed_drawn="seed" not in given,
         )
 
-    def _rule(self, unavailable_cause: int, path: TomlPath, table: dict[str, Any]) -> OutcomeRule | None:
-        given = self._sound(path, table)
+    def _rule(self, path: TomlPath, table: dict[str, Any], unavailable_cause: int) -> OutcomeRule | None:
         if not self._touched.isdisjoint({(*path, "outcome"), (*path, "q931_status")}):
-            return None  # whether one of them is given cannot be said
+            return None  # nobody can say whether one of them is given
+        given = self._allowed(path, table)
 
         def build() -> OutcomeRule:
             how = ending(given.get("outcome"), given.get("q931_status"), unavailable_cause=unavailable_cause)
@@ -256,78 +283,82 @@ class _Reader:
 
         return self._try(path, build)
 
-    def _subscription(self, path: TomlPath, table: dict[str, Any]) -> Subscription | None:
-        # If a field is tried alone, or the URL is missing, another URL stands for its own.
-        some = {"url": "http://localhost/"}
-        subscription = self._build(path, table, lambda given: _webhook({**some, **given}))
-        targets = self._targets
-        if targets is not None and subscription is not None and "url" in self._sound(path, table):
-            self._try(path, lambda: targets.check(subscription.url), (*path, "url"))
-        return subscription
+    def _tables(self, path: TomlPath, owner: Mapping[str, Any], name: str) -> list[tuple[TomlPath, dict[str, Any]]]:
+        """Return the tables of an array of tables, each with its path."""
+        items = owner.get(name, [])
+        numbered = enumerate(items) if isinstance(items, list) else ()
+        return [((*path, name, i), table) for i, table in numbered if isinstance(table, dict)]
 
-    def _each(self, path: TomlPath, build: Callable[[TomlPath, dict[str, Any]], _T | None]) -> list[_T]:
-        *owner, name = path
-        built = [
-            build((*path, i), table)
-            for i, table in enumerate(self._list(tuple(owner), str(name)))
-            if isinstance(table, dict)
-        ]
-        return [value for value in built if value is not None]
+    def _allowed(self, path: TomlPath, value: Any) -> Any:
+        """Return the value at ``path`` without the parts that its schema does not allow; {} in place of no table."""
+        if len(path) == 1 and not isinstance(value, dict):
+            return {}
+        if isinstance(value, dict):
+            parts = {k: self._allowed((*path, k), v) for k, v in value.items() if (*path, k) not in self._bad}
+            return {k: part for k, part in parts.items() if part or not value[k]}
+        if isinstance(value, list):
+            return [self._allowed((*path, i), v) for i, v in enumerate(value) if (*path, i) not in self._bad]
+        return value
 
     def _build(self, path: TomlPath, table: Any, build: Callable[[dict[str, Any]], _T]) -> _T | None:
-        """What ``build`` makes of the table's fields that its schema allows. If that fails, or if a field has an item
-        that is not allowed, every other field and item is tried alone, to find each mistake.
+        """Return the value that ``build`` makes of the allowed parts of a table.
+
+        If that fails, try every field and item alone, to find each mistake.
         """
-        sound = self._sound(path, table)
-        built, whole = None, ""
+        given = self._allowed(path, table)
         try:
-            built = build(sound)
+            return build(given)
         except (UsageError, ConfigError) as error:
             whole = str(error)
         found = len(self.problems)
-        if isinstance(table, dict) and (whole or path in self._touched):
-            given = {key: value for key, value in table.items() if (*path, key) not in self._bad}
-            for at, part in _parts(path, given):
-                if at not in self._touched:
-                    self._try(path, partial(build, part), at)
-        if whole and len(self.problems) == found:
-            self._say(path, whole)
-        return built
+        for at, part in _parts(path, table):
+            if at not in self._touched and at[:-1] not in self._bad:
+                self._try(path, partial(build, part), at)
+        if len(self.problems) == found:
+            self.problems.append(_problem(path, whole))
+        return None
 
     def _try(self, path: TomlPath, build: Callable[[], _T], at: TomlPath | None = None) -> _T | None:
         try:
             return build()
         except (UsageError, ConfigError) as error:
-            self._say(path, str(error), at)
+            self.problems.append(_problem(path, str(error), at))
             return None
 
-    def _say(self, path: TomlPath, what: str, at: TomlPath | None = None) -> None:
-        self.problems.append(Problem(at or path, f"{place_of(path)}: {what}"))
-
-    def _check_unique(self, tables: list[tuple[int, Any]], key: str) -> None:
-        given = {i: self._sound(("account", i), table).get(key) for i, table in tables}
+    def _check_unique(self, tables: list[tuple[TomlPath, dict[str, Any]]], key: str) -> None:
+        given = {path: self._allowed(path, table).get(key) for path, table in tables}
         counts = Counter(given.values())
-        for i, value in given.items():
+        for path, value in given.items():
             if value is not None and counts[value] > 1:
                 shown = f" {value}" if key == "id" else ""
-                self._say(("account", i, key), f"the {key}{shown} is also another account's")
+                self.problems.append(_problem((*path, key), f"the {key}{shown} is also another account's"))
 
 
 def _settings(tariff: Tariff, assumptions: Assumptions, server: dict[str, Any]) -> Settings:
-    given = {name: server[name] for name in _SETTINGS if name in server}
+    given = {name: value for name, value in server.items() if name not in _NOT_SETTINGS}
     if "webhook_targets" in given:
         make_targets(given["webhook_targets"])
     if "state" in given:
-        from pytest_mcn_mock.storage.sql_database import parse_url  # noqa: PLC0415 - SQLAlchemy takes its time
+        from pytest_mcn_mock.storage.sql_database import parse_url  # SQLAlchemy takes its time
 
         parse_url(given["state"])
     return Settings(tariff, assumptions, **{"magic_numbers": True, **given})
 
 
-def _webhook(table: dict[str, Any]) -> Subscription:
-    given = dict(table)
+def _check_balance_and_numbers(account: dict[str, Any]) -> None:
+    parse_roubles(account.get("balance", accounts.DEFAULT_BALANCE), name="balance")
+    for number in account.get("numbers", ()):
+        accounts.connect_number(accounts.Account("1", "none", 0), number)
+
+
+def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:
+    """Return the webhook. If a field is tried alone, or the URL is missing, another URL stands for its own."""
+    given = {"url": "http://localhost/", **table}
     trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
-    return make_subscription(**given, trust=trust)
+    subscription = make_subscription(**given, trust=trust)
+    if targets is not None and "url" in table:
+        targets.check(subscription.url)
+    return subscription
 
 
 def _assumptions(table: dict[str, Any]) -> Assumptions:
@@ -349,7 +380,7 @@ def _assumptions(table: dict[str, Any]) -> Assumptions:
 
 
 def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath, dict[str, Any]]]:
-    """The fields of a table, each alone and item by item, and where they are."""
+    """Yield the fields of a table, each alone and item by item, with their paths."""
     for key, value in table.items():
         if isinstance(value, dict) and key != "error_body":
             yield from (((*path, key, name), {key: {name: item}}) for name, item in value.items())
@@ -357,3 +388,130 @@ def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath,
             yield from (((*path, key, i), {key: [item]}) for i, item in enumerate(value))
         else:
             yield (*path, key), {key: value}
+
+
+def _with_brackets_fixed(value: Any, rules: Mapping[str, Any], path: TomlPath, problems: list[Problem]) -> Any:
+    """Return the value with ``[account]`` taken for ``[[account]]`` and ``[[server]]`` for ``[server]``.
+
+    These mistakes are added to ``problems``. So the contents of such a table are checked too.
+    """
+    items = rules.get("items", {})
+    name = _table_name(path)
+    if items.get("type") == "object" and isinstance(value, dict):
+        problems.append(_problem(path, f"it is one table; write [[{name}]] in place of [{name}]"))
+        value = [value]
+    elif rules.get("type") == "object" and isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        problems.append(_problem(path, f"it is a list; write [{name}], with one pair of brackets"))
+        value = value[0]
+    if isinstance(value, list) and items:
+        return [_with_brackets_fixed(item, items, (*path, i), problems) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        known = rules.get("properties", {})
+        return {k: _with_brackets_fixed(item, known.get(k, {}), (*path, k), problems) for k, item in value.items()}
+    return value
+
+
+def schema_problems(content: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
+    """Return what the schema does not allow in the content of a file."""
+    # Takes a quarter of the sandbox's start, and a start without a file has nothing to check.
+    from jsonschema import Draft202012Validator
+
+    errors = list(Draft202012Validator(schema).iter_errors(content))
+    # If the type is wrong, nothing else is said of a value: inf is also more than every limit of a whole number.
+    mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+    found = [
+        problem
+        for error in errors
+        if error.validator == "type" or tuple(error.absolute_path) not in mistyped
+        for problem in _problems_of(error, schema)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _problems_of(error: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the problems of a ``jsonschema.ValidationError``."""
+    path: TomlPath = tuple(error.absolute_path)
+    rules = error.schema if isinstance(error.schema, dict) else {}
+    known = list(rules.get("properties", {}))
+    if error.validator == "additionalProperties":
+        for key in sorted(set(error.instance) - set(known)):
+            yield _problem((*path, key), f"is unknown; {_hint(key, known, schema)}")
+    elif error.validator == "required":
+        misspelt = {_near(key, known) for key in error.instance if key not in known}
+        for key in rules["required"]:
+            if key not in error.instance and key not in misspelt:
+                yield _problem((*path, key), "is missing")
+    else:
+        yield _problem(path, _sentence(error, path, rules))
+
+
+def _sentence(error: Any, path: TomlPath, rules: Mapping[str, Any]) -> str:
+    is_secret = not _SECRET.isdisjoint(map(str, path))
+    limit, value = error.validator_value, error.instance
+    shown = "it" if is_secret else _shown(value)
+    match str(error.validator):
+        case "type":
+            return _of_another_type(value, path, rules, is_secret=is_secret)
+        case "enum":
+            words = [str(word) for word in limit]
+            near = _near(value, words) if isinstance(value, str) else None
+            hint = f"; did you mean {near!r}?" if near else ""
+            return f"{shown if isinstance(value, str) else 'it'} is not one of {', '.join(words)}{hint}"
+        case "minimum":
+            return f"{shown} is less than {limit}"
+        case "exclusiveMinimum":
+            return f"{shown} must be more than {limit}"
+        case "maximum":
+            return f"{shown} is more than {limit}"
+        case "pattern":
+            return f"{shown} is not {rules.get('x-mcn-form', 'valid')}"
+        case "minLength":
+            return "it is empty"
+        case "maxLength":
+            return f"it is longer than {limit} characters"
+        case "maxItems":
+            return f"it has more than {limit} items"
+    return "it is not valid; docs/reference/config.md says what is"
+
+
+def _shown(value: object) -> str:
+    is_like_url = isinstance(value, str) and ("@" in value or "://" in value)
+    return repr(shown_url(str(value)) if is_like_url else value)[:60]
+
+
+def _of_another_type(value: Any, path: TomlPath, rules: Mapping[str, Any], *, is_secret: bool) -> str:
+    wanted = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
+    is_shown = isinstance(value, (bool, int, float)) and not is_secret
+    subject = str(value).lower()[:40] if is_shown else "the value"
+    kind = next((name for type_, name in _KINDS.items() if isinstance(value, type_)), "something else")
+    table = _table_name(path)
+    if wanted == ["array"] and rules.get("items", {}).get("type") == "object":
+        return f"{subject} is {kind}; write [[{table}]] and its fields below it"
+    if isinstance(value, list) and wanted == ["object"]:
+        return f"it is a list; write [{table}], with one pair of brackets"
+    expected = rules.get("x-mcn-form") or " or ".join(_EXPECTED[name] for name in wanted)
+    return f"{subject} is {kind}; write {expected}"
+
+
+def _hint(key: str, known: list[str], schema: Mapping[str, Any]) -> str:
+    """Return the nearest known key, or the table that the key belongs to, or the known keys."""
+    if _near(key, known) is None:
+        for table, properties in _tables_of("", schema):
+            if key in properties and set(properties) != set(known):
+                is_table = properties[key].get("items", {}).get("type") == "object"
+                return f"write [[{table}.{key}]]" if is_table else f"it belongs to [{table}]"
+    return nearest(key, known)
+
+
+def _tables_of(prefix: str, rules: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the tables that a schema has below a table, each with its properties."""
+    for name, below in rules["properties"].items():
+        table = below.get("items", below)
+        if "properties" in table:
+            yield f"{prefix}{name}", table["properties"]
+            yield from _tables_of(f"{prefix}{name}.", table)
+
+
+def _near(word: str, known: list[str]) -> str | None:
+    hint = nearest(word, known)
+    return next((name for name in known if hint == f"did you mean {name!r}?"), None)
