@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,8 +88,26 @@ def trigger(
     )
     record = render_cdr(_call(uuid, login_did, outcome, q931_status), subscription.body, subscription.constants)
     request = replace(make_request(subscription, record), trust=subscription.trust)
-    sent = _send(request, frozenset(subscription.headers), timeout)
-    return Answer(sent.document(), sent.print, 0 if sent.is_acknowledged else 1)
+    began = time.monotonic()
+    response, error = _send(request, timeout)
+    is_acknowledged = response is not None and is_acknowledgement(response.status)
+    document = {
+        "acknowledged": is_acknowledged,
+        "duration_s": round(time.monotonic() - began, 6),
+        "status": None if response is None else response.status,
+        "error": error,
+        "request": {
+            "method": str(request.method),
+            "url": without_user(request.url),
+            # The user's own values are not printed: what is printed ends in logs.
+            "headers": {k: "***" if k in subscription.headers else v for k, v in request.headers.items()},
+            "body": request.body.decode(),
+        },
+        "response": None
+        if response is None
+        else {"headers": dict(response.headers), "body": response.body.decode("utf-8", "replace")},
+    }
+    return Answer(document, lambda: _print(document), 0 if is_acknowledged else 1)
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -148,59 +165,8 @@ def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: in
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A request and its result. ``error`` says why there is no response.
-
-    ``secret`` are the names of the user's own headers: their values are not printed, as what is printed ends in logs.
-    """
-
-    request: CdrRequest
-    secret: frozenset[str]
-    response: CdrResponse | None
-    error: str | None
-    duration_s: float
-
-    @property
-    def is_acknowledged(self) -> bool:
-        return self.response is not None and is_acknowledgement(self.response.status)
-
-    def document(self) -> dict[str, Any]:
-        """Return request and response as the admin API shows those of a delivery."""
-        response = self.response
-        return {
-            "acknowledged": self.is_acknowledged,
-            "duration_s": round(self.duration_s, 6),
-            "status": None if response is None else response.status,
-            "error": self.error,
-            "request": {
-                "method": str(self.request.method),
-                "url": without_user(self.request.url),
-                "headers": {
-                    name: "***" if name in self.secret else value for name, value in self.request.headers.items()
-                },
-                "body": self.request.body.decode(),
-            },
-            "response": None
-            if response is None
-            else {"headers": dict(response.headers), "body": response.body.decode("utf-8", "replace")},
-        }
-
-    def print(self) -> None:
-        """Print them for people."""
-        shown = self.document()
-        request, response = shown["request"], shown["response"]
-        print_message(f"{request['method']} {request['url']}", request["headers"], request["body"])
-        click.echo()
-        if response is None:
-            click.echo(f"not acknowledged: {printable(self.error)}")
-            return
-        word = "acknowledged" if self.is_acknowledged else "not acknowledged"
-        first = f"HTTP {shown['status']}, {word} after {self.duration_s * 1000:.0f} ms"
-        print_message(first, response["headers"], response["body"])
-
-
-def _send(request: CdrRequest, secret: frozenset[str], timeout_s: float) -> _Sent:
+def _send(request: CdrRequest, timeout_s: float) -> tuple[CdrResponse | None, str | None]:
+    """Send the request once. Return the response, or None and why there is none."""
     import asyncio
 
     from pytest_mcn_mock.delivery.sender import HttpSender
@@ -212,10 +178,19 @@ def _send(request: CdrRequest, secret: frozenset[str], timeout_s: float) -> _Sen
         finally:
             await sender.close()
 
-    began = time.monotonic()
-    response, error = None, None
     try:
-        response = asyncio.run(send())
-    except SendError as failure:
-        error = str(failure)
-    return _Sent(request, secret, response, error, time.monotonic() - began)
+        return asyncio.run(send()), None
+    except SendError as error:
+        return None, str(error)
+
+
+def _print(sent: dict[str, Any]) -> None:
+    request, response = sent["request"], sent["response"]
+    print_message(f"{request['method']} {request['url']}", request["headers"], request["body"])
+    click.echo()
+    if response is None:
+        click.echo(f"not acknowledged: {printable(sent['error'])}")
+        return
+    word = "acknowledged" if sent["acknowledged"] else "not acknowledged"
+    first = f"HTTP {sent['status']}, {word} after {sent['duration_s'] * 1000:.0f} ms"
+    print_message(first, response["headers"], response["body"])
