@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPResponse, HTTPSConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from click.testing import CliRunner
 from helpers.client import RUSSIAN
 from helpers.nginx import needs_nginx, running_nginx
-from helpers.sandbox import MCN_MOCK, running_sandbox
+from helpers.sandbox import running_sandbox
+from helpers.sandbox_stub import StandIn
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
@@ -46,29 +45,27 @@ def test_every_option_of_an_example_is_one_of_serve(name: str) -> None:
     assert used <= known
 
 
-def image_is_healthy(**environment: str) -> tuple[int, str]:
-    """The status and the line of the image's health check, in the sandbox's environment."""
-    check = json.loads(re.findall(r"HEALTHCHECK .*CMD (\[.*\])", read("Dockerfile"))[0])
-    done = subprocess.run(
-        [MCN_MOCK, *check[1:]], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    assert check[0] == "mcn-mock"
-    assert len((done.stdout + done.stderr).splitlines()) == 1
-    return done.returncode, done.stdout + done.stderr
+def health(*options: str, **environment: str) -> tuple[int, str]:
+    """The status and the line of a health check, in a sandbox's environment."""
+    done = CliRunner().invoke(mcn_mock, ["health", *options], env=environment, prog_name="mcn-mock")
+    assert len(done.output.splitlines()) == 1
+    return done.exit_code, done.output
 
 
 PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("options", [[], ["--tls-self-signed"], ["--admin-token", TOKEN, "--host", "0.0.0.0"]])
+@pytest.mark.parametrize("options", [[], ["--tls-self-signed", "--admin-token", TOKEN, "--host", "0.0.0.0"]])
 def test_the_images_health_check_tells_ready_from_not(options: list[str]) -> None:
+    check = json.loads(re.findall(r"HEALTHCHECK .*CMD (\[.*\])", read("Dockerfile"))[0])
+    assert check == ["mcn-mock", "health"]
     with running_sandbox(*options) as sandbox:
         port = str(urlsplit(sandbox.url).port)
         scheme = urlsplit(sandbox.url).scheme
         ready = (0, f"mcn-mock is ready at {scheme}://127.0.0.1:{port}\n")
-        assert image_is_healthy(MCN_MOCK_SERVE_PORT=port, **PROXIES) == ready
+        assert health(MCN_MOCK_SERVE_PORT=port, **PROXIES) == ready
         sandbox.stop()
-    status, line = image_is_healthy(MCN_MOCK_SERVE_PORT=port)
+    status, line = health(MCN_MOCK_SERVE_PORT=port)
     assert status == 1
     assert line.startswith(f"mcn-mock: no sandbox answers at 127.0.0.1:{port}: ")
 
@@ -83,52 +80,27 @@ def test_the_health_check_reads_the_file_and_the_options_of_serve(tmp_path: Path
         with running_sandbox("--config", str(config)) as sandbox:
             port = urlsplit(sandbox.url).port
             config.write_text(f'[server]\nport = {port}\nhost = "0.0.0.0"\n{account}')
-            assert image_is_healthy(MCN_MOCK_SERVE_CONFIG=str(config))[0] == 0
-            command = [MCN_MOCK, "health", "--config", str(config), "--port", "1", "--tls-self-signed", "--demo"]
-            assert subprocess.run(command, capture_output=True, check=False).returncode == 1
-            command = [MCN_MOCK, "health", "--url", f"{sandbox.url}/v2/rest"]
-            assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+            assert health(MCN_MOCK_SERVE_CONFIG=str(config))[0] == 0
+            assert health("--config", str(config), "--port", "1", "--tls-self-signed", "--demo")[0] == 1
+            assert health("--url", f"{sandbox.url}/v2/rest")[0] == 0
             sandbox.flash_call()
-            full = image_is_healthy(MCN_MOCK_SERVE_CONFIG=str(config))
-            assert full == (1, f"mcn-mock: the sandbox at 127.0.0.1:{port} is not ready: overloaded\n")
+            full = (1, f"mcn-mock: the sandbox at 127.0.0.1:{port} is not ready: overloaded\n")
+            assert health(MCN_MOCK_SERVE_CONFIG=str(config)) == full
             release()
 
 
-@pytest.mark.parametrize(
-    "options", [["--config", "/no/such/file.toml"], ["--port", "0"], ["--url", "nonsense"], ["--url", "ftp://x"]]
-)
-def test_a_health_check_that_cannot_ask_says_why_in_a_line(options: list[str]) -> None:
-    done = subprocess.run([MCN_MOCK, "health", *options], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("options", ["--config /no/such/file.toml", "--port 0", "--url nonsense", "--url ftp://x"])
+def test_a_health_check_that_cannot_ask_says_why_in_a_line(options: str) -> None:
+    assert health(*options.split())[0] == 1
 
 
-def test_what_is_not_a_sandbox_is_not_healthy() -> None:
-    with Receiver() as receiver:
-        done = subprocess.run([MCN_MOCK, "health", "--url", receiver.url], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert re.fullmatch(r"mcn-mock: what answers at \S+ is not a sandbox\n", done.stderr)
-
-
-def test_a_sandbox_below_a_path_is_asked_there() -> None:
-    paths: list[str] = []
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            paths.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"ready": true, "reasons": []}')
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/mcn/v2/rest"
-        done = subprocess.run([MCN_MOCK, "health", "--url", url], capture_output=True, text=True, check=False)
-        server.shutdown()
-    assert (done.returncode, done.stderr, paths) == (0, "", ["/mcn/__admin/health/ready"])
+def test_a_sandbox_below_a_path_is_asked_there_and_another_server_is_not_healthy() -> None:
+    with StandIn() as stand_in:
+        stand_in.answers["/mcn/__admin/health/ready"] = (200, {"ready": True, "reasons": []})
+        assert health("--url", f"{stand_in.url}/mcn/v2/rest")[0] == 0
+        status, line = health("--url", stand_in.url)
+    assert status == 1
+    assert re.fullmatch(r"mcn-mock: what answers at \S+ is not a sandbox\n", line)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
