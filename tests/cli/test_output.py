@@ -208,10 +208,10 @@ def test_a_reader_who_has_seen_enough_is_not_a_failure(called: Sandbox) -> None:
 
 
 def test_an_argument_that_is_not_utf_8_is_said() -> None:
-    for command in (["calls", "show", b"\xe9"], ["serve", b"--admin-token=s3cret\xff"]):
-        done = subprocess.run([MCN_MOCK, *command], capture_output=True, text=True, check=False, timeout=60)
+    for command in ("calls show \udce9", "serve --admin-token=s3cret\udcff"):
+        done = subprocess.run([MCN_MOCK, *command.split()], capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"mcn-mock: argument {len(command)} is not UTF-8; write it in UTF-8\n"
+        assert done.stderr == f"mcn-mock: argument {len(command.split())} is not UTF-8; write it in UTF-8\n"
 
 
 def test_a_hang_up_ends_it_as_other_signals_do() -> None:
