@@ -49,6 +49,9 @@ delay_s = 2.0
 q931_status = 27
 """
 ACCOUNT = '[[account]]\nid = 1\ntoken = "s3cret"\n'
+WEBHOOK = f"{ACCOUNT}[[account.webhook]]\nurl = 'http://h/'\n"
+OUTCOME = f"{ACCOUNT}[[account.outcome]]\n"
+TARGETS = "[server]\nwebhook_targets = ['127.0.0.0/8']\n"
 
 
 def load(tmp_path: Path, text: str) -> config.Config:
@@ -77,86 +80,119 @@ def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_without_an_account_has_the_built_in_one(tmp_path: Path) -> None:
-    (account,) = load(tmp_path, "[server]\nport = 0\n").accounts
-    assert (account.id, account.token, account.balance) == ("12345678", "test-token", "100.00")
-
-
-@pytest.mark.parametrize(
-    "text,problems",
-    [
-        ("[serer]\n", ["serer: is unknown; did you mean 'server'?"]),
-        ("[server]\nprot = 1\n", ["server.prot: is unknown; did you mean 'port'?"]),
-        (
-            "[server]\nport = 70000\nhost = 5\n",
-            ["server.host: 5 is a whole number; write text in quotes", "server.port: 70000 is more than 65535"],
-        ),
-        (
-            "[tariff]\nflash_call = { 643 = 0.15 }\n",
-            ["tariff.flash_call.643: 0.15 is a number with a fraction; write roubles as text"],
-        ),
-        ("[tariff]\ncall_for_2fa = '-1'\n", ["tariff.call_for_2fa: '-1' is not roubles as text, such as"]),
-        ("[tariff]\nflash_call = { 7 = '1' }\n", ["tariff.flash_call.7: is unknown"]),
-        ("[assumed]\nack_timeout_s = 0\n", ["assumed.ack_timeout_s: 0 must be more than 0"]),
-        ("[assumed]\nunavailable_cause = 16\n", ["assumed: unavailable_cause 16 has another meaning"]),
-        ("[[account]]\nid = 1\n", ["account[0].token: is missing"]),
-        (
-            "[[account]]\nid = 'x'\ntoken = 's3cret x'\n",
-            [
-                "account[0].id: the value is text; write a whole number, such as 12345678",
-                "account[0].token: it is not 1 to 512",
-            ],
-        ),
-        (
-            ACCOUNT + "balance = 1.5\n",
-            ["account[0].balance: 1.5 is a number with a fraction; write roubles as text, such as"],
-        ),
-        (ACCOUNT + "balance = '0.001'\n", ["account[0]: balance is 0.001 roubles, which has a fraction"]),
-        (ACCOUNT + "numbers = ['x']\n", ["account[0]: number 'x' cannot be connected"]),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", ["account[0].webhook[0]: url 'ftp://x' is no http"]),
-        (
-            ACCOUNT + "[[account.webhook]]\nurl = 'http://x/'\nbody = ['final']\n",
-            ["account[0].webhook[0]: body: variable 'final' is unknown; did you mean 'final_status'?"],
-        ),
-        (
-            ACCOUNT + "[[account.outcome]]\noutcome = 'bussy'\n",
-            ["account[0].outcome[0].outcome: 'bussy' is not one of"],
-        ),
-        (ACCOUNT + "[[account.outcome]]\ndelay_s = 1\n", ["account[0].outcome[0]: give either an outcome or"]),
-        (
-            ACCOUNT + "[[account.outcome]]\noutcome = 'busy'\nq931_status = 200\n",
-            ["account[0].outcome[0].q931_status: 200 is more than 127"],
-        ),
-        (
-            ACCOUNT + ACCOUNT,
-            ["account[0].id: the id 1 is also", "account[1].id:", "account[0].token: the token is also"],
-        ),
-        ("[server]\nadmin_token = 's3cret'\n", ["server.admin_token: it is not 8 to 512 visible ASCII characters"]),
-        ("[server]\nallowed_hosts = ['a b']\n", ["server.allowed_hosts[0]: 'a b' is not a host"]),
-        ("[server]\nmax_pending = 0\n", ["server.max_pending: 0 is less than 1"]),
-        ("[server]\nwebhook_targets = ['127.0.0.1/8']\n", ["server: webhook_targets: '127.0.0.1/8' is not a network"]),
-        (
-            "[server]\nwebhook_targets = ['127.0.0.0/8']\n"
-            + ACCOUNT
-            + "[[account.webhook]]\nurl = 'http://10.0.0.1/'\n",
-            ["account[0].webhook[0]: url: 10.0.0.1 is not among the webhook_targets, which are 127.0.0.0/8"],
-        ),
-        ("not toml", ["is not valid TOML"]),
-        ("a = 1\na = 2", ["is not valid TOML"]),
-    ],
-)
-def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path, text: str, problems: list[str]) -> None:
-    with pytest.raises(ConfigError) as wrong:
-        load(tmp_path, text)
-    for problem in problems:
-        assert any(told.startswith(problem) for told in wrong.value.problems), wrong.value.problems
-    assert str(tmp_path) in str(wrong.value)
-    assert "s3cret" not in str(wrong.value)
+    loaded = load(tmp_path, "\ufeff[server]\nport = 1234\n")  # with a byte order mark
+    (account,) = loaded.accounts
+    assert (loaded.port, account.id, account.token, account.balance) == (1234, "12345678", "test-token", "100.00")
+    assert [account.balance for account in load(tmp_path, ACCOUNT).accounts] == ["100.00"]
 
 
 def told(text: str, tmp_path: Path) -> str:
     with pytest.raises(ConfigError) as wrong:
         load(tmp_path, text)
     return str(wrong.value)
+
+
+def places(error: str) -> set[tuple[int, str]]:
+    """The line and the place of each mistake."""
+    return {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", error)}
+
+
+def places_of(text: str) -> set[tuple[int, str]]:
+    return {(int(line), place) for line, place in re.findall(r"(\d+) ([^\s;]+)", text)}
+
+
+MISTAKES = [
+    ("[serer]\n", "1: serer: is unknown; did you mean 'server'?"),
+    ("[server]\nprot = 1\n", "2: server.prot: is unknown; did you mean 'port'?"),
+    ("[server]\nport = 70000\n", "2: server.port: 70000 is more than 65535"),
+    ("[server]\nhost = 5\n", "2: server.host: 5 is a whole number; write text in quotes"),
+    ("[server]\nhost = ''\n", "2: server.host: it is empty"),
+    ("host = 'x'\n", "1: host: is unknown; it belongs to [server]"),
+    ("[[server]]\nadmin_token = 's3cret'\n", "1: server: it is a list; write [server], with one pair of brackets"),
+    ("server = 's3cret'\n", "1: server: the value is text; write a table"),
+    ("[server]\njournal_size = inf\n", "2: server.journal_size: inf is a number with a fraction; write a whole number"),
+    ("[server]\nadmin_token = 's3cret'\n", "2: server.admin_token: it is not 8 to 512 visible ASCII characters"),
+    ("[server]\nadmin_token = ['s3cret']\n", "2: server.admin_token: the value is a list; write 8 to 512 visible"),
+    ("[server]\nallowed_hosts = ['a b']\n", "2: server.allowed_hosts[0]: 'a b' is not a host"),
+    ("[server]\nallowed_hosts = [5]\n", "2: server.allowed_hosts[0]: 5 is a whole number; write a host, such as"),
+    ("[server]\nmax_pending = 0\n", "2: server.max_pending: 0 is less than 1"),
+    ("[server]\nwebhook_targets = ['127.0.0.1/8']\n", "2: server: webhook_targets: '127.0.0.1/8' is not a network"),
+    ("[server]\nstate = 5\nbalance = 1\n", "3: server.balance: is unknown; it belongs to [account]"),
+    ("[tariff]\nflash_call = { 643 = 0.15 }\n", "2: tariff.flash_call.643: 0.15 is a number with a fraction; write"),
+    ("[tariff]\ncall_for_2fa = '-1'\n", "2: tariff.call_for_2fa: '-1' is not roubles as text, such as"),
+    ("[tariff]\nflash_call = { 7 = '1' }\n", "2: tariff.flash_call.7: is unknown"),
+    ("[assumed]\nack_timeout_s = 0\n", "2: assumed.ack_timeout_s: 0 must be more than 0"),
+    ("[assumed]\nunavailable_cause = 16\n", "2: assumed: unavailable_cause 16 has another meaning"),
+    ("[[account]]\nid = 1\n", "1: account[0].token: is missing"),
+    ("[[account]]\nid = 'x'\n", "2: account[0].id: the value is text; write a whole number, such as 12345678"),
+    ("[[account]]\ntoken = 's3cret x'\n", "2: account[0].token: it is not 1 to 512"),
+    ("[account]\ntoken = 's3cret'\n", "1: account: it is one table; write [[account]]"),
+    (
+        ACCOUNT + "balance = 1.5\n",
+        "4: account[0].balance: 1.5 is a number with a fraction; write roubles as text, such",
+    ),
+    (ACCOUNT + "balance = '0.001'\n", "4: account[0]: balance is 0.001 roubles, which has a fraction"),
+    (ACCOUNT + "\n\nbalance.roubles = 5\n", "6: account[0].balance: the value is a table; write roubles as text"),
+    (ACCOUNT + "numbers = ['x']\n", "4: account[0]: number 'x' cannot be connected"),
+    (ACCOUNT + "numbers = 's3cret'\n", "4: account[0].numbers: the value is text; write a list"),
+    (ACCOUNT + "seed = 's3cret'\n", "4: account[0].seed: the value is text; write a whole number"),
+    (ACCOUNT + ACCOUNT, "2: account[0].id: the id 1 is also"),
+    (ACCOUNT + ACCOUNT, "5: account[1].id: the id 1 is also"),
+    (ACCOUNT + ACCOUNT, "3: account[0].token: the token is also"),
+    (
+        ACCOUNT + "webhook = 'http://u:s3cret@h/'\n",
+        "4: account[0].webhook: the value is text; write [[account.webhook]]",
+    ),
+    (ACCOUNT + "[account.webhook.headers]\nX = 's3cret'\n", "4: account[0].webhook: it is one table; write [[account."),
+    (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", "5: account[0].webhook[0]: url 'ftp://x' is no http"),
+    (
+        ACCOUNT + "[[account.webhook]]\nurl = ['http://u:s3cret@h/']\n",
+        "5: account[0].webhook[0].url: the value is a list",
+    ),
+    (
+        ACCOUNT + "[[account.webhook]]\nurl = 'u:s3cret@h/'\n",
+        "5: account[0].webhook[0]: url '***@h/' is no http or https URL",
+    ),
+    (
+        ACCOUNT + "[[account.webhook]]\nurl = 'http://u:s3/cret@h:x/'\n",
+        "5: account[0].webhook[0]: url 'http://***@h:x/'",
+    ),
+    (ACCOUNT + "[[account.webhook]]\nurl = 'http://h /?s3cret'\n", "5: account[0].webhook[0]: url 'http://h /?***'"),
+    (
+        WEBHOOK + "body = ['final']\n",
+        "6: account[0].webhook[0]: body: variable 'final' is unknown; did you mean 'final_",
+    ),
+    (WEBHOOK + "headers = 'X-Key: s3cret'\n", "6: account[0].webhook[0].headers: the value is text; write a table"),
+    (
+        WEBHOOK + "headers = { 'X-Key: s3cret' = 1 }\n",
+        "6: account[0].webhook[0].headers.X-Key: the value is a whole number",
+    ),
+    (WEBHOOK + "headers = { 'X Y: s3cret' = '1' }\n", "6: account[0].webhook[0]: headers: 'X' cannot be"),
+    (WEBHOOK + "headers = { X = ['s3cret'] }\n", "6: account[0].webhook[0].headers.X: the value is a list; write text"),
+    (
+        WEBHOOK + "constants = { a = ['s3cret'] }\n",
+        "6: account[0].webhook[0].constants.a: the value is a list; write text",
+    ),
+    (WEBHOOK + "rety = false\n", "6: account[0].webhook[0].rety: is unknown; did you mean 'retry'?"),
+    (
+        TARGETS + WEBHOOK.replace("//h", "//10.0.0.1"),
+        "7: account[0].webhook[0]: url: 10.0.0.1 is not among the webhook_targets, which are 127.0.0.0/8",
+    ),
+    (OUTCOME + "outcome = 'bussy'\n", "5: account[0].outcome[0].outcome: 'bussy' is not one of"),
+    (OUTCOME + "delay_s = 1\n", "4: account[0].outcome[0]: give either an outcome or"),
+    (OUTCOME + "outcome = 'busy'\nq931_status = 200\n", "6: account[0].outcome[0].q931_status: 200 is more than 127"),
+    ("\n[a.b]\n", "2: a: is unknown"),
+    ("\n'' = 's3cret'\n", '2: "": is unknown'),
+    ("[server]\nport = 1\ntoken = s3cret\n", "3: is not valid TOML"),
+    ("a = 1\na = 2\n", "2: is not valid TOML"),
+]
+
+
+@pytest.mark.parametrize("text,said", MISTAKES)
+def test_a_mistake_is_a_sentence_with_its_place_and_without_a_secret(tmp_path: Path, text: str, said: str) -> None:
+    error = told(text, tmp_path)
+    assert f"{tmp_path / 'mcn-mock.toml'}, line {said}" in error
+    assert "s3cret" not in error
 
 
 MANY = """[server]
@@ -202,38 +238,15 @@ token = "t"
 
 def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> None:
     text = told(MANY, tmp_path)
-    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", text)}
-    assert found == {
-        (2, "server.port"),
-        (3, "server.prot"),
-        (6, "server"),
-        (9, "assumed"),
-        (10, "assumed.retry_after_s[1]"),
-        (11, "assumed"),
-        (12, "account[0].id"),
-        (13, "account[0].tokne"),
-        (14, "account[0].balance"),
-        (15, "account[0]"),
-        (16, "account[0]"),
-        (17, "account[0].webhook[0].url"),
-        (18, "account[0].webhook[0].method"),
-        (19, "account[0].webhook[0]"),
-        (20, "account[0].webhook[0]"),
-        (20, "account[0].webhook[0].headers.ok"),
-        (22, "account[0].webhook[1]"),
-        (24, "account[0].webhook[1].query.a"),
-        (26, "account[0].outcome[0].outcome"),
-        (27, "account[0].outcome[0].login_did"),
-        (29, "account[1].id"),
-        (30, "account[1].token"),
-        (31, "account[1].outcome[0]"),
-        (31, "account[1].outcome[1]"),
-        (32, "webhook"),
-        (34, "account[2].id"),
-        (35, "account[2].token"),
-        (37, "account[3].id"),
-        (38, "account[3].token"),
-    }
+    assert places(text) == places_of("""
+        2 server.port; 3 server.prot; 6 server; 9 assumed; 10 assumed.retry_after_s[1]; 11 assumed
+        12 account[0].id; 13 account[0].tokne; 14 account[0].balance; 15 account[0]; 16 account[0]
+        17 account[0].webhook[0].url; 18 account[0].webhook[0].method; 19 account[0].webhook[0]
+        20 account[0].webhook[0]; 20 account[0].webhook[0].headers.ok; 22 account[0].webhook[1]
+        24 account[0].webhook[1].query.a; 26 account[0].outcome[0].outcome; 27 account[0].outcome[0].login_did
+        29 account[1].id; 30 account[1].token; 31 account[1].outcome[0]; 31 account[1].outcome[1]
+        32 webhook; 34 account[2].id; 35 account[2].token; 37 account[3].id; 38 account[3].token
+    """)
     assert "s3cret" not in text
     assert "write [[account.webhook]]" in text
     assert "did you mean 'token'?" in text
@@ -282,49 +295,6 @@ def test_webhooks_are_compared_with_their_targets_whatever_else_is_wrong(tmp_pat
     assert re.findall(r", line (\d+): ", text) == ["2", "3", "9"]
 
 
-@pytest.mark.parametrize(
-    "text,line,said",
-    [
-        (
-            "[account]\nid = 1\ntoken = 's3cret'\n[account.webhook]\nurl = 'http://u:s3cret@h/'\n",
-            1,
-            "write [[account]]",
-        ),
-        ("[[server]]\nadmin_token = 's3cret'\n", 1, "write [server], with one pair of brackets"),
-        ("server = 's3cret'\n", 1, "the value is text; write a table"),
-        (ACCOUNT + "\n\nbalance.roubles = 5\n", 6, "the value is a table; write roubles as text"),
-        (ACCOUNT + "numbers = 's3cret'\n", 4, "the value is text; write a list"),
-        (ACCOUNT + "webhook = 'http://u:s3cret@h/'\n", 4, "the value is text; write [[account.webhook]]"),
-        (ACCOUNT + "[account.webhook.headers]\nX = 's3cret'\n", 4, "write [[account.webhook]]"),
-        ("\n[a.b]\n", 2, "a: is unknown"),
-        ("\n'' = 's3cret'\n", 2, '"": is unknown'),
-        ("[server]\njournal_size = inf\n", 2, "write a whole number"),
-        ("[server]\nport = 1\ntoken = s3cret\n", 3, "is not valid TOML"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = 'X-Key: s3cret'\n", 6, "write a table"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X-Key: s3cret' = 1 }\n", 6, "headers.X-Key: "),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { 'X Y: s3cret' = '1' }\n", 6, "'X' cannot be"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nheaders = { X = ['s3cret'] }\n", 6, "write text in quotes"),
-        (ACCOUNT + "[[account.webhook]]\nurl = ['http://u:s3cret@h/']\n", 5, "write text in quotes"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'u:s3cret@h/'\n", 5, "is no http or https URL"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://u:s3/cret@h:x/'\n", 5, "url 'http://***@h:x/'"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h /?s3cret'\n", 5, "url 'http://h /?***'"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nconstants = { a = ['s3cret'] }\n", 6, "write text"),
-        (ACCOUNT + "[[account.webhook]]\nurl = 'http://h/'\nrety = false\n", 6, "did you mean 'retry'?"),
-        (ACCOUNT + "seed = 's3cret'\n", 4, "the value is text; write a whole number"),
-        ("[server]\nadmin_token = ['s3cret']\n", 2, "write 8 to 512 visible"),
-        ("[server]\nstate = 5\nbalance = 1\n", 3, "it belongs to [account]"),
-        ("host = 'x'\n", 1, "it belongs to [server]"),
-        ("[server]\nhost = ''\n", 2, "it is empty"),
-        ("[server]\nallowed_hosts = [5]\n", 2, "write a host, such as"),
-    ],
-)
-def test_a_mistake_is_a_sentence_without_a_secret(tmp_path: Path, text: str, line: int, said: str) -> None:
-    error = told(text, tmp_path)
-    assert f", line {line}: " in error
-    assert said in error, error
-    assert "s3cret" not in error
-
-
 def test_what_is_in_a_table_with_the_wrong_brackets_is_looked_at_too(tmp_path: Path) -> None:
     text = """[[server]]
 port = 70000
@@ -338,43 +308,20 @@ body = ["final"]
 [account.outcome]
 outcome = "bussy"
 """
-    error = told(text, tmp_path)
-    found = {(int(line), place) for line, place in re.findall(r", line (\d+): ([^:]+):", error)}
-    assert found == {
-        (1, "server"),
-        (2, "server.port"),
-        (3, "account"),
-        (3, "account[0].token"),
-        (5, "account[0].balance"),
-        (6, "account[0]"),
-        (7, "account[0].webhook"),
-        (8, "account[0].webhook[0]"),
-        (9, "account[0].webhook[0]"),
-        (10, "account[0].outcome"),
-        (11, "account[0].outcome[0].outcome"),
-    }
-
-
-def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
-    assert "line 2" in told("[server]\nadmin_token = s3cret\n", tmp_path)
-    assert "s3cret" not in told("[server]\nadmin_token = s3cret\n", tmp_path)
-    assert "is not valid TOML" in told(f"a = {'1' * 5000}", tmp_path)
-    (tmp_path / "latin.toml").write_bytes(b"[server]\n# \xff")
-    with pytest.raises(ConfigError, match=r"latin.toml, line 2: is not UTF-8"):
-        config.load(tmp_path / "latin.toml")
-
-
-def test_an_account_has_100_roubles_if_nothing_is_said(tmp_path: Path) -> None:
-    (account,) = load(tmp_path, ACCOUNT).accounts
-    assert account.balance == "100.00"
+    assert places(told(text, tmp_path)) == places_of("""
+        1 server; 2 server.port; 3 account; 3 account[0].token; 5 account[0].balance; 6 account[0]
+        7 account[0].webhook; 8 account[0].webhook[0]; 9 account[0].webhook[0]
+        10 account[0].outcome; 11 account[0].outcome[0].outcome
+    """)
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         config.load(tmp_path / "none.toml")
-    (tmp_path / "latin.toml").write_bytes(b"# \xff")
-    with pytest.raises(ConfigError, match="UTF-8"):
+    (tmp_path / "latin.toml").write_bytes(b"[server]\n# \xff")
+    with pytest.raises(ConfigError, match=r"latin.toml, line 2: is not UTF-8"):
         config.load(tmp_path / "latin.toml")
+    assert "is not valid TOML" in told(f"a = {'1' * 5000}", tmp_path)
 
 
 def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None:
@@ -388,10 +335,6 @@ def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None
         f"{path}, line 2: server.prot: is unknown; did you mean 'port'?\n"
         f"{path}, line 3: tarif: is unknown; did you mean 'tariff'?\n"
     )
-
-
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    assert load(tmp_path, "\ufeff[server]\nport = 1234\n").port == 1234
 
 
 DOCUMENT = '''# a comment with [brackets] and = signs
