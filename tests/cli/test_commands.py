@@ -100,24 +100,6 @@ def test_a_call_is_shown_with_why_it_is_so_and_every_attempt(stand_in: StandIn) 
     assert in_json(run(stand_in, "calls", "show", UUID, "--json")) == {**CALL, "deliveries": [DELIVERY]}
 
 
-def test_a_call_shows_the_webhook_that_does_not_get_its_cdr(stand_in: StandIn) -> None:
-    why = "webhook 1 is disabled since 2026-01-01 12:00:00 UTC, after 10 CDRs in a row failed: no CDR is sent to it"
-    call = {**CALL, "explanation": {**CALL["explanation"], "cdr": why}}
-    stand_in.answers |= {f"calls/{UUID}": (200, call), "deliveries": listed()}
-    assert why in " ".join(done(run(stand_in, "calls", "show", UUID)).split())
-
-
-def test_a_webhook_is_enabled_again(stand_in: StandIn) -> None:
-    webhook = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
-    stand_in.answers["accounts/12345678/webhooks/2"] = (200, webhook)
-    shown = done(run(stand_in, "webhooks", "enable", 12345678, 2))
-    assert shown == "webhook 2 of account 12345678, http://localhost:8000/\\x1b[2J, is enabled\n"
-    assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("PATCH", {"enabled": True})
-    assert in_json(run(stand_in, "webhooks", "enable", 12345678, 2, "--json")) == webhook
-    stand_in.answers["accounts/1/webhooks/9"] = refused("not_found", "account 1 has no subscription 9")
-    assert "has no subscription 9" in failed(run(stand_in, "webhooks", "enable", 1, 9), 1)
-
-
 def test_a_delivery_is_shown_with_its_request_and_answers(stand_in: StandIn) -> None:
     stand_in.answers["deliveries/7"] = (200, DELIVERY)
     shown = done(run(stand_in, "deliveries", "show", 7))
@@ -161,39 +143,57 @@ def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
         assert "amount" in failed(run(stand_in, "accounts", "top-up", 12345678, amount), 2)
 
 
-def test_an_account_is_opened_and_closed(stand_in: StandIn) -> None:
-    opened = {**ACCOUNT, "token": "mcn-drawn", "balance": "10.00"}
-    stand_in.answers |= {"accounts": (201, opened), "accounts/12345678": (204, b"")}
-    arguments = ["--number", "79158888888", "--webhook", "http://localhost:8000/a", "--balance", "10", "--id", "5"]
-    assert "mcn-drawn" in done(run(stand_in, "accounts", "open", *arguments))
-    assert stand_in.asked[-1].content == {
-        "id": 5, "balance": "10.00", "numbers": ["79158888888"], "webhooks": [{"url": "http://localhost:8000/a"}],
-    }  # fmt: skip
-    assert in_json(run(stand_in, "accounts", "open", "--token", "mine", "--seed", 3, "--json")) == opened
-    assert (stand_in.asked[-1].content["token"], stand_in.asked[-1].content["seed"]) == ("mine", 3)
-    assert "closed" in done(run(stand_in, "accounts", "close", 12345678))
-    assert (stand_in.asked[-1].method, stand_in.asked[-1].path) == ("DELETE", "/__admin/accounts/12345678")
-    assert in_json(run(stand_in, "accounts", "close", 12345678, "--json")) == {"status": "ok"}
+ENDED = {**DELIVERY, **CALL, "now": "2026-01-01T12:00:30.000+00:00", "status": "ok"}
+HOOK = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
 
 
 @pytest.mark.parametrize(
-    "command,path,content",
+    "command,asked,answer,said",
     [
-        (["complete", UUID], f"calls/{UUID}/complete", {}),
-        (["complete", UUID, "--outcome", "busy"], f"calls/{UUID}/complete", {"outcome": "busy"}),
-        (["complete", UUID, "--q931-status", "27"], f"calls/{UUID}/complete", {"q931_status": 27}),
-        (["advance", "1.5"], "clock/advance", {"seconds": 1.5}),
-        (["reset"], "reset", {}),
+        (f"complete {UUID}", ("POST", f"calls/{UUID}/complete", {}), ENDED, "busy 17"),
+        (f"complete {UUID} --outcome busy", ("POST", f"calls/{UUID}/complete", {"outcome": "busy"}), ENDED, UUID),
+        (f"complete {UUID} --q931-status 27", ("POST", f"calls/{UUID}/complete", {"q931_status": 27}), ENDED, UUID),
+        ("advance 1.5", ("POST", "clock/advance", {"seconds": 1.5}), ENDED, "says 2026-01-01 12:00:30 UTC"),
+        ("reset", ("POST", "reset", {}), ENDED, "as it was configured"),
+        (
+            "webhooks enable 5 2",
+            ("PATCH", "accounts/5/webhooks/2", {"enabled": True}),
+            HOOK,
+            "webhook 2 of account 5, http://localhost:8000/\\x1b[2J, is enabled\n",
+        ),
+        ("accounts close 5", ("DELETE", "accounts/5", None), {"status": "ok"}, "account 5 is closed"),
+        (
+            "accounts open --number 79158888888 --webhook http://localhost:8000/a --balance 10 --id 5",
+            (
+                "POST",
+                "accounts",
+                {
+                    "id": 5,
+                    "balance": "10.00",
+                    "numbers": ["79158888888"],
+                    "webhooks": [{"url": "http://localhost:8000/a"}],
+                },
+            ),
+            {**ACCOUNT, "token": "mcn-drawn"},
+            "mcn-drawn",
+        ),
+        (
+            "accounts open --token mine --seed 3",
+            ("POST", "accounts", {"token": "mine", "seed": 3, "balance": "100.00", "numbers": [], "webhooks": []}),
+            ACCOUNT,
+            "90071992547409.93 roubles",
+        ),
     ],
 )
 def test_an_action_asks_for_it_and_shows_what_came_of_it(
-    stand_in: StandIn, command: list[str], path: str, content: dict[str, Any]
+    stand_in: StandIn, command: str, asked: tuple[str, str, Any], answer: Any, said: str
 ) -> None:
-    answer = {**DELIVERY, **CALL, "now": "2026-01-01T12:00:30.000+00:00", "status": "ok"}
-    stand_in.answers[path] = (200, answer)
-    assert done(run(stand_in, *command)).count("\n") == 1
-    assert (stand_in.asked[-1].method, stand_in.asked[-1].content) == ("POST", content)
-    assert in_json(run(stand_in, *command, "--json")) == answer
+    method, path, content = asked
+    stand_in.answers[path] = (204, b"") if method == "DELETE" else (200, answer)
+    assert said in done(run(stand_in, *command.split()))
+    assert (stand_in.asked[-1].method, stand_in.asked[-1].path) == (method, f"/__admin/{path}")
+    assert stand_in.asked[-1].content == content
+    assert in_json(run(stand_in, *command.split(), "--json")) == answer
 
 
 @pytest.mark.parametrize(
