@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
 from helpers.client import RUSSIAN, raw_request
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 from helpers.webhook_endpoints import Receiver
 
+from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.cli.logs import JsonFormatter, TextFormatter, redacted
 from pytest_mcn_mock.text import printable
 
@@ -124,11 +125,10 @@ def test_a_resend_logs_the_new_attempt_alone(tmp_path: Path) -> None:
         path.write_text(f'{account}url = "{receiver.url}"\n')
         with running_sandbox("--config", str(path), "--log-level", "info") as sandbox:
             sandbox.flash_call()
-            words = [MCN_MOCK, "resend", "1", "--url", sandbox.url]
             wait_until(lambda: sandbox.admin("deliveries/1")["state"] == "failed")
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+            done = CliRunner().invoke(mcn_mock, ["resend", "1", "--url", sandbox.url])
             _, _, err = sandbox.stop()
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.exit_code, done.stderr) == (1, "")
     assert "HTTP 500, not acknowledged" in done.stdout
     assert len(receiver.received) == 2
     assert [err.count(f"attempt {number}: ") for number in (1, 2)] == [1, 1]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
 from helpers.client import flash_call
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until
 from helpers.webhook_endpoints import AUTHORITY, https_endpoint
 
-from pytest_mcn_mock import MCNServer, UsageError
+from pytest_mcn_mock import ConfigError, MCNServer, UsageError
+from pytest_mcn_mock.cli.commands import mcn_mock
+from pytest_mcn_mock.cli.config import load
 
 
 @pytest.fixture(scope="module")
@@ -137,28 +139,30 @@ def test_trigger_says_what_it_trusts(endpoint: str, authority: Path, tmp_path: P
         (("--cacert", str(tmp_path / "none.pem")), 2, "none.pem' cannot be read: No such file or directory"),
         (("--cacert", str(tmp_path / "no.pem")), 2, "has no PEM certificate"),
     ):
-        done = subprocess.run([MCN_MOCK, "trigger", endpoint, *options], capture_output=True, text=True, check=False)
-        assert (done.returncode, told in done.stdout + done.stderr) == (status, True), done
+        done = CliRunner().invoke(mcn_mock, ["trigger", endpoint, *options])
+        assert (done.exit_code, told in done.output) == (status, True), done
 
 
 def test_a_file_with_a_cacert_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "mcn-mock.toml"
     webhook = f'[[account.webhook]]\nurl = "https://127.0.0.1/"\ncacert = "{tmp_path}/none.pem"\n'
     config.write_text(f'[[account]]\nid = 1\ntoken = "t"\n{webhook}', encoding="utf-8")
-    done = subprocess.run([MCN_MOCK, "serve", "--config", config], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "account[0].webhook[0]: cacert" in done.stderr
-    assert "none.pem' cannot be read: No such file or directory" in done.stderr
+    with pytest.raises(ConfigError) as wrong:
+        load(config)
+    assert "account[0].webhook[0]: cacert" in str(wrong.value)
+    assert "none.pem' cannot be read: No such file or directory" in str(wrong.value)
 
 
-def test_an_account_is_opened_with_webhooks_that_trust_an_authority(endpoint: str, authority: Path) -> None:
-    with running_sandbox() as sandbox:
-        opening = [MCN_MOCK, "accounts", "open", "--url", sandbox.url, "--token", "t", "--webhook", endpoint, "--id"]
-        subprocess.run([*opening, "7", "--webhook-cacert", authority.name], cwd=authority.parent, check=True)
-        subprocess.run([*opening[:-2], endpoint, "--token", "u", "--id", "8", "--webhook-insecure"], check=True)
-        for account_id, token in ((7, "t"), (8, "u")):
-            sandbox.flash_call(str(account_id), token)
-            (delivery,) = settled(sandbox, account_id)
-            assert delivery["state"] == "delivered"
-        (webhook,) = sandbox.admin("accounts/7/webhooks")["items"]
-        assert webhook["cacert"] == str(authority)
+def test_an_account_is_opened_with_webhooks_that_trust_an_authority(
+    shared: Sandbox, endpoint: str, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(authority.parent)
+    for account_id, options in ((7, ["--webhook-cacert", authority.name]), (8, ["--webhook-insecure"])):
+        opening = ["accounts", "open", "--url", shared.url, "--webhook", endpoint, "--token", f"t{account_id}"]
+        opened = CliRunner().invoke(mcn_mock, [*opening, "--id", str(account_id), *options])
+        assert opened.exit_code == 0, opened.output
+        shared.flash_call(str(account_id), f"t{account_id}")
+        (delivery,) = settled(shared, account_id)
+        assert delivery["state"] == "delivered"
+    (webhook,) = shared.admin("accounts/7/webhooks")["items"]
+    assert webhook["cacert"] == str(authority)
