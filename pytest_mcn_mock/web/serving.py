@@ -26,6 +26,9 @@ _SAID_S = 60.0
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 """What ``accept`` says of a connection whose client has left, or which a firewall refuses."""
 
+TLS_SHUTDOWN_S = 1.0
+"""How long a client may take to end its TLS. One that is idle reads nothing, and never ends it."""
+
 _SEND_BUFFER = 65_536
 """Bytes of answers that the kernel holds for a connection; Linux takes twice as many."""
 
@@ -147,12 +150,13 @@ class HttpServer:
 
     async def _welcome(self, accepted: socket.socket) -> None:
         connection = Connection(self, is_tls=self._tls is not None)
-        timeout_s = None if self._tls is None else self.head_timeout_s
+        timeout_s, shutdown_s = (None, None) if self._tls is None else (self.head_timeout_s, TLS_SHUTDOWN_S)
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=timeout_s
-            )
+                lambda: connection, accepted,
+                ssl=self._tls, ssl_handshake_timeout=timeout_s, ssl_shutdown_timeout=shutdown_s,
+            )  # fmt: skip
         except OSError:  # no TLS, or not in time
             pass
         finally:
