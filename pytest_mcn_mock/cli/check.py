@@ -19,6 +19,7 @@ from pytest_mcn_mock.cli.options import trust_options
 from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.webhooks import shown_url
 
 if TYPE_CHECKING:  # they bring asyncio and TLS, which the other commands and --help need not wait for
     from pytest_mcn_mock.conformance.cases import Case
@@ -123,7 +124,7 @@ def _check(
     if junit is not None:
         junit.write(run.as_junit(strict=strict, unreachable=unreachable))
     if unreachable is not None:
-        raise Unreachable(f"{webhook.shown_url} cannot be reached: {unreachable}")
+        raise Unreachable(f"{shown_url(webhook.url)} cannot be reached: {unreachable}")
     if is_json:
         print_json(run.as_json(strict=strict))
     else:
@@ -201,7 +202,7 @@ def _report(run: Run) -> None:
     told = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
     result = f"{count(errors, 'error')}{told}, {count(warnings, 'warning')}" if errors or warnings else "sound"
     worst = "error" if errors else "warning" if warnings else "sound"
-    paper.say(f"{run.webhook.shown_url}: {count(len(run.verdicts), 'case')}, {result}", worst)
+    paper.say(f"{shown_url(run.webhook.url)}: {count(len(run.verdicts), 'case')}, {result}", worst)
 
 
 def _by_hint(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, str, str], dict[str, str]]:

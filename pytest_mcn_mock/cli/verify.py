@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,15 +18,14 @@ from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.text import printable
 
-if TYPE_CHECKING:  # they bring jsonschema and phonenumbers
-    from pytest_mcn_mock.drift.findings import Findings
-    from pytest_mcn_mock.drift.planning import Plan
-    from pytest_mcn_mock.drift.questions import Party
-    from pytest_mcn_mock.drift.recording import Recording
+if TYPE_CHECKING:  # they bring msgspec and phonenumbers, which the other commands need not wait for
+    from pytest_mcn_mock.conformance.comparison import Difference
+    from pytest_mcn_mock.conformance.questions import Plan
+    from pytest_mcn_mock.conformance.recording import Participants, Recording
     from pytest_mcn_mock.model.assumptions import Assumptions
 
 DIFFERENT: Final = 1
-"""The exit status where there are differences."""
+"""The exit status if there are differences."""
 MOST_KOPECKS: Final = 100_000
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -74,31 +73,29 @@ _OPTIONS = (
 @click.option("--list", "is_list", is_flag=True, help="List the questions and ask none.")
 @json_option
 def verify(*, replay: Path | None, config: Path | None, is_list: bool, as_json: bool, **asked: Any) -> None:
-    """Ask a real server what the fake is asked, and tell where they differ.
+    """Ask a real server what the fake is asked, and report where they differ.
 
-    The harmless questions, which a sound server refuses, come first; what can cost money is asked only with --spend and
-    --ring. The status is 0 if there is no difference, 1 if there is one, 2 for a wrong argument and 3 if no server
-    answers.
+    The harmless questions, which a correct server refuses, come first; the questions that can cost money are asked only
+    with --spend and --ring. The status is 0 if there is no difference, 1 if there is one, 2 for a wrong argument and 3
+    if no server answers.
     """
     if is_list:
         _list()
         return
-    from pytest_mcn_mock.drift import recording
-    from pytest_mcn_mock.drift.findings import find
-    from pytest_mcn_mock.drift.reports import as_json as findings_as_json
+    from pytest_mcn_mock.conformance import comparison, recording
 
     assumptions = _assumptions(config)
     if replay is not None and any(asked[name] is not None for name in ("base_url", "account", "spend", "ring")):
         raise UsageError("--replay asks nothing; leave out --base-url, --account, --spend and --ring")
     seen = recording.load(replay) if replay is not None else _interview(**asked)
-    findings = find(seen, assumptions)
+    differences = comparison.compare(seen, assumptions)
     if as_json:
-        print_json(findings_as_json(findings))
+        print_json(comparison.as_json(seen, differences))
     else:
-        _tell(findings)
+        _report(seen, differences)
     if replay is None:
         _end_if_interrupted(seen)
-    if findings.differences:
+    if differences:
         raise SystemExit(DIFFERENT)
 
 
@@ -107,18 +104,18 @@ def verify(*, replay: Path | None, config: Path | None, is_list: bool, as_json: 
 @_asking
 @click.option("--pseudonym", is_flag=True, help="Put 12345678 in place of the account.")
 def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
-    """Ask a real server the questions of `verify`, and keep what was asked and answered in FILE.
+    """Ask a real server the questions of `verify`, and keep the questions and answers in FILE.
 
-    The token is not in it, and of telephone numbers the first four digits alone.
+    The token is not in it, and of telephone numbers only the first four digits.
     """
-    from pytest_mcn_mock.drift import recording
+    from pytest_mcn_mock.conformance.recording import dump
 
     try:
-        # Before anything is asked, for what was answered may have cost money.
+        # Before anything is asked, because the answers may cost money.
         with file.open("x", encoding="utf-8") as target:
             try:
                 seen = _interview(pseudonym=pseudonym, **asked)
-                target.write(recording.dump(seen))
+                target.write(dump(seen))
             except BaseException:
                 file.unlink()
                 raise
@@ -127,7 +124,7 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
     click.echo(f"{count(len(seen.exchanges), 'exchange')} in {file}; compare: mcn-mock verify --replay {file}")
-    _tell_limits(seen)
+    _report_limits(seen)
     _end_if_interrupted(seen)
 
 
@@ -152,39 +149,42 @@ def _interview(
     cacert: Path | None,
     pseudonym: bool = False,
 ) -> Recording:
-    from pytest_mcn_mock.drift.asking import HttpAsker, check_base_url
-    from pytest_mcn_mock.drift.interview import interview
-    from pytest_mcn_mock.drift.masking import Mask
-    from pytest_mcn_mock.drift.planning import make_plan
+    from pytest_mcn_mock.conformance.interview import Server, check_base_url, interview
+    from pytest_mcn_mock.conformance.questions import QUESTIONS, make_plan
+    from pytest_mcn_mock.conformance.recording import Mask
 
     if base_url is None or token is None or account is None:
         raise UsageError("give the server as --base-url, and its --token and --account")
     url = check_base_url(base_url)
     if not _TOKEN.fullmatch(token):
         raise UsageError("--token must be visible ASCII characters without spaces")
-    party = _party(account, spend, ring, caller_did)
-    plan = make_plan(party, spend)
+    participants = _participants(account, spend, ring, caller_did)
+    plan = make_plan(participants, spend)
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _LOOPBACK:
         click.echo("mcn-mock: the token travels unencrypted; use https where the server has it", err=True)
     if plan.calls and not yes:
-        _confirm(plan, party, url)
+        _confirm(plan, participants, url)
+
+    def announce(name: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"{name}: {QUESTIONS[name].asks}", err=True)
 
     return asyncio.run(
         interview(
-            HttpAsker(url, token, timeout_s=timeout, cafile=cacert),
-            party,
+            Server(url, token, timeout_s=timeout, cafile=cacert).ask,
+            participants,
             plan,
-            Mask(token, party, with_pseudonym=pseudonym),
+            Mask(token, participants, with_pseudonym=pseudonym),
             base_url=url,
             recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
             pause=lambda: asyncio.sleep(pace),
-            tell=_say_question,
+            announce=announce,
         )
     )
 
 
-def _party(account: int, spend: int | None, ring: str | None, caller_did: str | None) -> Party:
-    from pytest_mcn_mock.drift.questions import Party
+def _participants(account: int, spend: int | None, ring: str | None, caller_did: str | None) -> Participants:
+    from pytest_mcn_mock.conformance.recording import Participants
     from pytest_mcn_mock.model.numbering import NUMBER_FORM, is_number
 
     if (spend is None) != (ring is None):
@@ -194,14 +194,14 @@ def _party(account: int, spend: int | None, ring: str | None, caller_did: str | 
     for name, number in (("--ring", ring), ("--caller-did", caller_did)):
         if number is not None and not is_number(number):
             raise UsageError(f"{name} must be {NUMBER_FORM}")
-    return Party(str(account), ring, caller_did)
+    return Participants(str(account), ring, caller_did)
 
 
-def _confirm(plan: Plan, party: Party, url: str) -> None:
-    """UsageError, so that nothing is asked, where the answer is not yes."""
+def _confirm(plan: Plan, participants: Participants, url: str) -> None:
+    """Raise UsageError, so that nothing is asked, if the answer is not yes."""
     text = (
-        f"Up to {count(plan.calls, 'call')} to {party.ring}, for {plan.cost} kopecks at most by the article's prices"
-        f" (yours can be higher), paid by account {party.account_id} of {url}. Go on?"
+        f"Up to {count(plan.calls, 'call')} to {participants.ring}, for {plan.cost} kopecks at most by the article's "
+        f"prices (yours can be higher), paid by account {participants.account_id} of {url}. Go on?"
     )
     try:
         is_agreed = click.confirm(text, err=True)
@@ -211,16 +211,9 @@ def _confirm(plan: Plan, party: Party, url: str) -> None:
         raise UsageError("nothing was asked; --yes is the answer of a script")
 
 
-def _say_question(name: str) -> None:
-    from pytest_mcn_mock.drift.questions import QUESTIONS
-
-    if sys.stderr.isatty():
-        click.echo(f"{name}: {QUESTIONS[name].asks}", err=True)
-
-
 def _list() -> None:
     from pytest_mcn_mock.cli.tables import Column, print_table
-    from pytest_mcn_mock.drift.questions import QUESTIONS
+    from pytest_mcn_mock.conformance.questions import QUESTIONS
 
     print_table(
         [Column("QUESTION"), Column("CAN COST"), Column("ASKS", fold=True)],
@@ -228,43 +221,41 @@ def _list() -> None:
     )
 
 
-def _tell(findings: Findings) -> None:
-    """The table, what to put into the configuration, and a line that sums up."""
+def _report(seen: Recording, differences: Sequence[Difference]) -> None:
+    """Print the table, and a line that sums up."""
     from pytest_mcn_mock.cli.tables import Column, print_table
-    from pytest_mcn_mock.drift.reports import HEADINGS, as_markdown, table
+    from pytest_mcn_mock.conformance.comparison import table
 
-    lines = table(findings)
-    if lines and sys.stdout.isatty():
-        print_table([Column(heading, fold=True) for heading in HEADINGS], [line.cells() for line in lines])
-    elif lines:
-        click.echo(as_markdown(lines), nl=False)
-    if findings.assumed is not None:
-        click.echo("\nThese settings make the fake do so, in mcn-mock.toml:\n")
-        click.echo("\n".join(map(printable, findings.assumed.splitlines())))
-    if lines:
+    rows = table(differences)
+    if rows:
+        headings = ("QUESTIONS", "THE SERVER", "THE FAKE", "SETTING")
+        print_table([Column(heading, fold=True) for heading in headings], rows)
         click.echo()
-    seen = findings.recording
-    settled = sum(line.setting is not None for line in lines)
-    result = f"{count(len(lines), 'difference')}, {settled} settled by settings" if lines else "no difference"
+    result = count(len(rows), "difference") if rows else "no difference"
     click.echo(f"{printable(seen.base_url)}: {count(len(seen.exchanges), 'question')} asked, {result}")
-    _tell_limits(seen)
+    _report_limits(seen)
 
 
 def _end_if_interrupted(seen: Recording) -> None:
-    from pytest_mcn_mock.drift.interview import INTERRUPTED
+    from pytest_mcn_mock.conformance.interview import INTERRUPTED
 
     if seen.stopped == INTERRUPTED:
         raise KeyboardInterrupt
 
 
-def _tell_limits(seen: Recording) -> None:
-    """What was not asked, and what was spent."""
-    if seen.spent:
-        click.echo(f"spent: {seen.spent} kopecks by the article's prices")
+def _report_limits(seen: Recording) -> None:
+    """Print which questions were not asked, or are not known to this version, and the money that was spent."""
+    from pytest_mcn_mock.conformance.questions import QUESTIONS
+
+    if seen.spent_kopecks:
+        click.echo(f"spent: {seen.spent_kopecks} kopecks by the article's prices")
     if seen.stopped is not None:
         click.echo(f"stopped early: {printable(seen.stopped)}")
     reasons: dict[str, list[str]] = {}
-    for left in seen.left_out:
-        reasons.setdefault(left.why, []).append(left.question)
+    for item in seen.not_asked:
+        reasons.setdefault(item.why, []).append(item.question)
     for why, names in reasons.items():
         click.echo(f"not asked: {printable(', '.join(names))} ({printable(why)})")
+    unknown = [exchange.question for exchange in seen.exchanges if exchange.question not in QUESTIONS]
+    if unknown:
+        click.echo(f"not compared: {printable(', '.join(unknown))} (questions of another version)")

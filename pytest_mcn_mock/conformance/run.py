@@ -17,6 +17,7 @@ from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
 from pytest_mcn_mock.conformance.verdict import Level, Verdict, evaluate
 from pytest_mcn_mock.conformance.webhook import Form, Webhook, Writer
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
+from pytest_mcn_mock.model.webhooks import shown_url
 
 _SUITE: Final = "mcn-mock check"
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -103,7 +104,7 @@ class Run:
     def as_json(self, *, strict: bool) -> dict[str, Any]:
         """Return the run as a JSON object; times are in seconds."""
         return {
-            "url": self.webhook.shown_url,
+            "url": shown_url(self.webhook.url),
             "sound": not self.fails(strict=strict),
             "cases": len(self.verdicts),
             "errors": self.count(Level.ERROR),
@@ -122,7 +123,7 @@ class Run:
         counts = {"tests": str(len(verdicts) + errors), "failures": str(failed), "errors": str(errors), "skipped": "0"}
         counts["time"] = f"{sum(verdict.duration_s for verdict in verdicts):.3f}"
         root = ET.Element("testsuites", {"name": _SUITE, **counts})
-        suite = ET.SubElement(root, "testsuite", {"name": _xml(self.webhook.shown_url), **counts})
+        suite = ET.SubElement(root, "testsuite", {"name": _xml(shown_url(self.webhook.url)), **counts})
         if unreachable is not None:
             case = ET.SubElement(suite, "testcase", {"classname": _SUITE, "name": "reach the endpoint", "time": "0"})
             ET.SubElement(case, "error", {"message": _xml(unreachable), "type": "unreachable"})

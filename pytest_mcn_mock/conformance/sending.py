@@ -133,9 +133,12 @@ class KeptConnection:
         return Exchange(message, monotonic() - began, response, trouble, detail)
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the last answer's body broke off."""
-        return self._connection is not None and self._connection.broken is not None
+    def broken(self) -> Trouble | None:
+        """Why the last answer's body is not whole; None if it is."""
+        error = None if self._connection is None else self._connection.broken
+        if error is None:
+            return None
+        return Trouble.MALFORMED if isinstance(error, MalformedResponse) else Trouble.CLOSED
 
     async def _connected(self, request: CdrRequest, timeout_s: float) -> tuple[Connection, bytes]:
         """Return the connection on which the request can be sent, and its bytes."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -92,14 +91,6 @@ class Webhook:
         """Return the subscription that sends in the webhook's own form, or in another."""
         method = "GET" if (form or self.form) is Form.QUERY else "POST"
         return make_subscription(self.url, method=method, headers=self.headers)
-
-    @property
-    def shown_url(self) -> str:
-        """The URL for reports: without user, password and query, which may be secret."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{host}{port}{parts.path}{'?…' if parts.query else ''}"
 
 
 @dataclass(frozen=True, slots=True)

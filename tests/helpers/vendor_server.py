@@ -18,7 +18,7 @@ ACCOUNT = 117793
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as the stranger reads it."""
+    """A request as the server reads it."""
 
     method: str
     path: str
@@ -44,26 +44,26 @@ def as_json(status: int, content: Any, **headers: str) -> Reply:
     return status, {"Content-Type": "application/json", **headers}, json.dumps(content).encode()
 
 
-class Stranger:
+class VendorServer:
     """``raw`` is sent in place of any answer, where it is given."""
 
     def __init__(self, behaviour: Behaviour, *, raw: bytes | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._over = threading.Event()
-        stranger = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 parts = urlsplit(self.path)
                 asked = Asked(self.command, parts.path, parse_qs(parts.query), dict(self.headers), body)
-                stranger.asked.append(asked)
+                server.asked.append(asked)
                 if raw is not None:
                     self.wfile.write(raw)
                     return
                 reply = behaviour(asked)
                 if reply is None:
-                    stranger._over.wait()
+                    server._over.wait()
                     return
                 status, headers, content = reply
                 self.send_response(status)
