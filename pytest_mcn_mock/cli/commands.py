@@ -25,7 +25,7 @@ STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, C
 INTERRUPTED: Final = 130
 """The exit status after Ctrl-C, as a shell has it."""
 OUTPUT_S: Final = 1.0
-"""How long the end of `serve` waits for a reader who has stopped reading, for each of its two outputs."""
+"""How long `serve` waits at its end for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
     "remote": ("accounts", "advance", "call", "calls", "complete", "deliveries", "resend", "reset", "webhooks"),
     "check": ("check",),
@@ -72,7 +72,7 @@ class CommandLine(click.Group):
 
 
 def say_error(text: str) -> None:
-    """A line on standard error, whatever the sandbox put into it."""
+    """Print lines on standard error, with nothing in them that could steer a terminal."""
     click.echo("\n".join(map(printable, text.splitlines())), err=True)
 
 

@@ -1,4 +1,4 @@
-"""How many connections can be served with the file descriptors that this process may have."""
+"""How many connections this process can serve with the file descriptors that it may open."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 from typing import Final
 
 RESERVE: Final = 1024
-"""Descriptors for what is not a client's connection: CDRs, the state, modules that are imported late."""
+"""Descriptors for everything but the clients' connections: CDRs, the state, modules that are imported late."""
 
 _log = logging.getLogger("mcn_mock")
 
 
 def connections_within_limit(wanted: int) -> int:
-    """How many of the wanted connections can be served, at least one.
+    """Return how many of the wanted connections can be served, at least one.
 
-    The soft limit of descriptors is raised first, as far as the hard one allows and no further than is needed. If that
-    is not enough, a quarter of the descriptors is kept for CDRs and the state, and the log says so.
+    First raise the soft limit of descriptors, as far as needed and as the hard limit allows. If that is not enough,
+    keep a quarter of the descriptors for CDRs and the state, and log that.
     """
     limit = _raise_limit(wanted + RESERVE)
     if limit is None:
@@ -35,7 +35,7 @@ def connections_within_limit(wanted: int) -> int:
 
 
 def _raise_limit(needed: int) -> int | None:
-    """The limit of descriptors, raised to what is needed if it may be; None if there is none."""
+    """Raise the limit of descriptors to ``needed`` if possible. Return the limit, or None if there is none."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

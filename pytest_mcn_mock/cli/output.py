@@ -1,4 +1,4 @@
-"""What the command line prints: text without a character that could steer a terminal, and JSON; and where it goes."""
+"""The standard streams of the command line, which may be closed, full or unread; and JSON on them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import click
 
 
 def print_json(document: Any, *, indent: int | None = 2) -> None:
-    """One JSON document, in ASCII, so that no terminal is steered and no encoding in the way."""
+    """Print one JSON document in ASCII, so that it steers no terminal and fits any encoding."""
     click.echo(json.dumps(document, indent=indent).replace("\x7f", "\\u007f"))
 
 
 class OutputLost(Exception):
-    """Standard output cannot be written; the message says why. Not an OSError, which could be about any other file.
+    """Standard output cannot be written. The message says why. It is not an OSError: that could be about any file.
 
     ``is_failure`` is False if the reader of a pipe has left: ``mcn-mock calls | head -1``.
     """
@@ -35,9 +35,9 @@ class OutputLost(Exception):
 
 
 class _Guarded:
-    """A standard stream. Text that cannot be written is lost; with ``raises``, OutputLost says so.
+    """A standard stream. Text that cannot be written is lost, or raises OutputLost if ``raises``.
 
-    With ``is_closed`` nothing can be written: the shell has closed the stream.
+    ``is_closed`` says that the shell has closed the stream.
     """
 
     def __init__(self, stream: TextIO, *, raises: bool, is_closed: bool) -> None:
@@ -91,7 +91,7 @@ def guard_streams() -> None:
 
 
 def give_up_output() -> None:
-    """Write nothing more to standard output, not even what is left in its buffer, as Python does when it ends."""
+    """Write nothing more to standard output, not even the rest of its buffer, which Python writes when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stdout.flush()
 
@@ -112,10 +112,10 @@ def _write(descriptor: int | None, data: bytes | memoryview) -> int:
 
 
 class Outlet:
-    """Writes text to a standard stream from a thread of its own: a reader who has stopped reading stops nobody else.
+    """Writes whole lines to a standard stream from its own thread: a reader who has stopped reading stops nobody else.
 
-    At most MAX_SIZE bytes wait; more is dropped and counted, and so is text that cannot be written. When something can
-    be written again, ``note`` makes the text that says how many were dropped. The text is that of whole lines.
+    At most MAX_SIZE bytes wait. Text beyond that, or text that cannot be written, is dropped and counted. As soon as
+    text can be written again, ``note`` makes the line that says how many texts were dropped.
     """
 
     MAX_SIZE: Final = 1_048_576
@@ -135,13 +135,13 @@ class Outlet:
         self.dropped = 0
         """How many texts were not written."""
         self.first: Future[None] = Future()
-        """Done when the first text was written; OutputLost if it cannot be."""
+        """Done when the first text was written. It fails with OutputLost if that is not possible."""
         self.first.set_running_or_notify_cancel()  # one who stops waiting leaves it to the thread
         self._thread = threading.Thread(target=self._run, name="mcn-mock-output", daemon=True)
         self._thread.start()
 
     def put(self, text: str) -> None:
-        """Write this later, after what was put before."""
+        """Write the text later, after earlier text."""
         data = text.encode(self._encoding, "backslashreplace")
         with self._woken:
             if self._is_closed or self._size + len(data) > self.MAX_SIZE:
@@ -152,7 +152,7 @@ class Outlet:
             self._woken.notify()
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, for at most ``timeout_s`` seconds, and nothing more."""
+        """Write the text that waits, for at most ``timeout_s`` seconds. Text that is put later is dropped."""
         with self._woken:
             self._is_closed = True
             self._woken.notify()
@@ -173,7 +173,7 @@ class Outlet:
                 self._tell_dropped()
 
     def _take(self) -> list[bytes]:
-        """What waits, once there is something; nothing at the end."""
+        """Wait for text and return it; return nothing at the end."""
         with self._woken:
             self._woken.wait_for(lambda: self._waiting or self._is_closed)
             taken = list(self._waiting)
@@ -195,7 +195,7 @@ class Outlet:
 
 
 def without_user(url: object) -> str:
-    """The URL without user and password: what is printed ends in logs."""
+    """Return the URL without user and password: printed text ends in logs."""
     try:
         parts = urlsplit(str(url))
     except ValueError:
@@ -204,5 +204,5 @@ def without_user(url: object) -> str:
 
 
 def count(number: int, word: str, words: str | None = None) -> str:
-    """The number with its noun: ``count(2, "call") == "2 calls"``."""
+    """Return the number with its noun: ``count(2, "call") == "2 calls"``."""
     return f"{number} {word if number == 1 else words or f'{word}s'}"

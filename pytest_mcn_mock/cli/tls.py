@@ -15,14 +15,14 @@ from pytest_mcn_mock.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a server shows. ``authority`` is the file to trust, where the certificate is a throw-away one."""
+    """The certificate of a server. ``authority`` is the file to trust if it is a throw-away one."""
 
     certificate: Path
     key: Path
     authority: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """What the server speaks TLS with. The key is read, and removed then if it is ours."""
+        """Return the context that the server speaks TLS with. Remove the key after it is read, if it is ours."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.certificate, self.key)
@@ -41,15 +41,15 @@ class TlsChoice:
 
     @property
     def is_on(self) -> bool:
-        """Whether TLS is spoken."""
+        """Return whether TLS is spoken."""
         return self.self_signed or self.certificate is not None
 
 
 @contextmanager
 def prepared(choice: TlsChoice, host: str) -> Iterator[Tls | None]:
-    """The certificate for a server on ``host``, checked; None without TLS. ConfigError where it cannot be used.
+    """Yield the certificate for a server on ``host``, or None without TLS. Raise ConfigError if it cannot be used.
 
-    A throw-away one is in a folder that only this user can read, and which is removed at the end.
+    A throw-away one is in a folder that only this user can read. The folder is removed at the end.
     """
     if choice.self_signed:
         if choice.certificate is not None or choice.key is not None:
@@ -112,5 +112,5 @@ def _check(certificate: Path, key: Path) -> None:
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConfigError(
-            str(certificate), [f"is no certificate with its unencrypted key in {key}: {reason}"]
+            str(certificate), [f"is not a certificate with its unencrypted key in {key}: {reason}"]
         ) from error

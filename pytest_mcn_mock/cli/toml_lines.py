@@ -1,4 +1,4 @@
-"""In which line of a TOML document each value is: ``tomllib`` reads values and forgets where they were."""
+"""Find the line of each value of a TOML document: ``tomllib`` does not report it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCALAR: Final = re.compile(r"[^,\]}#\n]+")
 
 
 def find_lines(text: str) -> Mapping[Path, int]:
-    """The line of each table and value, from 1, by its path. ``text`` is a document that ``tomllib`` can read."""
+    """Return the line of each table and value, from 1, by its path. ``text`` must be readable by ``tomllib``."""
     return _Scanner(text).scan()
 
 
@@ -78,14 +78,14 @@ class _Scanner:
             self._skip(_SCALAR)
 
     def _ends(self, closing: str) -> bool:
-        """Whether the list or inline table ends here; a comma before the next item is passed over."""
+        """Return whether the list or inline table ends here. Skip a comma before the next item."""
         self._skip(_BLANK)
         if self._take(","):
             self._skip(_BLANK)
         return self._take(closing)
 
     def _keys(self) -> list[str]:
-        """The keys of a dotted one."""
+        """Return the keys of a dotted key."""
         keys = []
         while True:
             self._skip(_SPACE)
@@ -96,8 +96,9 @@ class _Scanner:
                 return keys
 
     def _resolve(self, keys: list[str], line: int) -> Path:
-        """The path of a table: in an array of tables it is of the last one. It begins in this line if it is new, as do
-        the tables that it is in: ``[account.webhook]`` makes both.
+        """Return the path of a table; in an array of tables, that of the last one.
+
+        If the table is new, it begins in this line, and so do the tables around it: ``[account.webhook]`` makes both.
         """
         path: Path = ()
         for key in keys:
@@ -114,7 +115,7 @@ class _Scanner:
     def _matched(self, pattern: re.Pattern[str]) -> str:
         match = pattern.match(self._text, self._at)
         if match is None:
-            raise ValueError(f"this is not TOML that tomllib can read: line {self._current_line()}")
+            raise ValueError(f"tomllib cannot read this TOML: line {self._current_line()}")
         self._at = match.end()
         return match[0]
 

@@ -98,7 +98,7 @@ def test_what_cannot_be_shown_ends_the_start(tmp_path: Path) -> None:
         (("--tls-cert", cert), "--tls-cert and --tls-key go together"),
         (("--tls-cert", cert, "--tls-key", key, "--tls-self-signed"), "not both"),
         (("--tls-cert", none, "--tls-key", key), "none.pem: cannot be read: No such file"),
-        (("--tls-cert", cert, "--tls-key", key), "cert.pem: is no certificate with its unencrypted key in"),
+        (("--tls-cert", cert, "--tls-key", key), "cert.pem: is not a certificate with its unencrypted key in"),
     ):
         status, out, err = run(*arguments)
         assert (status, out) == (2, "")
