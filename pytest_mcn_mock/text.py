@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -9,6 +10,9 @@ _STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of invisible characters: controls, surrogates, line separators, marks that turn the direction of
 writing.
 """
+_LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_AFTER_PATH: Final = re.compile(r"[?#].*", re.DOTALL)
 
 
 def printable(text: object, most: int | None = None) -> str:
@@ -30,6 +34,22 @@ def printable_lines(text: object) -> str:
 def encodable(text: str) -> str:
     r"""Return the text with each lone surrogate written as its code, such as ``\ud83d``; all else stays."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether the text has no lone surrogate: JSON can spell one, and UTF-8 cannot."""
+    return _LONE_SURROGATE.search(text) is None
+
+
+def shown_url(url: str, most: int | None = None) -> str:
+    """Return a URL, or a text that should be one, without what may be secret in it, cut to ``most`` characters.
+
+    User, password, query and fragment become ``***``, also if they are not where they belong.
+    """
+    scheme = _SCHEME.match(url)
+    _, at, behind = url.rpartition("@")
+    known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
+    return _AFTER_PATH.sub("?***", known)[:most]
 
 
 def _code(character: str) -> str:

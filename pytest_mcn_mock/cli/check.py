@@ -19,7 +19,7 @@ from pytest_mcn_mock.cli.options import trust_options
 from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.webhooks import shown_url
+from pytest_mcn_mock.text import shown_url
 
 if TYPE_CHECKING:  # they bring asyncio and TLS, which the other commands and --help need not wait for
     from pytest_mcn_mock.conformance.cases import Case

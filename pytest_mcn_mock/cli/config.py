@@ -36,10 +36,10 @@ from pytest_mcn_mock.model.webhooks import (
     header_name,
     make_subscription,
     make_targets,
-    shown_url,
 )
 from pytest_mcn_mock.service import Operator
 from pytest_mcn_mock.settings import Settings
+from pytest_mcn_mock.text import shown_url
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8643
 MAX_FILE_SIZE = 64 * 2**20

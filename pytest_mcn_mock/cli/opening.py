@@ -10,8 +10,9 @@ from pytest_mcn_mock.cli.config import AccountConfig, Config
 from pytest_mcn_mock.errors import ConfigError, NotFound
 from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import clean_pasted
-from pytest_mcn_mock.model.webhooks import Subscription, shown_url
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.text import shown_url
 
 MOST_SHOWN: Final = 20
 """Accounts of which it is said one by one what differs."""

@@ -30,7 +30,7 @@ from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
 from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.model.deliveries import Delivery
-from pytest_mcn_mock.model.webhooks import shown_url
+from pytest_mcn_mock.text import shown_url
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.serving import HttpServer
 

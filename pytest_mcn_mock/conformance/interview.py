@@ -26,7 +26,8 @@ from pytest_mcn_mock.conformance.recording import (
 )
 from pytest_mcn_mock.conformance.sending import KeptConnection, Trouble
 from pytest_mcn_mock.conformance.webhook import Message
-from pytest_mcn_mock.errors import Unreachable, UsageError
+from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.model.checks import check_url
 from pytest_mcn_mock.model.deliveries import CdrRequest
 
 MAX_ANSWER: Final = 65_536
@@ -77,16 +78,7 @@ class Server:
 
 def check_base_url(url: str) -> str:
     """Return the URL that the methods' paths follow, without a slash at its end; UsageError if it cannot be used."""
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_valid = False
-    is_visible = url.isascii() and url.isprintable() and " " not in url
-    if not is_valid or not is_visible or parts.query or parts.fragment or "@" in parts.netloc:
-        shown = "that was given" if "@" in url else repr(url[:80])  # the part before an @ is a secret
-        raise UsageError(f"--base-url {shown} is not a base URL, such as https://api.mcn.ru/v2/rest")
-    return url.rstrip("/")
+    return check_url(url, name="--base-url", example="https://api.mcn.ru/v2/rest", is_base=True).rstrip("/")
 
 
 def _without_query(location: str) -> str:

@@ -17,7 +17,7 @@ from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
 from pytest_mcn_mock.conformance.verdict import Level, Verdict, evaluate
 from pytest_mcn_mock.conformance.webhook import Form, Webhook, Writer
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
-from pytest_mcn_mock.model.webhooks import shown_url
+from pytest_mcn_mock.text import shown_url
 
 _SUITE: Final = "mcn-mock check"
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -10,13 +10,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, UsageError
-from pytest_mcn_mock.model.checks import HidesSecrets, show
+from pytest_mcn_mock.model.checks import show
 from pytest_mcn_mock.model.draws import MAX_SEED
 from pytest_mcn_mock.model.faults import Fault, draw_fault
 from pytest_mcn_mock.model.money import Tariff
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
 from pytest_mcn_mock.model.outcomes import OutcomeRule, RuleIndex
-from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription
 
 MAX_ID = 10**15
 """An id is less."""

@@ -1,37 +1,25 @@
-"""Values that hide their secrets, and checks of what a tester passes in.
-
-A check raises UsageError with the argument's name, the value and what is right.
+"""Checks of what a tester passes in: each raises UsageError with the argument's name, the value and what is right.
 
 A bool is not a number here, although Python has it as one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
-
-from msgspec import Struct
+from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.text import is_encodable, shown_url
 
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
 MAX_SHOWN = 60
 MAX_DELAY_S = 86_400.0
 """A day."""
+MAX_URL_LENGTH = 2048
 MAX_TIMEOUT_S = 86_400.0
 """A day: no test waits longer, and the platform's own waits have a bound too."""
-
-
-class HidesSecrets(Struct, frozen=True):
-    """A value whose repr leaves out the fields that may be secret."""
-
-    _hidden: ClassVar[tuple[str, ...]] = ()
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return the fields that may be shown, by name."""
-        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 def show(value: object) -> str:
@@ -96,3 +84,30 @@ def check_list(value: object, *, name: str, example: str) -> list[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise UsageError(f"{name} is {show(value)}; use a list, such as {example}")
     return list(value)
+
+
+def check_url(value: object, *, name: str, example: str, is_base: bool = False) -> str:
+    """Return the value if it is an http or https URL with a host.
+
+    A base URL, which paths follow, is in ASCII and has no user, query and fragment. What may be secret is not in the
+    error.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}")
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):
+        raise UsageError(
+            f"{name} {shown_url(value, 80)!r} is not an http or https URL with a host, such as {example!r}"
+        )
+    if is_base and (not value.isascii() or "@" in parts.netloc or parts.query or parts.fragment):
+        raise UsageError(
+            f"{name} {shown_url(value, 80)!r} is not a base URL, in ASCII and without user, query and fragment, such as "
+            f"{example!r}"
+        )
+    if len(value) > MAX_URL_LENGTH:
+        raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}")
+    return value

@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call, CdrValue
-from pytest_mcn_mock.model.checks import HidesSecrets
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
-from pytest_mcn_mock.model.webhooks import MACHINE, Trust
+from pytest_mcn_mock.model.webhooks import MACHINE, HidesSecrets, Trust
 from pytest_mcn_mock.text import printable
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")

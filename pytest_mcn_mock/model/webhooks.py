@@ -9,13 +9,28 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
-from pytest_mcn_mock.model.checks import HidesSecrets, check_bool, check_list, check_mapping, show
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_url
+from pytest_mcn_mock.text import is_encodable, shown_url
+
+
+class HidesSecrets(Struct, frozen=True):
+    """A value whose repr leaves out the fields that may be secret."""
+
+    _hidden: ClassVar[tuple[str, ...]] = ()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields that may be shown, by name."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 class Trust(HidesSecrets, frozen=True):
@@ -36,7 +51,6 @@ MACHINE = Trust()
 """The authorities that this machine trusts."""
 
 
-MAX_URL_LENGTH = 2048
 MAX_FIELDS = 64
 MAX_FIELD_LENGTH = 4096
 _VARIABLES = str(list(DEFAULT_VARIABLES))
@@ -44,11 +58,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 """Headers that frame the request; another value would break it."""
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
-"""A lone surrogate: JSON can spell it, and UTF-8 cannot."""
 
 
 class WebhookMethod(StrEnum):
@@ -100,7 +110,7 @@ class Subscription(HidesSecrets, frozen=True):
         )
 
     def __post_init__(self) -> None:
-        _check_url(self.url)
+        check_url(self.url, name="url", example="http://localhost:8000/mcn")
         _check_body(self.body)
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
@@ -149,37 +159,10 @@ def make_subscription(
     )
 
 
-def shown_url(url: str) -> str:
-    """The URL, which need not be one, for a message: without what may be secret in it, and at most 80 characters.
-
-    User, password, query and fragment are replaced by ``***``, also if they are not where they belong.
-    """
-    scheme = _SCHEME.match(url)
-    _, at, behind = url.rpartition("@")
-    known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
-    return _AFTER_PATH.sub("?***", known)[:80]
-
-
 def header_name(text: str) -> str:
     """The beginning of a text that can be a header's name: what follows may be a value, and secret."""
     match = _HEADER_NAME.match(text)
     return match[0][:40] if match else ""
-
-
-def _check_url(url: str) -> None:
-    if not isinstance(url, str):
-        raise UsageError(f"url is {show(url)}; give the webhook's URL, such as 'http://localhost:8000/mcn'")
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or _CONTROL.search(url) or _HALF_A_CHARACTER.search(url) or " " in url:
-        raise UsageError(
-            f"url {shown_url(url)!r} is no http or https URL with a host, such as 'http://localhost:8000/mcn'"
-        )
-    if len(url) > MAX_URL_LENGTH:
-        raise UsageError(f"url has {len(url)} characters; at most {MAX_URL_LENGTH}")
 
 
 def _check_body(body: Sequence[str]) -> None:
@@ -203,7 +186,7 @@ def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[st
             raise UsageError(f"{name}: {shown!r} must be text with {right} for its value")
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
             raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
-        if _HALF_A_CHARACTER.search(f"{key}{value}"):
+        if not is_encodable(f"{key}{value}"):
             raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is no character")
     return fields
 
@@ -267,7 +250,7 @@ def make_targets(items: Sequence[str]) -> Targets:
             is_numeric = _NUMERIC.fullmatch(text.partition("/")[0]) is not None and "@" not in text
             if is_numeric or not _HOST.fullmatch(text) or len(text) > 253:
                 why = f" ({error})" if is_numeric and "/" in text else ""
-                raise UsageError(f"webhook_targets: {shown_url(str(item))!r} is not {FORM}{why}") from None
+                raise UsageError(f"webhook_targets: {shown_url(str(item), 80)!r} is not {FORM}{why}") from None
             hosts.add(text)
     return Targets(tuple(networks), frozenset(hosts))
 

@@ -17,6 +17,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.text import encodable
 from pytest_mcn_mock.web.http import MAX_BODY, Request
 
 MAX_PARAMETERS = 64
@@ -191,5 +192,5 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _invalid(name: str, what: str) -> Refusal:
-    name = name.encode("utf-8", "backslashreplace").decode()  # the name itself may have a lone surrogate
+    name = encodable(name)  # the name itself may have a lone surrogate
     return Refusal(RefusalCode.INVALID_PARAMETER, f"{name} {what}", name)

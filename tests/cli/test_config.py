@@ -151,7 +151,7 @@ MISTAKES = [
     ),
     (
         ACCOUNT + "[[account.webhook]]\nurl = 'u:s3cret@h/'\n",
-        "5: account[0].webhook[0]: url '***@h/' is no http or https URL",
+        "5: account[0].webhook[0]: url '***@h/' is not an http or https URL",
     ),
     (
         ACCOUNT + "[[account.webhook]]\nurl = 'http://u:s3/cret@h:x/'\n",

@@ -289,7 +289,7 @@ def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path
     "arguments,message",
     [
         ((), "give the URL of the webhook"),
-        (("ftp://x/",), "no http or https URL"),
+        (("ftp://x/",), "not an http or https URL"),
         (("http://127.0.0.1:1/", "--only", "answred"), "did you mean 'answered'?"),
         (("http://127.0.0.1:1/", "--uuid", "x"), "no verification_call_uuid"),
         (("http://127.0.0.1:1/", "--account", "x"), "not one to fifteen digits"),

@@ -183,7 +183,7 @@ def test_money_is_spent_only_if_it_is_agreed_to(account: Account, answer: str, s
         ({"--caller-did": RUSSIAN}, "--spend and --ring"),
         ({"--spend": "10", "--ring": "+7 915"}, "--ring must be 7 to 15 digits"),
         ({"--spend": "0", "--ring": RUSSIAN}, "--spend"),
-        ({"--base-url": "ftp://127.0.0.1"}, "is not a base URL"),
+        ({"--base-url": "ftp://127.0.0.1"}, "is not an http or https URL"),
         ({"--base-url": "https://me:hunter2@127.0.0.1/v2/rest"}, "is not a base URL"),
         ({"--base-url": "https://127.0.0.1/v2/rest?x=1"}, "is not a base URL"),
         ({"--token": "s3cret token"}, "--token must be visible ASCII"),

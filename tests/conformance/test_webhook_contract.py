@@ -263,7 +263,7 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
         (("def webhook(self):", "def other(self):"), "*TestWebhook has to override the fixture webhook*"),
         (('return self.app, "/webhooks/mcn"', "return 5"), "*5 is neither a URL nor a WSGI or ASGI application*"),
         (('"/webhooks/mcn"', '"webhooks"'), "*must start with a slash*"),
-        (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*no http or https URL*"),
+        (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*not an http or https URL*"),
         (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
         (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method 'PUT' is not supported*"),
         (("@pytest", "account_id = 'x'\n\n        @pytest"), "*not one to fifteen digits*"),
