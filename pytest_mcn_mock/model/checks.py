@@ -94,20 +94,17 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     """
     if not isinstance(value, str):
         raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}")
+    shown = shown_url(value, 80)
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_url = False
     if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):
-        raise UsageError(
-            f"{name} {shown_url(value, 80)!r} is not an http or https URL with a host, such as {example!r}"
-        )
+        raise UsageError(f"{name} {shown!r} is not an http or https URL with a host, such as {example!r}")
     if is_base and (not value.isascii() or "@" in parts.netloc or parts.query or parts.fragment):
-        raise UsageError(
-            f"{name} {shown_url(value, 80)!r} is not a base URL, in ASCII and without user, query and fragment, such as "
-            f"{example!r}"
-        )
+        what = "a base URL, in ASCII and without user, query and fragment"
+        raise UsageError(f"{name} {shown!r} is not {what}, such as {example!r}")
     if len(value) > MAX_URL_LENGTH:
         raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}")
     return value
