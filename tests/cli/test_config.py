@@ -144,7 +144,7 @@ MISTAKES = [
         "4: account[0].webhook: the value is text; write [[account.webhook]]",
     ),
     (ACCOUNT + "[account.webhook.headers]\nX = 's3cret'\n", "4: account[0].webhook: it is one table; write [[account."),
-    (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", "5: account[0].webhook[0]: url 'ftp://x' is no http"),
+    (ACCOUNT + "[[account.webhook]]\nurl = 'ftp://x'\n", "5: account[0].webhook[0]: url 'ftp://x' is not an http"),
     (
         ACCOUNT + "[[account.webhook]]\nurl = ['http://u:s3cret@h/']\n",
         "5: account[0].webhook[0].url: the value is a list",
