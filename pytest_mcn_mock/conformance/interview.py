@@ -26,7 +26,7 @@ from pytest_mcn_mock.conformance.recording import (
 )
 from pytest_mcn_mock.conformance.sending import KeptConnection, Trouble
 from pytest_mcn_mock.conformance.webhook import Message
-from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.checks import check_url
 from pytest_mcn_mock.model.deliveries import CdrRequest
 
