@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.cli.options import trust_options
-from pytest_mcn_mock.cli.output import count, print_json
+from pytest_mcn_mock.cli.options import Answer, answered, trust_options
+from pytest_mcn_mock.cli.output import count
+from pytest_mcn_mock.cli.tables import COLOUR_OF, Column, is_coloured, print_table
 from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.text import shown_url
@@ -32,7 +34,6 @@ _LENIENT: Final = (
     "The endpoint did not acknowledge the record of a call that it cannot know, and none that it knows was given with "
     "--uuid, so that a 400, 404, 409, 410 or 422 is a warning in every case that sends a record."
 )
-_STYLES: Final = {"sound": "green", "warning": "yellow", "error": "bold red"}
 _UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
 
 
@@ -71,15 +72,9 @@ _UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
 @click.option("--strict", is_flag=True, help="Let warnings fail too.")
 @trust_options
 @click.option("--junit", type=click.File("wb", lazy=False), metavar="FILE", help="Write a JUnit report.")
-@click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
-def check(url: str | None, **options: Any) -> None:
-    """Check a webhook: send it what the operator may send, and say what is wrong and how to fix it."""
-    raise SystemExit(_check(url, **options))
-
-
-def _check(
+@answered
+def check(
     url: str | None,
-    *,
     only: Sequence[str],
     is_list: bool,
     method: str,
@@ -94,9 +89,8 @@ def _check(
     cacert: Path | None,
     insecure: bool,
     junit: BinaryIO | None,
-    is_json: bool,
-) -> int:
-    """Run the cases and report; return the exit status, 1 if a fault was found."""
+) -> Answer:
+    """Check a webhook: send it what the operator may send, and say what is wrong and how to fix it."""
     from pytest_mcn_mock.conformance.cases import choose
     from pytest_mcn_mock.conformance.run import Run
     from pytest_mcn_mock.conformance.sending import SocketTransport
@@ -105,8 +99,8 @@ def _check(
     form = form_of(method, data_type)
     cases = choose(form, only)
     if is_list:
-        _list(cases)
-        return 0
+        listed = [{"name": case.name, "sends": case.sends, "sound": case.sound} for case in cases]
+        return Answer(listed, lambda: print_table(_LISTED, cases))
     if url is None:
         raise UsageError("give the URL of the webhook, such as http://127.0.0.1:8000/webhooks/mcn")
     for uuid in uuids:
@@ -125,11 +119,7 @@ def _check(
         junit.write(run.as_junit(strict=strict, unreachable=unreachable))
     if unreachable is not None:
         raise Unreachable(f"{shown_url(webhook.url)} cannot be reached: {unreachable}")
-    if is_json:
-        print_json(run.as_json(strict=strict))
-    else:
-        _report(run)
-    return int(run.fails(strict=strict))
+    return Answer(run.as_json(strict=strict), lambda: _report(run), int(run.fails(strict=strict)))
 
 
 def _headers(lines: Sequence[str], token: str | None) -> dict[str, str]:
@@ -160,49 +150,40 @@ def _go_through(run: Run, cases: Sequence[Case]) -> None:
             progress.advance(task)
 
 
-def _list(cases: Sequence[Case]) -> None:
-    """Print the cases: what each sends, and what is correct."""
-    paper = _Paper()
-    rows = [[case.name, case.sends, f"{case.sound}{' (warns only)' if case.optional else ''}"] for case in cases]
-    paper.table(["case", "sends", "a correct endpoint"], rows)
-
-
 def _report(run: Run) -> None:
     """Print the table, what was found and how to fix it, and a line that sums up."""
     from pytest_mcn_mock.conformance.verdict import Level
 
-    paper = _Paper()
-    rows = [[v.case.name, v.level or "sound", _answers(v), f"{v.duration_s * 1000:.0f} ms"] for v in run.verdicts]
-    paper.table(["case", "result", "answers", "longest"], rows)
+    print_table(_RESULTS, run.verdicts)
     groups = _by_hint(run.verdicts)
     for (level, what, hint, cause), found in groups.items():
-        paper.say()
+        click.echo()
         name, diagnosis = next(iter(found.items()))
         if cause and len(found) > 1:
-            paper.say(f"{level} in {len(found)} cases, with one cause: {cause}", level)
-            paper.explain(f"cases: {', '.join(found)}")
+            _say(f"{level} in {len(found)} cases, with one cause: {cause}", level)
+            _explain(f"cases: {', '.join(found)}")
         elif len(found) == 1:
-            paper.say(f"{level} in {name}: {diagnosis}", level)
+            _say(f"{level} in {name}: {diagnosis}", level)
         else:
-            paper.say(f"{level} in {len(found)} cases: {what} …", level)
+            _say(f"{level} in {len(found)} cases: {what} …", level)
             for name, diagnosis in list(found.items())[:_MOST_SHOWN]:
-                paper.explain(f"{name}: … {diagnosis.removeprefix(what).strip()}")
+                _explain(f"{name}: … {diagnosis.removeprefix(what).strip()}")
             if len(found) > _MOST_SHOWN:
-                paper.explain(f"and {len(found) - _MOST_SHOWN} more, marked in the table")
-        paper.explain(f"to fix it: {hint}")
+                _explain(f"and {len(found) - _MOST_SHOWN} more, marked in the table")
+        _explain(f"to fix it: {hint}")
         if len(found) == 1:
             case = next(verdict.case for verdict in run.verdicts if verdict.case.name == name)
-            paper.explain(f"correct is: {case.sound}")
-            paper.explain(f"why it is sent: {case.why} ({case.source})")
-    paper.say()
+            _explain(f"correct is: {case.sound}")
+            _explain(f"why it is sent: {case.why} ({case.source})")
+    click.echo()
     if run.is_lenient:
-        paper.say(_LENIENT)
+        _explain(_LENIENT, indent="")
     errors, warnings = run.count(Level.ERROR), run.count(Level.WARNING)
     causes = sum(level == "error" for level, *_ in groups)
     told = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
     result = f"{count(errors, 'error')}{told}, {count(warnings, 'warning')}" if errors or warnings else "sound"
     worst = "error" if errors else "warning" if warnings else "sound"
-    paper.say(f"{shown_url(run.webhook.url)}: {count(len(run.verdicts), 'case')}, {result}", worst)
+    _say(f"{shown_url(run.webhook.url)}: {count(len(run.verdicts), 'case')}, {result}", worst)
 
 
 def _by_hint(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, str, str], dict[str, str]]:
@@ -225,30 +206,23 @@ def _answers(verdict: Verdict) -> str:
     return ", ".join(f"{shown} ×{times}" if times > 1 else shown for shown, times in counted.items())
 
 
-class _Paper:
-    """Standard output, as wide as the terminal. Text of any origin: no markup is looked for in it."""
+def _say(text: str, level: str) -> None:
+    click.secho(text, fg=COLOUR_OF[level], bold=level == "error", color=is_coloured())
 
-    def __init__(self) -> None:
-        from rich.console import Console
 
-        self._console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+def _explain(text: str, indent: str = "  ") -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
+    click.echo(fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
 
-    def say(self, text: str = "", level: str = "") -> None:
-        from rich.text import Text
 
-        self._console.print(Text(text, _STYLES.get(level, "")))
-
-    def explain(self, text: str) -> None:
-        width = self._console.width
-        self.say(fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
-
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading == "longest" else "left")
-        for name, *cells in rows:
-            table.add_row(name, *(Text(cell, _STYLES.get(cell, "")) for cell in cells))
-        self._console.print(table)
+_LISTED: Final = (
+    Column("case", lambda case: case.name),
+    Column("sends", lambda case: case.sends, fold=True),
+    Column("a correct endpoint", lambda case: f"{case.sound}{' (warns only)' if case.optional else ''}", fold=True),
+)
+_RESULTS: Final = (
+    Column("case", lambda verdict: verdict.case.name),
+    Column("result", lambda verdict: verdict.level or "sound"),
+    Column("answers", _answers, fold=True),
+    Column("longest", lambda verdict: f"{verdict.duration_s * 1000:.0f} ms", right=True),
+)

@@ -16,12 +16,12 @@ from pytest_mcn_mock.text import printable
 GAP: Final = 2
 MIN_FOLDED: Final = 15
 """A column that folds is not made narrower than this."""
-_STYLES: Final = {
-    "green": ("answered", "delivered", "yes"),
-    "yellow": ("pending", "ringing", "busy", "no_answer"),
-    "red": ("failed", "rejected", "unavailable"),
+COLOUR_OF: Final = {
+    **dict.fromkeys(("answered", "delivered", "yes", "sound"), "green"),
+    **dict.fromkeys(("pending", "ringing", "busy", "no_answer", "warning"), "yellow"),
+    **dict.fromkeys(("failed", "rejected", "unavailable", "error"), "red"),
 }
-"""The colour of a cell by its first word."""
+"""The colour of a cell by its first word. The first column, which names the item, has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _draw(
             style="" if has_headings or n else "bold",
         )
     for row in rows:
-        table.add_row(*(Text(row[n], _style(row[n])) for n in shown))
+        table.add_row(*(Text(row[n], COLOUR_OF.get(row[n].partition(" ")[0], "") if n else "") for n in shown))
     console = Console(
         file=sys.stdout, width=max(width, sum(least.values()) + GAP * (len(least) - 1)), force_terminal=is_coloured(),
         highlight=False, color_system="standard" if is_coloured() else None, legacy_windows=False,
@@ -128,8 +128,3 @@ def _draw(
         console.print(table)
     for line in capture.get().splitlines():
         click.echo(line.rstrip(), color=is_coloured())
-
-
-def _style(cell: str) -> str:
-    word = cell.partition(" ")[0]
-    return next((colour for colour, words in _STYLES.items() if word in words), "")

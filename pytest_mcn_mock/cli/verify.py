@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from pytest_mcn_mock.cli.options import json_option
-from pytest_mcn_mock.cli.output import count, print_json
+from pytest_mcn_mock.cli.commands import INTERRUPTED as INTERRUPTED_STATUS
+from pytest_mcn_mock.cli.options import Answer, answered
+from pytest_mcn_mock.cli.output import count
+from pytest_mcn_mock.cli.tables import Column, print_table
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.text import printable
 
@@ -28,6 +30,8 @@ DIFFERENT: Final = 1
 """The exit status if there are differences."""
 MOST_KOPECKS: Final = 100_000
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+_LISTED: Final = (Column("QUESTION", "name"), Column("CAN COST", "calls"), Column("ASKS", "asks", fold=True))
+_DIFFERENCES: Final = tuple(Column(name, fold=True) for name in ("QUESTIONS", "THE SERVER", "THE FAKE", "SETTING"))
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -71,32 +75,29 @@ _OPTIONS = (
 @click.option("--replay", type=click.Path(path_type=Path), metavar="FILE", help="Compare a recording; ask nothing.")
 @click.option("--config", type=click.Path(path_type=Path), help="Compare with a fake that has this file's [assumed].")
 @click.option("--list", "is_list", is_flag=True, help="List the questions and ask none.")
-@json_option
-def verify(*, replay: Path | None, config: Path | None, is_list: bool, as_json: bool, **asked: Any) -> None:
+@answered
+def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any) -> Answer:
     """Ask a real server what the fake is asked, and report where they differ.
 
     The harmless questions, which a correct server refuses, come first; the questions that can cost money are asked only
     with --spend and --ring. The status is 0 if there is no difference, 1 if there is one, 2 for a wrong argument and 3
     if no server answers.
     """
-    if is_list:
-        _list()
-        return
     from pytest_mcn_mock.conformance import comparison, recording
+    from pytest_mcn_mock.conformance.interview import INTERRUPTED
+    from pytest_mcn_mock.conformance.questions import QUESTIONS
 
+    if is_list:
+        listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for q in QUESTIONS.values()]
+        return Answer(listed, lambda: print_table(_LISTED, listed))
     assumptions = _assumptions(config)
     if replay is not None and any(asked[name] is not None for name in ("base_url", "account", "spend", "ring")):
         raise UsageError("--replay asks nothing; leave out --base-url, --account, --spend and --ring")
     seen = recording.load(replay) if replay is not None else _interview(**asked)
     differences = comparison.compare(seen, assumptions)
-    if as_json:
-        print_json(comparison.as_json(seen, differences))
-    else:
-        _report(seen, differences)
-    if replay is None:
-        _end_if_interrupted(seen)
-    if differences:
-        raise SystemExit(DIFFERENT)
+    is_interrupted = replay is None and seen.stopped == INTERRUPTED
+    status = INTERRUPTED_STATUS if is_interrupted else DIFFERENT if differences else 0
+    return Answer(comparison.as_json(seen, differences), lambda: _report(seen, differences), status)
 
 
 @click.command()
@@ -108,6 +109,7 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
 
     The token is not in it, and of telephone numbers only the first four digits.
     """
+    from pytest_mcn_mock.conformance.interview import INTERRUPTED
     from pytest_mcn_mock.conformance.recording import dump
 
     try:
@@ -125,7 +127,8 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
     click.echo(f"{count(len(seen.exchanges), 'exchange')} in {file}; compare: mcn-mock verify --replay {file}")
     _report_limits(seen)
-    _end_if_interrupted(seen)
+    if seen.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
 
 
 def _assumptions(config: Path | None) -> Assumptions:
@@ -211,36 +214,17 @@ def _confirm(plan: Plan, participants: Participants, url: str) -> None:
         raise UsageError("nothing was asked; --yes is the answer of a script")
 
 
-def _list() -> None:
-    from pytest_mcn_mock.cli.tables import Column, print_table
-    from pytest_mcn_mock.conformance.questions import QUESTIONS
-
-    print_table(
-        [Column("QUESTION"), Column("CAN COST"), Column("ASKS", fold=True)],
-        [(q.name, "" if q.calls is None else q.calls, q.asks) for q in QUESTIONS.values()],
-    )
-
-
 def _report(seen: Recording, differences: Sequence[Difference]) -> None:
     """Print the table, and a line that sums up."""
-    from pytest_mcn_mock.cli.tables import Column, print_table
     from pytest_mcn_mock.conformance.comparison import table
 
     rows = table(differences)
     if rows:
-        headings = ("QUESTIONS", "THE SERVER", "THE FAKE", "SETTING")
-        print_table([Column(heading, fold=True) for heading in headings], rows)
+        print_table(_DIFFERENCES, rows)
         click.echo()
     result = count(len(rows), "difference") if rows else "no difference"
     click.echo(f"{printable(seen.base_url)}: {count(len(seen.exchanges), 'question')} asked, {result}")
     _report_limits(seen)
-
-
-def _end_if_interrupted(seen: Recording) -> None:
-    from pytest_mcn_mock.conformance.interview import INTERRUPTED
-
-    if seen.stopped == INTERRUPTED:
-        raise KeyboardInterrupt
 
 
 def _report_limits(seen: Recording) -> None:

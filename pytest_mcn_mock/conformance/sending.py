@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -155,12 +156,11 @@ class KeptConnection:
             self._connection = None
 
 
-class SocketTransport:
-    """Sends over HTTP and TLS: a connection of its own for each message, so that none feels another's fate."""
+class _LoopTransport(ABC):
+    """Sends from an event loop of its own, one for all messages, on a thread."""
 
-    def __init__(self, trust: Trust = MACHINE) -> None:
+    def __init__(self) -> None:
         self._loop = BackgroundLoop()
-        self._tls = make_context(trust)
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
         """Implements ``Transport``."""
@@ -177,6 +177,17 @@ class SocketTransport:
         """Implements ``Transport``."""
         self._loop.stop(cancel_all)
 
+    @abstractmethod
+    async def _in_turn(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]: ...
+
+
+class SocketTransport(_LoopTransport):
+    """Sends over HTTP and TLS: a connection of its own for each message, so that none feels another's fate."""
+
+    def __init__(self, trust: Trust = MACHINE) -> None:
+        super().__init__()
+        self._tls = make_context(trust)
+
     async def _in_turn(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]:
         connection = KeptConnection(self._tls)
         try:
@@ -185,26 +196,15 @@ class SocketTransport:
             connection.close()
 
 
-class AsgiTransport:
-    """Calls an ASGI application on an event loop of its own, one for all messages. Lifespan events are not sent."""
+class AsgiTransport(_LoopTransport):
+    """Calls an ASGI application. Lifespan events are not sent."""
 
     def __init__(self, application: Callable[..., Any]) -> None:
+        super().__init__()
         self._application = application
-        self._loop = BackgroundLoop()
 
-    def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
-        """Implements ``Transport``."""
-
-        async def send() -> list[Exchange]:
-            if in_turn:
-                return [await self._one(message, timeout_s) for message in messages]
-            return await asyncio.gather(*(self._one(message, timeout_s) for message in messages))
-
-        return self._loop.run(send()).result()
-
-    def close(self) -> None:
-        """Implements ``Transport``."""
-        self._loop.stop(cancel_all)
+    async def _in_turn(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]:
+        return [await self._one(message, timeout_s) for message in messages]
 
     async def _one(self, message: Message, timeout_s: float) -> Exchange:
         began = monotonic()
