@@ -24,10 +24,10 @@ _KEPT = ("requests", "http.cookiejar", "pytest_mcn_mock.testing.server")
 _NEEDS_FEW = "-p no:hypothesispytest -p no:anyio -p no:django"
 
 
-def run(project: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
-    """Run tests that use the telephone helpers: in other processes if xdist has to start them."""
+def run(project: pytest.Pytester, tests: str, *arguments: str, apart: bool = False) -> pytest.RunResult:
+    """Run tests that use the telephone helpers, in this process unless ``apart`` or with xdist."""
     project.makepyfile("from telephone import *\n" + tests)
-    start = run_in_a_process if "-n" in arguments else run_in_process
+    start = run_in_a_process if apart or "-n" in arguments else run_in_process
     return start(project, "-p", "no:randomly", *arguments)
 
 

@@ -17,7 +17,7 @@ import pytest
 import time_machine
 import trio
 from helpers.client import RUSSIAN, flash_call
-from helpers.inner_pytest import run, run_in_a_process
+from helpers.inner_pytest import run
 
 from pytest_mcn_mock import Account, Assumptions, MCNServer, Outcome, Settings, UsageError, WaitTimeout
 
@@ -237,8 +237,7 @@ def test_that_fails(mcn): flash_call(mcn); raise ZeroDivisionError
 def test_the_file_system_may_be_replaced(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, fs: str) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:faker -p no:schemathesis")  # the checks of this project read files
     scope = '(scope="session")' if fs == "fs_session" else ""
-    project.makepyfile("from telephone import *\n" + FAKE_FILES.format(fs=fs, scope=scope))
-    result = run_in_a_process(project, "-p", "no:randomly")
+    result = run(project, FAKE_FILES.format(fs=fs, scope=scope), apart=True)
     result.assert_outcomes(passed=10, failed=1, errors=1)
     result.stdout.fnmatch_lines(["*refused: POST * login_did=7915 -> 400*", "*- mcn-mock -*"])
 
@@ -247,9 +246,9 @@ def test_the_test_after_one_with_fake_files_intercepts(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:faker -p no:schemathesis")
-    project.makepyfile("""
-from telephone import *
-
+    run(
+        project,
+        """
 def place(mcn, base_url):
     url = f"{base_url}/account/{mcn.account_id}/flash_call?login_did=79157777777"
     assert requests.post(url, headers=mcn.headers).status_code == 200
@@ -259,8 +258,9 @@ def test_with_fake_files(fs, mcn, mcn_intercept): place(mcn, mcn_intercept)
 def test_that_fakes_them_last(mcn, mcn_intercept, fs): place(mcn, mcn_intercept)
 
 def test_without(mcn, mcn_intercept): place(mcn, mcn_intercept)
-""")
-    run_in_a_process(project, "-p", "no:randomly").assert_outcomes(passed=3)
+""",
+        apart=True,
+    ).assert_outcomes(passed=3)
 
 
 GREEN = """

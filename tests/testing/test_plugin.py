@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.inner_pytest import run, run_in_a_process, run_in_process
+from helpers.inner_pytest import run, run_in_process
 
 ISOLATED = """
 import pathlib
@@ -269,8 +269,7 @@ def test_the_settings_can_be_overridden(project: pytest.Pytester) -> None:
 
 def test_without_the_extra_the_interception_says_what_to_install(project: pytest.Pytester) -> None:
     project.makeconftest("import sys; sys.modules['trustme'] = None")
-    project.makepyfile("def test_it(mcn_intercept): pass\n")
-    result = run_in_a_process(project)
+    result = run(project, "def test_it(mcn_intercept): pass\n", apart=True)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*pip install 'pytest-mcn-mock?intercept?'*"])
 

@@ -403,7 +403,7 @@ def test_reason(mcn, end): end("\\ud83d")
 
 @pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "2")])
 def test_no_text_from_outside_spoils_a_report(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    result = run(project, STRANGE, "--color=no", *arguments)
+    result = run(project, STRANGE, "--color=no", *arguments, apart=True)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     outcomes = result.parseoutcomes()
     assert (outcomes["failed"], outcomes["skipped"], outcomes["xfailed"]) == (9 + 9 + 2 + 1 + 1, 1, 1)

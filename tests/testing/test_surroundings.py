@@ -172,9 +172,10 @@ def test_strictness_speaks_of_a_test_that_has_passed_alone(
 
 def test_an_interrupted_test_does_not_settle(project: pytest.Pytester) -> None:
     """Its application hangs, so that it could not."""
-    project.makepyfile("""
+    result = run(
+        project,
+        """
 import threading
-from telephone import *
 entered, release = threading.Event(), threading.Event()
 
 def app(environ, start_response):
@@ -187,8 +188,10 @@ def test_it(mcn, monkeypatch):
     flash_call(mcn)
     entered.wait()
     raise KeyboardInterrupt
-""")
-    result = run_in_a_process(project, "-s")
+""",
+        "-s",
+        apart=True,
+    )
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.no_fnmatch_line("*it settles*")
 
