@@ -34,7 +34,7 @@ def test_a_login_rings_a_phone(mcn, mcn_server):
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist."""
     dist = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(dist), str(ROOT)]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     return dist
 
@@ -74,12 +74,13 @@ def test_a_project_installs_the_wheel_and_passes_its_own_test_with_no_configurat
     built: Path, tmp_path: Path
 ) -> None:
     (wheel,) = built.glob("*.whl")
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     project = tmp_path / "project"
     project.mkdir()
     (project / "test_login.py").write_text(TEST_OF_THE_PROJECT, encoding="utf-8")
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=project)
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check")
+    run(*pip, "--no-compile", wheel, cwd=project)
     assert "1 passed" in run(python, "-m", "pytest", "-q", "-W", "error", cwd=project)
     loads = "from pytest_mcn_mock import schemas; print(schemas.load('config')['title'])"
     assert run(python, "-c", loads, cwd=project) == "mcn-mock.toml\n"
