@@ -31,11 +31,11 @@ def install(report: Callable[[str], None] = violations.append) -> Checks:
 
 
 def in_a_process(log: Path) -> str:
-    """Python that a sandbox runs first to be checked; what does not fit is in ``log`` afterwards, a line each."""
+    """Python that a sandbox runs first to be checked, without pytest. Each violation is a line of ``log`` afterwards."""
     return (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); from helpers import schema_plugin; "
-        f"log = open({str(log)!r}, 'a', buffering=1); "
-        "schema_plugin.install(lambda problem: log.write(problem.replace('\\n', ' ') + '\\n') and None)"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); "
+        f"from helpers.schema_checks import Checks; log = open({str(log)!r}, 'a', buffering=1); "
+        "Checks(lambda problem: log.write(problem.replace('\\n', ' ') + '\\n') and None).install()"
     )
 
 
