@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import pytest
-from helpers.inner_pytest import run_in_process
 
 import pytest_mcn_mock
 from pytest_mcn_mock import Account, Call, Delivery, FaultKind, MCNServer, Outcome, compose, plugin
@@ -63,7 +62,7 @@ def test_every_fixture_argument_and_option_is_in_the_reference(pytester: pytest.
     fixtures = [name for name in vars(plugin) if name.startswith("mcn")]
     assert set(fixtures) == {"mcn", "mcn_intercept", "mcn_server", "mcn_settings"}
     assert [name for name in [*fixtures, *session.ARGUMENTS] if f"| `{name}` |" not in text] == []
-    told = run_in_process(pytester, "--help", "-o", "asyncio_default_fixture_loop_scope=function").stdout.str()
+    told = pytester.runpytest_inprocess("--help", "-o", "asyncio_default_fixture_loop_scope=function").stdout.str()
     options = set(re.findall(r"^  (mcn_\w+) \(", told, re.MULTILINE))
     assert options
     assert [name for name in options if f"| `{name}` |" not in text] == []

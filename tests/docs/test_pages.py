@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers.inner_pytest import run_in_process
 from helpers.sandbox import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
@@ -51,7 +50,7 @@ def _python(example: Example) -> None:
         if (pytester.path / "settings.py").exists():  # Django is set up once in a process
             result = pytester.runpytest_subprocess(*_OPTIONS, name)
         else:
-            result = run_in_process(pytester, *_OPTIONS, name)
+            result = pytester.runpytest_inprocess(*_OPTIONS, name)
         if name == "test_failing.py":
             assert result.ret == pytest.ExitCode.TESTS_FAILED
             namespace["printed"] = result.stdout.str()

@@ -4,7 +4,6 @@ in another one.
 
 from __future__ import annotations
 
-import importlib
 import os
 
 import pytest
@@ -20,24 +19,15 @@ HELPERS = """
             headers=mcn.headers,
         )
 """
-_KEPT = ("requests", "http.cookiejar", "pytest_mcn_mock.testing.server")
 _NEEDS_FEW = "-p no:hypothesispytest -p no:anyio -p no:django"
 
 
 def run(project: pytest.Pytester, tests: str, *arguments: str, apart: bool = False) -> pytest.RunResult:
     """Run tests that use the telephone helpers, in this process unless ``apart`` or with xdist."""
     project.makepyfile("from telephone import *\n" + tests)
-    start = run_in_a_process if apart or "-n" in arguments else run_in_process
-    return start(project, "-p", "no:randomly", *arguments)
-
-
-def run_in_process(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest in this process. Pytester forgets what a run has imported, so that the modules that others hold on to
-    are imported before.
-    """
-    for name in _KEPT:
-        importlib.import_module(name)
-    return project.runpytest_inprocess(*arguments)
+    arguments = ("-p", "no:randomly", *arguments)
+    is_apart = apart or "-n" in arguments
+    return run_in_a_process(project, *arguments) if is_apart else project.runpytest_inprocess(*arguments)
 
 
 def run_in_a_process(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:

@@ -31,7 +31,7 @@ def install(report: Callable[[str], None] = violations.append) -> Checks:
 
 
 def in_a_process(log: Path) -> str:
-    """Python that a sandbox runs first to be checked, without pytest. Each violation is a line of ``log`` afterwards."""
+    """Python that a sandbox runs first to be checked. Each violation is a line of ``log`` afterwards."""
     return (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); "
         f"from helpers.schema_checks import Checks; log = open({str(log)!r}, 'a', buffering=1); "

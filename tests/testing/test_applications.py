@@ -21,7 +21,6 @@ from fastapi import FastAPI, Response
 from fastapi import Request as FastApiRequest
 from flask import Flask, request
 from helpers.client import flash_call
-from helpers.inner_pytest import run_in_process
 from starlette.applications import Starlette
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request as StarletteRequest
@@ -187,7 +186,7 @@ def test_a_test_may_end_before_its_application_has_had_the_cdr(pytester: pytest.
         """
     )
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error")
-    run_in_process(pytester, "-q").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-q").assert_outcomes(passed=1)
 
 
 Ts = TypeVarTuple("Ts")

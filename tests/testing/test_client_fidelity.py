@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import requests
 from helpers.client import RUSSIAN
-from helpers.inner_pytest import run_in_process
 
 from pytest_mcn_mock import Account, Assumptions, MCNServer, NumberFormat, Settings, UsageError
 
@@ -155,7 +154,7 @@ def test_the_ini_option_and_the_marker_set_the_level(pytester: pytest.Pytester) 
             pass
         """
     )
-    result = run_in_process(pytester, "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "no:randomly")
     result.assert_outcomes(passed=3, errors=2)
     place = "schemas/openapi.json#/paths/~1account~1{account_id}~1flash_call/post/x-mcn-otherwise/accept"
     assert (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.inner_pytest import run, run_in_process
+from helpers.inner_pytest import run
 
 ISOLATED = """
 import pathlib
@@ -299,9 +299,9 @@ class TestFailing(unittest.TestCase):
 
 
 def test_the_fixtures_and_the_marker_are_described(project: pytest.Pytester) -> None:
-    assert "mcn_intercept" in run_in_process(project, "--fixtures").stdout.str()
-    run_in_process(project, "--markers").stdout.fnmatch_lines(["@pytest.mark.mcn(strict=*"])
-    run_in_process(project, "--help").stdout.fnmatch_lines(["*mcn_strict (bool)*"])
+    assert "mcn_intercept" in project.runpytest_inprocess("--fixtures").stdout.str()
+    project.runpytest_inprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.mcn(strict=*"])
+    project.runpytest_inprocess("--help").stdout.fnmatch_lines(["*mcn_strict (bool)*"])
 
 
 def test_a_server_can_be_stopped_and_started_again(project: pytest.Pytester) -> None:

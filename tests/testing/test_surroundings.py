@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.inner_pytest import run, run_in_a_process, run_in_process
+from helpers.inner_pytest import run, run_in_a_process
 
 from pytest_mcn_mock import MCNServer, UsageError
 from pytest_mcn_mock.testing.intercept import intercepted
@@ -253,8 +254,8 @@ def test_settings_hold_where_they_are_overridden(project: pytest.Pytester, argum
     if "d" in arguments:
         Path("d").mkdir()
         Path("d", "test_d.py").write_text(f"from telephone import *\n{IN_A_CLASS}", encoding="utf-8")
-    start = run_in_a_process if "-n" in arguments else run_in_process
-    start(project, "-p", "no:randomly", *arguments).assert_outcomes(passed=8)
+    start = partial(run_in_a_process, project) if "-n" in arguments else project.runpytest_inprocess
+    start("-p", "no:randomly", *arguments).assert_outcomes(passed=8)
 
 
 def test_a_server_that_a_test_has_stopped_is_started_again(project: pytest.Pytester) -> None:

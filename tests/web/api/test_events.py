@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import requests
 from helpers.client import RUSSIAN, Api, refusal
-from helpers.inner_pytest import run_in_process
 from helpers.sandbox import running_sandbox
 from helpers.webhook_endpoints import Receiver
 
@@ -163,4 +162,4 @@ def test_a_fixtures_server_that_is_reset_has_no_account(tmp_path: Path, pytester
             account.close()
         """
     )
-    run_in_process(pytester, "-q", "-o", "asyncio_default_fixture_loop_scope=function").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-q", "-o", "asyncio_default_fixture_loop_scope=function").assert_outcomes(passed=1)

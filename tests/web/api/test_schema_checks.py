@@ -10,7 +10,6 @@ import pytest
 import requests
 from helpers import schema_plugin
 from helpers.client import RUSSIAN
-from helpers.inner_pytest import run_in_process
 from helpers.sandbox import Sandbox, running_sandbox
 
 from pytest_mcn_mock.web.http import Request, Response, json_response
@@ -125,6 +124,6 @@ def test_a_fixtures_server_that_answers_otherwise_fails_the_test(pytester: pytes
             urllib.request.urlopen(f"{mcn_server.url}/__admin/requests").read()
         """
     )
-    result = run_in_process(pytester, "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.runpytest_inprocess("-o", "asyncio_default_fixture_loop_scope=function")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*GET /__admin/requests */items/0*"])
