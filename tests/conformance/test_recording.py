@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -221,27 +218,6 @@ def test_a_question_of_another_version_is_said_not_to_be_compared(tmp_path: Path
 )
 def test_a_text_behind_its_mask(given: str, masked: str) -> None:
     assert Mask(TOKEN, Participants(str(ACCOUNT), RUSSIAN), with_pseudonym=True).text(given) == masked
-
-
-def test_a_terminal_gets_a_table_that_fits_it(tmp_path: Path) -> None:
-    file = tmp_path / "seen.json"
-    with VendorServer(talkative) as server:
-        tool("record", file, *whom(server.url))
-    ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": "100", "TERM": "xterm", "NO_COLOR": "1"}
-    command = [MCN_MOCK, "verify", "--replay", str(file)]
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.STDOUT, env=env) as process:
-        os.close(theirs)
-        written = bytearray()
-        with suppress(OSError):  # which is how a terminal ends
-            while chunk := os.read(ours, 65_536):
-                written += chunk
-        assert process.wait(timeout=60) == 1
-    os.close(ours)
-    lines = written.decode().replace("\r\n", "\n").splitlines()
-    table = lines[: lines.index("")]
-    assert "QUESTIONS" in table[0]
-    assert max(map(len, table)) <= 100
 
 
 def test_what_was_answered_before_an_interruption_is_kept(tmp_path: Path) -> None:
