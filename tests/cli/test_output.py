@@ -121,8 +121,10 @@ def unread() -> Iterator[tuple[subprocess.Popen[bytes], HTTPConnection, int]]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     reads, writes = os.pipe()
+    program = "from pytest_mcn_mock.cli import main, output; output.Outlet.MAX_SIZE = 20_000; main()"
+    command = [sys.executable, "-c", program, "serve", "--port", str(port)]
     with (
-        subprocess.Popen([MCN_MOCK, "serve", "--port", str(port)], stdout=writes, stderr=writes) as process,
+        subprocess.Popen(command, stdout=writes, stderr=writes) as process,
         closing(HTTPConnection("127.0.0.1", port, timeout=30)) as client,
     ):
         os.close(writes)
@@ -153,7 +155,7 @@ def test_a_reader_of_the_log_who_has_stopped_reading_stops_nobody() -> None:
     with unread() as (process, client, reads):
         lost = 0
         while not lost:  # far more than the pipe and the queue behind it take
-            for _ in range(500):
+            for _ in range(50):
                 log_a_line(client)
             client.request("GET", "/__admin/metrics")
             metrics = client.getresponse().read().decode()
