@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.cli.options import Answer, answered, trust_options
+from pytest_mcn_mock.cli.client import Answer, answered, trust_options
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import COLOUR_OF, Column, is_coloured, print_table
 from pytest_mcn_mock.errors import Unreachable, UsageError

@@ -27,13 +27,14 @@ INTERRUPTED: Final = 130
 OUTPUT_S: Final = 1.0
 """How long `serve` waits at its end for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
-    "remote": ("accounts", "advance", "call", "calls", "complete", "deliveries", "resend", "reset", "webhooks"),
     "check": ("check",),
-    "health": ("health",),
-    "tail": ("tail",),
+    "remote": (
+        "accounts", "advance", "call", "calls", "complete", "deliveries", "health", "resend", "reset", "tail",
+        "webhooks",
+    ),
     "trigger": ("trigger",),
     "verify": ("record", "verify"),
-}
+}  # fmt: skip
 _MODULE_OF: Final = {command: module for module, commands in _MODULES.items() for command in commands}
 """The module of each command that is imported when it is used: `serve` needs none of them."""
 

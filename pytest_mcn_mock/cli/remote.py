@@ -1,20 +1,32 @@
-"""The commands that ask a running sandbox: what it has, what happened, and what is to happen."""
+"""The commands that ask a running sandbox: what it has, what happened and happens, and whether it is ready."""
 
 from __future__ import annotations
 
+import json
+import os
+import select
+import signal
+import ssl
+import stat
+import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
-from pytest_mcn_mock.cli.client import SandboxClient, segment
-from pytest_mcn_mock.cli.options import (
+from pytest_mcn_mock.cli.client import (
     ACCOUNT_ID,
     Answer,
+    Event,
     ListFirst,
+    SandboxClient,
     account_argument,
     account_option,
     answered,
@@ -23,15 +35,30 @@ from pytest_mcn_mock.cli.options import (
     complete_account,
     connected,
     delivery_argument,
+    json_option,
     list_options,
     outcome_options,
+    reason,
+    segment,
+    split_url,
 )
-from pytest_mcn_mock.cli.output import without_user
-from pytest_mcn_mock.cli.tables import Column, print_fields, print_heading, print_list, print_table
-from pytest_mcn_mock.errors import Unreachable
+from pytest_mcn_mock.cli.commands import mcn_mock
+from pytest_mcn_mock.cli.output import count, print_json, without_user
+from pytest_mcn_mock.cli.tables import Column, is_coloured, print_fields, print_heading, print_list, print_table
+from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.text import printable, printable_lines
 
+RECONNECT_S: Final = 0.5
+"""Between two attempts to reach a sandbox that went away."""
+_COLOURS: Final = {
+    "call": "cyan",
+    "delivery": "green",
+    "account": "yellow",
+    "closed": "yellow",
+    "request": "blue",
+    "reset": "magenta",
+}
 ATTEMPT_WITHIN_S: Final = 660.0
 """How long `resend` waits for its attempt: an endpoint may have 600 s to answer, and the attempt may have to queue."""
 _BODY_SHOWN: Final = 2000
@@ -525,3 +552,203 @@ def reset(sandbox: SandboxClient) -> Answer:
     Every call and CDR is gone, and every account that was opened since. Nothing is asked first.
     """
     return Answer(sandbox.post("reset"), "the sandbox is as it was configured")
+
+
+@click.command()
+@account_option
+@connected
+@json_option
+def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
+    """Print what happens, as it happens.
+
+    A line each, until Ctrl-C; with --json a JSON document each. When the sandbox goes, wait until it is back.
+    """
+    if account is not None:
+        sandbox.get(f"accounts/{account}")  # so that an unknown one is refused at once
+    _end_with_the_reader()
+    try:
+        _follow(sandbox, account, as_json=as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
+    """Print event after event. If the sandbox goes after it was there, wait until it is back."""
+    state = "new"
+    while True:
+        try:
+            for event in sandbox.events(account):
+                if event.name == "connected":
+                    _note(
+                        f"listens to {sandbox.url}"
+                        if state == "new"
+                        else f"{sandbox.url} is back; what happened meanwhile is not shown"
+                    )
+                    state = "connected"
+                else:
+                    _show(event, as_json=as_json)
+        except (Unreachable, Declined) as error:
+            # One that is just starting may be overloaded; a wrong token stays wrong.
+            if state == "new" or (isinstance(error, Declined) and error.status < 500):
+                raise
+        if state == "connected":
+            _note(f"{sandbox.url} has gone; waiting for it")
+            state = "lost"
+        time.sleep(RECONNECT_S)
+
+
+def _note(text: str) -> None:
+    click.echo(f"mcn-mock: {printable(text)}", err=True)
+
+
+def _show(event: Event, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"event": event.name, "data": event.data}, indent=None)
+    else:
+        try:
+            at, text = _line(event.name, event.data)
+        except (TypeError, KeyError):
+            at, text = "", str(event.data)[:500]
+        name = click.style(f"{printable(event.name):8}", fg=_COLOURS.get(event.name))
+        click.echo(f"{printable(at)[11:]:8}  {name}  {printable(text)}", color=is_coloured())
+    sys.stdout.flush()
+
+
+def _line(name: str, data: Any) -> tuple[str, str]:
+    """Return when it happened, and what."""
+    match name:
+        case "call":
+            final_status = f", {data['final_status']}" if data["final_status"] else ""
+            return moment(data["ended_at"] or data["placed_at"]), (
+                f"{data['verification_call_uuid']}  {outcome_of(data)}{final_status}: "
+                f"{data['method']} to {data['login_did']}, code {data['code']}, {data['price']} roubles"
+            )
+        case "delivery":
+            attempts = data["attempts"]
+            tried = f", {result_of(data)} at attempt {len(attempts)}" if attempts else ""
+            return moment(attempts[-1]["at"] if attempts else data["due_at"]), (
+                f"{data['verification_call_uuid']}  {data['state']}{tried}: delivery {data['id']} to "
+                f"{without_user(data['url'])}"
+            )
+        case "account":
+            return "", f"{data['id']}  {data['balance']} roubles"
+        case "request":
+            refusal = data["refusal"]
+            result = f"{refusal['code']}: {refusal['message']}" if refusal else data["verification_call_uuid"] or ""
+            fault = f" (fault {data['fault']})" if data["fault"] else ""
+            parameters = "".join(f" {key}={value}" for key, value in data["parameters"].items())
+            return moment(data["at"]), (
+                f"{data['method']} {data['path']}{parameters}: {data['status'] or 'in flight'} {result}{fault}"
+            )
+        case "closed":
+            return "", f"{data['id']}  the account is closed"
+        case "reset":
+            return "", "the sandbox is as it was configured"
+        case "dropped":
+            return "", f"{count(data['count'], 'event')} not shown: they came faster than they were read"
+    return "", str(data)[:500]
+
+
+def _end_with_the_reader() -> None:
+    """If standard output is a pipe, end as soon as its reader has left, although there is nothing to write just then.
+
+    Windows reports that only when something is written.
+    """
+    if not hasattr(select, "poll"):
+        return
+    try:
+        output = sys.stdout.fileno()
+        is_pipe = stat.S_ISFIFO(os.fstat(output).st_mode)
+    except (OSError, ValueError):
+        return
+    if not is_pipe:
+        return
+    main = threading.main_thread().ident
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(output, 0)
+        poll.poll()
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@click.command()
+@click.option("--url", help="Ask the sandbox at this URL, whatever the other options say.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 600), default=2.0, show_default=True,
+    help="The seconds that an answer may take.",
+)  # fmt: skip
+def health(url: str | None, timeout: float, host: str | None, port: int | None, config: Path | None, **_: Any) -> None:
+    """Say whether the sandbox is ready: status 0 if it is, 1 if not.
+
+    Takes the options, the environment and the configuration file of serve, and asks the sandbox that they start.
+    """
+    try:
+        schemes, netloc, path = _target(url, host, port, config)
+    except (McnMockError, ValueError) as error:
+        raise _not_ready(str(error).splitlines()[0]) from error
+    why = ""
+    for scheme in schemes:
+        try:
+            problem = _ask(scheme, netloc, path, timeout)
+        except (OSError, HTTPException, UnicodeError) as error:
+            told = "no answer in time" if isinstance(error, TimeoutError) else reason(error)
+            why = why or f"no sandbox answers at {netloc}: {told}"
+            continue
+        if problem is not None:
+            raise _not_ready(problem)
+        click.echo(f"mcn-mock is ready at {scheme}://{netloc}{path}")
+        return
+    raise _not_ready(why)
+
+
+health.params += mcn_mock.commands["serve"].params  # it is for a container that serve runs in
+
+
+def _not_ready(why: str) -> Declined:
+    """Return the error with status 1, which a container engine takes for unhealthy."""
+    return Declined(503, why)
+
+
+def _target(url: str | None, host: str | None, port: int | None, config: Path | None) -> tuple[list[str], str, str]:
+    """Return the schemes to try, the host with its port, and the path before the sandbox's own.
+
+    The options need not say whether the sandbox speaks TLS, so both are tried.
+    """
+    if url is not None:
+        base, path = split_url(url)
+        parts = urlsplit(base)
+        return [parts.scheme], parts.netloc, path
+    from pytest_mcn_mock.cli import config as configuration
+    from pytest_mcn_mock.cli.banner import reachable
+
+    chosen = configuration.built_in() if config is None else configuration.load(config)
+    host = reachable(chosen.host if host is None else host)
+    port = chosen.port if port is None else port
+    if port == 0:
+        raise ValueError("port 0 is a free port that only the sandbox knows; give its --url")
+    return ["http", "https"], f"[{host}]:{port}" if ":" in host else f"{host}:{port}", ""
+
+
+def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:
+    """Return why the sandbox is not ready, or None. No proxy is used and no certificate checked: it is this machine."""
+    connection = HTTPConnection(netloc, timeout=timeout_s)
+    if scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = HTTPSConnection(netloc, timeout=timeout_s, context=context)
+    host = netloc if path else "localhost"  # a sandbox knows itself by that name; a proxy before it does not
+    with closing(connection):
+        connection.request("GET", f"{path}/__admin/health/ready", headers={"Host": host, "User-Agent": "mcn-mock"})
+        response = connection.getresponse()
+        answer = response.read(65_536)
+    try:
+        content = json.loads(answer)
+        if response.status == 200 and content["ready"] is True:
+            return None
+        return f"the sandbox at {netloc} is not ready: {', '.join(map(str, content['reasons']))}"
+    except (KeyError, TypeError, ValueError):  # it answers without JSON, or with other JSON
+        return f"what answers at {netloc} is not a sandbox"

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from pytest_mcn_mock.cli.client import Answer, answered
 from pytest_mcn_mock.cli.commands import INTERRUPTED as INTERRUPTED_STATUS
-from pytest_mcn_mock.cli.options import Answer, answered
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import Column, print_table
 from pytest_mcn_mock.errors import UsageError
