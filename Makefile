@@ -1,5 +1,6 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
+# make test-fast   the tests of the rules, the service, the stores and the webhooks: seconds, no browser, no sandbox
 # make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, advances of the clock, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
@@ -15,13 +16,16 @@ BIN := $(VENV)/bin
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl
 
-.PHONY: run test soak bench lint format screenshots schemas clean
+.PHONY: run test test-fast soak bench lint format screenshots schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest -n $(CORES) $(ARGS)
+
+test-fast: $(VENV)/.ready
+	$(BIN)/python -m pytest -n $(CORES) tests/model tests/service tests/storage tests/delivery $(ARGS)
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/soak tests/web -m soak -p no:randomly $(ARGS)
