@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
+
+from msgspec import Struct
 
 from pytest_mcn_mock.conformance.webhook import Form, Message, Writer
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -42,8 +43,7 @@ _CORRECT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One case of the contract.
 
     ``sends`` says what is sent, to go on after "answered 500 to". ``why`` is the reason that it may arrive, and

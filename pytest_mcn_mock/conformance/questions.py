@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from string import Template
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from pytest_mcn_mock.conformance.recording import WRONG_TOKEN, Credential, NotAsked, Participants, Sent
 from pytest_mcn_mock.conformance.webhook import JSON_TYPE
@@ -27,8 +28,7 @@ LETTERS: Final = "letters"
 _PRICES: Final = Tariff()
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One question, and the fake's answer: ``refused`` with ``parameter`` in it, or a call that is placed if None.
 
     ``$account``, ``$other``, ``$ring``, ``$pasted`` and ``$caller`` in it stand for the values of the participants.
@@ -46,8 +46,8 @@ class Question:
     query: tuple[tuple[str, str], ...] = ()
     credential: Credential = Credential.TOKEN
     content_type: str | None = JSON_TYPE
-    form: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    content: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    form: Mapping[str, str] = MappingProxyType({})
+    content: Mapping[str, str] = MappingProxyType({})
     body: str = ""
     calls: Method | None = None
     needs_caller: bool = False
@@ -265,8 +265,7 @@ QUESTIONS: Final[Mapping[str, Question]] = MappingProxyType({q.name: q for q in 
 """Every question by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The questions in the order in which they are asked, and those that are not.
 
     ``cost`` is in kopecks, by the prices of the article, if every one is accepted.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 from xml.etree import ElementTree as ET
+
+from msgspec import Struct, field
 
 from pytest_mcn_mock.conformance.cases import BARE, CUT_OFF, ORDINARY, Case
 from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
@@ -24,8 +25,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U001
 """XML 1.0, 2.2: what is not a character of a document, escaped or not."""
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """Goes through cases one after another, so that each finding belongs to its case.
 
     ``uuids`` are calls that the endpoint knows. ``now`` gives seconds since the epoch.
@@ -36,7 +36,7 @@ class Run:
     seed: int
     now: Callable[[], float]
     uuids: Sequence[str] = ()
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict] = []
     is_lenient: bool = False
     """After the probe: whether a 4xx may mean that the endpoint does not know the call. It may if no uuid is given that
     the endpoint knows, and it did not acknowledge the probe, whose call it did not know either.

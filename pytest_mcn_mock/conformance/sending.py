@@ -8,10 +8,11 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.conformance.webhook import Message
@@ -48,8 +49,7 @@ class Trouble(StrEnum):
     """An application object raised an exception, which a server would make a 500 of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """A message and the answer to it. ``response`` is None if no status arrived. ``detail`` describes the trouble
     further, and has no secret and no control character in it.
     """

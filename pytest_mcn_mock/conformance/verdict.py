@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_mcn_mock.conformance.cases import Case, Expect
 from pytest_mcn_mock.conformance.sending import Exchange, Trouble
@@ -71,8 +73,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong: ``what`` the endpoint did, to go on with what was sent, and how to fix it.
 
     ``cause`` is what it has in common with findings of other cases, as far as that is known; else it is empty.
@@ -84,8 +85,7 @@ class Finding:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The findings of a case, each with how many of its messages led to it."""
 
     case: Case
@@ -153,8 +153,7 @@ def evaluate(
     return Verdict(case, tuple(exchanges), tuple(found.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Evaluation:
+class _Evaluation(Struct, frozen=True):
     case: Case
     timeout_s: float
     is_lenient: bool

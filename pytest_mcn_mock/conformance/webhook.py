@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
+from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -23,7 +24,7 @@ from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
-from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
+from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription, make_subscription
 from pytest_mcn_mock.service.cdr_requests import make_request
 
 DEFAULT_ACCOUNT: Final = "12345678"
@@ -60,8 +61,7 @@ def form_of(method: str, data_type: str) -> Form:
     return Form.QUERY
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+class Webhook(HidesSecrets, frozen=True):
     """Where the cases go and how they are written.
 
     ``template`` is the free text of ``Form.TEXT``, with ``{name}`` for a variable. ``account_id`` ends the uuids of the
@@ -71,9 +71,11 @@ class Webhook:
     Raises UsageError, naming the argument, for a value that is not valid.
     """
 
-    url: str = field(repr=False)
+    _hidden = ("url", "headers")
+
+    url: str
     form: Form = Form.JSON
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = MappingProxyType({})
     account_id: str = DEFAULT_ACCOUNT
     template: str = DEFAULT_TEMPLATE
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -93,8 +95,7 @@ class Webhook:
         return make_subscription(self.url, method=method, headers=self.headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One request to the endpoint. ``cdr`` is the record that it carries; None if it carries something else."""
 
     request: CdrRequest
