@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -192,15 +191,6 @@ class Outlet:
             with suppress(OSError):
                 self._write(self._note(dropped - self._noted).encode(self._encoding, "backslashreplace"))
                 self._noted = dropped
-
-
-def without_user(url: object) -> str:
-    """Return the URL without user and password: printed text ends in logs."""
-    try:
-        parts = urlsplit(str(url))
-    except ValueError:
-        return "***"
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def count(number: int, word: str, words: str | None = None) -> str:

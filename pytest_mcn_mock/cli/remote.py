@@ -17,7 +17,7 @@ from datetime import datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -43,11 +43,11 @@ from pytest_mcn_mock.cli.client import (
     split_url,
 )
 from pytest_mcn_mock.cli.commands import mcn_mock
-from pytest_mcn_mock.cli.output import count, print_json, without_user
+from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.cli.tables import Column, is_coloured, print_fields, print_heading, print_list, print_table
 from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
-from pytest_mcn_mock.text import printable, printable_lines
+from pytest_mcn_mock.text import printable, printable_lines, shown_url
 
 RECONNECT_S: Final = 0.5
 """Between two attempts to reach a sandbox that went away."""
@@ -99,6 +99,15 @@ def print_message(first: str, headers: Mapping[str, Any], body: str) -> None:
         click.echo(printable_lines(body[:_BODY_SHOWN].replace("\r\n", "\n")))
         if len(body) > _BODY_SHOWN:
             click.echo(f"… and {len(body) - _BODY_SHOWN} characters more; --json has them")
+
+
+def without_user(url: str) -> str:
+    """Return the URL of a request without user and password. Its query stays: with GET it is what was sent."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _utc(text: object) -> str | None:
@@ -228,7 +237,7 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
         Column("N", "n", right=True),
         Column("ENABLED", _enabled),
         Column("METHOD", "method"),
-        Column("URL", lambda webhook: without_user(webhook["url"]), fold=True),
+        Column("URL", lambda webhook: shown_url(webhook["url"]), fold=True),
         Column("BODY", lambda webhook: ", ".join(webhook["body"]), spare=1, fold=True),
     )
     _print_part(
@@ -291,7 +300,7 @@ def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> Answ
     lists the webhooks.
     """
     webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": True})
-    return Answer(webhook, f"webhook {number} of account {account_id}, {without_user(webhook['url'])}, is enabled")
+    return Answer(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is enabled")
 
 
 @click.group(cls=ListFirst)
@@ -354,7 +363,7 @@ def _print_call(call: Mapping[str, Any], deliveries: list[dict[str, Any]]) -> No
     print_heading("Why")
     print_fields({name: sentence or None for name, sentence in call["explanation"].items()})
     for delivery in deliveries:
-        print_heading(f"Delivery {printable(delivery['id'])} to {printable(without_user(delivery['url']))}")
+        print_heading(f"Delivery {printable(delivery['id'])} to {printable(shown_url(delivery['url']))}")
         _print_progress(delivery)
 
 
@@ -379,7 +388,7 @@ def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, aft
         Column("STATE", "state"),
         Column("LAST ATTEMPT", lambda delivery: f"{len(delivery['attempts'])}: {result_of(delivery)}", fold=True),
         Column("NEXT (UTC)", lambda delivery: moment(delivery["due_at"])[5:], spare=1),
-        Column("URL", lambda delivery: without_user(delivery["url"]), fold=True),
+        Column("URL", lambda delivery: shown_url(delivery["url"]), fold=True),
     )
     found = sandbox.list("deliveries", limit, after, account_id=account, order="newest")
     return Answer(found, lambda: print_list(found, "deliveries", columns))
@@ -496,7 +505,7 @@ def resend(sandbox: SandboxClient, delivery_id: int) -> Answer:
     """
     delivery, attempt = _wait_for_attempt(sandbox, sandbox.post(f"deliveries/{delivery_id}/resend"))
     is_acknowledged = attempt is not None and attempt["error"] is None
-    shown = f"delivery {delivery_id} to {without_user(delivery['url'])}: {_result(delivery, attempt)}"
+    shown = f"delivery {delivery_id} to {shown_url(delivery['url'])}: {_result(delivery, attempt)}"
     return Answer(delivery, shown, 0 if is_acknowledged else 1)
 
 
@@ -628,7 +637,7 @@ def _line(name: str, data: Any) -> tuple[str, str]:
             tried = f", {result_of(data)} at attempt {len(attempts)}" if attempts else ""
             return moment(attempts[-1]["at"] if attempts else data["due_at"]), (
                 f"{data['verification_call_uuid']}  {data['state']}{tried}: delivery {data['id']} to "
-                f"{without_user(data['url'])}"
+                f"{shown_url(data['url'])}"
             )
         case "account":
             return "", f"{data['id']}  {data['balance']} roubles"

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.client import Answer, answered, outcome_options, trust_options
-from pytest_mcn_mock.cli.output import without_user
-from pytest_mcn_mock.cli.remote import print_message
+from pytest_mcn_mock.cli.remote import print_message, without_user
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, Call, Explanation, render_cdr
