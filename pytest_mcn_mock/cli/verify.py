@@ -152,7 +152,7 @@ def _interview(
     cacert: Path | None,
     pseudonym: bool = False,
 ) -> Recording:
-    from pytest_mcn_mock.conformance.interview import Server, check_base_url, interview
+    from pytest_mcn_mock.conformance.interview import RealServer, check_base_url, interview
     from pytest_mcn_mock.conformance.questions import QUESTIONS, make_plan
     from pytest_mcn_mock.conformance.recording import Mask
 
@@ -174,7 +174,7 @@ def _interview(
 
     return asyncio.run(
         interview(
-            Server(url, token, timeout_s=timeout, cafile=cacert).ask,
+            RealServer(url, token, timeout_s=timeout, cafile=cacert).ask,
             participants,
             plan,
             Mask(token, participants, with_pseudonym=pseudonym),

@@ -86,7 +86,8 @@ def _differences(
     if server.status != status:
         said, setting = str(server.status), None
         if code is not None:
-            said, setting = f"{server.status} for `{code}`", f"error_status = {{ {code} = {server.status} }}"
+            said = f"{server.status} for `{code}`"
+            setting = f"error_status = {{ {code} = {server.status} }}" if 200 <= server.status <= 599 else None
         yield Difference(name, Aspect.STATUS, str(status), said, setting=setting)
     if server.json is UNSET:
         yield Difference(name, Aspect.BODY, "JSON", _body(server), setting=None if code is None else "error_body")
@@ -120,7 +121,7 @@ def _call(question: Question, participants: Participants) -> dict[str, Any]:
         "caller_did": caller,
         "code": question.code or (caller[-4:] if caller else _FOUR_DIGITS),
         "account_id": participants.account_id,
-        "verification_call_uuid": re.compile(rf"[0-9a-f]{{12}}_{participants.account_id}"),
+        "verification_call_uuid": re.compile(rf"[0-9a-f]{{12}}_{re.escape(participants.account_id)}"),
     }
     return {"status": "success", "code": 200, "object": {k: v for k, v in values.items() if v is not None}}
 

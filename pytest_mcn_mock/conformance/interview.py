@@ -40,7 +40,7 @@ Ask = Callable[[Sent], Awaitable[Answer | Trouble]]
 _HEADERS: Final = {"User-Agent": "mcn-mock", "Accept-Encoding": "identity", "Connection": "close"}
 
 
-class Server:
+class RealServer:
     """A real server, asked with a token.
 
     Redirects are not followed, cookies are not kept, and no proxy of the environment is used, so that the token goes
