@@ -68,6 +68,16 @@ _KINDS: Final[Mapping[type, str]] = {
     date: "a date",
     time: "a time",
 }
+_SENTENCES: Final[Mapping[str, str]] = {
+    "minimum": "{shown} is less than {limit}",
+    "exclusiveMinimum": "{shown} must be more than {limit}",
+    "maximum": "{shown} is more than {limit}",
+    "pattern": "{shown} is not {form}",
+    "minLength": "it is empty",
+    "maxLength": "it is longer than {limit} characters",
+    "maxItems": "it has more than {limit} items",
+}
+"""By the keyword of JSON Schema."""
 _T = TypeVar("_T")
 
 
@@ -449,29 +459,15 @@ def _sentence(error: Any, path: TomlPath, rules: Mapping[str, Any]) -> str:
     is_secret = not _SECRET.isdisjoint(map(str, path))
     limit, value = error.validator_value, error.instance
     shown = "it" if is_secret else _shown(value)
-    match str(error.validator):
-        case "type":
-            return _of_another_type(value, path, rules, is_secret=is_secret)
-        case "enum":
-            words = [str(word) for word in limit]
-            near = _near(value, words) if isinstance(value, str) else None
-            hint = f"; did you mean {near!r}?" if near else ""
-            return f"{shown if isinstance(value, str) else 'it'} is not one of {', '.join(words)}{hint}"
-        case "minimum":
-            return f"{shown} is less than {limit}"
-        case "exclusiveMinimum":
-            return f"{shown} must be more than {limit}"
-        case "maximum":
-            return f"{shown} is more than {limit}"
-        case "pattern":
-            return f"{shown} is not {rules.get('x-mcn-form', 'valid')}"
-        case "minLength":
-            return "it is empty"
-        case "maxLength":
-            return f"it is longer than {limit} characters"
-        case "maxItems":
-            return f"it has more than {limit} items"
-    return "it is not valid; docs/reference/config.md says what is"
+    if error.validator == "type":
+        return _of_another_type(value, path, rules, is_secret=is_secret)
+    if error.validator == "enum":
+        words = [str(word) for word in limit]
+        near = _near(value, words) if isinstance(value, str) else None
+        hint = f"; did you mean {near!r}?" if near else ""
+        return f"{shown if isinstance(value, str) else 'it'} is not one of {', '.join(words)}{hint}"
+    sentence = _SENTENCES.get(error.validator, "it is not valid; docs/reference/config.md says what is")
+    return sentence.format(shown=shown, limit=limit, form=rules.get("x-mcn-form", "valid"))
 
 
 def _shown(value: object) -> str:
