@@ -10,6 +10,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -117,17 +118,11 @@ class SandboxClient:
         Raise Unreachable if it breaks off.
         """
         path = "/__admin/events" + ("" if account_id is None else f"?account_id={account_id}")
-        connection = self._connect(SILENCE_S)
-        try:
-            response = self._request(connection, "GET", path, self._admin_headers, None)
+        with self._asking("GET", path, self._admin_headers, timeout_s=SILENCE_S) as response:
             if response.status != 200:
                 self._check(response.status, self._content(response))
             yield Event("connected", None)
             yield from read_events(response)
-        except (HTTPException, OSError, ValueError) as error:
-            raise self._silent(error) from error
-        finally:
-            connection.close()
 
     def _admin(self, method: str, path: str, content: object = None) -> Any:
         status, answer = self._ask(method, f"/__admin/{path}", self._admin_headers, content)
@@ -147,11 +142,23 @@ class SandboxClient:
         raise Declined(status, message)
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], content: object) -> tuple[int, Any]:
-        connection = self._connect(self._timeout_s)
-        try:
-            response = self._request(connection, method, path, headers, content)
+        with self._asking(method, path, headers, content, timeout_s=self._timeout_s) as response:
             return response.status, self._content(response)
-        except (HTTPException, OSError, UnicodeError) as error:
+
+    @contextmanager
+    def _asking(
+        self, method: str, path: str, headers: Mapping[str, str], content: object = None, *, timeout_s: float
+    ) -> Iterator[HTTPResponse]:
+        """Ask, and yield the response. Raise Unreachable if there is none, or if it breaks off."""
+        connection = self._connect(timeout_s)
+        sent = {"Accept": "application/json", "User-Agent": "mcn-mock", **headers}
+        body = None
+        if content is not None:
+            body, sent["Content-Type"] = json.dumps(content).encode(), "application/json"
+        try:
+            connection.request(method, self._path + path, body, sent)
+            yield connection.getresponse()
+        except (HTTPException, OSError, ValueError) as error:
             raise self._silent(error) from error
         finally:
             connection.close()
@@ -166,16 +173,6 @@ class SandboxClient:
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"--cacert {self._cafile} cannot be used: {error}") from error
         return HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
-
-    def _request(
-        self, connection: HTTPConnection, method: str, path: str, headers: Mapping[str, str], content: object
-    ) -> HTTPResponse:
-        body = None if content is None else json.dumps(content).encode()
-        sent = {"Accept": "application/json", "User-Agent": "mcn-mock", **headers}
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-        connection.request(method, self._path + path, body, sent)
-        return connection.getresponse()
 
     def _content(self, response: HTTPResponse) -> Any:
         """Return the JSON of an answer; None if it is empty."""
