@@ -139,15 +139,6 @@ def test_a_connection_is_kept_as_the_client_has_it(wire: Wire, head: bytes, conn
 
 
 @pytest.mark.parametrize(
-    "upgrade", [b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"]
-)
-def test_another_protocol_is_not_taken_up_and_the_connection_goes_on(wire: Wire, upgrade: bytes) -> None:
-    status, headers, _ = wire.send(CALL + upgrade + b"\r\n").answer()
-    assert (status, "upgrade" in headers) == (200, False)
-    assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
-
-
-@pytest.mark.parametrize(
     "target,path",
     [
         (b"http://api.mcn.ru/v2/rest/account/1/flash%5fcall?a=b", "/v2/rest/account/1/flash_call"),
@@ -178,12 +169,6 @@ def test_a_body_in_chunks_with_trailers_is_read(wire: Wire) -> None:
     assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
 
 
-def test_a_client_that_asks_before_it_sends_its_body_is_told_to(wire: Wire) -> None:
-    lines = b"Content-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(NUMBER)
-    assert wire.send(CALL.replace(b"?login_did=79157777777", b"") + lines).answer()[0] == 100
-    assert wire.send(NUMBER).answer()[0] == 200
-
-
 def test_a_client_that_asks_whether_to_send_too_much_is_told_not_to(wire: Wire) -> None:
     assert wire.send(CALL + b"Content-Length: 70000\r\nExpect: 100-continue\r\n\r\n").answer()[0] == 413
     assert wire.rest() == b""
@@ -203,30 +188,6 @@ def test_a_client_that_does_not_end_is_left(wire: Wire) -> None:
     wire.send(CALL + b"Content-Length: 70000\r\n\r\n")
     with pytest.raises(ConnectionError):
         wire.send(b" " * 50_000_000)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        b"Content-Length: 3\r\nContent-Length: 4\r\n",
-        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-        b"Content-Length: -1\r\n",
-        b"Content-Length: 1e3\r\n",
-        b"Transfer-Encoding: gzip\r\n",
-        b" folded: line\r\n",
-        b"Name : space\r\n",
-    ],
-)
-def test_a_request_of_unclear_length_is_none(shared: Sandbox, wire: Wire, lines: bytes) -> None:
-    """RFC 9112, 6.3: what two readers could take for two different requests is refused (request smuggling)."""
-    before = shared.admin("accounts/12345678")["balance"]
-    status, headers, body = wire.send(CALL + lines + b"\r\n{}" + CALL + b"\r\n").answer()
-    assert (status, headers["connection"]) == (400, "close")
-    (error,) = json.loads(body)["errors"]
-    assert error["code"] == "invalid_parameter"
-    assert error["message"].startswith(("the request is not HTTP/1.1: ", "invalid Transfer-Encoding ", "body "))
-    assert wire.rest() == b""
-    assert shared.admin("accounts/12345678")["balance"] == before
 
 
 def test_a_client_that_sends_no_more_gets_its_answer(wire: Wire) -> None:
