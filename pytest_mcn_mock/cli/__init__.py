@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Run the command line; status 2 and a hint if the sandbox's extra is not installed."""
+    """Run the command line. End with status 2 and a hint if the sandbox's extra is not installed."""
     try:
         status = _run()
     except ModuleNotFoundError as error:
@@ -24,11 +24,12 @@ def main() -> None:
 def _run() -> int | str | None:
     from pytest_mcn_mock.cli.commands import mcn_mock
     from pytest_mcn_mock.cli.output import OutputLost, give_up_output, guard_streams
+    from pytest_mcn_mock.text import is_encodable
 
     guard_streams()
     for place, argument in enumerate(sys.argv[1:], 1):
-        if not _is_unicode(argument):
-            _say(f"mcn-mock: argument {place} is not UTF-8; write it in UTF-8")  # it may be a secret, and is not shown
+        if not is_encodable(argument):
+            _say(f"mcn-mock: argument {place} is not UTF-8; write it in UTF-8")  # it may be a secret
             return 2
     status: int | str | None = 0
     try:
@@ -46,14 +47,6 @@ def _run() -> int | str | None:
     return status
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _say(text: str) -> None:
-    with suppress(AttributeError, OSError):  # nobody has to be there to read it
+    with suppress(AttributeError, OSError):  # there need not be a reader
         sys.stderr.write(f"{text}\n")
