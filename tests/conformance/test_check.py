@@ -202,7 +202,9 @@ def test_each_subscription_sends_what_the_vendors_form_has() -> None:
         secret = (f"{url}?key=k3y", "--token", "s3cret", "--header", "X-Tenant: 7", "--account", "42", "--only", "busy")
         told = check(*secret, "--method", "GET").output
         told += check(*secret, "--data-type", "text", "--template", "{verification_call_uuid}/{number}").output
+        check(url, "--header", "content-type: text/x-own", "--only", "wrong_content_type")
     assert not re.search("s3cret|k3y", told)
+    assert seen.pop().content_type == seen.pop().content_type == "text/x-own"
     got, posted = seen[1], seen[3]
     assert (got.method, got.body) == ("GET", b"")
     assert re.search(

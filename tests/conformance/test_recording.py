@@ -220,6 +220,14 @@ def test_a_text_behind_its_mask(given: str, masked: str) -> None:
     assert Mask(TOKEN, Participants(str(ACCOUNT), RUSSIAN), with_pseudonym=True).text(given) == masked
 
 
+@pytest.mark.parametrize(
+    "given,masked",
+    [("tok", "***"), ("token 42", "token 42"), ("42", "12345678"), ("a TOK of _42", "a *** of _12345678")],
+)
+def test_a_short_token_and_a_short_account_are_masked_only_as_a_whole(given: str, masked: str) -> None:
+    assert Mask("tok", Participants("42"), with_pseudonym=True).text(given) == masked
+
+
 def test_what_was_answered_before_an_interruption_is_kept(tmp_path: Path) -> None:
     is_asked = threading.Event()
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -200,6 +200,20 @@ def test_a_wrong_argument_is_said_and_nothing_asked(account: Account, changes: d
     assert (told.status, told.out, account.requests) == (2, "", [])
     assert hint in told.err
     assert not re.search(r"hunter2|s3cret|Traceback", told.err)
+
+
+@pytest.mark.parametrize(
+    "arguments,status,hint",
+    [
+        ((), 2, "give the server as --base-url, and its --token and --account"),
+        (("--replay", "missing.json"), 2, "missing.json cannot be read"),
+        (whom(nowhere().replace("127.0.0.1", "127.0.0.2")), 3, "the token travels unencrypted"),
+    ],
+)
+def test_other_mistakes_are_said_too(arguments: Sequence[str], status: int, hint: str) -> None:
+    told = tool("verify", *arguments)
+    assert (told.status, told.out) == (status, "")
+    assert hint in told.err
 
 
 def test_it_lists_its_questions_without_a_server() -> None:

@@ -266,6 +266,9 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
         (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*not an http or https URL*"),
         (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
         (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method 'PUT' is not supported*"),
+        (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data type 'xml' is unknown*"),
+        (("@pytest", "timeout_s = 0\n\n        @pytest"), "*timeout is 0*"),
+        (("@pytest", "template = 'x' * 70_000\n\n        @pytest"), "*template has 70000 characters*"),
         (("@pytest", "account_id = 'x'\n\n        @pytest"), "*not one to fifteen digits*"),
     ],
 )
