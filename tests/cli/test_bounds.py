@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -31,14 +29,9 @@ def small() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def connect(sandbox: Sandbox) -> socket.socket:
-    address = urlsplit(sandbox.url)
-    return socket.create_connection((address.hostname, address.port or 0), timeout=60)
-
-
 def status(sandbox: Sandbox, sent: bytes) -> int:
     """The status of the answer; 0 where the connection ended without one."""
-    with connect(sandbox) as connection:
+    with sandbox.connect() as connection:
         try:
             connection.sendall(sent)
             answer = connection.recv(65_536)
@@ -73,7 +66,7 @@ def test_a_request_line_is_bounded(shared: Sandbox) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /__ad", HEAD])
 def test_a_head_that_does_not_arrive_ends_the_connection(small: Sandbox, sent: bytes) -> None:
-    with connect(small) as connection:
+    with small.connect() as connection:
         connection.settimeout(20)  # the server's own would be 30
         connection.sendall(sent)
         assert connection.recv(65_536) in {b"", b"HTTP/1.1 408 Request Timeout\r\n"}
@@ -81,11 +74,11 @@ def test_a_head_that_does_not_arrive_ends_the_connection(small: Sandbox, sent: b
 
 def test_more_connections_than_are_served_wait_for_one_to_end() -> None:
     with running_sandbox(before=SMALL.replace("0.5", "60")) as sandbox, ExitStack() as stack:
-        held = [stack.enter_context(connect(sandbox)) for _ in range(3)]
+        held = [stack.enter_context(sandbox.connect()) for _ in range(3)]
         for connection in held[:2]:
             connection.sendall(HEAD)  # and no end of it
         served = held[2]
-        waiting = stack.enter_context(connect(sandbox))
+        waiting = stack.enter_context(sandbox.connect())
         waiting.sendall(HEAD + b"\r\n")
         for _ in range(20):  # the server has time for it, were it to be served
             served.sendall(HEAD + b"\r\n")
@@ -154,7 +147,7 @@ def test_the_last_place_is_taken_once() -> None:
 
 
 def test_ready_ends_before_the_server_does() -> None:
-    with running_sandbox() as sandbox, connect(sandbox) as connection:
+    with running_sandbox() as sandbox, sandbox.connect() as connection:
         connection.sendall(b"GET /__admin/health/ready HTTP/1.1\r\nHost: localhost\r\n")
         assert sandbox.admin("health/ready") == {"status": "ok", "ready": True, "reasons": []}
         sandbox.process.send_signal(signal.SIGTERM)
@@ -170,7 +163,7 @@ def test_ready_ends_before_the_server_does() -> None:
 
 def listens(sandbox: Sandbox) -> bool:
     try:
-        connect(sandbox).close()
+        sandbox.connect().close()
     except ConnectionError:
         return False
     return True

@@ -36,11 +36,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def connect(sandbox: Sandbox) -> socket.socket:
-    address = urlsplit(sandbox.url)
-    return socket.create_connection((address.hostname, address.port or 0), timeout=30)
-
-
 def rest(connection: socket.socket) -> bytes:
     """All that comes until the server ends the connection."""
     received = b""
@@ -72,7 +67,7 @@ def test_a_client_that_leaves_without_reading_is_worth_no_traceback(sandbox: San
     ):
         for resets in (False, True):
             for _ in range(10):
-                with connect(sandbox) as connection:
+                with sandbox.connect() as connection:
                     if resets:
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     with suppress(OSError):  # it may have hung up already
@@ -86,7 +81,7 @@ def test_a_client_that_leaves_without_reading_is_worth_no_traceback(sandbox: San
 
 def test_nothing_follows_a_stream(sandbox: Sandbox) -> None:
     before = placed(sandbox)
-    with connect(sandbox) as connection:
+    with sandbox.connect() as connection:
         connection.sendall(EVENTS + CALL + b"\r\n" + CALL + b"\r\n")
         received = b""
         while b":\n\n" not in received:
@@ -102,7 +97,7 @@ def test_nothing_follows_a_stream(sandbox: Sandbox) -> None:
 def test_an_answer_reaches_a_client_that_has_sent_more_behind_its_last_request(sandbox: Sandbox) -> None:
     """Closed with unread bytes, the connection would be reset, and the answer lost."""
     for more in (CALL + b"\r\n", b"x" * 200_000, b"\0"):
-        with connect(sandbox) as connection:
+        with sandbox.connect() as connection:
             connection.sendall(CALL + b"Connection: close\r\n\r\n" + more)
             answer = rest(connection)
         assert answer.startswith(b"HTTP/1.1 200")
@@ -113,7 +108,7 @@ def test_an_answer_reaches_a_client_that_has_sent_more_behind_its_last_request(s
 def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last_says_so(sandbox: Sandbox) -> None:
     """RFC 9112, 9.6: nothing may follow an answer that says ``Connection: close``."""
     spoil(sandbox, kind="delay", delay_s=0.5)
-    with connect(sandbox) as connection:
+    with sandbox.connect() as connection:
         connection.sendall((CALL + b"\r\n") * 3)
         wait_until(lambda: bool(sandbox.admin("requests")["items"]))
         sandbox.process.send_signal(signal.SIGTERM)
@@ -128,7 +123,7 @@ def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox) -> 
     """Not that of the last request that was read."""
     for version, other, is_chunked in ((b"1.0", b"1.1", False), (b"1.1", b"1.0", True)):
         spoil(sandbox, kind="delay", delay_s=0.5)
-        with connect(sandbox) as connection:
+        with sandbox.connect() as connection:
             ask = EVENTS.replace(b"1.1\r\n", version + b"\r\nConnection: keep-alive\r\n")
             connection.sendall(CALL + b"\r\n" + ask + HEALTH.replace(b"1.1", other) + b"\r\n")
             received = b""
@@ -141,7 +136,7 @@ def test_a_body_that_is_awaited_behind_another_request_is_asked_for_in_its_turn(
     """RFC 9110, 10.1.1."""
     spoil(sandbox, kind="delay", delay_s=0.2)
     lines = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
-    with connect(sandbox) as connection:
+    with sandbox.connect() as connection:
         connection.sendall(CALL + b"\r\n" + CALL + lines)
         received = b""
         while b"100 Continue\r\n\r\n" not in received:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
@@ -26,11 +25,6 @@ url = "{url}"
 
 def limited(soft: int, hard: int) -> str:
     return f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))"
-
-
-def connect(sandbox: Sandbox) -> socket.socket:
-    address = urlsplit(sandbox.url)
-    return socket.create_connection((address.hostname, address.port or 0), timeout=60)
 
 
 def config_for(tmp_path: Path, url: str) -> str:
@@ -70,7 +64,7 @@ def test_idle_clients_leave_descriptors_for_cdrs(tmp_path: Path) -> None:
         stack.callback(client.close)
         place(client)
         for _ in range(300):
-            stack.enter_context(connect(sandbox))
+            stack.enter_context(sandbox.connect())
         for _ in range(5):
             place(client)
         wait_until(lambda: len(receiver.received) == 6)
@@ -91,7 +85,7 @@ def test_without_a_descriptor_clients_wait_and_the_log_says_so_once(tmp_path: Pa
         pid, before = sandbox.process.pid, resource.prlimit(sandbox.process.pid, resource.RLIMIT_NOFILE)
         used = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, before[1]))
-        clients = [stack.enter_context(connect(sandbox)) for _ in range(20)]
+        clients = [stack.enter_context(sandbox.connect()) for _ in range(20)]
         wait_until(lambda: bool(said(sandbox)))
         for client in clients:
             client.sendall(b"GET /__admin/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

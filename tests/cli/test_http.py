@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -27,8 +26,7 @@ class Wire:
     """A connection on which answers are read one by one."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        address = urlsplit(sandbox.url)
-        self.socket = socket.create_connection((address.hostname, address.port or 0), timeout=30)
+        self.socket = sandbox.connect()
         self.read = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> Wire:

@@ -6,7 +6,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -180,7 +179,7 @@ def test_a_stop_finishes_the_request_in_flight_and_does_not_wait_for_an_idle_con
         idle = http.client.HTTPConnection(urlsplit(sandbox.url).netloc)
         idle.request("GET", "/__admin/health")
         idle.getresponse().read()
-        slow = socket.create_connection((urlsplit(sandbox.url).hostname, urlsplit(sandbox.url).port or 0))
+        slow = sandbox.connect()
         body = f'{{"login_did": "{RUSSIAN}"}}'.encode()
         slow.sendall(
             b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -98,8 +97,7 @@ def test_a_client_that_dribbles_gets_its_answer_and_delays_nobody(shared: Sandbo
         b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     )
-    address = urlsplit(shared.url)
-    with socket.create_connection((address.hostname, address.port or 0), timeout=60) as slow:
+    with shared.connect() as slow:
         slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for i, byte in enumerate(head + body):
             if i % 20 == 0:
@@ -112,8 +110,7 @@ def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
     with running_sandbox(
         before="import pytest_mcn_mock.web.connection as connection; connection.BODY_TIMEOUT_S = 0.1"
     ) as sandbox:
-        address = urlsplit(sandbox.url)
-        with socket.create_connection((address.hostname, address.port or 0), timeout=60) as slow:
+        with sandbox.connect() as slow:
             slow.sendall(
                 b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
                 b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"

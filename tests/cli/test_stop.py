@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -23,8 +22,7 @@ ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\
 @contextmanager
 def connected(sandbox: Sandbox, sent: bytes) -> Iterator[socket.socket]:
     """A client that has sent so much, and sends no more. The server has read it when this begins."""
-    address = urlsplit(sandbox.url)
-    with socket.create_connection((address.hostname, address.port or 0), timeout=60) as connection:
+    with sandbox.connect() as connection:
         connection.sendall(sent)
         assert sandbox.admin("health")
         yield connection

@@ -7,7 +7,6 @@ import stat
 import struct
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -61,12 +60,8 @@ def test_a_client_of_tls_that_leaves_without_reading_is_worth_no_warning() -> No
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with running_sandbox("--tls-self-signed", "--log-level", "warning") as sandbox:
-        address = urlsplit(sandbox.url)
         for _ in range(10):
-            with (
-                socket.create_connection((address.hostname, address.port or 0), timeout=30) as plain,
-                context.wrap_socket(plain) as connection,
-            ):
+            with sandbox.connect() as plain, context.wrap_socket(plain) as connection:
                 connection.sendall(sent * 50)
                 connection.recv(1)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

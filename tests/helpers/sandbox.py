@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -36,6 +38,11 @@ class Sandbox:
     def url(self) -> str:
         word = next(word for word in self.greeting[0].split() if word.startswith("http"))
         return word.removesuffix("/v2/rest")
+
+    def connect(self) -> socket.socket:
+        """A client's own connection to it."""
+        address = urlsplit(self.url)
+        return socket.create_connection((address.hostname, address.port or 0), timeout=60)
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Stop it; its exit status, and what it said after the greeting on its two outputs."""
