@@ -44,7 +44,7 @@ class CommandLine(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, `serve` first."""
-        return [*super().list_commands(ctx)[::-1], *sorted(_MODULE_OF)]
+        return ["serve", *sorted({*super().list_commands(ctx), *_MODULE_OF} - {"serve"})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name, or None."""
