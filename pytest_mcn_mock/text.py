@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
+from urllib.parse import urlsplit
 
 _STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of invisible characters: controls, surrogates, line separators, marks that turn the direction of
@@ -46,10 +47,21 @@ def shown_url(url: str, most: int | None = None) -> str:
 
     User, password, query and fragment become ``***``, also if they are not where they belong.
     """
+    if _begins_with_a_host(url):
+        url = _AFTER_PATH.sub("?***", url)  # an @ in the query is a part of it
     scheme = _SCHEME.match(url)
     _, at, behind = url.rpartition("@")
     known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
     return _AFTER_PATH.sub("?***", known)[:most]
+
+
+def _begins_with_a_host(url: str) -> bool:
+    """Return whether the host, and the port if there is one, are valid: a password with a ``?`` in it is neither."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _code(character: str) -> str:

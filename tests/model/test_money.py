@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Iterator
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from pytest_mcn_mock.model.money import (
 )
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 
+LARGEST = "10000000000000.00"
+BOTH = {RUSSIA: 15, SLOVAKIA: 45}
+
 
 @given(st.integers(-MAX_KOPECKS, MAX_KOPECKS))
 def test_an_amount_survives_the_way_out_and_in(kopecks: int) -> None:
@@ -28,19 +32,56 @@ def test_an_amount_survives_the_way_out_and_in(kopecks: int) -> None:
     assert parse_roubles(to_decimal(kopecks)) == kopecks
 
 
+@given(st.decimals(-(10**15), 10**15, places=4))
+def test_an_amount_is_read_exactly_or_not_at_all(roubles: Decimal) -> None:
+    try:
+        kopecks = parse_roubles(roubles)
+    except UsageError:
+        assert roubles != round(roubles, 2) or abs(roubles) > Decimal(LARGEST)
+    else:
+        assert to_decimal(kopecks) == roubles
+
+
 @pytest.mark.parametrize(
-    "amount,kopecks", [("0.14", 14), ("10", 1000), (10, 1000), (Decimal("0.1"), 10), ("-0.05", -5), ("1e2", 10000)]
+    "amount,kopecks",
+    [
+        *(("0.14", 14), ("10", 1000), (10, 1000), (Decimal("0.1"), 10), ("-0.05", -5), ("1e2", 10000)),
+        *((LARGEST, MAX_KOPECKS), (f"-{LARGEST}", -MAX_KOPECKS)),
+    ],
 )
 def test_an_amount_is_read_to_the_kopeck(amount: Any, kopecks: int) -> None:
     assert parse_roubles(amount) == kopecks
 
 
 @pytest.mark.parametrize(
-    "amount", [0.1, True, None, "", "ten", "NaN", "Infinity", "0.001", "1e20", "1" * 5000, "0,15", "1_0", "١"]
+    "amount,message",
+    [
+        *((amount, "balance") for amount in (0.1, True, None, "", "ten", "0,15", "1_0", "١", "0x10")),
+        *((amount, "balance") for amount in ("NaN", "sNaN", "Infinity", "-Infinity", "1" * 5000)),
+        *((amount, "balance") for amount in ("1e20", "1e-1000000", "1e1000000", "-1e1000000")),
+        ("10000000000000.01", LARGEST),
+        *(("0.15" + "0" * zeros + "1", "fraction of a kopeck") for zeros in (1, 10, 26, 27, 30, 100, 1000)),
+    ],
 )
-def test_what_is_no_amount_is_refused(amount: Any) -> None:
-    with pytest.raises(UsageError, match=r"roubles|amount|large"):
-        parse_roubles(amount)
+def test_anything_else_is_not_an_amount(amount: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        parse_roubles(amount, name="balance")
+    assert len(str(refused.value)) < 150
+
+
+@pytest.fixture
+def coarse_decimals() -> Iterator[None]:
+    """An application under test that rounds its decimals to six digits."""
+    with localcontext(prec=6):
+        yield
+
+
+@pytest.mark.usefixtures("coarse_decimals")
+@pytest.mark.parametrize("roubles,kopecks", [("1234567.89", 123_456_789), ("-1234567.89", -123_456_789)])
+def test_the_applications_decimal_context_does_not_round_our_money(roubles: str, kopecks: int) -> None:
+    assert parse_roubles(roubles) == parse_roubles(Decimal(roubles)) == kopecks
+    assert to_decimal(kopecks) == Decimal(roubles)
+    assert format_roubles(kopecks) == roubles
 
 
 def test_roubles_are_shown_with_two_decimals() -> None:
@@ -65,18 +106,40 @@ def test_what_a_full_ledger_folds_is_brought_forward() -> None:
         (EntryKind.BROUGHT_FORWARD, 85),
         (EntryKind.CHARGE, -45),
     ]
+    with pytest.raises(ValueError, match="room"):
+        Ledger(1)
 
 
-def test_the_default_tariff_is_the_articles() -> None:
-    # "сам вызов метода стоит 1 копейку"; "от 15 копеек … с российского номера и 45 копеек … со словацкого номера"
-    tariff = Tariff()
-    assert tariff.price(Method.CALL_FOR_2FA, None) == 1
-    assert tariff.price(Method.FLASH_CALL, RUSSIA) == 15
-    assert tariff.price(Method.FLASH_CALL, SLOVAKIA) == 45
+# "сам вызов метода стоит 1 копейку"; "от 15 копеек … с российского номера и 45 копеек … со словацкого номера"
+@pytest.mark.parametrize(
+    "method,country,price,words",
+    [
+        (Method.CALL_FOR_2FA, None, 1, "call_for_2fa costs 0.01"),
+        (Method.FLASH_CALL, RUSSIA, 15, "flash_call from a Russian number costs 0.15"),
+        (Method.FLASH_CALL, SLOVAKIA, 45, "flash_call from a Slovak number costs 0.45"),
+    ],
+)
+def test_the_default_tariff_is_the_articles(method: Method, country: int | None, price: int, words: str) -> None:
+    assert Tariff().price(method, country) == price
+    assert Tariff().explain(method, country) == words
 
 
-def test_a_tariff_is_read_in_roubles_and_what_is_left_out_stays() -> None:
-    assert tariff_from_roubles({"flash_call": {"703": "0.65"}}) == Tariff(1, {RUSSIA: 15, SLOVAKIA: 65})
+@pytest.mark.parametrize(
+    "prices,tariff",
+    [
+        ({}, Tariff()),
+        ({"call_for_2fa": 0}, Tariff(0, BOTH)),
+        ({"flash_call": {"703": "0.65"}}, Tariff(1, {RUSSIA: 15, SLOVAKIA: 65})),
+        ({"call_for_2fa": "0.02", "flash_call": {643: "0.20", "703": "0.65"}}, Tariff(2, {RUSSIA: 20, SLOVAKIA: 65})),
+    ],
+)
+def test_a_tariff_is_read_in_roubles_and_what_is_left_out_stays(prices: dict[str, Any], tariff: Tariff) -> None:
+    assert tariff_from_roubles(prices) == tariff
+
+
+def test_a_tariff_is_built_upon_another() -> None:
+    other = {RUSSIA: 20, SLOVAKIA: 65}
+    assert tariff_from_roubles({"call_for_2fa": "0.03"}, Tariff(2, other)) == Tariff(3, other)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +147,7 @@ def test_a_tariff_is_read_in_roubles_and_what_is_left_out_stays() -> None:
     [
         ({"flashcall": "1"}, "flash_call"),
         ({"flash_call": {7: "1"}}, "643 and 703"),
+        *(({"flash_call": price}, "by country") for price in ("0.15", 15, None, [("643", "0.15")])),
         ({"call_for_2fa": "-0.01"}, "not negative"),
         ({"call_for_2fa": 0.01}, "call_for_2fa"),
     ],
@@ -91,3 +155,15 @@ def test_a_tariff_is_read_in_roubles_and_what_is_left_out_stays() -> None:
 def test_a_wrong_tariff_says_what_is_wrong(prices: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         tariff_from_roubles(prices)
+
+
+@pytest.mark.parametrize(
+    "call_for_2fa,flash_call",
+    [
+        *((price, BOTH) for price in (-1, 0.01, True)),
+        *((1, prices) for prices in ({RUSSIA: 15, SLOVAKIA: -45}, {RUSSIA: 15}, {}, {**BOTH, 348: 60})),
+    ],
+)
+def test_a_tariff_has_whole_kopecks_for_both_countries(call_for_2fa: Any, flash_call: dict[int, int]) -> None:
+    with pytest.raises(UsageError, match="tariff"):
+        Tariff(call_for_2fa, flash_call)

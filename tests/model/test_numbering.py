@@ -2,80 +2,107 @@ from __future__ import annotations
 
 import phonenumbers
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_mcn_mock.model import numbering
-from pytest_mcn_mock.model.draws import draw_account, draw_call
+from pytest_mcn_mock.model.draws import draw_account, draw_call, draw_chance, draw_share, seed_from_name
 from pytest_mcn_mock.model.numbering import (
     RUSSIA,
     SLOVAKIA,
     caller_number,
     choose_country,
     clean_pasted,
+    explain_caller,
     is_code,
     is_number,
+    lacks_country,
     region_of,
 )
 
 RUSSIAN, KAZAKH, SLOVAK = "79157777777", "77012345678", "421901234567"
+DIGITS = "0123456789"
+NUMBERS = st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True)
 
 
 @pytest.mark.parametrize(
-    "login_did,country_id,country",
+    "login_did,country_id,country,words",
     [
         # "Если поле пустое - мы звоним на российский номер с российского номера …"
-        (RUSSIAN, None, RUSSIA),
-        (RUSSIAN, "", RUSSIA),
-        ("78005553535", None, RUSSIA),
+        (RUSSIAN, None, RUSSIA, "login_did is Russian"),
+        (RUSSIAN, "", RUSSIA, "login_did is Russian"),
+        ("78005553535", None, RUSSIA, "login_did is Russian"),
         # "… и на номер любой другой страны со словацкого номера"
-        (KAZAKH, None, SLOVAKIA),
-        ("7777777777", None, SLOVAKIA),
-        (SLOVAK, None, SLOVAKIA),
-        ("12025550123", None, SLOVAKIA),
-        ("999123456789", None, SLOVAKIA),
+        (KAZAKH, None, SLOVAKIA, "of KZ, not Russian"),
+        ("7777777777", None, SLOVAKIA, "of KZ, not Russian"),
+        (SLOVAK, None, SLOVAKIA, "of SK, not Russian"),
+        ("12025550123", None, SLOVAKIA, "of US, not Russian"),
+        ("999123456789", "", SLOVAKIA, "of no known country"),
         # "Если задано значение 703 - будет произведен звонок со словацкого номера"
-        (RUSSIAN, "703", SLOVAKIA),
+        (RUSSIAN, "703", SLOVAKIA, "country_id is 703"),
         # "если задано значение 643 - с российского номера"
-        (KAZAKH, "643", RUSSIA),
+        (KAZAKH, "643", RUSSIA, "country_id is 643"),
         # "При всех остальных значениях поля будет произведен звонок с российского номера"
-        (KAZAKH, "398", RUSSIA),
-        (SLOVAK, "abc", RUSSIA),
-        (SLOVAK, "0", RUSSIA),
-        (SLOVAK, "0643", RUSSIA),
-        (SLOVAK, "0703", RUSSIA),
-        (SLOVAK, " 703", RUSSIA),
+        (KAZAKH, "398", RUSSIA, "'398', any other value"),
+        *((SLOVAK, other, RUSSIA, "any other value") for other in ("abc", "0", "0643", "0703", " 703", "703 ", "+703")),
+        *((SLOVAK, other, RUSSIA, "any other value") for other in ("7o3", "٧٠٣", "703.0", "SK", "\x00", "703" * 1000)),
     ],
 )
-def test_the_country_rules_are_the_articles(login_did: str, country_id: str | None, country: int) -> None:
-    assert choose_country(login_did, country_id).country == country
+def test_the_country_rules_are_the_articles(login_did: str, country_id: str | None, country: int, words: str) -> None:
+    choice = choose_country(login_did, country_id)
+    assert choice.country == country
+    assert words in choice.rule
+
+
+@given(NUMBERS, st.none() | st.just(""))
+def test_any_number_that_is_not_russian_is_called_from_slovakia(login_did: str, country_id: str | None) -> None:
+    expected = RUSSIA if region_of(login_did) == "RU" else SLOVAKIA
+    assert choose_country(login_did, country_id).country == expected
+
+
+@given(NUMBERS, st.text(min_size=1).filter(lambda text: text != "703"))
+def test_any_country_id_but_703_calls_from_russia(login_did: str, country_id: str) -> None:
+    choice = choose_country(login_did, country_id)
+    assert choice.country == RUSSIA
+    assert len(choice.rule) < 300, "the explanation quotes no more than the beginning"
 
 
 @pytest.mark.parametrize(
     "number,region",
     [
-        (RUSSIAN, "RU"),
-        ("70000000000", "RU"),
-        (KAZAKH, "KZ"),
-        ("76000000000", "KZ"),
-        ("77000000000", "KZ"),
-        (SLOVAK, "SK"),
-        ("14165550123", "CA"),
-        ("441534567890", "JE"),
-        ("999123456789", None),
+        *((RUSSIAN, "RU"), (KAZAKH, "KZ"), (SLOVAK, "SK")),
+        *(("14165550123", "CA"), ("441534567890", "JE"), ("999123456789", None)),
+        # nobody has these numbers
+        *((f"7{first}0000000000"[:11], "KZ" if first in "67" else "RU") for first in DIGITS),
     ],
 )
 def test_the_numbering_plan_tells_the_region_not_the_prefix(number: str, region: str | None) -> None:
     assert region_of(number) == region
 
 
-@pytest.mark.parametrize("country,region", [(RUSSIA, "RU"), (SLOVAKIA, "SK")])
+def test_the_shared_plan_of_plus_7_is_the_librarys() -> None:
+    for beginning in range(1000, 10_000):  # a national number has no leading zero, and the library takes an integer
+        for length in range(7, 16):
+            number = f"7{beginning}1234567890"[:length]
+            national = phonenumbers.PhoneNumber(country_code=7, national_number=int(number[1:]))
+            # It knows no region for a number of neither plan; there Kazakhstan's share is what the plan says.
+            known = phonenumbers.region_code_for_number(national)
+            assert known in {region_of(number), None}, number
+
+
+@pytest.mark.parametrize(
+    "country,region,blocks",
+    [(RUSSIA, "RU", {"7495", "7499"}), (SLOVAKIA, "SK", {"42122", "42123", "42124", "42125"})],
+)
 @pytest.mark.parametrize("code", ["0042", "0000", "9999"])
-def test_every_number_that_can_call_is_one_that_a_subscriber_can_have(country: int, region: str, code: str) -> None:
-    callers = {caller_number(country, code, draw) for draw in range(8000)}
-    assert len(callers) >= 2000
+def test_every_block_with_every_middle_is_a_subscribers_number(
+    country: int, region: str, blocks: set[str], code: str
+) -> None:
+    callers = {caller_number(country, code, draw) for draw in range(len(blocks) * 1000)}
+    assert callers == {f"{block}{middle:03d}{code}" for block in blocks for middle in range(1000)}
     for caller in callers:
         number = phonenumbers.parse(f"+{caller}")
         assert phonenumbers.is_valid_number_for_region(number, region), caller
-        assert caller.endswith(code)
 
 
 def test_without_a_code_the_end_is_random_and_the_same_draw_gives_the_same_number() -> None:
@@ -84,27 +111,21 @@ def test_without_a_code_the_end_is_random_and_the_same_draw_gives_the_same_numbe
     assert len({caller[-4:] for caller in callers}) > 90
 
 
-@pytest.mark.parametrize("text", ["79157777777", "7777777777", "4219012345", "123456789012345"])
-def test_a_number_is_digits_in_international_form(text: str) -> None:
-    assert is_number(text)
+def test_a_callers_number_is_explained() -> None:
+    assert explain_caller(RUSSIA, "0042") == "Russian number, ends in the requested code 0042"
+    assert explain_caller(SLOVAKIA, None) == "Slovak number, random, as no code was given"
 
 
 @pytest.mark.parametrize(
-    "text",
+    "text,is_one",
     [
-        "",
-        "123456",
-        "1234567890123456",
-        "+79157777777",
-        "09157777777",
-        "7915777777a",
-        "7915 7777777",
-        "٧٩١٥٧٧٧٧٧٧٧",
-        "79157777777\n",
+        *((text, True) for text in ("79157777777", "7777777777", "4219012345", "123456789012345")),
+        *((text, False) for text in ("", "123456", "1234567890123456", "+79157777777", "09157777777", "79157777777\n")),
+        *((text, False) for text in ("7915777777a", "7915 7777777", "٧٩١٥٧٧٧٧٧٧٧")),
     ],
 )
-def test_anything_else_is_no_number(text: str) -> None:
-    assert not is_number(text)
+def test_a_number_is_digits_in_international_form(text: str, is_one: bool) -> None:
+    assert is_number(text) is is_one
 
 
 @pytest.mark.parametrize(
@@ -114,36 +135,32 @@ def test_a_pasted_number_can_be_cleaned(pasted: str) -> None:
     assert clean_pasted(pasted) == RUSSIAN
 
 
-def test_what_is_no_number_is_not_cleaned_into_one() -> None:
-    assert clean_pasted("call 79157777777 now") == "call 79157777777 now"
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("call 79157777777 now", "+7 (915) ٧٧٧-٧٧-٧٧", "79157777777\n"),
+        *("tel:79157777777", "+7;9157777777", "7+9157777777"),
+    ],
+)
+def test_what_nobody_pastes_comes_back_as_it_was(text: str) -> None:
+    assert clean_pasted(text) == text
+    assert not is_number(text)
+
+
+@given(st.integers(0, 9999))
+def test_every_four_digits_are_a_code(code: int) -> None:
+    assert is_code(f"{code:04d}")
 
 
 @pytest.mark.parametrize(
-    "text,is_one",
+    "text",
     [
-        ("0042", True),
-        ("042", False),
-        ("00042", False),
-        ("abcd", False),
-        ("٠٠٤٢", False),
-        ("0042\n", False),
-        ("", False),
+        *("", "042", "00042", "abcd", "0042\n", "-042", "+042", "4.20", " 042", "0 42"),
+        *("٠٠٤٢", "００４２", "०००१", "²³¹⁰"),
     ],
 )
-def test_a_code_is_four_ascii_digits(text: str, is_one: bool) -> None:
-    assert is_code(text) is is_one
-
-
-def test_call_ids_are_twelve_hex_digits_and_never_the_same() -> None:
-    ids = {draw_call(7, n).call_id for n in range(200_000)}
-    assert len(ids) == 200_000
-    assert all(len(call_id) == 12 and set(call_id) <= set("0123456789abcdef") for call_id in ids)
-
-
-def test_a_seed_draws_the_same_and_another_seed_something_else() -> None:
-    assert draw_call(1, 5) == draw_call(1, 5) != draw_call(2, 5)
-    assert draw_account(1) == draw_account(1) != draw_account(2)
-    assert draw_account(1, attempt=1) != draw_account(1)
+def test_a_code_is_nothing_that_merely_counts_as_digits(text: str) -> None:
+    assert not is_code(text)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +183,35 @@ def test_a_number_dialled_inside_russia_is_known(number: str, meant: str | None,
     warning = numbering.warn_of_domestic("login_did", number)
     assert (meant or "") in warning
     assert bool(warning) is (meant is not None)
+
+
+@pytest.mark.parametrize(
+    "number,is_lacking",
+    [
+        *((number, True) for number in ("7777777777", "9157777777", "9261234567")),
+        *((whole, False) for whole in ("79157777777", "3725123456", "3614567890", "6591234567", "123456789")),
+    ],
+)
+def test_ten_digits_of_a_russian_number_lack_their_country(number: str, is_lacking: bool) -> None:
+    assert lacks_country(number) is is_lacking
+
+
+def test_call_ids_are_twelve_hex_digits_and_never_the_same() -> None:
+    ids = {draw_call(7, n).call_id for n in range(200_000)}
+    assert len(ids) == 200_000
+    assert all(len(call_id) == 12 and set(call_id) <= set("0123456789abcdef") for call_id in ids)
+
+
+def test_a_seed_draws_the_same_and_another_seed_something_else() -> None:
+    assert draw_call(1, 5) == draw_call(1, 5) != draw_call(2, 5)
+    assert draw_account(1) == draw_account(1) != draw_account(2)
+    assert draw_account(1, attempt=1) != draw_account(1)
+    assert seed_from_name("tests/test_login.py::test_ok") == 2_810_738_360
+    assert seed_from_name("a") != seed_from_name("b")
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 10**9), st.integers(0, 100))
+def test_chance_and_share_are_from_0_to_1_and_repeat(seed: int, n: int, index: int) -> None:
+    assert 0 <= draw_chance(seed, n, index) < 1
+    assert 0 < draw_share(seed, n, index) <= 1
+    assert draw_chance(seed, n, index) == draw_chance(seed, n, index)

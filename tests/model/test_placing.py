@@ -1,0 +1,151 @@
+"""What becomes of an order: the call, its end, and its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.calls import Call, CallOrder, end, render_cdr
+from pytest_mcn_mock.model.money import Method, Tariff
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.placing import place
+
+ACCOUNT = Account("117793", "test-token", 1, numbers=("79158888888",))
+HELD = replace(ACCOUNT, calls_held=True)
+FLASH = CallOrder(Method.FLASH_CALL, "79157777777")
+CALL_FOR_2FA = CallOrder(Method.CALL_FOR_2FA, "79157777777", caller_did="79158888888")
+NOON = 1_653_652_800.0
+
+
+def decide(
+    order: CallOrder = FLASH, account: Account = ACCOUNT, balance: int = 10_000, n: int = 0, **assumed: Any
+) -> Call:
+    return place(account, balance, n, order, Assumptions(**assumed), NOON)
+
+
+def ended(outcome: Outcome | None = None, q931_status: int | None = None) -> Call:
+    return end(decide(), ending(outcome, q931_status, unavailable_cause=20), NOON + 5)
+
+
+def test_a_verification_code_is_the_calls_id_and_the_account() -> None:
+    # "где первая часть кода до символа “_” — идентификатор звонка, а цифры после символа “_” — ЛС клиента"
+    call_id, _, account_id = decide().verification_call_uuid.partition("_")
+    assert len(call_id) == 12
+    assert set(call_id) <= set("0123456789abcdef")
+    assert account_id == "117793"
+
+
+def test_the_code_is_the_end_of_the_callers_number_asked_for_or_not() -> None:
+    assert decide(replace(FLASH, code="0042")).code == "0042"
+    for call in (decide(replace(FLASH, code="0042")), decide(), decide(CALL_FOR_2FA)):
+        assert call.caller_did.endswith(call.code)
+        assert len(call.code) == 4
+
+
+def rule_after(delay_s: float | None) -> Account:
+    rule = OutcomeRule(ending("busy", unavailable_cause=20), "*", delay_s)
+    return replace(ACCOUNT, outcome_rules=(rule,))
+
+
+@pytest.mark.parametrize(
+    "account,delay_s,ends_after",
+    [
+        (ACCOUNT, 0.0, 0.0),
+        (ACCOUNT, 0.5, 0.5),
+        (HELD, 0.0, None),
+        (HELD, 3.0, None),
+        (rule_after(None), 3.0, 3.0),
+        (rule_after(0.0), 3.0, 0.0),
+        (rule_after(7.5), 3.0, 7.5),
+    ],
+)
+def test_a_call_ends_after_its_rules_or_the_servers_delay(
+    account: Account, delay_s: float, ends_after: float | None
+) -> None:
+    call = decide(account=account, cdr_delay_s=delay_s)
+    assert call.ends_at == (None if ends_after is None else NOON + ends_after)
+    assert (call.ending, call.ended_at) == ((call.planned, NOON) if ends_after == 0 else (None, None))
+
+
+def test_call_for_2fa_rings_from_the_number_of_the_request() -> None:
+    call = decide(CALL_FOR_2FA)
+    assert (call.caller_did, call.country_id, call.price) == ("79158888888", None, 1)
+
+
+@pytest.mark.parametrize("caller_did", ["79159999999", "7915888888", "", None])
+def test_a_number_that_is_not_connected_is_foreign(caller_did: str | None) -> None:
+    # "на этом ЛСе должен быть номер, с которого звоним"
+    with pytest.raises(Refusal) as refused:
+        decide(replace(CALL_FOR_2FA, caller_did=caller_did))
+    assert (refused.value.code, refused.value.parameter) == (RefusalCode.FOREIGN_NUMBER, "caller_did")
+
+
+@pytest.mark.parametrize(
+    "order,price",
+    [
+        (CALL_FOR_2FA, 1),
+        (FLASH, 15),
+        (replace(FLASH, country_id="703"), 45),
+        (replace(FLASH, login_did="77012345678"), 45),
+    ],
+)
+def test_the_balance_has_to_reach_the_price(order: CallOrder, price: int) -> None:
+    assert decide(order, balance=price).price == price
+    for balance in (price - 1, 0, -1000):
+        with pytest.raises(Refusal) as refused:
+            decide(order, balance=balance)
+        assert (refused.value.code, refused.value.parameter) == (RefusalCode.INSUFFICIENT_FUNDS, None)
+
+
+def test_a_call_that_costs_nothing_needs_no_money() -> None:
+    account = replace(ACCOUNT, tariff=Tariff(0, {RUSSIA: 0, SLOVAKIA: 0}))
+    assert decide(account=account, balance=0).price == 0
+
+
+def test_a_draw_depends_on_how_many_were_accepted_before() -> None:
+    assert decide(n=3) == decide(n=3)
+    assert decide(n=3).verification_call_uuid != decide(n=4).verification_call_uuid
+
+
+def test_a_call_is_explained_in_four_sentences() -> None:
+    account = replace(ACCOUNT, outcome_rules=(OutcomeRule(ending("busy", unavailable_cause=20), "7915*"),))
+    assert str(decide(replace(FLASH, code="0042"), account).explanation).split("; ") == [
+        "no country_id, and login_did is Russian: from a Russian number",
+        "Russian number, ends in the requested code 0042",
+        "flash_call from a Russian number costs 0.15",
+        "outcome rule for 7915*: busy (q931_status 17, NO ANSWER)",
+    ]
+    assert str(decide(CALL_FOR_2FA).explanation).startswith("from the connected number of the request; ")
+
+
+def test_the_default_outcome_and_the_cause_of_unavailable_are_settings() -> None:
+    assert decide(default_outcome=Outcome.UNAVAILABLE, unavailable_cause=27).planned.q931_status == 27
+    assert decide().planned.outcome is Outcome.ANSWERED
+
+
+def test_the_variables_come_in_the_order_asked_for_and_constants_last() -> None:
+    constants: dict[str, str | int | bool] = {"secret": "x", "n": 0, "no": False}
+    record = render_cdr(ended(Outcome.BUSY), ["final_status", "did", "q931_status"], constants)
+    assert list(record) == ["final_status", "did", "q931_status", "secret", "n", "no"]
+    assert (record["n"], record["no"]) == (0, False)
+    assert render_cdr(ended(Outcome.BUSY), ["number"], {"number": "hidden"}) == {"number": "hidden"}
+
+
+@pytest.mark.parametrize(
+    "outcome,answered", [(Outcome.ANSWERED, True), (Outcome.NO_ANSWER, False), (Outcome.BUSY, False)]
+)
+def test_only_an_answered_call_has_an_answer_time(outcome: Outcome, answered: bool) -> None:
+    record = render_cdr(ended(outcome), ["start_time", "answer_time", "stop_time"], {})
+    assert (record["start_time"], record["stop_time"]) == ("2022-05-27 12:00:00", "2022-05-27 12:00:05")
+    assert ("answer_time" in record) is answered
+
+
+@pytest.mark.parametrize("cause,name", [(16, "normal call clearing"), (31, "normal, unspecified"), (99, "unspecified")])
+def test_a_hangup_cause_is_its_name_by_the_recommendation(cause: int, name: str) -> None:
+    assert render_cdr(ended(q931_status=cause), ["hangup_cause"], {}) == {"hangup_cause": name}
