@@ -36,11 +36,11 @@ class Account(HidesSecrets, frozen=True, dict=True):
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``calls_held`` keeps new calls from ending until somebody completes them.
 
-    ``faults`` are those that can still strike, ``faults_given`` the same as they were last edited.
-    ``fault_draws`` counts how often a fault could have struck, and ``subscriptions_made`` the subscriptions there were.
+    ``faults`` are those that can still strike, ``faults_given`` the list as it was last edited.
+    ``fault_draws`` counts how often a fault could have struck, ``subscriptions_made`` the subscriptions ever made.
     ``seq`` numbers the accounts of a store in order of opening, from 1.
 
-    Raises UsageError for an id, token or seed that cannot be; numbers are checked by ``connect_number``.
+    Raises UsageError if the id, the token or the seed is not valid. ``connect_number`` checks numbers.
     """
 
     _hidden = ("token",)
@@ -77,12 +77,12 @@ class Account(HidesSecrets, frozen=True, dict=True):
 
 
 def is_account_id(text: str) -> bool:
-    """Whether the text can be an account's id."""
+    """Return whether the text can be an account's id."""
     return _ID.fullmatch(text) is not None
 
 
 def connect_number(account: Account, number: str) -> Account:
-    """The account with a number connected, from which call_for_2fa may ring."""
+    """Return the account with a number connected, so that call_for_2fa may ring from it."""
     digits = clean_pasted(number) if isinstance(number, str) else ""
     if not is_number(digits):
         raise UsageError(f"number {str(number)[:40]!r} cannot be connected; it is {NUMBER_FORM}")
@@ -94,7 +94,7 @@ def connect_number(account: Account, number: str) -> Account:
 
 
 def add_subscription(account: Account, subscription: Subscription) -> Account:
-    """The account with one subscription more, numbered after the last one."""
+    """Return the account with one more subscription, numbered after the last one."""
     if len(account.subscriptions) >= MAX_SUBSCRIPTIONS:
         raise UsageError(f"account {account.id} has {MAX_SUBSCRIPTIONS} subscriptions already")
     number = account.subscriptions_made + 1
@@ -103,7 +103,7 @@ def add_subscription(account: Account, subscription: Subscription) -> Account:
 
 
 def find_subscription(account: Account, number: int) -> Subscription:
-    """The subscription with the number; NotFound if there is none."""
+    """Return the subscription with the number; raise NotFound if there is none."""
     found = look_up_subscription(account, number)
     if found is None:
         raise NotFound(f"account {account.id} has no subscription {number}")
@@ -111,7 +111,7 @@ def find_subscription(account: Account, number: int) -> Subscription:
 
 
 def look_up_subscription(account: Account, number: int) -> Subscription | None:
-    """The subscription with the number, or None."""
+    """Return the subscription with the number, or None."""
     for subscription in account.subscriptions:
         if subscription.number == number:
             return subscription
@@ -119,25 +119,25 @@ def look_up_subscription(account: Account, number: int) -> Subscription | None:
 
 
 def replace_subscription(account: Account, changed: Subscription) -> Account:
-    """The account with the subscription of the same number replaced."""
+    """Return the account with the subscription of the same number replaced."""
     subscriptions = tuple(changed if s.number == changed.number else s for s in account.subscriptions)
     return replace(account, subscriptions=subscriptions)
 
 
 def enable_subscription(account: Account, number: int) -> Account:
-    """The account with the subscription enabled, its count of failures at 0; NotFound if there is none."""
+    """Return the account with the subscription enabled and its failures at 0; raise NotFound if there is none."""
     found = find_subscription(account, number)
     return replace_subscription(account, replace(found, enabled=True, failed_in_a_row=0, disabled_at=None))
 
 
 def remove_subscription(account: Account, number: int) -> Account:
-    """The account without the subscription of the number, which no other one gets; NotFound if there is none."""
+    """Return the account without the subscription; its number is not used again. Raise NotFound if there is none."""
     removed = find_subscription(account, number)
     return replace(account, subscriptions=tuple(s for s in account.subscriptions if s is not removed))
 
 
 def replace_numbers(account: Account, numbers: Iterable[str]) -> Account:
-    """The account with these numbers connected and no other."""
+    """Return the account with only these numbers connected."""
     account = replace(account, numbers=())
     for number in numbers:
         account = connect_number(account, number)
@@ -145,7 +145,7 @@ def replace_numbers(account: Account, numbers: Iterable[str]) -> Account:
 
 
 def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
-    """The account with these outcome rules in place of its own."""
+    """Return the account with these outcome rules in place of its own."""
     replaced = tuple(rules)
     if len(replaced) > MAX_RULES:
         raise UsageError(f"{len(replaced)} outcome rules are too many; at most {MAX_RULES}")
@@ -153,7 +153,7 @@ def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
 
 
 def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
-    """The account with these faults switched on and no other."""
+    """Return the account with only these faults switched on."""
     replaced = tuple(faults)
     if len(replaced) > MAX_FAULTS:
         raise UsageError(f"{len(replaced)} faults are too many; at most {MAX_FAULTS}")
@@ -161,7 +161,7 @@ def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
 
 
 def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
-    """The account with a rule put first; an older rule for the same pattern is dropped."""
+    """Return the account with a rule put first; an older rule for the same pattern is dropped."""
     rules = (rule, *(r for r in account.outcome_rules if r.login_did != rule.login_did))
     if len(rules) > MAX_RULES:
         raise UsageError(f"account {account.id} has {MAX_RULES} outcome rules already")
@@ -169,14 +169,14 @@ def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
 
 
 def add_fault(account: Account, fault: Fault) -> Account:
-    """The account with one fault more, tried after those it has."""
+    """Return the account with one more fault, tried after those it has."""
     if len(account.faults) >= MAX_FAULTS:
         raise UsageError(f"account {account.id} has {MAX_FAULTS} faults already")
     return replace_faults(account, (*account.faults, fault))
 
 
 def take_fault(account: Account, *, of_cdr: bool) -> tuple[Fault | None, Account]:
-    """The fault that strikes now, if one does, and the account after it has."""
+    """Return the fault that strikes now, if one does, and the account afterwards."""
     if not account.faults:
         return None, account
     fault, left = draw_fault(account.faults, of_cdr=of_cdr, seed=account.seed, n=account.fault_draws)

@@ -1,4 +1,4 @@
-"""What nobody here has seen of the real service: each a setting, its default stated in docs/fidelity.md as assumed."""
+"""Behaviour of the real service that we could not confirm: each is a setting, marked "assumed" in docs/fidelity.md."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class NumberFormat(StrEnum):
     """How ``login_did`` and ``caller_did`` may be written."""
 
     DIGITS = "digits"
-    """As the article writes them: digits alone."""
+    """As the article writes them: only digits."""
     PASTED = "pasted"
-    """Also as people paste them, ``+7 (915) 777-77-77``: what is not a digit is dropped."""
+    """Also as people paste them, ``+7 (915) 777-77-77``: other characters are dropped."""
 
 
 class Assumptions(Struct, frozen=True):
     """The assumed behaviour of one server. Times are in seconds.
 
-    Raises UsageError for a value that cannot be.
+    Raises UsageError if a value is not valid.
     """
 
     error_status: Mapping[RefusalCode, int] = DEFAULT_STATUS
@@ -67,13 +67,13 @@ class Assumptions(Struct, frozen=True):
     """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
     number_format: NumberFormat = NumberFormat.DIGITS
     default_outcome: Outcome = Outcome.ANSWERED
-    """How a call ends that no outcome rule matches."""
+    """How a call ends if no outcome rule matches."""
     unavailable_cause: int = 20
     """The Q.850 cause of Outcome.UNAVAILABLE: subscriber absent."""
     call_for_2fa_cdr: bool = False
-    """Whether call_for_2fa has a CDR; the article promises one for flash_call alone."""
+    """Whether call_for_2fa has a CDR; the article promises one only for flash_call."""
     cdr_delay_s: float = 0.0
-    """Between the answer to the request and the CDR, where an outcome rule does not say."""
+    """Between the answer to the request and the CDR, if the outcome rule does not say."""
     ack_timeout_s: float = 10.0
     """How long a webhook endpoint may take to acknowledge a CDR."""
     retry_after_s: tuple[float, ...] = (1.0, 5.0, 25.0)
@@ -107,7 +107,7 @@ class Assumptions(Struct, frozen=True):
         check_whole(self.disable_after, name="disable_after", least=1, most=MAX_DISABLE_AFTER)
 
     def status_of(self, code: RefusalCode) -> int:
-        """The HTTP status of a refusal."""
+        """Return the HTTP status of a refusal."""
         return self.error_status.get(code, DEFAULT_STATUS[code])
 
     def has_cdr(self, method: Method) -> bool:

@@ -15,7 +15,7 @@ from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Ending, Outcome
 
 
 class CallOrder(Struct, frozen=True):
-    """What a client asks for, its parameters checked already. An optional parameter left out or empty is None."""
+    """An order with checked parameters. An optional parameter that is left out or empty is None."""
 
     method: Method
     login_did: str
@@ -73,7 +73,7 @@ class Call(Struct, frozen=True):
 
 
 def end(call: Call, how: Ending, now: float) -> Call:
-    """The call after it has ended so."""
+    """Return the call after it has ended in this way."""
     explanation = call.explanation
     if how != call.planned:
         explanation = replace(explanation, outcome=f"completed manually: {how}")
@@ -117,11 +117,11 @@ VARIABLES: Mapping[str, Callable[[Call], CdrValue | None]] = MappingProxyType(
         "uniqueid": lambda call: call.verification_call_uuid.partition("_")[0],
     }
 )
-"""Every variable of a subscription's body, and its value for a call that has ended; None where there is none."""
+"""Every variable of a subscription's body, and its value for a call that has ended; None if there is none."""
 
 
 def render_cdr(call: Call, body: Iterable[str], constants: Mapping[str, CdrValue]) -> dict[str, CdrValue]:
-    """The CDR of a call that has ended: the variables asked for, in their order, then the constants.
+    """Return the CDR of a call that has ended: the requested variables in their order, then the constants.
 
     A variable without a value is absent, not null: the article documents no ``final_status`` for a refused call.
     """

@@ -51,7 +51,7 @@ class CdrRequest(HidesSecrets, frozen=True):
 
 
 class CdrResponse(Struct, frozen=True):
-    """What the endpoint answered. Of a recorded one ``body`` is the beginning, at most 4 KiB, and so are the headers.
+    """The answer of the endpoint. A recorded one has at most the first 4 KiB of the body, and of the headers.
 
     Both are empty in an old one: see ``service.answers``. ``sent_twice``: the request had been sent before on a kept
     connection, which the endpoint closed without an answer, so that it may have the CDR twice.
@@ -63,11 +63,11 @@ class CdrResponse(Struct, frozen=True):
     sent_twice: bool = False
 
     def size(self) -> int:
-        """The bytes of its text, more or less."""
+        """Return about how many bytes its text has."""
         return len(self.body) + sum(map(len, self.headers)) + sum(map(len, self.headers.values()))
 
     def beginning(self) -> CdrResponse:
-        """What is kept of it: MAX_KEPT bytes of its body, and as many characters of its headers."""
+        """Return the part that is kept: MAX_KEPT bytes of its body, and as many characters of its headers."""
         if self.size() <= MAX_KEPT:
             return self
         headers, left = {}, MAX_KEPT
@@ -92,7 +92,7 @@ class Attempt(Struct, frozen=True):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of the answer, or None where there was none."""
+        """The HTTP status of the answer, or None if there was none."""
         return self.response.status if self.response else None
 
     def __str__(self) -> str:
@@ -134,11 +134,11 @@ class Delivery(Struct, frozen=True):
     earlier_attempts: int = 0
     """The attempts that do not count in the schedule of retries, which begins again when it is sent again manually."""
     says: Ending | None = None
-    """How the CDR says the call ended, where a fault makes it lie."""
+    """How the CDR says the call ended, if a fault makes it lie."""
     resent: int = 0
     """How often it was sent again manually."""
     of_uuid: str | None = None
-    """The ``verification_call_uuid`` in the CDR, where a fault makes it another one."""
+    """The ``verification_call_uuid`` in the CDR, if a fault changes it."""
 
 
 NEXT_CALL: Final = 0
@@ -162,7 +162,7 @@ def make_deliveries(call: Call, account: Account, first_id: int) -> list[Deliver
 
 
 def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The deliveries of a call that has just ended, as the fault makes them. A new one has the id 0."""
+    """Return the deliveries of a call that has just ended after the fault has altered them. A new one has the id 0."""
     altered: list[Delivery] = []
     for delivery in deliveries:
         altered += _apply(fault, call, replace(delivery, note=f"fault {fault.kind}"))
@@ -197,7 +197,7 @@ def _contradiction(call: Call) -> Ending:
 
 
 def without_answer(delivery: Delivery, number: int) -> Delivery:
-    """The delivery with nothing but the status of the answer to its attempt of that number."""
+    """Return the delivery without headers and body of the answer to its attempt of that number."""
     attempts = tuple(
         replace(attempt, response=replace(attempt.response, headers={}, body=b""))
         if attempt.number == number and attempt.response is not None
@@ -208,12 +208,12 @@ def without_answer(delivery: Delivery, number: int) -> Delivery:
 
 
 def is_acknowledgement(status: int) -> bool:
-    """Any 2xx acknowledges a CDR."""
+    """Return whether the status acknowledges a CDR: any 2xx does."""
     return 200 <= status <= 299
 
 
 def is_still_due(delivery: Delivery, handed: Delivery) -> bool:
-    """Whether a delivery is pending as it was handed over: it was not settled, tried or sent again since."""
+    """Return whether a delivery is still pending as it was handed over: not settled, tried or sent again since."""
     return delivery.state is DeliveryState.PENDING and (delivery.due_at, delivery.resent) == (
         handed.due_at,
         handed.resent,
@@ -237,7 +237,7 @@ def outcome_of_attempt(delivery: Delivery, handed: Delivery, attempt: Attempt, d
 
 
 def next_retry(retry_after_s: Sequence[float], failures: int) -> float | None:
-    """Seconds until the next attempt, or None when the CDR has failed.
+    """Return the seconds until the next attempt, or None if the CDR has failed.
 
     ``failures`` counts the attempts that failed, so it is 1 after the first. ``retry_after_s`` is the schedule: its
     first item is the wait after the first failure, and there is one attempt more than it has items.

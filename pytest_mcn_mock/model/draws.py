@@ -1,4 +1,4 @@
-"""What is random in an account, drawn from its seed: the n-th draw of a seed is the same on every machine.
+"""Random values of an account, drawn from its seed: the n-th draw of a seed is the same on every machine.
 
 A draw depends on the seed and on its number alone, not on the draws before it, so a store that outlives its process
 needs to keep a counter only.
@@ -24,7 +24,7 @@ class CallDraw(Struct, frozen=True):
 
 
 def draw_call(seed: int, n: int) -> CallDraw:
-    """The draw for the ``n``-th accepted call of an account. No two calls of one account share an id (below 2**48)."""
+    """Return the draw for the ``n``-th accepted call of an account. No two of its calls share an id (below 2**48)."""
     mixed = (_id_offset(seed) + n) & _ID_MASK
     # Each step is a bijection of 48-bit integers, which is what keeps the ids apart without a look-up.
     for _ in range(2):
@@ -35,9 +35,9 @@ def draw_call(seed: int, n: int) -> CallDraw:
 
 
 def draw_account(seed: int, attempt: int = 0) -> tuple[str, str]:
-    """The account's id (eight digits, as in the vendor's examples) and token for a seed.
+    """Return an account's id (eight digits, as in the vendor's examples) and token for a seed.
 
-    ``attempt`` counts up from 0 where an id is taken already.
+    ``attempt`` counts up from 0 if an id is taken already.
     """
     number = _integer(f"account/{seed}/{attempt}")
     token = blake2b(f"token/{seed}/{attempt}".encode(), digest_size=16).hexdigest()
@@ -45,7 +45,7 @@ def draw_account(seed: int, attempt: int = 0) -> tuple[str, str]:
 
 
 def draw_chance(seed: int, n: int, index: int) -> float:
-    """A number from 0 up to 1 that decides whether a fault strikes, for its place in the list and the ``n``-th draw."""
+    """Return a number from 0 up to 1: it decides whether the fault at this index strikes in the ``n``-th draw."""
     return _integer(f"chance/{seed}/{n}/{index}") / 2**64
 
 
@@ -55,7 +55,7 @@ def draw_share(seed: int, n: int, index: int) -> float:
 
 
 def seed_from_name(name: str) -> int:
-    """A seed that depends on the name alone, so that a test draws the same numbers in every run."""
+    """Return a seed that depends only on the name, so that a test draws the same numbers in every run."""
     return _integer(f"seed/{name}") % 2**32
 
 

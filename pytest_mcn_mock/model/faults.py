@@ -32,7 +32,7 @@ class FaultKind(StrEnum):
     CUT_OFF = "cut_off"
     """The connection ends in the middle of the answer."""
     MALFORMED = "malformed"
-    """The answer is whole, but no JSON."""
+    """The answer is complete, but is not JSON."""
     DRIP = "drip"
     """The answer comes byte by byte."""
 
@@ -69,7 +69,7 @@ class Fault(Struct, frozen=True):
     that long in all. Chance and jitter are drawn from the account's seed. ``accepted`` says whether an altered request
     was accepted, and charged, all the same: an application that tries again pays twice.
 
-    Raises UsageError for a value that cannot be.
+    Raises UsageError if a value is not valid.
     """
 
     kind: FaultKind
@@ -98,7 +98,7 @@ class Fault(Struct, frozen=True):
 
 
 def fault_kind(kind: str) -> FaultKind:
-    """The kind of that name; UsageError, with the nearest name, if there is none."""
+    """Return the kind of that name; raise UsageError, with the nearest name, if there is none."""
     try:
         return FaultKind(str(kind))
     except ValueError:

@@ -28,9 +28,9 @@ _CONTEXT = Context(prec=28)
 
 
 def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
-    """Kopecks from an amount in roubles, such as ``"10.00"``, ``10`` or ``Decimal("0.15")``.
+    """Return the kopecks of an amount in roubles, such as ``"10.00"``, ``10`` or ``Decimal("0.15")``.
 
-    Raises UsageError for a float, a fraction of a kopeck, a text that is no number, and an amount beyond MAX_KOPECKS.
+    Raises UsageError for a float, a fraction of a kopeck, a text that is not a number, and more than MAX_KOPECKS.
     """
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
         raise UsageError(f'{name} is {show(amount)}; give roubles as text or Decimal, such as "10.00"')
@@ -41,7 +41,7 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     except InvalidOperation:
         roubles = Decimal("NaN")
     if not roubles.is_finite():
-        raise UsageError(f'{name} is {str(amount)[:40]!r}, which is no amount; give roubles such as "10.00"')
+        raise UsageError(f'{name} is {str(amount)[:40]!r}, which is not an amount; give roubles such as "10.00"')
     if roubles.copy_abs() > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
         raise UsageError(f"{name} is too large; the most is {format_roubles(MAX_KOPECKS)} roubles")
     kopecks = int(_CONTEXT.multiply(roubles, KOPECKS_PER_ROUBLE))
@@ -53,12 +53,12 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
 
 
 def to_decimal(kopecks: int) -> Decimal:
-    """Roubles, always with two decimals: ``to_decimal(15) == Decimal("0.15")``."""
+    """Return roubles, always with two decimals: ``to_decimal(15) == Decimal("0.15")``."""
     return Decimal(f"{kopecks}e-2")
 
 
 def format_roubles(kopecks: int) -> str:
-    """Roubles as text with two decimals: ``format_roubles(-5) == "-0.05"``."""
+    """Return roubles as text with two decimals: ``format_roubles(-5) == "-0.05"``."""
     return str(to_decimal(kopecks))
 
 
@@ -75,7 +75,7 @@ class Tariff(Struct, frozen=True):
     The defaults are the article's: "сам вызов метода стоит 1 копейку" and "от 15 копеек, если он происходит с
     российского номера и 45 копеек, если он происходит со словацкого номера".
 
-    Raises UsageError for a price that cannot be, and where a country has none.
+    Raises UsageError if a price is not valid or a country has none.
     """
 
     call_for_2fa: int = 1
@@ -90,13 +90,13 @@ class Tariff(Struct, frozen=True):
                 raise UsageError(f"tariff: {show(price)} is not a price; use whole kopecks from 0, such as 15")
 
     def price(self, method: Method, caller_country: int | None) -> int:
-        """Kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
+        """Return the kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
         if method is Method.CALL_FOR_2FA or caller_country is None:
             return self.call_for_2fa
         return self.flash_call[caller_country]
 
     def explain(self, method: Method, caller_country: int | None) -> str:
-        """A sentence for the call's explanation."""
+        """Return a sentence for the call's explanation."""
         return _explain(method, caller_country, self.price(method, caller_country))
 
 
@@ -108,10 +108,10 @@ def _explain(method: Method, caller_country: int | None, price: int) -> str:
 
 
 def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:
-    """A tariff from prices in roubles: ``{"call_for_2fa": "0.01", "flash_call": {643: "0.15", 703: "0.45"}}``.
+    """Return a tariff from prices in roubles: ``{"call_for_2fa": "0.01", "flash_call": {643: "0.15", 703: "0.45"}}``.
 
-    What is left out is as in ``default``. Raises UsageError, naming the key, for an unknown key or country and for a
-    price that cannot be.
+    Prices that are left out come from ``default``. Raises UsageError, naming the key, if a key or a country is unknown
+    or a price is not valid.
     """
     default = default or Tariff()
     check_mapping(prices, name="tariff", example='{"flash_call": {643: "0.15"}}, or a Tariff')
@@ -174,8 +174,6 @@ class Entry(Struct, frozen=True):
 class Ledger:
     """Entries in order, at most ``limit`` of them: older ones are folded into one that brings their sum forward.
     ``entries`` are those of a ledger that goes on.
-
-    Not thread-safe by itself: the store that owns it holds its lock.
     """
 
     def __init__(self, limit: int, entries: Iterable[Entry] = ()) -> None:
@@ -200,7 +198,7 @@ class Ledger:
     def post(
         self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None
     ) -> tuple[Entry, Entry | None]:
-        """Add an entry; return it, and what ``fold`` returns then."""
+        """Add an entry; return it, and the entry that ``fold`` returns."""
         self._posted += 1
         self._balance += kopecks
         entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance)
@@ -208,8 +206,9 @@ class Ledger:
         return entry, self.fold()
 
     def fold(self) -> Entry | None:
-        """Past the limit, fold the two oldest entries into one, which has the number of the younger one; return it, or
-        None where there is room.
+        """Fold the two oldest entries into one if there are more than the limit; return it, or None if there is room.
+
+        It has the number of the younger one.
         """
         if len(self._entries) <= self._limit:
             return None

@@ -35,26 +35,26 @@ _FREE_DIGITS: Final = 3
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is a number as the article writes it."""
+    """Return whether the text is a number as the article writes it."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def clean_pasted(text: str) -> str:
-    """The digits of a number as people paste it, ``+7 (915) 777-77-77``; any other text comes back as it was."""
+    """Return the digits of a number as people paste it, ``+7 (915) 777-77-77``; any other text comes back as it was."""
     return _NOT_DIGITS.sub("", text) if _PASTED.fullmatch(text) else text
 
 
 def is_code(text: str) -> bool:
-    """Whether the text is a code: four ASCII digits ("4 цифры")."""
+    """Return whether the text is a code: four ASCII digits ("4 цифры")."""
     return _CODE.fullmatch(text) is not None
 
 
 def region_of(number: str) -> str | None:
-    """The ISO 3166-1 alpha-2 region of a number by the numbering plan, or None for one of no country.
+    """Return the ISO 3166-1 alpha-2 region of a number by the numbering plan, or None if it is of no country.
 
-    ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also where no subscriber has the number.
+    ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also if no subscriber has the number.
     """
-    # To remember Russian numbers, each rung but once, helps nobody; and the others' plan takes long to load.
+    # Caching Russian numbers, each called only once, helps nobody; and the other countries' plan takes long to load.
     if number[0] == "7":
         return "KZ" if number[1] in "67" else "RU"
     return _look_up_region(number)
@@ -76,7 +76,7 @@ def _look_up_region(number: str) -> str | None:
 
 
 def international_form(number: str) -> str | None:
-    """The international form of a Russian or Kazakh number that is written as it is dialled inside the country.
+    """Return the international form of a Russian or Kazakh number that is written as it is dialled inside the country.
 
     It has ``7`` for the ``8`` before the ten digits. None for any other number.
     """
@@ -94,12 +94,12 @@ def _international_form(number: str) -> str | None:
 
 
 def is_domestic(number: str) -> bool:
-    """Whether the number is written as it is dialled inside Russia, and is not a whole number of another country."""
+    """Return whether the number is written as inside Russia, and is not a valid number of another country."""
     return international_form(number) is not None and not _is_whole(number)
 
 
 def warn_of_domestic(name: str, number: str) -> str:
-    """A sentence for the call's explanation; empty for a number that is not written as inside Russia."""
+    """Return a sentence for the call's explanation; empty if the number is not written as inside Russia."""
     meant = international_form(number)
     if meant is None:
         return ""
@@ -110,7 +110,7 @@ def warn_of_domestic(name: str, number: str) -> str:
 
 
 def lacks_country(number: str) -> bool:
-    """Whether ten digits are a number without its country's code: they are no whole number of any country."""
+    """Return whether ten digits are a number without its country's code: not a valid number of any country."""
     return len(number) == 10 and is_number(number) and not _is_whole(number)
 
 
@@ -136,7 +136,7 @@ _RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian
 
 
 def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
-    """The country to call from: 643 or 703.
+    """Return the country to call from: 643 or 703.
 
     "Если поле пустое - мы звоним на российский номер с российского номера и на номер любой другой страны со словацкого
     номера. Если задано значение 703 - … со словацкого номера, если задано значение 643 - с российского номера. При всех
@@ -156,7 +156,7 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
 
 
 def caller_number(country: int, code: str | None, draw: int) -> str:
-    """A subscriber's number of the country that ends in ``code``, or in any digits where it is None.
+    """Return a subscriber's number of the country that ends in ``code``, or in any digits if it is None.
 
     ``draw`` is a random non-negative integer; the same one gives the same number.
     """
@@ -168,6 +168,6 @@ def caller_number(country: int, code: str | None, draw: int) -> str:
 
 
 def explain_caller(country: int, code: str | None) -> str:
-    """A sentence for the call's explanation."""
+    """Return a sentence for the call's explanation."""
     ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
     return f"{COUNTRY_NAMES[country]} number, {ends}"

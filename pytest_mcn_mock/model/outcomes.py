@@ -59,7 +59,7 @@ CAUSE_NAMES = {
 
 
 class Ending(Struct, frozen=True):
-    """How a call ended. ``final_status`` is None where the article documents none: the CDR then has no such field."""
+    """How a call ended. ``final_status`` is None if the article documents none: the CDR then has no such field."""
 
     outcome: Outcome
     q931_status: int
@@ -80,11 +80,11 @@ _BY_CAUSE = {16: Outcome.ANSWERED, 17: Outcome.BUSY, 31: Outcome.REJECTED}
 
 
 def ending(outcome: Outcome | str | None = None, q931_status: int | None = None, *, unavailable_cause: int) -> Ending:
-    """The row of the article's table for an outcome or for a Q.850 cause, of which exactly one is given.
+    """Return the row of the article's table for an outcome or for a Q.850 cause; give exactly one of them.
 
     Cause 16 alone means an answered call (ask for ``Outcome.NO_ANSWER`` to get the other row with 16).
     "Все прочие коды … номер недоступен": any cause but 16, 17 and 31 is UNAVAILABLE, without ``final_status``.
-    ``unavailable_cause`` is the cause for UNAVAILABLE where none is given; the article names none.
+    ``unavailable_cause`` is the cause of UNAVAILABLE; the article names none.
 
     Raises UsageError for an unknown outcome, a cause outside 1 to 127, and for neither or both given.
     """
@@ -106,7 +106,7 @@ def ending(outcome: Outcome | str | None = None, q931_status: int | None = None,
 def _ending_of_cause(cause: int) -> Ending:
     if isinstance(cause, bool) or not isinstance(cause, int) or not MIN_CAUSE <= cause <= MAX_CAUSE:
         raise UsageError(
-            f"q931_status {show(cause)} is no Q.850 cause; it is a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
+            f"q931_status {show(cause)} is not a Q.850 cause; use a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
         )
     outcome = _BY_CAUSE.get(cause, Outcome.UNAVAILABLE)
     return Ending(outcome, cause, _DOCUMENTED[outcome][1] if outcome in _DOCUMENTED else None)
@@ -116,7 +116,7 @@ _PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
 
 
 class OutcomeRule(Struct, frozen=True):
-    """Calls to a ``login_did`` that fits the pattern end so, ``delay_s`` seconds after the answer to the request.
+    """Calls to a ``login_did`` that fits the pattern get this ending, ``delay_s`` seconds after the answer.
 
     The pattern is digits with ``*`` for any digits and ``?`` for any one. ``delay_s`` None leaves the server's delay.
     """
@@ -134,7 +134,7 @@ class OutcomeRule(Struct, frozen=True):
             check_seconds(self.delay_s, name="delay_s")
 
     def matches(self, login_did: str) -> bool:
-        """Whether the number fits the pattern."""
+        """Return whether the number fits the pattern."""
         return fnmatchcase(login_did, self.login_did)
 
 
@@ -159,7 +159,7 @@ class RuleIndex:
                 kind.setdefault(beginning, place)
 
     def first_match(self, login_did: str) -> OutcomeRule | None:
-        """The first rule whose pattern fits, or None."""
+        """Return the first rule whose pattern fits, or None."""
         none = len(self._rules)
         first = self._exact.get(login_did, none)
         for end in range(len(login_did) + 1):

@@ -27,14 +27,13 @@ def place(
     magic_numbers: bool = False,
     seq: int = 0,
 ) -> Call:
-    """Decide a call: who calls, for how much, and how it will end; without a delay it has ended. Nothing is changed
-    here.
+    """Decide an order: caller, price, ending. Pure. A call without delay is returned already ended.
 
     ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table comes before every rule.
+    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table goes before every rule.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
-    которого звоним"), and ``insufficient_funds`` where the price is more than the balance.
+    которого звоним"), and ``insufficient_funds`` if the price is more than the balance.
     """
     magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
     if magic is not None and magic.refusal is not None:

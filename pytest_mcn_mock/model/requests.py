@@ -30,7 +30,7 @@ class Level(StrEnum):
     ASSUMED = "assumed"
 
     def allows(self, other: Level) -> bool:
-        """Whether what is known so well may be relied on where this is the least that is asked for."""
+        """Return whether behaviour of the other level may be relied on if this is the least that is asked for."""
         return _LEVELS.index(other) <= _LEVELS.index(self)
 
 
@@ -176,7 +176,7 @@ _COUNTRY_OTHERWISE = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII
 
 
 class UndocumentedUse(Struct, frozen=True):
-    """One thing that a request relied on, beyond what is documented."""
+    """One thing that a request relied on and that is not documented."""
 
     rule: str
     level: Level
@@ -206,7 +206,9 @@ class RequestFacts(NamedTuple):
 
 
 def check_fidelity(facts: RequestFacts, *, takes_pasted: bool = False) -> tuple[UndocumentedUse, ...]:
-    """What a request relies on beyond the article. ``takes_pasted`` where numbers may be written as people paste them.
+    """Return the uses of a request that the article does not document.
+
+    ``takes_pasted`` says whether numbers may be written as people paste them.
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
@@ -284,7 +286,7 @@ MAX_UNDOCUMENTED: Final = 16
 
 
 def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that are kept: the shortest, and how many more there were under the name ``…``."""
+    """Return the parameters that are kept: the shortest, and under the name ``…`` how many more there were."""
     kept: dict[str, str] = {}
     size = 0
     for name, value in sorted(given.items(), key=lambda item: len(item[0]) + len(item[1])):
@@ -297,7 +299,7 @@ def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class ApiRequest(Struct, eq=False):
-    """One request. ``account_id`` is that of the path, None where there is none.
+    """One request. ``account_id`` is that of the path, None if there is none.
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
     many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the

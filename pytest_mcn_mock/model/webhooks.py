@@ -135,7 +135,7 @@ def make_subscription(
     never_disable: bool = False,
     trust: Trust = MACHINE,
 ) -> Subscription:
-    """A checked subscription from what a tester writes; see Subscription for the meaning and the errors."""
+    """Return a checked subscription from a tester's settings; see Subscription for their meaning and the errors."""
     try:
         known_method = WebhookMethod(str(method).upper())
     except ValueError:
@@ -160,7 +160,7 @@ def make_subscription(
 
 
 def header_name(text: str) -> str:
-    """The beginning of a text that can be a header's name: what follows may be a value, and secret."""
+    """Return the beginning of a text that can be a header's name; the rest may be a value, and secret."""
     match = _HEADER_NAME.match(text)
     return match[0][:40] if match else ""
 
@@ -187,7 +187,7 @@ def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[st
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
             raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
         if not is_encodable(f"{key}{value}"):
-            raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is no character")
+            raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is not a character")
     return fields
 
 
@@ -200,7 +200,7 @@ FORM = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern
 
 
 class Targets(Struct, frozen=True):
-    """What webhooks may be: addresses in ``networks``, and ``hosts`` by their names, whatever they resolve to.
+    """Where webhooks may be: addresses in ``networks``, and ``hosts`` by their names, whatever they resolve to.
 
     A host that begins with ``*.`` stands for every name under the rest. An IPv4 address that is written as an IPv6 one
     counts as the IPv4 address that it is.
@@ -210,7 +210,7 @@ class Targets(Struct, frozen=True):
     hosts: frozenset[str]
 
     def allows_address(self, address: str) -> bool:
-        """Whether the address is in one of the networks. What is no address is in none."""
+        """Return whether the address is in one of the networks. A text that is not an address is in none."""
         try:
             parsed = _plain(ip_address(address))
         except ValueError:
@@ -218,7 +218,7 @@ class Targets(Struct, frozen=True):
         return any(parsed in network for network in self.networks if network.version == parsed.version)
 
     def allows_name(self, host: str) -> bool:
-        """Whether the host is allowed by its name, so that its addresses need not be looked at."""
+        """Return whether the host is allowed by its name, so that its addresses need not be checked."""
         name = host.lower().removesuffix(".")
         labels = name.split(".")
         return name in self.hosts or any(f"*.{'.'.join(labels[i:])}" in self.hosts for i in range(1, len(labels)))
@@ -237,7 +237,7 @@ class Targets(Struct, frozen=True):
 
 
 def make_targets(items: Sequence[str]) -> Targets:
-    """Targets from what a tester writes; UsageError for an item that is neither a network nor a host."""
+    """Return targets from a tester's list; raise UsageError for an item that is neither a network nor a host."""
     if isinstance(items, str) or len(items) > MAX_TARGETS:
         raise UsageError(f"webhook_targets is a list of at most {MAX_TARGETS}, each {FORM}")
     networks: list[IPv4Network | IPv6Network] = []
@@ -256,7 +256,7 @@ def make_targets(items: Sequence[str]) -> Targets:
 
 
 def is_address(host: str) -> bool:
-    """Whether the host is an IPv4 or IPv6 address in its usual form."""
+    """Return whether the host is an IPv4 or IPv6 address in its usual form."""
     try:
         ip_address(host)
     except ValueError:
@@ -265,7 +265,7 @@ def is_address(host: str) -> bool:
 
 
 def is_literal(host: str) -> bool:
-    """Whether the host of a URL is an address, in a usual form or not, so that no resolver is asked."""
+    """Return whether the host of a URL is an address, in a usual form or not, so that no resolver is asked."""
     return _NUMERIC.fullmatch(host.lower()) is not None
 
 

@@ -89,7 +89,7 @@ def test_finish_a_held_call_by_a_cause_or_as_planned(sandbox: Sandbox, open_page
     group = page.get_by_role("group", name="Finish the call")
     group.get_by_label("Q.850 cause").fill("200")
     group.get_by_role("button", name="Finish with the cause").click()
-    expect(group.get_by_role("alert")).to_contain_text("q931_status 200 is no Q.850 cause")
+    expect(group.get_by_role("alert")).to_contain_text("q931_status 200 is not a Q.850 cause")
     group.get_by_label("Q.850 cause").fill("27")
     group.get_by_role("button", name="Finish with the cause").click()
     expect(group).to_have_count(0)
