@@ -18,19 +18,13 @@ def test_each_test_has_an_account_of_its_own(mcn, n):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "2")])
-def test_tests_are_isolated(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    run(project, ISOLATED, *arguments).assert_outcomes(passed=20)
-    lines = (project.path / "seen.txt").read_text().splitlines()
-    assert len({line.split()[1] for line in lines}) == 20
-
-
-def test_a_test_draws_the_same_in_every_run_and_in_every_order(project: pytest.Pytester) -> None:
+def test_tests_are_isolated_and_each_draws_the_same_in_every_run_and_in_every_order(project: pytest.Pytester) -> None:
     seen = []
     for arguments in ((), ("-p", "xdist", "-n", "2")):
         run(project, ISOLATED, *arguments).assert_outcomes(passed=20)
         seen.append(sorted((project.path / "seen.txt").read_text().splitlines()))
         (project.path / "seen.txt").unlink()
+        assert len({line.split()[1] for line in seen[-1]}) == 20
     assert seen[0] == seen[1]
 
 

@@ -401,7 +401,7 @@ def test_reason(mcn, end): end("\\ud83d")
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "2")])
+@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "1")])
 def test_no_text_from_outside_spoils_a_report(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     result = run(project, STRANGE, "--color=no", *arguments, apart=True)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()

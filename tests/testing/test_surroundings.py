@@ -162,7 +162,7 @@ class TestCase(unittest.TestCase):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "2")])
+@pytest.mark.parametrize("arguments", [(), ("-p", "xdist", "-n", "1")])
 def test_strictness_speaks_of_a_test_that_has_passed_alone(
     project: pytest.Pytester, arguments: tuple[str, ...]
 ) -> None:

@@ -119,19 +119,28 @@ def check_lines(sandbox: Sandbox, told: str, method: str, times: int = 1) -> Non
         check(sandbox, int(status), json.loads(body), method)
 
 
-@needs("java", "default-jdk-headless")
-@pytest.mark.parametrize("method,parameters", CALLS)
-@pytest.mark.parametrize("variant", ["query", "form", "json"])
-def test_java(sandbox: Sandbox, method: str, parameters: dict[str, str], variant: str) -> None:
+@pytest.fixture(scope="module")
+def java_client(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The program in Java, compiled."""
+    folder = str(tmp_path_factory.mktemp("java"))
+    run("javac", "-d", folder, str(HERE / "Client.java"))
+    return "java", "-cp", folder, "Client"
+
+
+@needs("javac", "default-jdk-headless")
+@pytest.mark.parametrize("method,parameters,variant", [(*CALLS[0], "query"), (*CALLS[1], "form"), (*CALLS[0], "json")])
+def test_java(
+    sandbox: Sandbox, java_client: tuple[str, ...], method: str, parameters: dict[str, str], variant: str
+) -> None:
     """It asks for HTTP/2 with its first request, and goes on by HTTP/1.1 on the same connection."""
-    arguments = (url_of(sandbox, method), TOKEN, *written(parameters, variant), "3")
-    check_lines(sandbox, run("java", str(HERE / "Client.java"), *arguments), method, 3)
+    told = run(*java_client, url_of(sandbox, method), TOKEN, *written(parameters, variant), "3")
+    check_lines(sandbox, told, method, 3)
 
 
-@needs("java", "default-jdk-headless")
-def test_java_places_calls_on_the_fixtures_server_too(mcn: Account) -> None:
+@needs("javac", "default-jdk-headless")
+def test_java_places_calls_on_the_fixtures_server_too(mcn: Account, java_client: tuple[str, ...]) -> None:
     url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
-    told = run("java", str(HERE / "Client.java"), url, mcn.token, *written(FLASH_CALL, "json"), "2")
+    told = run(*java_client, url, mcn.token, *written(FLASH_CALL, "json"), "2")
     assert [line.split()[0] for line in told.splitlines()] == ["200", "200"]
     assert [call.code for call in mcn.calls] == ["0042", "0042"]
 

@@ -8,8 +8,8 @@ from helpers.page import OpenPage, call_row, send
 from helpers.sandbox import Sandbox, running_sandbox
 from playwright.sync_api import Page, expect
 
-TABS = 20
-MORE_THAN_CONNECTIONS = 8
+TABS = 8
+"""More than a browser opens connections to a server."""
 HIDE = """is => {
   Object.defineProperty(document, 'hidden', { configurable: true, value: is });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -27,7 +27,7 @@ def more_tabs(page: Page, count: int) -> list[Page]:
     return tabs
 
 
-def test_twenty_tabs_are_live_side_by_side(sandbox: Sandbox, open_page: OpenPage) -> None:
+def test_many_tabs_are_live_side_by_side(sandbox: Sandbox, open_page: OpenPage) -> None:
     first = open_page(f"{sandbox.url}/__admin/")
     tabs = [first, *more_tabs(first, TABS - 1)]
     sandbox.flash_call(login_did="79150000001")
@@ -47,7 +47,7 @@ def test_tabs_are_live_where_the_address_is_not_this_machines(open_page: OpenPag
     with running_sandbox("--config", str(config)) as sandbox:
         first = open_page(f"{sandbox.url.replace('127.0.0.1', 'mcn.example.test')}/__admin/")
         assert first.evaluate("isSecureContext") is False
-        tabs = [first, *more_tabs(first, MORE_THAN_CONNECTIONS)]
+        tabs = [first, *more_tabs(first, TABS - 1)]
         send(sandbox, "POST", "accounts", {"id": 777})
         for tab in tabs:
             tab.evaluate("() => { location.hash = '#/accounts'; }")
@@ -83,7 +83,7 @@ def test_a_tab_that_is_hidden_catches_up_when_it_is_shown(sandbox: Sandbox, open
     expect(call_row(page, "79150000002")).to_be_visible()
 
 
-def test_twenty_tabs_work_in_a_browser_without_shared_workers(sandbox: Sandbox, open_page: OpenPage) -> None:
+def test_many_tabs_work_in_a_browser_without_shared_workers(sandbox: Sandbox, open_page: OpenPage) -> None:
     """Each has a stream of its own then, which it lets go of while it is hidden."""
     first = open_page(f"{sandbox.url}/__admin/", init="delete window.SharedWorker")
     assert first.evaluate("'SharedWorker' in window") is False
