@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from helpers.client import KAZAKH, RUSSIAN, call_for_2fa, flash_call, refusal
+from helpers.client import KAZAKH, RUSSIAN, flash_call, refusal
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Outcome, UsageError, WaitTimeout
@@ -37,14 +36,6 @@ def test_money_can_be_set_and_refusals_cost_nothing(mcn: Account) -> None:
     assert flash_call(mcn).status_code == 200
     assert mcn.balance == 0
     mcn.assert_ledger_balanced()
-
-
-def test_a_number_has_to_be_connected(mcn: Account) -> None:
-    mcn.expect_refusal("foreign_number")
-    assert refusal(call_for_2fa(mcn, "79158888888"))[1] == "foreign_number"
-    mcn.connect_number("79158888888")
-    assert call_for_2fa(mcn, "79158888888").json()["object"]["caller_did"] == "79158888888"
-    assert (mcn.balance, mcn.calls[0].country_id) == (Decimal("99.99"), None)
 
 
 def test_the_rule_set_last_comes_first(mcn: Account) -> None:
@@ -97,33 +88,6 @@ def test_each_wait_returns_the_next_one(mcn: Account, receiver: Receiver) -> Non
     assert mcn.wait_for_cdr(mcn.calls[0]).call.code == "0001"
     with pytest.raises(WaitTimeout):
         mcn.wait_for_cdr(timeout=0.01)
-
-
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        lambda mcn: mcn.set_outcome("bussy"),
-        lambda mcn: mcn.set_outcome(),
-        lambda mcn: mcn.set_outcome("busy", login_did="+7"),
-        lambda mcn: mcn.top_up(1.5),
-        lambda mcn: mcn.top_up("-1"),
-        lambda mcn: mcn.set_balance("x"),
-        lambda mcn: mcn.connect_number("x"),
-        lambda mcn: mcn.subscribe("nowhere"),
-        lambda mcn: mcn.subscribe(object()),
-        lambda mcn: mcn.subscribe(lambda: None, path="hook"),
-        lambda mcn: mcn.inject("rest"),
-        lambda mcn: mcn.fail_next(404),
-        lambda mcn: mcn.expect_refusal("unauthorised"),
-        lambda mcn: mcn.clock.advance(-1),
-        lambda mcn: mcn.assert_called(login="7"),
-    ],
-)
-def test_a_wrong_argument_is_told_and_changes_nothing(mcn: Account, attempt: Any) -> None:
-    before = mcn.story()
-    with pytest.raises(UsageError):
-        attempt(mcn)
-    assert mcn.story() == before
 
 
 def test_what_people_look_at_has_no_token_and_reads_well(mcn: Account, receiver: Receiver) -> None:

@@ -45,23 +45,25 @@ def test_the_modules(mcn):
     ).assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize(
-    "marker,message",
-    [
-        ("balanse='1'", "no argument 'balanse'; did you mean 'balance'?"),
-        ("'1.00'", "keyword arguments alone"),
-        ("balance=1.5", "balance is 1.5"),
-        ("outcome='bussy'", "did you mean 'busy'?"),
-        ("tariff={'flash_cal': 1}", "did you mean 'flash_call'?"),
-        ("seed=-1", "seed -1"),
-    ],
-)
-def test_a_wrong_marker_is_an_error_that_says_what_is_wrong(
-    project: pytest.Pytester, marker: str, message: str
-) -> None:
-    result = run(project, f"@pytest.mark.mcn({marker})\ndef test_it(mcn): pass\n")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*{message}*"])
+WRONG_MARKERS = {
+    "balanse='1'": "no argument 'balanse'; did you mean 'balance'?",
+    "'1.00'": "keyword arguments alone",
+    "balance=1.5": "balance is 1.5",
+    "outcome='bussy'": "did you mean 'busy'?",
+    "tariff={'flash_cal': 1}": "did you mean 'flash_call'?",
+    "seed=-1": "seed -1",
+    "strict='no'": "UsageError: strict is 'no'; use True or False",
+    "strict=0": "UsageError: strict is 0; use True or False",
+    "strict=None": "UsageError: strict is None; use True or False",
+}
+
+
+def test_a_wrong_marker_is_an_error_that_says_what_is_wrong(project: pytest.Pytester) -> None:
+    tests = [f"@pytest.mark.mcn({marker})\ndef test_{n}(mcn): pass\n" for n, marker in enumerate(WRONG_MARKERS)]
+    result = run(project, "\n".join(tests))
+    result.assert_outcomes(errors=len(WRONG_MARKERS))
+    for n, message in enumerate(WRONG_MARKERS.values()):
+        result.stdout.fnmatch_lines([f"*ERROR at setup of test_{n} *", f"*{message}*"])
 
 
 MISTAKES = {
@@ -78,11 +80,17 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_went_wrong_fails_a_test_that_passed(project: pytest.Pytester, mistake: str) -> None:
-    result = run(project, f"def test_it(mcn, mcn_server):\n    {mistake}\n\ndef test_next(mcn): pass\n")
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*the test passed, but this went wrong on its account or server:*", MISTAKES[mistake]])
+def one_test_for_each(mistakes: list[str], marker: str = "") -> str:
+    """A test for each mistake."""
+    return "\n\n".join(f"{marker}def test_{n}(mcn, mcn_server): {mistake}" for n, mistake in enumerate(mistakes))
+
+
+def test_what_went_wrong_fails_a_test_that_passed(project: pytest.Pytester) -> None:
+    result = run(project, one_test_for_each(list(MISTAKES)) + "\n\ndef test_next(mcn): pass\n")
+    result.assert_outcomes(passed=len(MISTAKES) + 1, errors=len(MISTAKES))
+    said = "*the test passed, but this went wrong on its account or server:*"
+    for n, message in enumerate(MISTAKES.values()):
+        result.stdout.fnmatch_lines([f"*ERROR at teardown of test_{n} *", said, message])
 
 
 def test_everything_that_went_wrong_is_told_at_once(project: pytest.Pytester) -> None:
@@ -103,12 +111,12 @@ def test_it(mcn, mcn_server):
     )
 
 
-@pytest.mark.parametrize("mistake", [m for m in MISTAKES if "expect" not in m])
-@pytest.mark.parametrize("way", ["marker", "ini"])
-def test_a_test_can_be_made_not_strict(project: pytest.Pytester, mistake: str, way: str) -> None:
-    marker = "@pytest.mark.mcn(strict=False)\n" if way == "marker" else ""
-    arguments = ("-o", "mcn_strict=false") if way == "ini" else ()
-    run(project, f"{marker}def test_it(mcn, mcn_server):\n    {mistake}\n", *arguments).assert_outcomes(passed=1)
+@pytest.mark.parametrize(
+    "marker,arguments", [("@pytest.mark.mcn(strict=False)\n", ()), ("", ("-o", "mcn_strict=false"))]
+)
+def test_a_test_can_be_made_not_strict(project: pytest.Pytester, marker: str, arguments: tuple[str, ...]) -> None:
+    mistakes = [mistake for mistake in MISTAKES if "expect" not in mistake]
+    run(project, one_test_for_each(mistakes, marker), *arguments).assert_outcomes(passed=len(mistakes))
 
 
 def test_scenarios_are_no_mistakes(project: pytest.Pytester) -> None:
@@ -163,20 +171,19 @@ def test_it_is_acknowledged_at_last(mcn, mcn_server):
     ).assert_outcomes(passed=8)
 
 
-@pytest.mark.parametrize(
-    "error", ["pytest.fail('in the handler')", "assert False, 'in the handler'", "1/0", "pytest.skip('x')"]
-)
 @pytest.mark.parametrize("strict", ["true", "false"])
-def test_what_a_handler_raises_neither_kills_the_server_nor_gets_lost(
-    project: pytest.Pytester, error: str, strict: str
-) -> None:
+def test_what_a_handler_raises_neither_kills_the_server_nor_gets_lost(project: pytest.Pytester, strict: str) -> None:
     result = run(
         project,
-        f"""
-def test_it(mcn, mcn_server):
-    def handler(request):
-        {error}
-    mcn_server.expect_request("/hook").respond_with_handler(handler)
+        """
+def fail(): pytest.fail("in the handler")
+def claim(): assert False, "in the handler"
+def divide(): 1/0
+def skip(): pytest.skip("x")
+
+@pytest.mark.parametrize("raise_", [fail, claim, divide, skip])
+def test_it(mcn, mcn_server, raise_):
+    mcn_server.expect_request("/hook").respond_with_handler(lambda request: raise_())
     assert requests.get(mcn_server.url_for("/hook")).status_code == 500
     assert flash_call(mcn).status_code == 200
 
@@ -186,8 +193,8 @@ def test_next(mcn):
         "-o",
         f"mcn_strict={strict}",
     )
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*a handler raised*"])
+    result.assert_outcomes(passed=5, errors=4)
+    result.stdout.fnmatch_lines(["*a handler raised*"] * 4)
 
 
 def test_a_test_with_the_server_alone_hears_of_its_handlers_too(project: pytest.Pytester) -> None:

@@ -6,14 +6,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any
 
 import pytest
 from helpers.client import flash_call
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, MCNServer, UsageError
-from pytest_mcn_mock.storage.memory_calls import MemoryCalls
 
 
 @pytest.fixture(autouse=True)
@@ -97,39 +95,3 @@ def test_the_next_one_is_the_first_that_was_placed_and_nobody_has(mcn: Account, 
     assert [mcn.wait_for_cdr().call for _ in range(3)] == [calls[0], calls[2], calls[3]]
     assert [mcn.wait_for_call() for _ in range(4)] == calls
     mcn.assert_no_cdr(within=0)
-
-
-def test_a_wait_costs_the_same_however_many_there_were_before(
-    mcn: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads = 0
-
-    def counted(name: str) -> None:
-        read = getattr(MemoryCalls, name)
-
-        def method(self: MemoryCalls, *args: Any, **settings: Any) -> Any:
-            nonlocal reads
-            found = read(self, *args, **settings)
-            reads += len(found) if name == "page" else 1
-            return found
-
-        monkeypatch.setattr(MemoryCalls, name, method)
-
-    for name in ("get", "delivery", "deliveries_of", "page"):
-        counted(name)
-    mcn.subscribe(receiver.url)
-    costs = []
-    for _ in range(60):
-        flash_call(mcn)
-        mcn.wait_for_call()
-        mcn.wait_for_cdr()
-        before = reads
-        mcn.settle()
-        mcn.assert_no_cdr(within=0)
-        costs.append(reads - before)
-    before = reads
-    flash_call(mcn)
-    mcn.wait_for_call()
-    mcn.wait_for_cdr()
-    assert reads - before < 60
-    assert max(costs[30:]) <= max(costs[:30])

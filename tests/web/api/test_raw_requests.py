@@ -58,19 +58,18 @@ def test_a_body_that_ends_before_its_content_length_is_refused(api: Api, content
     assert api.balance() == before
 
 
-def test_a_chunked_body_that_is_broken_is_refused(api: Api) -> None:
+@pytest.mark.parametrize(
+    "chunks,told",
+    [
+        (b"zz\r\n{}\r\n", ("400", "invalid_parameter")),
+        ((b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 3 + b"0\r\n\r\n", ("413", "payload_too_large")),
+    ],
+    ids=["broken", "too large"],
+)
+def test_a_chunked_body_that_is_broken_or_too_large_is_refused(api: Api, chunks: bytes, told: tuple[str, str]) -> None:
     before = api.balance()
-    lines = ("Content-Type: application/json", "Transfer-Encoding: chunked")
-    assert envelope(api.exchange(head(api, *lines) + b"zz\r\n{}\r\n")) == ("400", "invalid_parameter")
-    assert api.balance() == before
-
-
-def test_a_chunked_body_that_is_too_large_is_refused(api: Api) -> None:
-    before = api.balance()
-    lines = ("Content-Type: application/json", "Transfer-Encoding: chunked")
-    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
-    status, code = envelope(api.exchange(head(api, *lines) + chunk * 3 + b"0\r\n\r\n"))
-    assert (status, code) == ("413", "payload_too_large")
+    sent = head(api, "Content-Type: application/json", "Transfer-Encoding: chunked") + chunks
+    assert envelope(api.exchange(sent)) == told
     assert api.balance() == before
 
 

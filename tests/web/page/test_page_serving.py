@@ -92,10 +92,6 @@ def test_the_list_of_files_is_what_the_modules_import(scripts: dict[str, str]) -
     assert imported | {"main.js"} == set(scripts)
 
 
-def test_no_script_has_two_jobs(scripts: dict[str, str]) -> None:
-    assert {name for name, text in scripts.items() if len(text.splitlines()) > 400} == set()
-
-
 def test_a_call_placed_by_a_tester_is_checked_as_the_vendors_api_does(sandbox: Sandbox) -> None:
     path = f"{sandbox.url}/__admin/accounts/12345678/calls"
 
