@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# Two tests at a time; CORES=0 is one after the other.
-CORES ?= 2
+# Three tests at a time, because many of them wait; WORKERS=0 is one after the other.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
@@ -22,10 +22,10 @@ run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
-	$(BIN)/python -m pytest -n $(CORES) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-fast: $(VENV)/.ready
-	$(BIN)/python -m pytest -n $(CORES) tests/model tests/service tests/storage tests/delivery $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/model tests/service tests/storage tests/delivery $(ARGS)
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/soak tests/web -m soak -p no:randomly $(ARGS)
