@@ -353,6 +353,7 @@ def _completed(
     """Complete a parameter with a field of what the sandbox lists; with nothing if it does not answer at once."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the values that begin with what is typed so far."""
         given = ctx.params
         try:
             sandbox = SandboxClient(
