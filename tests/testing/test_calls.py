@@ -8,7 +8,7 @@ import pytest
 from helpers.client import KAZAKH, RUSSIAN, flash_call, refusal
 from helpers.webhook_endpoints import Receiver
 
-from pytest_mcn_mock import Account, Outcome, UsageError, WaitTimeout
+from pytest_mcn_mock import Account, Outcome, UsageError
 
 
 def test_a_call_is_charged_and_its_cdr_arrives(mcn: Account, receiver: Receiver) -> None:
@@ -77,17 +77,6 @@ def test_a_held_call_rings_until_it_is_completed(mcn: Account, receiver: Receive
     )
     with pytest.raises(UsageError, match="has ended already"):
         call.complete()
-
-
-def test_each_wait_returns_the_next_one(mcn: Account, receiver: Receiver) -> None:
-    mcn.subscribe(receiver.url)
-    flash_call(mcn, code="0001")
-    flash_call(mcn, code="0002")
-    assert [mcn.wait_for_call().code for _ in range(2)] == ["0001", "0002"]
-    assert {mcn.wait_for_cdr().call.code for _ in range(2)} == {"0001", "0002"}
-    assert mcn.wait_for_cdr(mcn.calls[0]).call.code == "0001"
-    with pytest.raises(WaitTimeout):
-        mcn.wait_for_cdr(timeout=0.01)
 
 
 def test_what_people_look_at_has_no_token_and_reads_well(mcn: Account, receiver: Receiver) -> None:

@@ -54,13 +54,6 @@ def test_a_cdr_is_failed_after_the_last_wait_of_the_schedule(account: Account) -
         assert len(receiver.received) == len(delivery.attempts) == 3
 
 
-def test_without_retries_one_attempt_is_all(account: Account) -> None:
-    with Receiver(500) as receiver:
-        account.subscribe(receiver.url, retry=False)
-        flash_call(account)
-        assert len(account.wait_for_cdr().attempts) == len(receiver.received) == 1
-
-
 def test_a_webhook_is_disabled_after_so_many_cdrs_in_a_row_that_were_failed(account: Account) -> None:
     with Receiver(500) as receiver:
         account.subscribe(receiver.url, retry=False)
@@ -111,16 +104,6 @@ def test_an_acknowledgement_begins_the_count_again(account: Account) -> None:
             account.wait_for_cdr()
         assert webhook_is_enabled(account)
         assert len(receiver.received) == 6
-
-
-def test_a_webhook_can_be_said_never_to_be_disabled(account: Account) -> None:
-    with Receiver(500) as receiver:
-        account.subscribe(receiver.url, retry=False, never_disable=True)
-        for _ in range(5):
-            flash_call(account)
-            account.wait_for_cdr()
-        assert webhook_is_enabled(account)
-        assert len(receiver.received) == 5
 
 
 def test_one_webhook_that_fails_takes_nothing_from_the_others(account: Account, receiver: Receiver) -> None:
