@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from helpers.command_runs import tool
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -214,12 +215,8 @@ def test_an_unknown_schema_is_not_found_and_the_nearest_one_is_named(mcn_server:
 
 
 def test_the_command_prints_a_schema_and_their_list() -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = [str(Path(sys.executable).with_name("mcn-mock")), "schema", *arguments]
-        return subprocess.run(command, capture_output=True, check=False)
-
-    assert run().stdout.decode().split() == schemas.names()
-    assert run("cdr").stdout == schemas.read("cdr")
-    unknown = run("cdrs")
-    assert (unknown.returncode, unknown.stdout) == (2, b"")
-    assert b"did you mean 'cdr'?" in unknown.stderr
+    assert tool("schema").out.split() == schemas.names()
+    assert tool("schema", "cdr").out.encode() == schemas.read("cdr")
+    unknown = tool("schema", "cdrs")
+    assert (unknown.status, unknown.out) == (2, "")
+    assert "did you mean 'cdr'?" in unknown.err

