@@ -217,21 +217,7 @@ def test_outcome_rules_are_replaced_and_apply(admin: Admin) -> None:
     assert admin.get(f"calls/{admin.flash_call('421901234567')}")["outcome"] == "no_answer"
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        {},
-        {"outcome": "bussy"},
-        {"outcome": "busy", "q931_status": 16},
-        {"outcome": "answered", "q931_status": 17},
-        {"q931_status": 128},
-        {"q931_status": True},
-        {"outcome": "busy", "login_did": "79(1"},
-        {"outcome": "busy", "delay_s": -1},
-        {"outcome": "busy", "delay": 1},
-        "busy",
-    ],
-)
+@pytest.mark.parametrize("rule", [{}, {"outcome": "busy", "q931_status": 16}, {"outcome": "busy", "delay": 1}, "busy"])
 def test_a_rule_that_cannot_be_replaces_nothing(admin: Admin, rule: Any) -> None:
     admin.ask("PUT", admin.on("outcomes"), [{"outcome": "rejected"}])
     assert admin.ask("PUT", admin.on("outcomes"), [{"outcome": "busy"}, rule]).status_code == 400
@@ -278,20 +264,7 @@ def test_a_webhook_is_added_changed_and_removed(admin: Admin) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {},
-        {"url": "ftp://x/"},
-        {"url": HOOK, "body": "q931_status"},
-        {"url": HOOK, "body": ["q931"]},
-        {"url": HOOK, "method": "PUT"},
-        {"url": HOOK, "headers": {"X": "a\nb"}},
-        {"url": HOOK, "headers": []},
-        {"url": HOOK, "constants": {"a": [1]}},
-        {"url": HOOK, "retry": 1},
-        {"url": HOOK, "retri": True},
-        [HOOK],
-    ],
+    "wrong", [{}, {"url": "ftp://x/"}, {"url": HOOK, "retry": 1}, {"url": HOOK, "retri": True}, [HOOK]]
 )
 def test_a_webhook_that_cannot_be_is_not_added(admin: Admin, wrong: Any) -> None:
     assert admin.ask("POST", admin.on("webhooks"), wrong).status_code == 400

@@ -73,12 +73,12 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
             for headers in HEADERS
         ),
         *({"url": HOOK, "query": query} for query in ({"": ""}, {"a": "\n"}, {"a": 1}, {"a": True}, {"x" * 4097: ""})),
-        *(
-            {"url": HOOK, "constants": constants}
-            for constants in ({"a": 1, "b": "x", "c": False}, {"a": 1.0}, {"a": 1.5}, {"a": None}, {"a": "x" * 4097})
-        ),
+        {"url": HOOK, "constants": {"a": 1, "b": "x", "c": False}},
+        *({"url": HOOK, "constants": {"a": value}} for value in (1.0, 1.5, [1], None, "x" * 4097)),
         {"url": HOOK, "constants": {str(n): n for n in range(65)}},
         {"url": HOOK, "n": 1},
+        {"url": HOOK, "retry": 1},
+        [HOOK],
     ],
     ("PATCH", "{account}/webhooks/1", "webhook.change"): [
         {}, {"url": None}, {"method": "get"}, *({"url": url} for url in URLS),
@@ -86,7 +86,7 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("PUT", "{account}/outcomes", "outcome.replace"): [
         [], {"items": []}, {"items": [], "next": None}, {}, {"items": None}, {"items": [], "more": 1}, None, 1, [None],
         *([ending] for ending in ENDINGS),
-        *([{"outcome": "busy", "login_did": pattern}] for pattern in ("7*", "?", "", "x", "7" * 41, None, 7)),
+        *([{"outcome": "busy", "login_did": pattern}] for pattern in ("7*", "?", "", "x", "79(1", "7" * 41, None, 7)),
         *([{"outcome": "busy", "delay_s": seconds}] for seconds in SECONDS),
     ],
     ("PUT", "{account}/faults", "fault.replace"): [

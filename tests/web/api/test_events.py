@@ -14,6 +14,7 @@ from helpers.client import RUSSIAN, Api, refusal
 from helpers.sandbox import running_sandbox
 from helpers.webhook_endpoints import Receiver
 
+from pytest_mcn_mock import MCNServer, NotFound
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.web.feed import MAX_LISTENERS, MAX_PENDING, Feed
 
@@ -148,18 +149,10 @@ def test_a_reset_goes_back_to_the_configured_state(tmp_path: Path) -> None:
             assert requests.post(f"{admin}/accounts", json={"id": opened["id"]}, timeout=30).status_code == 201
 
 
-def test_a_fixtures_server_that_is_reset_has_no_account(tmp_path: Path, pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import pytest, requests
-        from pytest_mcn_mock import NotFound
-
-        def test_reset(mcn_server):
-            account = mcn_server.open_account()
-            assert requests.post(f"{mcn_server.url}/__admin/reset", timeout=30).status_code == 200
-            with pytest.raises(NotFound):
-                account.balance
-            account.close()
-        """
-    )
-    pytester.runpytest_inprocess("-q", "-o", "asyncio_default_fixture_loop_scope=function").assert_outcomes(passed=1)
+def test_a_fixtures_server_that_is_reset_has_no_account() -> None:
+    with MCNServer() as server:
+        account = server.open_account()
+        assert requests.post(f"{server.url}/__admin/reset", timeout=30).status_code == 200
+        with pytest.raises(NotFound):
+            account.balance  # noqa: B018 - it is the look-up that raises
+        account.close()
