@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from helpers.in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
+from helpers.in_process import BUSY, fill, make_fake, make_rules, open_account, place, seconds_of_calls
 
-from pytest_mcn_mock.compose import Exchange
+from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.model.outcomes import OutcomeRule
 
 BATCH, BATCHES = 100, 15
@@ -33,30 +33,30 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def time_of_call(exchange: Exchange, account_id: str = "1") -> float:
+def time_of_call(fake: Fake, account_id: str = "1") -> float:
     """Microseconds of one call: the fastest of batches, which others on the machine disturb least."""
-    return 1e6 * min(seconds_of_calls(exchange, BATCH, account_id) for _ in range(BATCHES)) / BATCH
+    return 1e6 * min(seconds_of_calls(fake, BATCH, account_id) for _ in range(BATCHES)) / BATCH
 
 
 def by_journal(sizes: list[int]) -> Curve:
     """Calls in a journal that is full."""
     curve, before = [], resident_mib()
     for size in sizes:
-        exchange = make_exchange(journal_size=size)
-        open_account(exchange)
-        fill(exchange, size)
-        curve.append((size, time_of_call(exchange), resident_mib() - before))
+        fake = make_fake(journal_size=size)
+        open_account(fake)
+        fill(fake, size)
+        curve.append((size, time_of_call(fake), resident_mib() - before))
     return curve
 
 
 def by_accounts(sizes: list[int]) -> Curve:
     """Open accounts."""
-    exchange, curve, opened, before = make_exchange(), [], 0, resident_mib()
+    fake, curve, opened, before = make_fake(), [], 0, resident_mib()
     for size in sizes:
         while opened < size:
             opened += 1
-            open_account(exchange, str(opened))
-        curve.append((size, time_of_call(exchange, str(opened)), resident_mib() - before))
+            open_account(fake, str(opened))
+        curve.append((size, time_of_call(fake, str(opened)), resident_mib() - before))
     return curve
 
 
@@ -64,19 +64,19 @@ def by_subscriptions(sizes: list[int]) -> Curve:
     """Webhooks of the account, each of which a call owes a CDR."""
     made, before = [], resident_mib()
     for size in sizes:  # all of them before the calls, each of which owes so many CDRs
-        exchange = make_exchange()
-        open_account(exchange, subscriptions=size)
-        made.append((size, exchange, resident_mib() - before))
-    return [(size, time_of_call(exchange), held) for size, exchange, held in made]
+        fake = make_fake()
+        open_account(fake, subscriptions=size)
+        made.append((size, fake, resident_mib() - before))
+    return [(size, time_of_call(fake), held) for size, fake, held in made]
 
 
 def by_rules(sizes: list[int]) -> Curve:
     """Outcome rules of the account, of which none matches."""
     curve, before = [], resident_mib()
     for size in sizes:
-        exchange = make_exchange()
-        open_account(exchange, rules=make_rules(size))
-        curve.append((size, time_of_call(exchange), resident_mib() - before))
+        fake = make_fake()
+        open_account(fake, rules=make_rules(size))
+        curve.append((size, time_of_call(fake), resident_mib() - before))
     return curve
 
 
@@ -85,23 +85,23 @@ def by_pending(sizes: list[int]) -> dict[str, Curve]:
 
     async def run() -> dict[str, Curve]:
         curves: dict[str, Curve] = {"pending CDRs": [], "pending CDRs: advance the clock to one": []}
-        exchange = make_exchange(post=lambda job: job())
-        open_account(exchange, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
-        open_account(exchange, "2", subscriptions=1, rules=(OutcomeRule(BUSY, "*", 1.0),))
+        fake = make_fake(post=lambda job: job())
+        open_account(fake, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
+        open_account(fake, "2", subscriptions=1, rules=(OutcomeRule(BUSY, "*", 1.0),))
         pending, before = 0, resident_mib()
         for size in sizes:
-            fill(exchange, size - pending)
-            curves["pending CDRs"].append((size, time_of_call(exchange), resident_mib() - before))
+            fill(fake, size - pending)
+            curves["pending CDRs"].append((size, time_of_call(fake), resident_mib() - before))
             pending = size + BATCH * BATCHES
             taken = []
             for _ in range(5):
-                place(exchange, "2")
+                place(fake, "2")
                 began = time.perf_counter()
-                await exchange.dispatcher.advance_account("2", 1.0)
+                await fake.worker.advance(1.0, "2")
                 taken.append(time.perf_counter() - began)
             held = resident_mib() - before
             curves["pending CDRs: advance the clock to one"].append((size, 1e6 * statistics.median(taken), held))
-        await exchange.dispatcher.close()
+        await fake.worker.close()
         return curves
 
     return asyncio.run(run())

@@ -21,7 +21,7 @@ class SystemClock:
         """Put the time forward, for every account."""
         self._offset += seconds
 
-    def reach(self, account_id: str, moment: float) -> None:
+    def reach(self, account_id: str | None, moment: float) -> None:
         """Nothing to do: time passes by itself."""
 
 
@@ -46,6 +46,6 @@ class VirtualClock:
         """Put the account's time forward."""
         self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
 
-    def reach(self, account_id: str, moment: float) -> None:
+    def reach(self, account_id: str | None, moment: float) -> None:
         """It is that late for the account, if it is not later already."""
         self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self.START)

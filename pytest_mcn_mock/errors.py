@@ -2,8 +2,7 @@
 
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
-│   ├── StorageFailed … because what it changes could not be kept
-│   └── Overloaded   … because as many CDRs are pending as may be
+│   └── StorageFailed … because what it changes could not be kept
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
 │   └── Conflict     … because of the state that the thing is in
 ├── ConfigError      a configuration file is wrong: every mistake at once
@@ -75,13 +74,6 @@ class StorageFailed(Refusal):
 
     def __init__(self, message: str) -> None:
         super().__init__(RefusalCode.STORAGE_FAILED, message)
-
-
-class Overloaded(Refusal):
-    """As many CDRs are pending as may be, so the call is not placed now; there is room again once one is settled."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(RefusalCode.OVERLOADED, message)
 
 
 class UsageError(McnMockError, ValueError):

@@ -1,36 +1,67 @@
-"""A request's life is one coroutine, read from top to bottom. This is how it waits, whoever runs it.
+"""How a coroutine is run: by hand for as long as it does not wait, and by the event loop from there on.
 
-The coroutine gives its driver one step at a time: a future to wait for, or an answer to send (``web.http.send``). It
-goes on when the driver has done the step. The sandbox's event loop is one driver (``web.connection``), a thread of
-werkzeug's the other (``web.wsgi``). A coroutine that never waits costs its driver no task.
+A request's life is one coroutine, and so is each thing that a tester does. Most of them never wait. To step such a
+coroutine by hand costs a microsecond, a task of the event loop twelve (docs/explanation/performance.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from concurrent.futures import Future
+from dataclasses import dataclass
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
+_K = TypeVar("_K")
 
 
-class Turn(Future[_T]):
-    """What a client waits for only as long as it is there: its driver cancels it when the client leaves."""
+@dataclass(frozen=True, slots=True)
+class Done(Generic[_T]):
+    """A coroutine has ended with this result."""
+
+    result: _T
+
+
+def step(flow: Coroutine[Any, None, _T]) -> Done[_T] | Any:
+    """Run a coroutine until it ends or waits. Return Done, or what it yields: ``go_on`` takes it from there."""
+    try:
+        return flow.send(None)
+    except StopIteration as end:
+        return Done(end.value)
 
 
 @coroutine
-def until(future: Future[_T]) -> Generator[Future[Any], None, _T]:
-    """Wait for the future; return its result or raise its exception."""
-    if not future.done():
-        yield future
-    return future.result()
+def on_loop() -> Generator[None, None, None]:
+    """Wait until the coroutine is a task of the event loop. What follows may use whatever needs a task."""
+    yield
 
 
-def finish(flow: Coroutine[Any, None, None]) -> None:
-    """The answer was sent, or could not be: do what follows it, which does not wait."""
-    try:
-        flow.send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("a request waits after its answer")
+async def go_on(flow: Coroutine[Any, None, _T], waits_for: Any) -> _T:
+    """Run the rest of a coroutine that was stepped by hand and waits for this. To be awaited in a task."""
+    result: _T = await _go_on(flow, waits_for, ())
+    return result
+
+
+async def go_on_until(kind: type[_K], flow: Coroutine[Any, None, Any], waits_for: Any) -> _K:
+    """The same, until the coroutine yields a value of that kind; return the value."""
+    value: _K = await _go_on(flow, waits_for, (kind,))
+    return value
+
+
+@coroutine
+def _go_on(flow: Coroutine[Any, None, Any], yielded: Any, stop_at: tuple[type, ...]) -> Generator[Any, None, Any]:
+    while not isinstance(yielded, stop_at):
+        try:
+            yield yielded
+        except BaseException as error:  # the task is cancelled, say, and the coroutine is to hear of it
+            thrown = error
+            try:
+                yielded = flow.throw(thrown)
+            except StopIteration as end:
+                return end.value
+        else:
+            try:
+                yielded = flow.send(None)
+            except StopIteration as end:
+                return end.value
+    return yielded

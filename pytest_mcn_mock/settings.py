@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final
 
-from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_seconds, check_text, check_whole, show
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_text, check_whole, show
 from pytest_mcn_mock.model.money import Tariff
 
-WhenOverloaded = Literal["refuse", "wait"]
-MAX_WAIT_S: Final = 600.0
 MAX_SIZE: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``max_pending`` bounds the pending CDRs: a call that would owe one more is refused or,
-    where ``when_overloaded`` is ``"wait"``, answered when there is room, and refused if there is none within
-    ``max_wait_s`` seconds.
+    account's ledger entries. ``max_pending`` bounds the pending CDRs: a call that would owe one more is refused.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
     a ``login_did`` of ``MAGIC_NUMBERS`` forces how its call ends; a sandbox knows them unless told otherwise, a
     fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
@@ -33,8 +29,6 @@ class Settings:
     journal_size: int = 10_000
     magic_numbers: bool = False
     max_pending: int = 100_000
-    when_overloaded: WhenOverloaded = "refuse"
-    max_wait_s: float = 10.0
     webhook_targets: Sequence[str] | None = None
     state: str | None = None
 
@@ -49,8 +43,3 @@ class Settings:
             check_list(self.webhook_targets, name="webhook_targets", example='["127.0.0.0/8"], or None for any')
         if self.state is not None:
             check_text(self.state, name="state", example="sqlite:///mcn-mock.db")
-        known = get_args(WhenOverloaded)
-        if self.when_overloaded not in known:
-            given = str(self.when_overloaded)[:40]
-            raise UsageError(f"when_overloaded: {given!r} is unknown; {nearest(given, known)}")
-        check_seconds(self.max_wait_s, name="max_wait_s", most=MAX_WAIT_S)

@@ -21,7 +21,7 @@ async def serve_ours(port: int) -> None:
     """The sandbox's server."""
     from pytest_mcn_mock.web.application import Application
     from pytest_mcn_mock.web.http import Request, Response, send
-    from pytest_mcn_mock.web.serving import HttpServer
+    from pytest_mcn_mock.web.server import HttpServer
 
     class Idle:
         async def serve(self, _: Request) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.tls import Tls
-from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service.ports import AccountState
 from pytest_mcn_mock.web.application import BASE_PATH
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 
@@ -29,21 +28,26 @@ def reachable(host: str) -> str:
     return _EVERYWHERE.get(host, host)
 
 
-def greeting(config: Config, operator: Operator, port: int, tls: Tls | None, drawn: str | None = None) -> str:
+def greeting(
+    config: Config, accounts: Sequence[AccountState], port: int, tls: Tls | None, drawn: str | None = None
+) -> str:
     """The lines, each with its end. The first has the URL, the last begins with ``base URL``.
 
-    ``drawn`` is the admin token if it was drawn for this start, so that nobody knows it yet.
+    ``accounts`` are the configured ones that are open, or the first one that is if none of these are. ``drawn`` is the
+    admin token if it was drawn for this start, so that nobody knows it yet.
     """
     banner = _Banner(_url(config.host, port, tls), tls, config, drawn)
-    named = [_open_account(operator, account.id) for account in config.accounts]
-    account = _payer([found for found in named if found is not None] or operator.accounts.page(0, 1), operator)
+    payer = next(filter(_can_pay, accounts), accounts[0] if accounts else None)
+    balances = {account.id: f"{format_roubles(balance)} roubles" for account, balance in accounts}
+    names = ", ".join(f"{account.id} ({balances.get(account.id, 'closed')})" for account in config.accounts[:5])
+    more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     everywhere = f" and on every other address of this machine ({config.host})" if config.host in _EVERYWHERE else ""
     lines = [
-        f"mcn-mock listens on {banner.url}{BASE_PATH}{everywhere} for account {_names(config, operator)}",
-        *(banner.commands(account, operator.accounts.balance(account.id)) if account else banner.without_account()),
+        f"mcn-mock listens on {banner.url}{BASE_PATH}{everywhere} for account {names}{more}",
+        *(banner.commands(*payer) if payer else banner.without_account()),
         *([] if drawn is None else [f"admin token, for everything under {ADMIN_PATH}: {drawn}"]),
         f"page: {banner.url}{ADMIN_PATH}/",
-        f"base URL {banner.url}{BASE_PATH}{banner.credentials(account)}",
+        f"base URL {banner.url}{BASE_PATH}{banner.credentials(payer.account if payer else None)}",
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -118,31 +122,9 @@ def _url(host: str, port: int, tls: Tls | None) -> str:
     return f"{'http' if tls is None else 'https'}://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
-def _open_account(operator: Operator, account_id: str) -> Account | None:
-    try:
-        return operator.accounts.get(account_id)
-    except NotFound:
-        return None
-
-
-def _payer(accounts: Sequence[Account], operator: Operator) -> Account | None:
-    """The first account that can pay a flash_call, else the first one."""
-    for account in accounts:
-        if operator.accounts.balance(account.id) >= account.tariff.price(Method.FLASH_CALL, RUSSIA):
-            return account
-    return accounts[0] if accounts else None
-
-
-def _names(config: Config, operator: Operator) -> str:
-    names = ", ".join(f"{account.id} ({_balance(operator, account.id)})" for account in config.accounts[:5])
-    return names + (f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else "")
-
-
-def _balance(operator: Operator, account_id: str) -> str:
-    try:
-        return f"{format_roubles(operator.accounts.balance(account_id))} roubles"
-    except NotFound:
-        return "closed"
+def _can_pay(state: AccountState) -> bool:
+    """Whether the account can pay a flash_call."""
+    return state.balance >= state.account.tariff.price(Method.FLASH_CALL, RUSSIA)
 
 
 def _quoted(text: str) -> str:

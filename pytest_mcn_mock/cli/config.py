@@ -30,14 +30,7 @@ from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.webhooks import (
-    Subscription,
-    Targets,
-    header_name,
-    make_subscription,
-    make_targets,
-)
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.text import shown_url
 
@@ -94,17 +87,16 @@ class AccountConfig:
     outcome_rules: tuple[OutcomeRule, ...] = ()
     is_seed_drawn: bool = False
 
-    def open(self, operator: Operator) -> None:
-        """Open the account."""
-        operator.accounts.open(
-            seed=self.seed,
-            balance=self.balance,
-            account_id=self.id,
-            token=self.token,
-            numbers=self.numbers,
-            subscriptions=self.subscriptions,
-            outcome_rules=self.outcome_rules,
-        )
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of ``service.accounts.Accounts.make``."""
+        return {
+            "seed": self.seed,
+            "account_id": self.id,
+            "token": self.token,
+            "numbers": self.numbers,
+            "subscriptions": self.subscriptions,
+            "outcome_rules": self.outcome_rules,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +341,7 @@ def _settings(tariff: Tariff, assumptions: Assumptions, server: dict[str, Any]) 
     if "webhook_targets" in given:
         make_targets(given["webhook_targets"])
     if "state" in given:
-        from pytest_mcn_mock.storage.sql_database import parse_url  # SQLAlchemy takes its time
+        from pytest_mcn_mock.storage.database import parse_url  # SQLAlchemy takes its time
 
         parse_url(given["state"])
     return Settings(tariff, assumptions, **{"magic_numbers": True, **given})

@@ -7,28 +7,28 @@ that has just passed, and the sender, which answers by itself, so that nothing l
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from pytest_mcn_mock.cli.logs import silenced
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.compose import Exchange, make_http_sender
-from pytest_mcn_mock.delivery.lanes import Sender
+from pytest_mcn_mock.compose import Fake, make_http_sender
+from pytest_mcn_mock.delivery.worker import Sender
 from pytest_mcn_mock.errors import ConfigError, SendError
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.web.application import BASE_PATH
-from pytest_mcn_mock.web.http import Flow, Request
+from pytest_mcn_mock.web.http import Request, Response
 
 if TYPE_CHECKING:
     from pytest_mcn_mock.faker_provider import McnProvider
@@ -106,7 +106,7 @@ class DemoClock:
         else:
             self._machine.move(account_id, seconds)
 
-    def reach(self, account_id: str, moment: float) -> None:
+    def reach(self, account_id: str | None, moment: float) -> None:
         """It is that late for the account, if it is not later already."""
         if self.is_past:
             self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self._start)
@@ -127,7 +127,7 @@ class StandIn:
         self._answers = answers
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The answer that is next; SendError where it is naccount."""
+        """The answer that is next; SendError if it is none."""
         status = self._answers.popleft() if self._answers else 204
         if status == _NO_ANSWER:
             raise SendError(f"no answer within {timeout_s:g} s")
@@ -182,35 +182,35 @@ class Demo:
         """A stand-in while the day passes, the real one, with these arguments, afterwards."""
         return StandIn(self._answers) if self.clock.is_past else self._make_sender(*arguments)
 
-    async def fill(self, exchange: Exchange) -> None:
+    async def fill(self, fake: Fake) -> None:
         """Let the day pass, and hand over to the machine's time. One call is left ringing.
 
         Where the accounts are there already, from an earlier start, nothing is added to them.
         """
         accounts = [self._draw(client) for client in CLIENTS]
-        if any(exchange.operator.accounts.is_taken(account.id) for account in accounts):
+        if await fake.service.storage.is_taken(accounts[0].id):
             _log.warning("the demo's accounts are there already: nothing is filled in")
         else:
             for account in accounts:
-                self._open(exchange, account)
+                await self._open(fake, account)
             with silenced():
-                await self._pass_day(exchange, accounts)
-            await self._leave_ringing(exchange, accounts[0])
-            await exchange.dispatcher.close()  # which drops the stand-in
+                await self._pass_day(fake, accounts)
+            await self._leave_ringing(fake, accounts[0])
+            await fake.worker.close()  # which drops the stand-in
         self.clock.hand_over()
-        exchange.operator.deliveries.dispatch(exchange.operator.deliveries.pending())
+        await fake.worker.resume()
 
-    async def _pass_day(self, exchange: Exchange, accounts: Sequence[_Account]) -> None:
+    async def _pass_day(self, fake: Fake, accounts: Sequence[_Account]) -> None:
         day = sorted(((offset, account) for account in accounts for offset in account.offsets), key=itemgetter(0))
         refused = dict.fromkeys((account.id for account in accounts), 0)
         for offset, account in day:
             self.clock.pass_day(account.id, offset)
             if refused[account.id] == 3:
-                exchange.operator.accounts.top_up(account.id, account.client.top_up)
+                await fake.service.accounts.top_up(account.id, account.client.top_up)
             self._answers.extend(self._statuses(account.client, offset))
-            status = await self._send(exchange, self._request(account))
+            status = await self._send(fake, self._request(account))
             refused[account.id] = refused[account.id] + 1 if status == 402 else 0
-            await exchange.dispatcher.advance_account(account.id, SETTLED_S)
+            await fake.worker.advance(SETTLED_S, account.id)
             self._answers.clear()
 
     def _draw(self, client: Client) -> _Account:
@@ -225,11 +225,11 @@ class Demo:
             offsets=[slot * SLOT_S + self._random.uniform(0, SLOT_S - SETTLED_S) for slot in slots],
         )
 
-    def _open(self, exchange: Exchange, account: _Account) -> None:
+    async def _open(self, fake: Fake, account: _Account) -> None:
         subscription = make_subscription(
             WEBHOOK, method=account.client.method, body=account.client.body, constants={"client": account.company}
         )
-        exchange.operator.accounts.open(
+        await fake.service.accounts.open(
             seed=account.seed,
             balance=account.client.balance,
             account_id=account.id,
@@ -270,21 +270,19 @@ class Demo:
             return iter((_NO_ANSWER, 502, 204))
         return iter((_NO_ANSWER,) * 4 if chance < 7 else ())
 
-    async def _send(self, exchange: Exchange, request: Request) -> int:
-        flow: Flow = exchange.application.serve(request)
-        step = flow.send(None)
-        while isinstance(step, Future):
-            await asyncio.wait((asyncio.wrap_future(step),))
-            step = flow.send(None)
-        finish(flow)
-        return step.status
+    async def _send(self, fake: Fake, request: Request) -> int:
+        flow = fake.application.serve(request)
+        response = await go_on_until(Response, flow, step(flow))
+        if not isinstance(rest := step(flow), Done):
+            await go_on(flow, rest)
+        return response.status
 
-    async def _leave_ringing(self, exchange: Exchange, account: _Account) -> None:
+    async def _leave_ringing(self, fake: Fake, account: _Account) -> None:
         """A call that somebody is to complete manually, placed a minute ago."""
         self.clock.pass_day(account.id, DAY_S - 60)
-        exchange.operator.accounts.top_up(account.id, account.client.top_up)
-        exchange.operator.settings.hold_cdrs(account.id)
+        await fake.service.accounts.top_up(account.id, account.client.top_up)
+        await fake.service.accounts.change(account.id, lambda held: replace(held, calls_held=True))
         query = urlencode({"login_did": self._fake.mcn_login_did(), "code": self._fake.mcn_code()}).encode()
         path = f"{BASE_PATH}/account/{account.id}/flash_call"
-        await self._send(exchange, Request("POST", path, query, {"authorization": f"Bearer {account.token}"}))
-        exchange.operator.settings.hold_cdrs(account.id, held=False)
+        await self._send(fake, Request("POST", path, query, {"authorization": f"Bearer {account.token}"}))
+        await fake.service.accounts.change(account.id, lambda held: replace(held, calls_held=False))

@@ -20,7 +20,8 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.money import format_roubles
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service.ports import Item
+from pytest_mcn_mock.service import events
+from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.text import printable
 
 _FIELDS: Final = (
@@ -115,27 +116,32 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(content)
 
 
-class LogObserver:
-    """Logs what the operator tells. Implements ``service.ports.Observer``."""
+def log_event(event: Event) -> None:
+    """Log what has happened: a subscriber to ``service.events``."""
+    match event:
+        case events.CallPlaced(call) if call.ending is None:
+            _log_call(call)
+        case events.CallEnded(call):
+            _log_call(call)
+        case events.AttemptMade(delivery, attempt):
+            _log_delivery(delivery, without_secrets(str(attempt), delivery), is_failure=attempt.error is not None)
+        case events.DeliveryResent(delivery):
+            _log_delivery(delivery, "sent again")
+        case events.DeliverySettled(delivery, None):
+            _log_delivery(delivery, delivery.note or "not tried")
+        case events.RequestAnswered(request):
+            log_request(request)
+        case events.StateReset():
+            _log.info("everything is as configured again")
 
-    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
-        if isinstance(item, ApiRequest):
-            log_request(item)
-        elif isinstance(item, Call):
-            if _log.isEnabledFor(logging.INFO):
-                how = "" if item.ending is None else f", {item.ending}"
-                _log.info(
-                    "call %s%s: to %s from %s, %s roubles",
-                    item.state, how, item.login_did, item.caller_did, format_roubles(item.price), extra=_of_call(item),
-                )  # fmt: skip
-        elif isinstance(item, Delivery):
-            _log_delivery(item, before if isinstance(before, Delivery) else None)
 
-    def closed(self, account_id: str) -> None:
-        pass  # the request that closed it is logged
-
-    def reset(self) -> None:
-        _log.info("everything is as configured again")
+def _log_call(call: Call) -> None:
+    if _log.isEnabledFor(logging.INFO):
+        how = "" if call.ending is None else f", {call.ending}"
+        _log.info(
+            "call %s%s: to %s from %s, %s roubles",
+            call.state, how, call.login_did, call.caller_did, format_roubles(call.price), extra=_of_call(call),
+        )  # fmt: skip
 
 
 def log_request(entry: ApiRequest) -> None:
@@ -162,15 +168,10 @@ def _of_call(call: Call) -> dict[str, Any]:
     }
 
 
-def _log_delivery(delivery: Delivery, before: Delivery | None) -> None:
-    """What has become of it: by an attempt, or without one."""
-    is_tried = len(delivery.attempts) > (0 if before is None else len(before.attempts))
-    attempt = delivery.attempts[-1] if is_tried else None
-    level = logging.DEBUG
+def _log_delivery(delivery: Delivery, what: str, *, is_failure: bool = False) -> None:
+    level = logging.INFO if is_failure else logging.DEBUG
     if delivery.state is DeliveryState.FAILED:
         level = logging.WARNING
-    elif attempt is not None and attempt.error is not None:
-        level = logging.INFO
     if not _log.isEnabledFor(level):
         return
     fields = {
@@ -180,9 +181,7 @@ def _log_delivery(delivery: Delivery, before: Delivery | None) -> None:
         "delivery": delivery.id,
         "url": redacted(delivery.url),
     }
-    otherwise = "sent again" if before and delivery.resent > before.resent else delivery.note or "not tried"
-    told = without_secrets(str(attempt), delivery) if attempt else otherwise
-    _log.log(level, "CDR %s; %s", delivery.state, told, extra=fields)
+    _log.log(level, "CDR %s; %s", delivery.state, what, extra=fields)
 
 
 def without_secrets(text: str, delivery: Delivery) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import platform
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mcn_mock.errors import NotFound
-from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.calls import account_of
 from pytest_mcn_mock.model.deliveries import Attempt, Delivery, DeliveryState
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service.ports import Clock, Item
+from pytest_mcn_mock.service import events
+from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.ports import Clock
 
 if TYPE_CHECKING:  # takes as long to import as the rest of the sandbox
     from prometheus_client.core import Metric
@@ -57,7 +59,7 @@ class _Histogram:
 class Gauges:
     """What is counted elsewhere, and asked for when it is shown.
 
-    ``pending`` and ``max_pending`` are CDRs; ``calls_waiting`` calls; ``waiting`` and ``under_way`` attempts; ``lag_s``
+    ``pending`` and ``max_pending`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s``
     the age in seconds of the oldest CDR that is due and not settled, 0 if there is none; ``dropped`` what bounded lists
     have lost, by name; ``guarded`` refusals of the guard by code.
     """
@@ -67,19 +69,19 @@ class Gauges:
     waiting: int
     under_way: int
     lag_s: float
-    calls_waiting: int
     dropped: Mapping[str, int]
     guarded: Mapping[str, int]
     is_ready: bool
 
 
 class Metrics:
-    """Counts what the operator tells. Implements ``service.ports.Observer``."""
+    """Counts what happens: subscribes to ``service.events``."""
 
     def __init__(self, version: str, clock: Clock) -> None:
         self._version = version
         self._clock = clock
-        self._gauges: Callable[[], Gauges] | None = None
+        self._gauges: Callable[[], Awaitable[Gauges]] | None = None
+        self._shown: Gauges | None = None
         self._requests: Counter[int] = Counter()
         self._refusals: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -91,28 +93,30 @@ class Metrics:
         self._request_s = _Histogram(_REQUEST_BUCKETS)
         self._cdr_s = _Histogram(_CDR_BUCKETS)
 
-    def watch(self, gauges: Callable[[], Gauges]) -> None:
+    def watch(self, gauges: Callable[[], Awaitable[Gauges]]) -> None:
         """Show these too."""
         self._gauges = gauges
 
-    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
-        if isinstance(item, ApiRequest):
-            self._count_request(item)
-        elif isinstance(item, Delivery):
-            self._count_delivery(item, before if isinstance(before, Delivery) else None)
-        elif isinstance(item, Call):
-            self._count_call(item, is_new=before is None)
+    def hear(self, event: Event) -> None:
+        """Something has happened: a subscriber to ``service.events``."""
+        match event:
+            case events.RequestAnswered(request):
+                self._count_request(request)
+            case events.CallPlaced(call):
+                self._charged[call.method] += call.price
+            case events.CallEnded(call) if call.ending is not None:
+                self._calls[call.method, call.ending.outcome] += 1
+            case events.AttemptMade(_, attempt):
+                self._attempts[_result(attempt)] += 1
+            case events.DeliverySettled(delivery):
+                self._count_settled(delivery)
+            case events.AccountClosed(account_id):
+                for uuid in [uuid for uuid in self._answered if account_of(uuid) == account_id]:
+                    del self._answered[uuid]
+            case events.StateReset():  # what was counted stays counted: a counter does not go back
+                self._answered.clear()
 
-    def closed(self, account_id: str) -> None:
-        of_account = [uuid for uuid in self._answered if uuid.endswith(f"_{account_id}")]
-        for uuid in of_account:
-            del self._answered[uuid]
-
-    def reset(self) -> None:
-        """What was counted stays counted: a counter does not go back."""
-        self._answered.clear()
-
-    def render(self) -> tuple[str, bytes]:
+    async def render(self) -> tuple[str, bytes]:
         """The content type and the text. NotFound, with what to install, where the library is not there."""
         try:
             from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
@@ -120,6 +124,7 @@ class Metrics:
             raise NotFound(
                 f"metrics need {error.name}, which is not installed: pip install 'pytest-mcn-mock[sandbox]'"
             ) from error
+        self._shown = None if self._gauges is None else await self._gauges()
         registry = CollectorRegistry()
         registry.register(self)
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
@@ -136,15 +141,13 @@ class Metrics:
         yield _counter("mcn_mock_attempts", "Attempts to deliver a CDR, by result.", "result", self._attempts)
         yield _histogram("mcn_mock_request_seconds", "From a request to its answer, in seconds.", self._request_s)
         yield _histogram("mcn_mock_cdr_seconds", "From an answer to its CDR's acknowledgement.", self._cdr_s)
-        if self._gauges is None:
+        if (now := self._shown) is None:
             return
-        now = self._gauges()
         yield _gauge("mcn_mock_cdrs_pending", "CDRs that are pending.", now.pending)
         yield _gauge("mcn_mock_cdrs_pending_limit", "As many CDRs may be pending.", now.max_pending)
         yield _gauge("mcn_mock_attempts_waiting", "Attempts that wait for others to the same host.", now.waiting)
         yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
         yield _gauge("mcn_mock_cdr_lag_seconds", "Age of the oldest CDR that is due and not settled.", now.lag_s)
-        yield _gauge("mcn_mock_calls_waiting", "Calls that wait until fewer CDRs are pending.", now.calls_waiting)
         yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))
         yield _counter("mcn_mock_dropped", "What bounded lists have lost.", "what", now.dropped)
         yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)
@@ -162,18 +165,7 @@ class Metrics:
             if len(self._answered) > MAX_STAMPS:
                 self._answered.popitem(last=False)
 
-    def _count_call(self, call: Call, *, is_new: bool) -> None:
-        if is_new:
-            self._charged[call.method] += call.price
-        if call.ending is not None:
-            self._calls[call.method, call.ending.outcome] += 1
-
-    def _count_delivery(self, delivery: Delivery, before: Delivery | None) -> None:
-        is_tried = len(delivery.attempts) > (0 if before is None else len(before.attempts))
-        if is_tried:
-            self._attempts[_result(delivery.attempts[-1])] += 1
-        if delivery.state is DeliveryState.PENDING or (before is not None and before.state is delivery.state):
-            return
+    def _count_settled(self, delivery: Delivery) -> None:
         self._deliveries[delivery.state] += 1
         if delivery.state is DeliveryState.DELIVERED:
             answered = self._answered.pop(delivery.verification_call_uuid, None)

@@ -8,10 +8,12 @@ from typing import Final
 
 from pytest_mcn_mock.cli.config import AccountConfig, Config
 from pytest_mcn_mock.errors import ConfigError, NotFound
+from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import clean_pasted
 from pytest_mcn_mock.model.webhooks import Subscription
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.text import shown_url
 
 MOST_SHOWN: Final = 20
@@ -21,7 +23,7 @@ _OF_THE_STATE: Final = frozenset({"url", "number", "enabled", "failed_in_a_row",
 _log = logging.getLogger("mcn_mock")
 
 
-def open_accounts(config: Config, operator: Operator) -> None:
+async def open_accounts(config: Config, service: Service) -> None:
     """Open the configured accounts that are not there.
 
     An account that the state has kept stays as it is, money and all, and one that was closed stays closed. A warning
@@ -31,33 +33,40 @@ def open_accounts(config: Config, operator: Operator) -> None:
     """
     problems = []
     for account in config.accounts:
-        owner = operator.accounts.of_token(account.token)
+        owner = await service.storage.account_of_token(account.token)
         if owner is not None and owner.id != account.id:
             problems.append(f"account {account.id}: its token is that of account {owner.id}, which the state has kept")
     if problems:
         raise ConfigError("state", problems)
     known = []
     for account in config.accounts:
-        if operator.accounts.is_taken(account.id):
+        if await service.storage.is_taken(account.id):
             known.append(account)
         else:
-            account.open(operator)
+            await service.accounts.open(balance=account.balance, **account.arguments())
     if known:
-        _tell(known, config.settings.tariff, operator)
+        await _tell(known, config.settings.tariff, service)
 
 
-def _tell(known: Sequence[AccountConfig], tariff: Tariff, operator: Operator) -> None:
+def opening(config: Config, accounts: Accounts) -> list[tuple[Account, int]]:
+    """Make the configured accounts, each with its opening balance in kopecks."""
+    return [
+        (accounts.make(**account.arguments()), parse_roubles(account.balance, name="balance"))
+        for account in config.accounts
+    ]
+
+
+async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service) -> None:
     """Log what became of the accounts that were there, or had been."""
-    kept, closed = list[AccountConfig](), list[str]()
+    found, closed = dict[str, list[str]](), list[str]()
     for account in known:
-        if _is_open(account.id, operator):
-            kept.append(account)
-        else:
+        try:
+            found[account.id] = await _differences(account, tariff, service)
+        except NotFound:
             closed.append(account.id)
-    found = {account.id: _differences(account, tariff, operator) for account in kept}
     other = [(account_id, "; ".join(differences)) for account_id, differences in found.items() if differences]
-    if kept:
-        names = _names([account.id for account in kept])
+    if found:
+        names = _names(list(found))
         _log.info("as the state has kept them, not as configured: %s; a reset opens them again", names)
     for account_id, said in other[:MOST_SHOWN]:
         _log.warning("account %s is as the state has kept it, and configured otherwise: %s", account_id, said)
@@ -69,15 +78,15 @@ def _tell(known: Sequence[AccountConfig], tariff: Tariff, operator: Operator) ->
         _log.warning("start with --reset-state to use what is configured: every call and change is forgotten then")
 
 
-def _differences(configured: AccountConfig, tariff: Tariff, operator: Operator) -> list[str]:
+async def _differences(configured: AccountConfig, tariff: Tariff, service: Service) -> list[str]:
     """What the state has otherwise than the configuration, a phrase each; no secret is in it."""
-    kept = operator.accounts.get(configured.id)
+    kept = await service.accounts.get(configured.id)
     found = []
     if kept.token != configured.token:
         found.append("token")
     if not configured.is_seed_drawn and kept.seed != configured.seed:
         found.append(_differs("seed", kept.seed, configured.seed))
-    first = operator.accounts.ledger(kept.id)[0]
+    first = (await service.storage.ledger(kept.id))[0]
     opened = parse_roubles(configured.balance, name="balance")
     if first.kind is EntryKind.OPENING and first.kopecks != opened:
         found.append(_differs("balance at the opening", format_roubles(first.kopecks), format_roubles(opened)))
@@ -110,14 +119,6 @@ def _differs(what: str, kept: object, configured: object) -> str:
 def _listed(numbers: Sequence[str]) -> str:
     more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     return (", ".join(numbers[:5]) or "none") + more
-
-
-def _is_open(account_id: str, operator: Operator) -> bool:
-    try:
-        operator.accounts.get(account_id)
-    except NotFound:
-        return False
-    return True
 
 
 def _names(account_ids: Sequence[str]) -> str:

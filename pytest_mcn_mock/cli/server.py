@@ -9,9 +9,8 @@ import os
 import secrets
 import signal
 import socket
-import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -21,18 +20,19 @@ from pytest_mcn_mock.cli.banner import greeting
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.demo import Demo
 from pytest_mcn_mock.cli.descriptors import connections_within_limit
-from pytest_mcn_mock.cli.logs import LogObserver, dropped_lines, redacted, without_secrets
+from pytest_mcn_mock.cli.logs import dropped_lines, log_event, redacted, without_secrets
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
-from pytest_mcn_mock.cli.opening import open_accounts
+from pytest_mcn_mock.cli.opening import open_accounts, opening
 from pytest_mcn_mock.cli.output import Outlet
 from pytest_mcn_mock.cli.tls import prepared
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.compose import Exchange, compose, prepare_to_send
-from pytest_mcn_mock.errors import ConfigError, StorageFailed
+from pytest_mcn_mock.compose import Fake, compose, prepare_to_send
+from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.service.ports import AccountState, Storage
 from pytest_mcn_mock.text import shown_url
 from pytest_mcn_mock.web.guard import Guard
-from pytest_mcn_mock.web.serving import HttpServer
+from pytest_mcn_mock.web.server import HttpServer
 
 STOP_S = 10.0
 """How long a stop may take: the requests under way first, then the CDRs that are still pending."""
@@ -41,6 +41,7 @@ MAX_CONNECTIONS = 1024
 MAX_WAITING = 1024
 HEAD_TIMEOUT_S = 10.0
 """How long a request's head may take to arrive, and how long a connection may be idle."""
+_MANY = 10**9
 
 _log = logging.getLogger("mcn_mock")
 
@@ -76,22 +77,28 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     max_connections = connections_within_limit(MAX_CONNECTIONS)
     with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
-        exchange = await _open(config, demo)
-        with closing(exchange.durability):
+        fake = await _open(config, demo)
+        watching = asyncio.get_running_loop().create_task(fake.service.storage.watch())
+        try:
             server = HttpServer(
-                exchange.application,
+                fake.application,
                 max_connections=max_connections,
                 head_timeout_s=HEAD_TIMEOUT_S,
                 tls=None if tls is None else tls.context(),
             )
             server.start(listener)
             drawn = config.admin_token if is_drawn else None
-            outlet.put(greeting(config, exchange.operator, listener.getsockname()[1], tls, drawn))
+            accounts = await _accounts(config, fake.service.storage)
+            outlet.put(greeting(config, accounts, listener.getsockname()[1], tls, drawn))
             try:
                 await _until_stopped(stop, outlet)
             finally:
-                await _stop(exchange, server)
-    outlet.put(f"{_farewell(exchange)}\n")
+                await _stop(fake, server)
+            farewell = await _farewell(fake.service.storage)
+        finally:
+            watching.cancel()
+            await fake.service.storage.close()
+    outlet.put(f"{farewell}\n")
 
 
 async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
@@ -128,91 +135,87 @@ def _on_signals(stop: Callable[[], object]) -> None:
     set_all(handle)
 
 
-async def _open(config: Config, demo: Demo | None) -> Exchange:
-    """A wired operator with its accounts, and with what its state owes under way again."""
+async def _open(config: Config, demo: Demo | None) -> Fake:
+    """A wired fake with its accounts, and with what its state owes under way again."""
     if demo is not None and config.settings.state is not None:
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
     if config.reset_state and config.settings.state is None:
         raise ConfigError("mcn-mock", ["--reset-state is for a sandbox with a state; give --state, or leave it out"])
     prepare_to_send(is_tls=True)
-    exchange = _compose(config, demo)
+    fake = _compose(config, demo)
     try:
         if config.reset_state:
-            exchange.operator.reset()
+            await fake.service.reset()
         else:
-            open_accounts(config, exchange.operator)
-        if (kept := exchange.durability.settled()) is not None:
-            await asyncio.wrap_future(kept)
+            await open_accounts(config, fake.service)
+        await fake.worker.resume()
     except StorageFailed as error:
-        exchange.durability.close()
+        await fake.service.storage.close()
         raise ConfigError("state", [error.message]) from error
     except ConfigError:
-        exchange.durability.close()
+        await fake.service.storage.close()
         raise
-    exchange.operator.resume()
     if demo is not None:
-        await demo.fill(exchange)
-    return exchange
+        await demo.fill(fake)
+    return fake
 
 
-def _compose(config: Config, demo: Demo | None) -> Exchange:
-    """A wired operator, and what watches it. To be called on the loop that is to carry its CDRs."""
-    loop, own_thread = asyncio.get_running_loop(), threading.get_ident()
+async def _accounts(config: Config, storage: Storage) -> Sequence[AccountState]:
+    """The configured accounts that are open, or the first one that is."""
+    found = []
+    for account in config.accounts:
+        with suppress(NotFound):
+            found.append(await storage.account(account.id))
+    return found or await storage.accounts(0, 1)
 
-    def post(job: Callable[[], None]) -> None:
-        if threading.get_ident() == own_thread:
-            job()
-        else:
-            loop.call_soon_threadsafe(job)
 
+def _compose(config: Config, demo: Demo | None) -> Fake:
+    """A wired fake, and what watches it. To be called on the loop that is to carry its CDRs."""
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
     metrics = Metrics(version("pytest-mcn-mock"), clock)
-    exchange = compose(
+    fake = compose(
         config.settings,
-        post,
         clock=clock,
-        observers=[metrics, LogObserver()],
-        restore=partial(open_accounts, config),
+        subscribers=[metrics.hear, log_event],
+        opening=partial(opening, config),
         guard=guard,
         render_metrics=metrics.render,
         make_sender=None if demo is None else demo.make_sender,
     )
-    metrics.watch(lambda: _gauges(exchange, guard, config.settings.max_pending))
-    return exchange
+    metrics.watch(lambda: _gauges(fake, guard, config.settings.max_pending))
+    return fake
 
 
-def _gauges(exchange: Exchange, guard: Guard, max_pending: int) -> Gauges:
-    operator, load = exchange.operator, exchange.dispatcher.load()
-    lag_s = 0.0 if load.oldest_due_at is None else exchange.clock.now(None) - load.oldest_due_at
+async def _gauges(fake: Fake, guard: Guard, max_pending: int) -> Gauges:
+    service, load = fake.service, await fake.worker.load()
+    counts = await service.storage.counts()
+    lag_s = 0.0 if load.oldest_due_at is None else service.clock.now(None) - load.oldest_due_at
     return Gauges(
-        pending=operator.deliveries.count_pending(),
+        pending=counts.pending,
         max_pending=max_pending,
         waiting=load.waiting,
         under_way=load.under_way,
         lag_s=max(0.0, lag_s),
-        calls_waiting=operator.calls.count_waiting(),
         dropped={
-            "requests": operator.journal.dropped,
-            "calls": operator.calls.count_dropped(),
-            "events": exchange.feed.dropped,
+            "requests": service.journal.dropped,
+            "calls": counts.dropped,
+            "events": fake.feed.dropped,
             "log_lines": dropped_lines(),
         },
         guarded=guard.refused,
-        is_ready=not exchange.readiness.reasons(),
+        is_ready=not await service.why_not_ready(),
     )
 
 
-async def _stop(exchange: Exchange, server: HttpServer) -> None:
+async def _stop(fake: Fake, server: HttpServer) -> None:
     """Answer what is under way, then try once more what is pending."""
-    exchange.readiness.is_stopping = True
-    exchange.feed.close()
-    exchange.operator.stop_waiting()
+    fake.service.is_stopping = True
+    fake.feed.close()
+    fake.worker.stop_waiting()
     await server.stop(STOP_S)
-    await exchange.dispatcher.drain(STOP_S)
-    await exchange.dispatcher.close()
-    if (kept := exchange.durability.settled()) is not None:
-        await asyncio.wait((asyncio.wrap_future(kept),))  # what is kept is logged then
+    await fake.worker.drain(STOP_S)
+    await fake.worker.close()
 
 
 async def _resolve(host: str) -> str:
@@ -238,8 +241,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _farewell(exchange: Exchange) -> str:
-    left = exchange.operator.deliveries.pending()
+async def _farewell(storage: Storage) -> str:
+    try:
+        left = await storage.pending(_MANY)
+    except StorageFailed as error:
+        return f"mcn-mock stopped; {error.message}"
     if not left:
         return "mcn-mock stopped; no CDR is pending"
     lines = [f"mcn-mock stopped; {len(left)} CDR{'s' if len(left) > 1 else ''} still pending:"]

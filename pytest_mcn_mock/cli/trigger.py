@@ -23,7 +23,7 @@ from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.webhooks import WebhookMethod, make_subscription
-from pytest_mcn_mock.service.cdr_requests import make_request
+from pytest_mcn_mock.service.deliveries import make_request
 from pytest_mcn_mock.text import printable
 
 _ACCOUNT: Final = "12345678"
@@ -168,7 +168,7 @@ def _send(request: CdrRequest, timeout_s: float) -> tuple[CdrResponse | None, st
     """Send the request once. Return the response, or None and why there is none."""
     import asyncio
 
-    from pytest_mcn_mock.delivery.sender import HttpSender
+    from pytest_mcn_mock.delivery.client import HttpSender
 
     async def send() -> CdrResponse:
         sender = HttpSender()

@@ -16,17 +16,22 @@ from msgspec import Struct
 
 from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.conformance.webhook import Message
-from pytest_mcn_mock.delivery.connecting import connect
-from pytest_mcn_mock.delivery.connection import MAX_RESPONSE, Connection, MalformedResponse
-from pytest_mcn_mock.delivery.reasons import NoConnection
-from pytest_mcn_mock.delivery.requests import Unsendable, render
+from pytest_mcn_mock.delivery.client import (
+    MAX_RESPONSE,
+    Connection,
+    MalformedResponse,
+    NoConnection,
+    Unsendable,
+    connect,
+    render,
+)
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Trust
 from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.applications import DOMAIN
-from pytest_mcn_mock.testing.background import BackgroundLoop, cancel_all
 from pytest_mcn_mock.testing.calling import call_asgi, call_wsgi, is_asgi
+from pytest_mcn_mock.testing.door import LoopThread
 from pytest_mcn_mock.text import printable
 
 
@@ -160,7 +165,7 @@ class _LoopTransport(ABC):
     """Sends from an event loop of its own, one for all messages, on a thread."""
 
     def __init__(self) -> None:
-        self._loop = BackgroundLoop()
+        self._loop = LoopThread("mcn-mock-check")
 
     def deliver(self, messages: Sequence[Message], timeout_s: float, *, in_turn: bool = False) -> list[Exchange]:
         """Implements ``Transport``."""
@@ -175,7 +180,7 @@ class _LoopTransport(ABC):
 
     def close(self) -> None:
         """Implements ``Transport``."""
-        self._loop.stop(cancel_all)
+        self._loop.stop()
 
     @abstractmethod
     async def _in_turn(self, messages: Sequence[Message], timeout_s: float) -> list[Exchange]: ...

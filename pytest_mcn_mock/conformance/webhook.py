@@ -25,7 +25,7 @@ from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription, make_subscription
-from pytest_mcn_mock.service.cdr_requests import make_request
+from pytest_mcn_mock.service.deliveries import make_request
 
 DEFAULT_ACCOUNT: Final = "12345678"
 """The account of the article's examples."""

@@ -72,6 +72,11 @@ class Call(Struct, frozen=True):
         return "ringing" if self.ending is None else "completed"
 
 
+def account_of(verification_call_uuid: str) -> str:
+    """Return the id of the account that a call's uuid names: ``<call id>_<account id>``."""
+    return verification_call_uuid.rpartition("_")[2]
+
+
 def end(call: Call, how: Ending, now: float) -> Call:
     """Return the call after it has ended in this way."""
     explanation = call.explanation

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -194,6 +196,12 @@ def _apply(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
 def _contradiction(call: Call) -> Ending:
     was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
     return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)
+
+
+@lru_cache(maxsize=1024)
+def host_of(url: str) -> str:
+    """Return the host of a webhook's URL with its port: attempts to one host are limited together."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def without_answer(delivery: Delivery, number: int) -> Delivery:

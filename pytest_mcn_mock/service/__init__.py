@@ -1,69 +1,55 @@
-"""The fake operator: one method for each thing that a client or a tester can do. Synchronous, and without sockets."""
+"""The fake operator: a coroutine for each thing that a client or a tester can do. No sockets, no threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.service.account_settings import AccountSettings
 from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
+from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.service.journal import Journal
-from pytest_mcn_mock.service.ports import Courier, Observer
+from pytest_mcn_mock.service.ports import Clock, Storage, Worker
+
+Opening = Callable[[Accounts], Iterable[tuple[Account, int]]]
+"""Makes the accounts that a server is configured with, each with its opening balance in kopecks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """What an operator does, over one store. ``restore`` opens the accounts that it was configured with."""
+@dataclass(slots=True)
+class Service:
+    """What an operator does, over one storage. What is only read is read from the storage itself."""
 
+    storage: Storage
+    clock: Clock
+    worker: Worker
     accounts: Accounts
-    settings: AccountSettings
     calls: Calls
     deliveries: Deliveries
     journal: Journal
+    events: Events
     assumptions: Assumptions
-    courier: Courier
-    observer: Observer
-    restore: Callable[[Operator], None]
+    opening: Opening
+    is_stopping: bool = False
 
-    def close_account(self, account_id: str) -> None:
-        """Forget an account with all that is its own; NotFound if there is none."""
-        self.accounts.close(account_id)
-        self.deliveries.forget(account_id)
-        self.courier.forget(account_id)
+    async def why_not_ready(self) -> list[str]:
+        """Return why no new call is taken; empty if calls are taken."""
+        reasons = ["stopping"] if self.is_stopping else []
+        if self.storage.failure is not None:
+            return [*reasons, "storage_failed"]
+        return [*reasons, "overloaded"] if await self.calls.is_overloaded() else reasons
 
-    def start_waiting(self) -> None:
-        """The server starts, perhaps again."""
-        self.calls.start_waiting()
-        self.deliveries.start_waiting()
-        self.courier.start_waiting()
-
-    def stop_waiting(self) -> None:
-        """The server stops: whoever waits for something to happen is told at once, and nobody waits from now on."""
-        self.calls.stop_waiting()
-        self.deliveries.stop_waiting()
-        self.courier.stop_waiting()
-
-    def resume(self) -> None:
-        """Hand over what the store owes, and nothing else: its state has outlived the process, or was read again."""
-        self.courier.forget_all()
-        self.calls.forget_all()
-        self.deliveries.forget_all()
-        self.calls.resume()
-        self.deliveries.resume()
-
-    def reset(self) -> None:
-        """Go back to the configured state: every account, call, delivery and request is forgotten.
-
-        What is under way to a webhook arrives there, and its result is forgotten too.
+    async def advance(self, seconds: float) -> None:
+        """Put the time forward for every account, when the orders that were accepted before are answered; see
+        ``Worker.advance``.
         """
-        with self.accounts.together():
-            self.accounts.clear()  # first: if the state cannot be written, nothing has happened
-            self.courier.forget_all()
-            self.calls.forget_all()
-            self.deliveries.forget_all()
-            self.journal.clear()
-            self.restore(self)
-        self.observer.reset()
+        await self.calls.until_answered()
+        await self.worker.advance(seconds)
+
+    async def reset(self) -> None:
+        """Go back to the configured state: every account, call, delivery and request is forgotten."""
+        await self.accounts.reset(self.opening(self.accounts))
+        self.calls.forget_all()
+        self.journal.clear()

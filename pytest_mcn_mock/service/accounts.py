@@ -1,52 +1,51 @@
-"""Accounts and their money, as a tester opens, fills and closes them."""
+"""Accounts, their settings and their money, as a tester opens, changes and closes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from itertools import count
 
 from msgspec.structs import replace
 
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import Conflict, UsageError
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.draws import draw_account
-from pytest_mcn_mock.model.money import Entry, EntryKind, Tariff, format_roubles, parse_roubles
+from pytest_mcn_mock.model.faults import Fault
+from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.outcomes import OutcomeRule
 from pytest_mcn_mock.model.webhooks import Subscription, Targets
-from pytest_mcn_mock.service.ports import AccountStore, Clock, Observer
+from pytest_mcn_mock.service.events import AccountChanged, AccountClosed, Events, StateReset
+from pytest_mcn_mock.service.ports import AccountDecision, AccountState, Clock, Posting, Storage, Worker
 
 Roubles = str | int | Decimal
 
 
 class Accounts:
-    """Opens and closes accounts, and moves their money.
-
-    Every method that takes an ``account_id`` raises NotFound where there is none.
-    """
+    """Opens, changes and closes accounts. NotFound if there is no such account."""
 
     def __init__(
         self,
-        store: AccountStore,
+        storage: Storage,
         clock: Clock,
-        observer: Observer,
+        worker: Worker,
+        events: Events,
         default_tariff: Tariff,
         targets: Targets | None = None,
     ) -> None:
-        self._store = store
+        self._storage = storage
         self._clock = clock
-        self._observer = observer
+        self._worker = worker
+        self._events = events
         self.default_tariff = default_tariff
         """That of an account which has none of its own."""
         self._targets = targets
 
-    def open(
+    def make(
         self,
         *,
         seed: int,
-        balance: Roubles,
         account_id: str | None = None,
         token: str | None = None,
         numbers: Iterable[str] = (),
@@ -54,10 +53,10 @@ class Accounts:
         outcome_rules: Iterable[OutcomeRule] = (),
         subscriptions: Iterable[Subscription] = (),
     ) -> Account:
-        """Open an account with its opening balance. The id and the token are drawn from the seed where not given,
-        and the tariff is the server's.
+        """Return an account, which is not open yet. Its id and token are drawn from the seed if they are not given, and
+        its tariff is the server's.
 
-        Raises UsageError for an argument that cannot be, and for an id or a token that is taken.
+        Raises UsageError for an invalid argument.
         """
         drawn_id, drawn_token = draw_account(seed)  # of whatever it is: Account says what is wrong with a seed
         account = Account(
@@ -70,88 +69,134 @@ class Accounts:
         for number in numbers:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
-            if self._targets is not None:
-                self._targets.check(subscription.url)
             account = rules.add_subscription(account, subscription)
-        account = self._add(account, parse_roubles(balance, name="balance"), account_id, token)
-        self._observer.changed(account.id)
-        return self._store.get(account.id)
+        self._check_targets(account)
+        return account
 
-    def close(self, account_id: str) -> None:
-        """Forget an account with all that is its own. ``Operator.close_account`` forgets what waits for it too."""
-        self._store.get(account_id)
-        self._store.remove(account_id)
-        self._observer.closed(account_id)
+    async def open(
+        self,
+        *,
+        seed: int,
+        balance: Roubles,
+        account_id: str | None = None,
+        token: str | None = None,
+        numbers: Iterable[str] = (),
+        tariff: Tariff | None = None,
+        outcome_rules: Iterable[OutcomeRule] = (),
+        subscriptions: Iterable[Subscription] = (),
+    ) -> Account:
+        """Open an account with its opening balance; see ``make``. Conflict if the id or the token is taken."""
+        account = self.make(
+            seed=seed,
+            account_id=account_id,
+            token=token,
+            numbers=numbers,
+            tariff=tariff,
+            outcome_rules=outcome_rules,
+            subscriptions=subscriptions,
+        )
+        opening = parse_roubles(balance, name="balance")
+        for attempt in count(1):
+            try:
+                opened = await self._storage.open_account(account, opening, self._clock.now(account.id))
+                break
+            except Conflict:
+                if await self._is_given_and_taken(account_id, token):
+                    raise
+                drawn_id, drawn_token = draw_account(seed, attempt)
+                account = replace(account, id=account_id or drawn_id, token=token or drawn_token)
+        self._events.publish(AccountChanged(opened.id))
+        return opened
 
-    def together(self) -> AbstractContextManager[object]:
-        """Make one step of all changes within: they are kept together, or none of them is."""
-        return self._store.together()
+    async def close(self, account_id: str) -> None:
+        """Forget an account with all that is its own."""
+        await self._storage.close_account(account_id)
+        self._worker.forget(account_id)
+        self._events.publish(AccountClosed(account_id))
 
-    def clear(self) -> None:
-        """Forget every account, as if none had ever been open."""
-        self._store.clear()
+    async def reset(self, opening: Iterable[tuple[Account, int]]) -> None:
+        """Forget everything, and open these accounts with their opening balances, in kopecks.
 
-    def get(self, account_id: str) -> Account:
-        """The account's settings."""
-        return self._store.get(account_id)
+        What is under way to a webhook arrives there, and its result is forgotten too.
+        """
+        await self._storage.reset(tuple(opening), self._clock.now(None))
+        self._worker.forget()
+        self._events.publish(StateReset())
 
-    def of_token(self, token: str) -> Account | None:
-        """The account that a token names, or None."""
-        return self._store.of_token(token)
+    async def get(self, account_id: str) -> Account:
+        """Return an account's settings."""
+        return (await self._storage.account(account_id)).account
 
-    def is_taken(self, account_id: str) -> bool:
-        """Whether an account has or had the id."""
-        return self._store.is_taken(account_id)
+    async def balance(self, account_id: str) -> int:
+        """Return an account's balance in kopecks."""
+        return (await self._storage.account(account_id)).balance
 
-    def all(self) -> Sequence[Account]:
-        """Every account, in order of opening."""
-        return self._store.all()
+    async def change(
+        self, account_id: str, change: Callable[[Account], Account], balance: Roubles | None = None
+    ) -> AccountState:
+        """Replace an account's settings by what ``change`` makes of them, and make its balance so many roubles if that
+        is given. What ``change`` raises leaves the account as it was.
+        """
+        target = None if balance is None else parse_roubles(balance, name="balance")
 
-    def page(self, after: int = 0, limit: int = 100) -> Sequence[Account]:
-        """Accounts in order of opening, behind the one whose ``seq`` is ``after``."""
-        return self._store.page(after, limit)
+        def decide(account: Account, kopecks: int) -> AccountDecision:
+            changed = change(account)
+            if changed.subscriptions is not account.subscriptions:
+                self._check_targets(changed, known=account)
+            if target is None:
+                return AccountDecision(changed)
+            return AccountDecision(
+                changed, Posting(EntryKind.ADJUSTMENT, target - kopecks, self._clock.now(account_id))
+            )
 
-    def balance(self, account_id: str) -> int:
-        """Kopecks."""
-        return self._store.balance(account_id)
+        return await self._change(account_id, decide)
 
-    def ledger(self, account_id: str) -> Sequence[Entry]:
-        """The account's entries, oldest first; their sum is the balance."""
-        return self._store.entries(account_id)
+    async def subscribe(self, account_id: str, subscription: Subscription) -> Subscription:
+        """Send the CDRs of calls placed from now on to a webhook; return the subscription with its number."""
+        state = await self.change(account_id, lambda account: rules.add_subscription(account, subscription))
+        return state.account.subscriptions[-1]
 
-    def top_up(self, account_id: str, amount: Roubles) -> int:
-        """Add roubles; return the new balance in kopecks. UsageError unless the amount is positive."""
+    async def top_up(self, account_id: str, amount: Roubles) -> None:
+        """Add roubles. UsageError unless the amount is positive."""
         kopecks = parse_roubles(amount)
         if kopecks <= 0:
             raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
-        return self._post(account_id, EntryKind.TOP_UP, lambda _: kopecks)
+        posting = Posting(EntryKind.TOP_UP, kopecks, self._clock.now(account_id))
+        await self._change(account_id, lambda account, _: AccountDecision(account, posting))
 
-    def set_balance(self, account_id: str, balance: Roubles) -> int:
-        """Make the balance so many roubles by an adjustment in the ledger; return it in kopecks."""
-        target = parse_roubles(balance, name="balance")
-        return self._post(account_id, EntryKind.ADJUSTMENT, lambda now: target - now)
+    async def set_balance(self, account_id: str, balance: Roubles) -> None:
+        """Make the balance so many roubles, by an adjustment in the ledger."""
+        await self.change(account_id, lambda account: account, balance)
 
-    def _add(self, account: Account, kopecks: int, account_id: str | None, token: str | None) -> Account:
-        """Add the account; draw its id and token again while another account has them, unless they were given."""
+    async def take_request_fault(self, account: Account) -> Fault | None:
+        """Return the fault that strikes a request of the account now, if one does; that uses it up."""
+        if not account.faults:
+            return None
+        taken: list[Fault | None] = []
 
-        def is_taken(account: Account) -> bool:
-            return (account_id is None and self._store.is_taken(account.id)) or (
-                token is None and self._store.of_token(account.token) is not None
-            )
+        def take(current: Account) -> Account:
+            fault, left = rules.take_fault(current, of_cdr=False)
+            taken.append(fault)
+            return left
 
-        for attempt in count(1):
-            try:
-                if not is_taken(account):
-                    self._store.add(account, kopecks, self._clock.now(account.id))
-                    break
-            except UsageError:
-                if not is_taken(account):  # else another thread has taken them since the look at them
-                    raise
-            drawn_id, drawn_token = draw_account(account.seed, attempt)
-            account = replace(account, id=account_id or drawn_id, token=token or drawn_token)
-        return account
+        await self.change(account.id, take)
+        return taken[-1]
 
-    def _post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int]) -> int:
-        balance = self._store.post(account_id, kind, amount, self._clock.now(account_id))
-        self._observer.changed(account_id)
-        return balance
+    async def _change(self, account_id: str, decide: Callable[[Account, int], AccountDecision]) -> AccountState:
+        _, after = await self._storage.change_account(account_id, decide)
+        self._events.publish(AccountChanged(account_id))
+        return after
+
+    def _check_targets(self, account: Account, known: Account | None = None) -> None:
+        """Raise UsageError if one of the account's new webhooks is at a place where none may be."""
+        if self._targets is not None:
+            known_urls = {subscription.url for subscription in known.subscriptions} if known else set()
+            for subscription in account.subscriptions:
+                if subscription.url not in known_urls:
+                    self._targets.check(subscription.url)
+
+    async def _is_given_and_taken(self, account_id: str | None, token: str | None) -> bool:
+        """Return whether what was given, and was not drawn, is taken: to draw again does not help then."""
+        if account_id is not None and await self._storage.is_taken(account_id):
+            return True
+        return token is not None and await self._storage.account_of_token(token) is not None

@@ -8,7 +8,8 @@ from itertools import count, islice
 from typing import Final
 
 from pytest_mcn_mock.model.requests import MAX_PATH, ApiRequest
-from pytest_mcn_mock.service.ports import Clock, Observer
+from pytest_mcn_mock.service.events import Events, RequestAnswered
+from pytest_mcn_mock.service.ports import Clock
 
 _MAX_WORD: Final = 32
 """Characters that are kept of a method, and of the path's account id: each is longer than any that there is."""
@@ -17,9 +18,9 @@ _MAX_WORD: Final = 32
 class Journal:
     """The last ``size`` requests to the API, those of unknown paths and accounts included."""
 
-    def __init__(self, clock: Clock, observer: Observer, size: int) -> None:
+    def __init__(self, clock: Clock, events: Events, size: int) -> None:
         self._clock = clock
-        self._observer = observer
+        self._events = events
         self._requests: deque[ApiRequest] = deque(maxlen=size)
         self._seq = count(1)
         self.dropped = 0
@@ -39,7 +40,7 @@ class Journal:
     def answered(self, request: ApiRequest) -> None:
         """The answer was sent, or could not be."""
         request.is_answered = True
-        self._observer.changed(request.account_id or "", request)
+        self._events.publish(RequestAnswered(request))
 
     def since(self, after: int) -> Sequence[ApiRequest]:
         """The requests behind the one whose ``seq`` is ``after``, 0 for all."""

@@ -1,28 +1,42 @@
-"""What the operator needs from outside itself. Times are in seconds since the epoch, money in kopecks."""
+"""What the service needs from outside itself. Times are seconds since the epoch, money is kopecks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-from msgspec import Struct
-
-from pytest_mcn_mock.errors import Overloaded
-from pytest_mcn_mock.flow import Turn
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.money import Entry, EntryKind
-from pytest_mcn_mock.model.requests import ApiRequest
 
-_T = TypeVar("_T")
+
+class AccountState(NamedTuple):
+    """An account and its balance."""
+
+    account: Account
+    balance: int
+
+
+class Posting(NamedTuple):
+    """An entry that the ledger is to get."""
+
+    kind: EntryKind
+    kopecks: int
+    at: float
+
+
+class AccountDecision(NamedTuple):
+    """What an account is to become, and the entry that its ledger is to get."""
+
+    account: Account
+    posting: Posting | None = None
 
 
 class AccountSnapshot(NamedTuple):
-    """How things stand when an order arrives: the account, its balance in kopecks, how many calls it has had accepted,
-    and the numbers of the store's next call and next delivery.
+    """What an order is decided by: the account, its balance, how many of its calls were accepted, the numbers of the
+    next call and of the next delivery, how many deliveries are pending on all accounts, and how many calls are kept
+    although the journal lists them no more.
     """
 
     account: Account
@@ -30,13 +44,14 @@ class AccountSnapshot(NamedTuple):
     accepted_calls: int
     next_call: int
     next_delivery: int
+    pending: int
+    unlisted: int
 
 
-class CallDecision(Struct, frozen=True):
-    """What was decided for an order: the call, the CDRs it owes, and the account as it is afterwards.
+class CallDecision(NamedTuple):
+    """What was decided for an order, or for a call that ends: the call, its deliveries, and the account afterwards.
 
-    The call has the number of the next one, and the deliveries those from the next one on, in order; one with the id 0
-    is numbered after these.
+    Deliveries of an order are numbered from the next number on, in order. One with the id 0 is numbered by the store.
     """
 
     call: Call
@@ -44,264 +59,252 @@ class CallDecision(Struct, frozen=True):
     account: Account
 
 
+class Ended(NamedTuple):
+    """A call that a step has ended, and its deliveries."""
+
+    call: Call
+    deliveries: Sequence[Delivery]
+
+
+class Due(NamedTuple):
+    """Work that was claimed: a call to end or, if there is a delivery, a CDR to send to a webhook of the account."""
+
+    due_at: float
+    account: Account
+    call: Call
+    delivery: Delivery | None = None
+
+
+class Claimed(NamedTuple):
+    """What a claim took, in the order in which it is due, and when the next work is due after that moment. With
+    ``lacks_room`` it left deliveries that are due, for their hosts have too many attempts under way.
+    """
+
+    work: Sequence[Due]
+    next_due_at: float | None
+    lacks_room: bool = False
+
+
+class Settled(NamedTuple):
+    """A delivery and its account before and after a step, and when a delivery is due that waited for this one."""
+
+    before: Delivery
+    delivery: Delivery
+    account_before: Account
+    account: Account
+    follower_due_at: float | None = None
+
+
+class Counts(NamedTuple):
+    """How many deliveries are ``pending``, how many calls are kept but ``unlisted``, and how many calls the journal
+    ``dropped`` because it was full.
+    """
+
+    pending: int
+    unlisted: int
+    dropped: int
+
+
+class Backlog(NamedTuple):
+    """How many deliveries are due and not claimed, and since when the oldest of them has been due."""
+
+    waiting: int
+    oldest_due_at: float | None
+
+
+class Storage(Protocol):
+    """Where a step happens. Each method is one atomic step, and returns when its result is kept.
+
+    A step is a frame around a pure function of the rules, which gets the present state and returns a decision. If that
+    function raises, nothing has changed. StorageFailed if the result could not be kept: nothing has changed then
+    either. NotFound if there is no such account, call or delivery.
+    """
+
+    latest: float
+    """The latest moment in the state that was opened."""
+    on_recovery: Callable[[], object]
+    """Called when steps can be kept again."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why no step can be kept at the moment; None if all is well."""
+        ...
+
+    async def watch(self) -> None:
+        """Look after the place where the state is kept, until cancelled. Return at once if there is nothing to do."""
+
+    async def close(self) -> None:
+        """Leave the place where the state is kept."""
+
+    async def resume(self) -> None:
+        """Make every claim void, and treat every order as answered: the process that held them has ended."""
+
+    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
+        """Forget everything, and open these accounts with their opening balances. Ids of accounts may be given out
+        again; numbers of calls and deliveries go on.
+        """
+
+    # Accounts
+
+    async def open_account(self, account: Account, opening: int, at: float) -> Account:
+        """Add an account with its opening balance; return it with its ``seq``. Conflict if its id or token is taken."""
+        ...
+
+    async def close_account(self, account_id: str) -> None:
+        """Forget an account with its calls and deliveries. Its id is not given out again."""
+
+    async def change_account(
+        self, account_id: str, decide: Callable[[Account, int], AccountDecision]
+    ) -> tuple[AccountState, AccountState]:
+        """Change an account, and its balance by a posting; return it before and after."""
+        ...
+
+    async def account(self, account_id: str) -> AccountState:
+        """Return an account."""
+        ...
+
+    async def account_of_token(self, token: str) -> Account | None:
+        """Return the account that a token names, or None."""
+        ...
+
+    async def is_taken(self, account_id: str) -> bool:
+        """Return whether an account has or had the id."""
+        ...
+
+    async def accounts(self, after: int, limit: int) -> Sequence[AccountState]:
+        """Return accounts in order of opening, behind the one whose ``seq`` is ``after``."""
+        ...
+
+    async def ledger(self, account_id: str) -> Sequence[Entry]:
+        """Return an account's entries, oldest first. Their sum is the balance."""
+        ...
+
+    # Calls and deliveries. A list is in order of arrival, or the newest first; ``after`` is the last one seen, 0 for
+    # none. It has what the bounded journal lists.
+
+    async def place(self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]) -> CallDecision:
+        """Charge and record a call and its deliveries. Nothing of it is due before ``answered``."""
+        ...
+
+    async def answered(self, verification_call_uuid: str) -> float | None:
+        """Note that the order's answer was sent; return when the first work of the call is due, None if none is."""
+        ...
+
+    async def end_call(
+        self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
+    ) -> Ended | None:
+        """End a ringing call. None if it has ended, or is gone."""
+        ...
+
+    async def call(self, verification_call_uuid: str) -> Call:
+        """Return a call."""
+        ...
+
+    async def calls(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Call]:
+        """Return calls of an account, or of all."""
+        ...
+
+    async def delivery(self, delivery_id: int) -> Delivery:
+        """Return a delivery."""
+        ...
+
+    async def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
+        """Return the deliveries of a call, in order of their ids."""
+        ...
+
+    async def deliveries(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Delivery]:
+        """Return deliveries of an account, or of all, in order of their ids."""
+        ...
+
+    async def pending(self, limit: int) -> Sequence[Delivery]:
+        """Return deliveries that are pending, in order of their ids, whether they are listed or not."""
+        ...
+
+    async def change_delivery(
+        self, delivery_id: int, decide: Callable[[Delivery, Call, Account], Delivery]
+    ) -> tuple[Delivery, Delivery]:
+        """Change a delivery; return it before and after. A claim on it is void then."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Return how much there is."""
+        ...
+
+    # Due work: calls to end at ``ends_at``, and pending deliveries to send at ``due_at``
+
+    async def claim(
+        self,
+        until: float,
+        prepare: Callable[[Delivery, Call, Account], Delivery],
+        *,
+        lease_s: float,
+        limit: int,
+        account_id: str | None = None,
+        newest_call: int | None = None,
+        under_way: Mapping[str, int],
+        per_host: int,
+    ) -> Claimed:
+        """Take at most ``limit`` pieces of work that is due by ``until``, of one account or of all, for ``lease_s``
+        seconds. Nobody else gets it meanwhile.
+
+        ``prepare`` renders the CDR of each delivery, which is kept. Work of calls that were placed after the one whose
+        ``seq`` is ``newest_call`` is left. So are deliveries to a host (``host_of``) that has ``per_host`` attempts
+        under way, those that are taken here included; ``under_way`` counts the others.
+        """
+        ...
+
+    async def backlog(self, now: float) -> Backlog:
+        """Return how many deliveries are due that nobody has claimed."""
+        ...
+
+    async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
+        """Hold claimed deliveries for ``lease_s`` seconds more."""
+
+    async def settle(
+        self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
+    ) -> Settled:
+        """Record the result of an attempt: change a delivery and its account, and end the claim on the delivery if it
+        is still due as it was ``claimed``. If it is pending no more, make due at ``now`` what waited for that.
+        """
+        ...
+
+
 class Clock(Protocol):
-    """The time, of which each account may have its own. ``is_shared`` where all have the same."""
+    """The time, of which each account may have its own. ``is_shared`` if all have the same."""
 
     is_shared: bool
 
     def now(self, account_id: str | None) -> float:
-        """Seconds since the epoch, for an account or, with None, for none of them; it never goes back."""
+        """Return seconds since the epoch, for an account or, with None, for none of them; it never goes back."""
         ...
 
     def move(self, account_id: str | None, seconds: float) -> None:
         """Put the account's time forward."""
 
-    def reach(self, account_id: str, moment: float) -> None:
-        """What was due at that moment happens now: it is that late, if it is not later already."""
+    def reach(self, account_id: str | None, moment: float) -> None:
+        """It is that late, if it is not later already: what was due at that moment happens now."""
 
 
-class AccountStore(Protocol):
-    """Accounts and their money."""
+class Worker(Protocol):
+    """Ends calls and sends CDRs when they are due. Its methods return at once."""
 
-    def add(self, account: Account, opening: int, at: float) -> None:
-        """Add an account with its opening balance; UsageError if its id or its token is taken."""
+    def wake(self, account_id: str, due_at: float) -> None:
+        """Work of the account is due at that moment."""
 
-    def remove(self, account_id: str) -> None:
-        """Remove an account with its calls and deliveries; its id is not given out again."""
-
-    def is_taken(self, account_id: str) -> bool:
-        """Whether an account has or had the id."""
+    def expect_attempt(self, verification_call_uuid: str) -> Awaitable[None]:
+        """Return what is done once a CDR of the call was tried, or cannot be. To be called on the event loop."""
         ...
 
-    def clear(self) -> None:
-        """Remove every account with its calls and deliveries. Every account id may be given out again; the numbers of
-        calls and deliveries go on.
+    async def advance(self, seconds: float, account_id: str | None = None) -> None:
+        """Put the time forward: that of an account that has its own, or with None that of all. Return when the work
+        that falls due on the way is done.
+
+        Refusal if that does not end, or if the server stops meanwhile.
         """
 
-    def get(self, account_id: str) -> Account:
-        """The account; NotFound if there is none."""
-        ...
-
-    def of_token(self, token: str) -> Account | None:
-        """The account that the token names."""
-        ...
-
-    def all(self) -> Sequence[Account]:
-        """Every account, in order of opening."""
-        ...
-
-    def page(self, after: int, limit: int) -> Sequence[Account]:
-        """Accounts in order of opening, behind the one whose ``seq`` is ``after``, 0 for the first."""
-        ...
-
-    def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
-        """Replace the account by what ``change`` makes of it, in one atomic step."""
-        ...
-
-    def together(self) -> AbstractContextManager[object]:
-        """Make one step of all steps within: nobody sees a part of them, and they are kept together or not at all."""
-        ...
-
-    def balance(self, account_id: str) -> int:
-        """Kopecks."""
-        ...
-
-    def entries(self, account_id: str) -> Sequence[Entry]:
-        """The account's ledger, oldest first; its sum is the balance."""
-        ...
-
-    def post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int], at: float) -> int:
-        """Add the entry whose kopecks ``amount`` makes of the balance, in one atomic step; return the new balance."""
-        ...
-
-
-class CallStore(Protocol):
-    """Calls, and the CDRs they owe. A list is in order of arrival, or the newest first; ``after`` is the last one seen,
-    0 for none.
-    """
-
-    def place(
-        self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]
-    ) -> tuple[Call, Sequence[Delivery]]:
-        """One atomic step: let ``decide`` see how things stand, then charge and record the call and what it owes.
-
-        Whatever ``decide`` raises leaves everything as it was.
-        """
-        ...
-
-    def end(
-        self, verification_call_uuid: str, end: Callable[[Call, Sequence[Delivery]], tuple[Call, Sequence[Delivery]]]
-    ) -> tuple[Call, Sequence[Delivery]] | None:
-        """One atomic step: replace the call and its deliveries by what ``end`` makes of them; a delivery with the id 0
-        is a new one. None if the call had ended before, or is gone.
-        """
-        ...
-
-    def get(self, verification_call_uuid: str) -> Call:
-        """The call; NotFound if there is none."""
-        ...
-
-    def page(self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False) -> Sequence[Call]:
-        """Calls of an account, or of all."""
-        ...
-
-    def delivery(self, delivery_id: int) -> Delivery:
-        """The delivery; NotFound if there is none."""
-        ...
-
-    def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
-        """The deliveries of a call, a subscription each."""
-        ...
-
-    def page_of_deliveries(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
-    ) -> Sequence[Delivery]:
-        """Deliveries of an account, or of all."""
-        ...
-
-    def change_delivery(self, delivery_id: int, change: Callable[[Delivery], Delivery]) -> Delivery:
-        """Replace the delivery by what ``change`` makes of it, in one atomic step."""
-        ...
-
-    def settle(
-        self, delivery_id: int, settle: Callable[[Delivery, Account], tuple[Delivery, Account]]
-    ) -> tuple[Delivery, Account]:
-        """Replace the delivery and its account by what ``settle`` makes of them, in one atomic step."""
-        ...
-
-    def pending(self) -> Sequence[Delivery]:
-        """Every delivery that is still pending."""
-        ...
-
-    def ringing(self) -> Sequence[Call]:
-        """Every call that has not ended."""
-        ...
-
-    def count_pending(self) -> int:
-        """How many deliveries are still pending; asked for every call, also from within ``place``."""
-        ...
-
-    def count_unlisted(self) -> int:
-        """How many calls are kept although the journal lists them no more: they ring, or owe a CDR."""
-        ...
-
-    def count_dropped(self) -> int:
-        """How many calls are listed no more, because the journal was full."""
-        ...
-
-
-class Durability(Protocol):
-    """Whether the state outlives the process.
-
-    ``latest`` is the latest moment in what it was opened with. ``on_recovery`` is called once everything can be kept
-    again, on any thread, to call ``reopen``; ``on_kept`` when something is kept that ``when_kept`` waits for, to call
-    ``tell_kept``.
-    """
-
-    latest: float
-    on_recovery: Callable[[], None]
-    on_kept: Callable[[], None]
-
-    @property
-    def when_kept(self) -> Callable[[Callable[[], None]], None] | None:
-        """Run a function once all that has changed so far is kept, and never if it could not be. None if nothing has
-        to be kept: the function can run at once.
-        """
-        ...
-
-    @property
-    def failure(self) -> str | None:
-        """Why nothing can be kept at the moment, and every step is refused; None if all is well."""
-        ...
-
-    def settled(self, delivery_id: int | None = None) -> Future[None] | None:
-        """Done once all that has changed so far, or what made that delivery what it is, is kept; with StorageFailed
-        where it could not be and did not happen. None where there is nothing to wait for.
-
-        On the thread on which ``on_recovery`` ends in ``reopen`` it also tells of a failure since the change.
-        """
-        ...
-
-    def reopen(self) -> None:
-        """Take steps again, after a failure."""
-
-    def tell_kept(self) -> None:
-        """Run what ``when_kept`` was given and can run now, in order."""
-
-    def close(self) -> None:
-        """Keep what has changed, and let go of the place where it is kept."""
-
-
-class Queue(Protocol):
-    """Calls that wait until there is room for their CDRs; they are placed in the order in which they came."""
-
-    def __len__(self) -> int:
-        """How many wait."""
-        ...
-
-    def join(self, refusal: Overloaded, attempt: Callable[[], _T]) -> Turn[_T]:
-        """What ``attempt`` returns or raises, once it raises no Overloaded; the refusal if that takes too long.
-
-        Whoever gives up cancels the future: it is not attempted then. Raises the refusal where too many wait.
-        """
-        ...
-
-    def refuse_all(self) -> None:
-        """Whoever waits is refused."""
-
-    def open(self) -> None:
-        """The server starts, perhaps again: there may be waiting."""
-
-    def close(self) -> None:
-        """The server stops: whoever waits is refused, and nobody waits any more."""
-
-
-class Courier(Protocol):
-    """Carries out what is due. Its methods return at once and may be called from any thread.
-
-    A delivery that was tried or sent again since it was handed over (``is_still_due``) is no longer due by that.
-    """
-
-    def end_call(self, call: Call) -> None:
-        """End the call as planned when it is due."""
-
-    def deliver(self, delivery: Delivery) -> None:
-        """Try the delivery when it is due."""
-
-    def forget(self, account_id: str) -> None:
-        """The account is closed: nothing that was handed over for it is due any more."""
-
-    def forget_all(self) -> None:
-        """Nothing that was handed over before is due any more."""
-
-    def start_waiting(self) -> None:
-        """The server starts, perhaps again: the time can be put forward."""
-
-    def stop_waiting(self) -> None:
-        """The server stops: whoever waits for ``advance`` gets a Refusal, at once and from now on."""
-
-    def advance(self, seconds: float, after: Future[None] | None = None) -> Future[None]:
-        """Put the time forward for every account, ``after`` this is done or has taken too long; done once all that was
-        handed over before and fell due has been tried, in order. It fails with a Refusal that says why if the server
-        stops, or if what fell due does not end.
-        """
-        ...
-
-
-Item = Call | Delivery | ApiRequest
-
-
-class Observer(Protocol):
-    """Hears of every change, after it was kept."""
-
-    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
-        """A call, a delivery or a request of the account is now this or, with None, the account itself changed. The
-        ``account_id`` is empty for a request to a path without one. ``before`` is what the call or the delivery was
-        before, None for a new call.
-        """
-
-    def closed(self, account_id: str) -> None:
-        """The account was closed, and all that was its own is forgotten."""
-
-    def reset(self) -> None:
-        """Everything was forgotten."""
+    def forget(self, account_id: str | None = None) -> None:
+        """The account is closed, or with None everything was forgotten: nobody waits for its work."""

@@ -1,1 +1,47 @@
-"""Where the state is kept."""
+"""Where the state is kept. Here is what the stores share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pytest_mcn_mock.errors import NotFound
+
+MAX_ANSWERS_SIZE: Final = 64 * 2**20
+"""Bytes that the endpoints' answers take up; then the oldest keep their status alone."""
+ANSWER_SIZE: Final = 512
+"""Bytes of an answer beside its text."""
+
+
+class Room:
+    """How many attempts to each host may still begin. ``full`` are the hosts that have none left."""
+
+    def __init__(self, under_way: Mapping[str, int], per_host: int) -> None:
+        self._under_way = dict(under_way)
+        self._per_host = per_host
+        self.full = {host for host, attempts in under_way.items() if attempts >= per_host}
+
+    def has(self, host: str) -> bool:
+        """Return whether an attempt to the host may begin."""
+        return host not in self.full
+
+    def take(self, host: str) -> None:
+        """Begin an attempt."""
+        self._under_way[host] = self._under_way.get(host, 0) + 1
+        if self._under_way[host] >= self._per_host:
+            self.full.add(host)
+
+
+def no_account(account_id: str) -> NotFound:
+    """Return the error for an account that is not there."""
+    return NotFound(f"there is no account {account_id[:40]!r}")
+
+
+def no_call(verification_call_uuid: str) -> NotFound:
+    """Return the error for a call that is not there."""
+    return NotFound(f"there is no call {verification_call_uuid[:80]!r}")
+
+
+def no_delivery(delivery_id: int) -> NotFound:
+    """Return the error for a delivery that is not there."""
+    return NotFound(f"there is no delivery {delivery_id}")

@@ -1,178 +1,579 @@
-"""State in the process's memory: dictionaries and a lock. The default, and gone with the process."""
+"""State in the process's memory: dictionaries. The default, and gone with the process."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final
 
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict
 from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState, host_of, is_still_due, without_answer
 from pytest_mcn_mock.model.money import Entry, EntryKind, Ledger
-from pytest_mcn_mock.storage.books import Book, Record, book_of, post
-from pytest_mcn_mock.storage.contents import AccountContents, Contents
-from pytest_mcn_mock.storage.memory_calls import MemoryCalls
-from pytest_mcn_mock.storage.recorder import NullRecorder, Recorder
+from pytest_mcn_mock.service.ports import (
+    AccountDecision,
+    AccountSnapshot,
+    AccountState,
+    Backlog,
+    CallDecision,
+    Claimed,
+    Counts,
+    Due,
+    Ended,
+    Settled,
+)
+from pytest_mcn_mock.storage import ANSWER_SIZE, MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
+
+_SPARE: Final = 16
+"""Entries without work that a queue may have, beside as many as it has with work."""
+THE_CALL: Final = 0
+"""In place of a delivery's id: the work is to end the call itself."""
 
 
-class MemoryStore:
-    """``accounts`` and ``calls`` over the same books, each step under one lock. ``recorder`` is told of every change.
+@dataclass(slots=True, eq=False)
+class AccountRow:
+    """All that is one account's own. ``waiting`` are deliveries that wait until one of another call is settled."""
 
-    Implements ``service.ports.Durability`` for a state that goes with its process.
+    account: Account
+    ledger: Ledger
+    accepted_calls: int = 0
+    calls: OrderedDict[str, CallRow] = field(default_factory=OrderedDict)
+    waiting: dict[int, CallRow] = field(default_factory=dict)
 
-    ``journal_size`` bounds the calls that are listed, and each account's ledger entries. The oldest call goes first;
-    one that has not ended, or still owes a CDR, is no longer listed then but is kept until it owes nothing.
-    """
-
-    def __init__(
-        self, journal_size: int, recorder: Recorder | None = None, lock: threading.RLock | None = None
-    ) -> None:
-        self.on_recovery: Callable[[], None] = self.reopen
-        self.on_kept: Callable[[], None] = self.tell_kept
-        self._lock = lock or threading.RLock()
-        recorder = recorder or NullRecorder()
-        books: dict[str, Book] = {}
-        self.calls = MemoryCalls(self._lock, books, journal_size, recorder)
-        self.accounts = MemoryAccounts(self._lock, books, journal_size, recorder, self.calls.forget)
-
-    failure: str | None = None
-    latest = 0.0
-    when_kept: Callable[[Callable[[], None]], None] | None = None
-
-    def settled(self, delivery_id: int | None = None) -> Future[None] | None:  # noqa: ARG002 - there is nothing to keep
-        return None
-
-    def reopen(self) -> None:
-        pass
-
-    def tell_kept(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def restore(self, contents: Contents) -> None:
-        """Hold this and nothing else. Numbers that were given out are not given out again, whoever got them.
-
-        What is more than ``journal_size`` is folded and unlisted, and ``recorder`` is told of that.
-        """
-        with self._lock:
-            self.accounts.restore(contents)
-            self.calls.restore(contents)
+    def state(self) -> AccountState:
+        """The account and its balance."""
+        return AccountState(self.account, self.ledger.balance)
 
 
-class MemoryAccounts:
-    """Implements ``service.ports.AccountStore``, where each method is described."""
+@dataclass(slots=True, eq=False)
+class CallRow:
+    """A call with its deliveries, and the work of it that nobody has claimed, by the delivery's id."""
 
-    def __init__(
-        self,
-        lock: threading.RLock,
-        books: dict[str, Book],
-        ledger_limit: int,
-        recorder: Recorder,
-        forget_calls: Callable[[Iterable[Record]], None],
-    ) -> None:
-        self._lock = lock
-        self._books = books
-        self._by_token: dict[str, str] = {}
-        self._taken: set[str] = set()
-        self._opened = 0
-        self._ledger_limit = ledger_limit
-        self._recorder = recorder
-        self._forget_calls = forget_calls
+    owner: AccountRow
+    call: Call
+    deliveries: list[Delivery]
+    work: dict[int, Work] = field(default_factory=dict)
+    is_listed: bool = True
+    is_answered: bool = False
 
-    def add(self, account: Account, opening: int, at: float) -> None:
-        with self._lock:
-            self._recorder.admit()
-            if account.id in self._taken:
-                raise Conflict(f"account {account.id} exists already, or did; choose another id")
-            if account.token in self._by_token:
-                raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
-            self._opened += 1
-            book = Book(replace(account, seq=self._opened), Ledger(self._ledger_limit))
-            self._books[account.id] = book
-            self._by_token[account.token] = account.id
-            self._taken.add(account.id)
-            self._recorder.account(book.account, is_new=True)
-            post(self._recorder, book, EntryKind.OPENING, opening, at)
+    def is_finished(self) -> bool:
+        """Whether the call has ended, and none of its deliveries is pending."""
+        return self.call.ending is not None and all(d.state is not DeliveryState.PENDING for d in self.deliveries)
 
-    def remove(self, account_id: str) -> None:
-        with self._lock:
-            self._recorder.admit()
-            book = self._books.pop(account_id, None)
-            if book is not None:
-                del self._by_token[book.account.token]
-                self._forget_calls(book.journal.values())
-                self._recorder.account_removed(account_id)
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A call to end, or a delivery to send to the host. ``is_over`` if it was claimed, or is not due any more."""
+
+    due_at: float
+    row: CallRow
+    delivery_id: int
+    host: str
+    is_over: bool = False
+
+
+class Queue:
+    """Work in the order in which it is due. What is due to a host without room waits for it in a line of its own."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Work]] = []
+        self._lines: dict[str, deque[Work]] = {}
+        self._order = 0
+        self._size = 0
+
+    def push(self, work: Work) -> None:
+        """Add work."""
+        self._order += 1
+        self._size += 1
+        heapq.heappush(self._heap, (work.due_at, self._order, work))
+
+    def drop(self, work: Work) -> None:
+        """Take out work that is due no more."""
+        work.is_over = True
+        del work.row  # nothing of a closed account is kept
+        self._size -= 1
+        if len(self._heap) > 2 * self._size + _SPARE:
+            self._heap = [entry for entry in self._heap if not entry[2].is_over]
+            heapq.heapify(self._heap)
+            self._lines = {host: kept for host, line in self._lines.items() if (kept := _without_the_past(line))}
+
+    def take(self, until: float, room: Room, newest_call: int | None, limit: int) -> list[Work]:
+        """Take out at most so much work that is due by then."""
+        taken: list[Work] = []
+        newer: list[Work] = []
+        for work in self._due(until, room):
+            if newest_call is not None and work.row.call.seq > newest_call:
+                newer.append(work)
+                continue
+            work.is_over = True
+            self._size -= 1
+            taken.append(work)
+            if work.delivery_id != THE_CALL:
+                room.take(work.host)
+            if len(taken) == limit:
+                break
+        for work in newer:
+            self._size -= 1
+            self.push(work)
+        return taken
+
+    def next_due_at(self) -> float | None:
+        """When the next work is due that has not fallen due yet."""
+        while self._heap and self._heap[0][2].is_over:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def has_lines(self) -> bool:
+        """Whether work waits for room."""
+        return any(not work.is_over for line in self._lines.values() for work in line)
+
+    def overdue(self, now: float) -> Iterator[float]:
+        """When each delivery was due that should have been claimed by now."""
+        lined = (work for line in self._lines.values() for work in line)
+        for work in (*lined, *(work for due_at, _, work in self._heap if due_at <= now)):
+            if not work.is_over and work.delivery_id != THE_CALL:
+                yield work.due_at
+
+    def _due(self, until: float, room: Room) -> Iterator[Work]:
+        """Take out what is due and has room, one after the other."""
+        for host in list(self._lines):
+            line = self._lines[host]
+            while line and room.has(host):
+                if not (work := line.popleft()).is_over:
+                    yield work
+            if not line:
+                del self._lines[host]
+        while (due_at := self.next_due_at()) is not None and due_at <= until:
+            work = heapq.heappop(self._heap)[2]
+            if work.delivery_id == THE_CALL or room.has(work.host):
+                yield work
+            else:
+                self._lines.setdefault(work.host, deque()).append(work)
+
+
+def _without_the_past(line: deque[Work]) -> deque[Work]:
+    return deque(work for work in line if not work.is_over)
+
+
+def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None, limit: int) -> Iterator[Work]:
+    """Take out at most so much work of all these queues, in the order in which it is due."""
+    if len(queues) == 1:
+        yield from queues[0].take(until, room, newest_call, limit)
+        return
+    for _ in range(limit):
+        for queue in sorted(queues, key=lambda queue: queue.next_due_at() or 0.0):
+            if work := queue.take(until, room, newest_call, 1):
+                yield work[0]
+                break
+        else:
+            return
+
+
+class Answers:
+    """What endpoints answered, the oldest first: MAX_ANSWERS_SIZE bytes for all of them."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, int, int]] = deque()
+        self._size = 0
+
+    def add(self, delivery: Delivery, is_there: Callable[[int], object]) -> Iterator[tuple[int, int]]:
+        """Count the answer to the last attempt; yield the deliveries, and the attempts, whose answers are to go."""
+        attempt = delivery.attempts[-1]
+        if attempt.response is None:
+            return
+        while self._kept and not is_there(self._kept[0][0]):  # it took its answers along
+            self._size -= self._kept.popleft()[2]
+        taken = attempt.response.size() + ANSWER_SIZE
+        self._kept.append((delivery.id, attempt.number, taken))
+        self._size += taken
+        while self._size > MAX_ANSWERS_SIZE:
+            oldest, number, size = self._kept.popleft()
+            self._size -= size
+            yield oldest, number
 
     def clear(self) -> None:
-        with self._lock:
-            for account in self.all():
-                self.remove(account.id)
-            self._taken.clear()
-            self._recorder.cleared()
+        """Count from nothing."""
+        self._kept.clear()
+        self._size = 0
 
-    def restore(self, contents: Contents) -> None:
-        """Hold these accounts and no other; see ``MemoryStore.restore``."""
-        accepted = {account_id: book.accepted_calls for account_id, book in self._books.items()}
-        self._books.clear()
-        for held in contents.accounts:
-            self._restore(held, accepted.get(held.account.id, 0))
-        self._by_token = {book.account.token: book.account.id for book in self._books.values()}
-        self._taken = {*contents.taken_ids, *self._books}
-        self._opened = max(self._opened, contents.accounts_opened)
 
-    def _restore(self, held: AccountContents, accepted: int) -> None:
-        account_id = held.account.id
-        ledger = Ledger(self._ledger_limit, held.entries)
-        self._books[account_id] = Book(held.account, ledger, max(held.accepted_calls, accepted))
-        while (folded := ledger.fold()) is not None:
-            self._recorder.folded(account_id, folded)
+class MemoryStorage:
+    """Implements ``service.ports.Storage``, where each method is described. No method ever waits.
 
-    def is_taken(self, account_id: str) -> bool:
+    ``journal_size`` bounds the calls that are listed, and each account's ledger entries. The oldest call goes first. If
+    it rings, or has a pending CDR, it is unlisted then, and is kept until that is over. ``has_one_time`` says whether
+    all accounts have the same time: if not, work is claimed account by account.
+    """
+
+    latest = 0.0
+    failure: str | None = None
+    on_recovery: Callable[[], object] = staticmethod(lambda: None)
+
+    def __init__(self, journal_size: int, *, has_one_time: bool) -> None:
+        self._journal_size = journal_size
+        self._has_one_time = has_one_time
+        self._accounts: dict[str, AccountRow] = {}
+        self._by_token: dict[str, AccountRow] = {}
+        self._taken: set[str] = set()
+        self._calls: dict[str, CallRow] = {}
+        self._journal: OrderedDict[str, CallRow] = OrderedDict()
+        self._of_delivery: dict[int, CallRow] = {}
+        self._queues: dict[str | None, Queue] = {}
+        self._answers = Answers()
+        self._accounts_opened = self._calls_placed = self._deliveries_made = 0
+        self._pending = self._dropped = 0
+
+    async def watch(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def resume(self) -> None:
+        """Claim again what is due: the work that was claimed died with the loop that did it."""
+        for row in self._calls.values():
+            row.is_answered = True
+            self._enqueue_all(row)
+
+    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
+        for kept in (self._accounts, self._by_token, self._taken, self._calls, self._journal, self._of_delivery):
+            kept.clear()
+        self._queues.clear()
+        self._answers.clear()
+        self._pending = 0
+        for account, opening in accounts:
+            await self.open_account(account, opening, at)
+
+    # Accounts
+
+    async def open_account(self, account: Account, opening: int, at: float) -> Account:
+        if account.id in self._taken:
+            raise Conflict(f"account {account.id} exists already, or did; choose another id")
+        if account.token in self._by_token:
+            raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
+        self._accounts_opened += 1
+        row = AccountRow(replace(account, seq=self._accounts_opened), Ledger(max(2, self._journal_size)))
+        row.ledger.post(EntryKind.OPENING, opening, at)
+        self._accounts[account.id] = self._by_token[account.token] = row
+        self._taken.add(account.id)
+        return row.account
+
+    async def close_account(self, account_id: str) -> None:
+        row = self._account_row(account_id)
+        for call in row.calls.values():
+            self._forget(call)
+        del self._accounts[account_id], self._by_token[row.account.token]
+        self._queues.pop(account_id, None)
+
+    async def change_account(
+        self, account_id: str, decide: Callable[[Account, int], AccountDecision]
+    ) -> tuple[AccountState, AccountState]:
+        row = self._account_row(account_id)
+        before = row.state()
+        row.account, posting = decide(row.account, row.ledger.balance)
+        if posting is not None:
+            row.ledger.post(*posting)
+        return before, row.state()
+
+    async def account(self, account_id: str) -> AccountState:
+        return self._account_row(account_id).state()
+
+    async def account_of_token(self, token: str) -> Account | None:
+        row = self._by_token.get(token)
+        return None if row is None else row.account
+
+    async def is_taken(self, account_id: str) -> bool:
         return account_id in self._taken
 
-    def get(self, account_id: str) -> Account:
-        return book_of(self._books, account_id).account
+    async def accounts(self, after: int, limit: int) -> Sequence[AccountState]:
+        return [row.state() for row in islice((r for r in self._accounts.values() if r.account.seq > after), limit)]
 
-    def of_token(self, token: str) -> Account | None:
-        with self._lock:
-            account_id = self._by_token.get(token)
-            return None if account_id is None else self._books[account_id].account
+    async def ledger(self, account_id: str) -> Sequence[Entry]:
+        return tuple(self._account_row(account_id).ledger)
 
-    def all(self) -> Sequence[Account]:
-        with self._lock:
-            return [book.account for book in self._books.values()]
+    # Calls and deliveries
 
-    def page(self, after: int, limit: int) -> Sequence[Account]:
-        with self._lock:
-            return list(islice((b.account for b in self._books.values() if b.account.seq > after), limit))
+    async def place(self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]) -> CallDecision:
+        owner = self._account_row(account_id)
+        decided = decide(
+            AccountSnapshot(
+                owner.account,
+                owner.ledger.balance,
+                owner.accepted_calls,
+                self._calls_placed + 1,
+                self._deliveries_made + 1,
+                self._pending,
+                self._unlisted(),
+            )
+        )
+        call = decided.call
+        self._calls_placed += 1
+        row = CallRow(owner, call, [])
+        self._enter(row, decided.deliveries)
+        owner.account = decided.account
+        owner.accepted_calls += 1
+        owner.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
+        self._calls[call.verification_call_uuid] = owner.calls[call.verification_call_uuid] = row
+        self._journal[call.verification_call_uuid] = row
+        if len(self._journal) > self._journal_size:
+            self._unlist_oldest()
+        return CallDecision(call, row.deliveries, owner.account)
 
-    def change(self, account_id: str, change: Callable[[Account], Account]) -> Account:
-        with self._lock:
-            self._recorder.admit()
-            book = book_of(self._books, account_id)
-            book.account = change(book.account)
-            self._recorder.account(book.account)
-            return book.account
+    async def answered(self, verification_call_uuid: str) -> float | None:
+        row = self._calls.get(verification_call_uuid)
+        if row is None:
+            return None
+        row.is_answered = True
+        self._enqueue_all(row)
+        return min((work.due_at for work in row.work.values()), default=None)
 
-    def together(self) -> AbstractContextManager[object]:
-        return self._lock
+    async def end_call(
+        self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
+    ) -> Ended | None:
+        row = self._calls.get(verification_call_uuid)
+        if row is None or row.call.ending is not None:
+            return None
+        before = row.deliveries
+        row.call, deliveries = decide(row.call, before)
+        self._pending -= sum(delivery.state is DeliveryState.PENDING for delivery in before)
+        self._enter(row, deliveries)
+        self._unqueue(row, THE_CALL)
+        self._enqueue_all(row)
+        self._drop_if_done(row)
+        return Ended(row.call, row.deliveries)
 
-    def balance(self, account_id: str) -> int:
-        return book_of(self._books, account_id).ledger.balance
+    async def call(self, verification_call_uuid: str) -> Call:
+        return self._call_row(verification_call_uuid).call
 
-    def entries(self, account_id: str) -> Sequence[Entry]:
-        with self._lock:
-            return tuple(book_of(self._books, account_id).ledger)
+    async def calls(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Call]:
+        calls = (row.call for row in self._listed(account_id, newest_first=newest_first))
+        return list(islice((call for call in calls if _is_behind(call.seq, after, newest_first)), limit))
 
-    def post(self, account_id: str, kind: EntryKind, amount: Callable[[int], int], at: float) -> int:
-        with self._lock:
-            self._recorder.admit()
-            book = book_of(self._books, account_id)
-            post(self._recorder, book, kind, amount(book.ledger.balance), at)
-            return book.ledger.balance
+    async def delivery(self, delivery_id: int) -> Delivery:
+        row, index = self._place_of(delivery_id)
+        return row.deliveries[index]
+
+    async def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
+        return tuple(sorted(self._call_row(verification_call_uuid).deliveries, key=lambda delivery: delivery.id))
+
+    async def deliveries(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Delivery]:
+        deliveries = (delivery for row in self._listed(account_id) for delivery in row.deliveries)
+        found = [delivery for delivery in deliveries if _is_behind(delivery.id, after, newest_first)]
+        # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
+        return sorted(found, key=lambda delivery: delivery.id, reverse=newest_first)[:limit]
+
+    async def pending(self, limit: int) -> Sequence[Delivery]:
+        pending = [d for row in self._calls.values() for d in row.deliveries if d.state is DeliveryState.PENDING]
+        return sorted(pending, key=lambda delivery: delivery.id)[:limit]
+
+    async def change_delivery(
+        self, delivery_id: int, decide: Callable[[Delivery, Call, Account], Delivery]
+    ) -> tuple[Delivery, Delivery]:
+        row, index = self._place_of(delivery_id)
+        before = row.deliveries[index]
+        changed = decide(before, row.call, row.owner.account)
+        self._put(row, index, changed)
+        if not is_still_due(changed, before):
+            self._enqueue(row, changed)
+        self._drop_if_done(row)
+        return before, changed
+
+    async def counts(self) -> Counts:
+        return Counts(self._pending, self._unlisted(), self._dropped)
+
+    # Due work
+
+    async def claim(
+        self,
+        until: float,
+        prepare: Callable[[Delivery, Call, Account], Delivery],
+        *,
+        lease_s: float,  # noqa: ARG002 - what is taken is in no queue, and dies with the process
+        limit: int,
+        account_id: str | None = None,
+        newest_call: int | None = None,
+        under_way: Mapping[str, int],
+        per_host: int,
+    ) -> Claimed:
+        if account_id is None or self._has_one_time:
+            queues = list(self._queues.values())
+        else:
+            queues = [self._queues[account_id]] if account_id in self._queues else []
+        claimed = []
+        for work in _take(queues, until, Room(under_way, per_host), newest_call, limit):
+            row = work.row
+            del row.work[work.delivery_id]
+            if work.delivery_id == THE_CALL:
+                claimed.append(Due(work.due_at, row.owner.account, row.call))
+                continue
+            _, index = self._place_of(work.delivery_id)
+            prepared = row.deliveries[index] = prepare(row.deliveries[index], row.call, row.owner.account)
+            claimed.append(Due(work.due_at, row.owner.account, row.call, prepared))
+        next_due_at = min((at for queue in queues if (at := queue.next_due_at()) is not None), default=None)
+        return Claimed(claimed, next_due_at, any(queue.has_lines() for queue in queues))
+
+    async def backlog(self, now: float) -> Backlog:
+        overdue = [due_at for queue in self._queues.values() for due_at in queue.overdue(now)]
+        return Backlog(len(overdue), min(overdue, default=None))
+
+    async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
+        pass
+
+    async def settle(
+        self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
+    ) -> Settled:
+        row, index = self._place_of(claimed.id)
+        owner = row.owner
+        before, account_before = row.deliveries[index], owner.account
+        changed, owner.account = decide(before, account_before)
+        self._put(row, index, changed)
+        if is_still_due(before, claimed) or not is_still_due(changed, before):
+            self._enqueue(row, changed)
+        if len(changed.attempts) > len(before.attempts):
+            for delivery_id, number in self._answers.add(changed, self._of_delivery.get):
+                self._forget_answer(delivery_id, number)
+        is_settled = before.state is DeliveryState.PENDING and changed.state is not DeliveryState.PENDING
+        follower_due_at = self._follow(row, changed, now) if is_settled else None
+        self._drop_if_done(row)
+        return Settled(before, changed, account_before, owner.account, follower_due_at)
+
+    def _follow(self, row: CallRow, settled: Delivery, now: float) -> float | None:
+        """Make due what waited for the delivery; return when, None if nothing did."""
+        own = [
+            (row, delivery)
+            for delivery in row.deliveries
+            if delivery.waits_for == settled.id and delivery.state is DeliveryState.PENDING
+        ]
+        others = [
+            (other, other.deliveries[index])
+            for delivery_id, other in list(row.owner.waiting.items())
+            for _, index in (self._place_of(delivery_id),)
+            if other is not row
+        ]
+        for follower_row, follower in (*own, *others):
+            _, index = self._place_of(follower.id)
+            released = replace(follower, due_at=now, waits_for=None)
+            self._put(follower_row, index, released)
+            self._enqueue(follower_row, released)
+        return now if own or others else None
+
+    # The queue
+
+    def _enqueue_all(self, row: CallRow) -> None:
+        """Queue what the call has to do, if its order was answered."""
+        if not row.is_answered:
+            return
+        if row.call.ending is None:
+            if row.call.ends_at is not None and THE_CALL not in row.work:
+                self._push(Work(row.call.ends_at, row, THE_CALL, ""))
+            return
+        for delivery in row.deliveries:
+            self._enqueue(row, delivery)
+
+    def _enqueue(self, row: CallRow, delivery: Delivery) -> None:
+        self._unqueue(row, delivery.id)
+        row.owner.waiting.pop(delivery.id, None)
+        if not row.is_answered or delivery.state is not DeliveryState.PENDING or row.call.ending is None:
+            return
+        if delivery.waits_for == NEXT_CALL:
+            row.owner.waiting[delivery.id] = row
+        elif delivery.due_at is not None:
+            self._push(Work(delivery.due_at, row, delivery.id, host_of(delivery.url)))
+
+    def _push(self, work: Work) -> None:
+        row = work.row
+        row.work[work.delivery_id] = work
+        self._queues.setdefault(self._queue_of(row), Queue()).push(work)
+
+    def _unqueue(self, row: CallRow, delivery_id: int) -> None:
+        if (work := row.work.pop(delivery_id, None)) is not None and (queue := self._queues.get(self._queue_of(row))):
+            queue.drop(work)
+
+    def _queue_of(self, row: CallRow) -> str | None:
+        return None if self._has_one_time else row.call.account_id
+
+    # Rows
+
+    def _put(self, row: CallRow, index: int, changed: Delivery) -> None:
+        self._pending += (changed.state is DeliveryState.PENDING) - (
+            row.deliveries[index].state is DeliveryState.PENDING
+        )
+        row.deliveries[index] = changed
+
+    def _enter(self, row: CallRow, deliveries: Sequence[Delivery]) -> None:
+        """Give the call these deliveries. One without a number is numbered after those that have one."""
+        self._deliveries_made = max(self._deliveries_made, *(delivery.id for delivery in deliveries), 0)
+        row.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
+        for delivery in row.deliveries:
+            self._of_delivery[delivery.id] = row
+            self._pending += delivery.state is DeliveryState.PENDING
+
+    def _numbered(self, delivery: Delivery) -> Delivery:
+        self._deliveries_made += 1
+        return replace(delivery, id=self._deliveries_made)
+
+    def _forget_answer(self, delivery_id: int, number: int) -> None:
+        row, index = self._place_of(delivery_id)
+        row.deliveries[index] = without_answer(row.deliveries[index], number)
+
+    def _listed(self, account_id: str | None, *, newest_first: bool = False) -> Iterator[CallRow]:
+        journal = self._journal if account_id is None else self._account_row(account_id).calls
+        rows = reversed(journal.values()) if newest_first else iter(journal.values())
+        return (row for row in rows if row.is_listed)
+
+    def _account_row(self, account_id: str) -> AccountRow:
+        try:
+            return self._accounts[account_id]
+        except KeyError:
+            raise no_account(account_id) from None
+
+    def _call_row(self, verification_call_uuid: str) -> CallRow:
+        try:
+            return self._calls[verification_call_uuid]
+        except KeyError:
+            raise no_call(verification_call_uuid) from None
+
+    def _place_of(self, delivery_id: int) -> tuple[CallRow, int]:
+        row = self._of_delivery.get(delivery_id)
+        if row is None:
+            raise no_delivery(delivery_id)
+        return row, next(index for index, delivery in enumerate(row.deliveries) if delivery.id == delivery_id)
+
+    def _unlisted(self) -> int:
+        return len(self._calls) - len(self._journal)
+
+    def _unlist_oldest(self) -> None:
+        _, row = self._journal.popitem(last=False)
+        row.is_listed = False
+        self._dropped += 1
+        self._drop_if_done(row)
+
+    def _drop_if_done(self, row: CallRow) -> None:
+        if not row.is_listed and row.is_finished():
+            self._forget(row)
+            row.owner.calls.pop(row.call.verification_call_uuid)
+
+    def _forget(self, row: CallRow) -> None:
+        uuid = row.call.verification_call_uuid
+        self._journal.pop(uuid, None)
+        del self._calls[uuid]
+        for delivery_id in list(row.work):
+            self._unqueue(row, delivery_id)
+        for delivery in row.deliveries:
+            self._pending -= delivery.state is DeliveryState.PENDING
+            self._of_delivery.pop(delivery.id, None)
+            row.owner.waiting.pop(delivery.id, None)
+
+
+def _is_behind(number: int, after: int, newest_first: bool) -> bool:
+    return number < after if newest_first and after else number > after

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.compose import prepare_to_send
 from pytest_mcn_mock.errors import NotFound, UsageError
+from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
 from pytest_mcn_mock.model.faults import Fault, FaultKind, fault_kind
 from pytest_mcn_mock.model.money import Entry, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import MACHINE, Subscription, make_subscription
-from pytest_mcn_mock.service.accounts import Roubles
+from pytest_mcn_mock.service.accounts import Accounts, Roubles
 from pytest_mcn_mock.testing.assertions import Assertions
 from pytest_mcn_mock.testing.strictness import Strictness
 
 MAX_NUMBER = 10**9
+_T = TypeVar("_T")
 _EARLY = (
     "cdr_early sends the CDR while a request waits for its answer, and on_test_thread=True sends it while the test "
     "waits for the CDR: subscribe the application without on_test_thread"
@@ -36,26 +40,38 @@ class Account(Assertions, Strictness):
     _calls_on_test_thread = False
 
     @property
+    def _accounts(self) -> Accounts:
+        return self._access.service.accounts
+
+    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        __tracebackhide__ = True
+        return self._access.run(coroutine)
+
+    def _change(self, change: Callable[[rules.Account], rules.Account]) -> rules.Account:
+        __tracebackhide__ = True
+        return self._run(self._accounts.change(self.account_id, change)).account
+
+    @property
     def balance(self) -> Decimal:
         """Roubles; always the sum of the ledger."""
-        return to_decimal(self._operator.accounts.balance(self.account_id))
+        return to_decimal(self._run(self._accounts.balance(self.account_id)))
 
     @property
     def ledger(self) -> Sequence[Entry]:
         """Every movement of money, oldest first."""
-        return self._operator.accounts.ledger(self.account_id)
+        return self._run(self._access.storage.ledger(self.account_id))
 
     def top_up(self, amount: Roubles) -> None:
         """Add a positive amount."""
-        self._operator.accounts.top_up(self.account_id, amount)
+        self._run(self._accounts.top_up(self.account_id, amount))
 
     def set_balance(self, balance: Roubles) -> None:
         """Make the balance what is given."""
-        self._operator.accounts.set_balance(self.account_id, balance)
+        self._run(self._accounts.set_balance(self.account_id, balance))
 
     def connect_number(self, number: str) -> None:
         """Connect a number to the account, so that call_for_2fa may ring from it."""
-        self._operator.settings.connect_number(self.account_id, number)
+        self._change(lambda account: rules.connect_number(account, number))
 
     def subscribe(
         self,
@@ -101,7 +117,7 @@ class Account(Assertions, Strictness):
                 raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
             if on_test_thread and self._is_switched_on(FaultKind.CDR_EARLY):
                 raise UsageError(_EARLY)
-            url = self._backing.applications.mount(target, path, on_test_thread=on_test_thread)
+            url = self._access.applications.mount(target, path, on_test_thread=on_test_thread)
         subscription = make_subscription(
             url,
             body=body,
@@ -113,7 +129,7 @@ class Account(Assertions, Strictness):
             never_disable=never_disable,
             trust=trust,
         )
-        subscription = self._operator.settings.subscribe(self.account_id, subscription)
+        subscription = self._run(self._accounts.subscribe(self.account_id, subscription))
         self._calls_on_test_thread = self._calls_on_test_thread or on_test_thread
         return subscription
 
@@ -123,7 +139,8 @@ class Account(Assertions, Strictness):
         ``number`` is that of the subscription; the account's first is 1. NotFound if there is none.
         """
         check_whole(number, name="number", least=1, most=MAX_NUMBER)
-        return self._operator.settings.enable_webhook(self.account_id, number)
+        account = self._change(lambda account: rules.enable_subscription(account, number))
+        return rules.find_subscription(account, number)
 
     def set_outcome(
         self,
@@ -137,12 +154,13 @@ class Account(Assertions, Strictness):
 
         The rule set last is tried first. ``delay_s`` is the time between the answer to the request and the CDR.
         """
-        how = ending(outcome, q931_status, unavailable_cause=self._operator.assumptions.unavailable_cause)
-        self._operator.settings.prefer_outcome(self.account_id, OutcomeRule(how, login_did, delay_s))
+        how = ending(outcome, q931_status, unavailable_cause=self._access.service.assumptions.unavailable_cause)
+        rule = OutcomeRule(how, login_did, delay_s)
+        self._change(lambda account: rules.prefer_rule(account, rule))
 
     def hold_cdrs(self) -> None:
         """Let calls placed from now on ring until ``call.complete()``."""
-        self._operator.settings.hold_cdrs(self.account_id)
+        self._change(lambda account: replace(account, calls_held=True))
 
     def fail_next(self, status: int = 503, times: int | None = 1, *, accepted: bool = False) -> None:
         """Answer the next ``times`` requests with a server error, 500 to 599; None is every one.
@@ -179,16 +197,16 @@ class Account(Assertions, Strictness):
             jitter_s=jitter_s,
             accepted=accepted,
         )
-        self._operator.settings.add_fault(self.account_id, fault)
+        self._change(lambda account: rules.add_fault(account, fault))
 
     def _is_switched_on(self, kind: FaultKind) -> bool:
-        return any(fault.kind is kind for fault in self._operator.accounts.get(self.account_id).faults)
+        return any(fault.kind is kind for fault in self._run(self._accounts.get(self.account_id)).faults)
 
     def clear_faults(self) -> None:
         """Switch every fault off."""
-        self._operator.settings.clear_faults(self.account_id)
+        self._change(lambda account: rules.replace_faults(account, ()))
 
     def close(self) -> None:
         """Forget the account; its token is unknown from now on. To close it again does nothing."""
         with suppress(NotFound):
-            self._operator.close_account(self.account_id)
+            self._run(self._accounts.close(self.account_id))

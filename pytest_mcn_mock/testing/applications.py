@@ -10,23 +10,22 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.compose import make_http_sender
-from pytest_mcn_mock.delivery.lanes import Sender
+from pytest_mcn_mock.delivery.worker import Sender
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import Targets
-from pytest_mcn_mock.testing.background import RealTimeLoop
 from pytest_mcn_mock.testing.calling import (
     LEFT,
     Answer,
     Application,
     CallOnThread,
     Visit,
-    call_asgi,
     call_wsgi,
     is_asgi,
     uses_asgiref,
 )
 from pytest_mcn_mock.testing.changes import Changes, Inbox
+from pytest_mcn_mock.testing.door import LoopThread, RealTimeLoop
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.text import printable
 
@@ -79,6 +78,9 @@ class Applications:
         self._changes = changes
         self._mounted: dict[str, _Mounted] = {}
         self._numbers = count(1)
+        self.loop = LoopThread("mcn-mock-asgi")
+        """Where an ASGI application runs if no event loop was running when it was subscribed. It is not the loop that
+        owns the state: an application may take as long as it likes."""
         self.errors: list[BaseException] = []
         self.raised: list[Raised] = []
 
@@ -191,7 +193,6 @@ class ApplicationSender:
 
     async def _call(self, mounted: _Mounted, request: CdrRequest, timeout_s: float) -> CdrResponse:
         __tracebackhide__ = True
-        loop = asyncio.get_running_loop()
         if mounted.inbox is not None:
             runner = mounted.runner if mounted.is_async else None
             call = CallOnThread(mounted.application, request, timeout_s, runner, by_asgiref=mounted.uses_asgiref)
@@ -201,11 +202,9 @@ class ApplicationSender:
             answered: Future[Answer] = Future()
             self._threads.start(answered, mounted.application, request)
             return await _answer(answered)
-        if mounted.loop is None or mounted.loop is loop:
-            return await call_asgi(mounted.application, request)
         if mounted.is_left:
             raise SendError(LEFT)
-        answer = Visit(mounted.loop, mounted.application, request).answer
+        answer = Visit(mounted.loop or self._applications.loop.get(), mounted.application, request).answer
         mounted.pending.add(answer)
         answer.add_done_callback(mounted.pending.discard)
         return await _answer(answer)

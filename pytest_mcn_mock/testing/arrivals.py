@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
-from threading import Lock
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
-from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service.ports import Storage
 
 _ALL = 10**9
 
@@ -19,13 +16,12 @@ _ALL = 10**9
 class Arrivals:
     """The calls and CDRs of an account that no wait has returned yet, and what is still to happen.
 
-    Each call and each CDR is given out once, however many threads ask. Of those that are there the first comes first,
-    in the order in which the calls were placed.
+    Whoever asks is alone with the state (``testing.door``), so that each call and each CDR is given out once. Of those
+    that are there the first comes first, in the order in which the calls were placed.
     """
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self._lock = Lock()
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._touched: dict[str, None] = {}
         """Calls that something has happened to since the last look."""
         self._unfinished: dict[str, None] = {}
@@ -37,58 +33,54 @@ class Arrivals:
         self._settled: list[tuple[int, int, Call, Delivery]] = []
         self._tried: dict[int, tuple[Call, Delivery]] = {}
 
-    def begin(self, account_id: str) -> None:
+    async def begin(self, account_id: str) -> None:
         """Look at the calls that are there already."""
-        for call in self._operator.calls.page(account_id, limit=_ALL):
+        for call in await self._storage.calls(account_id, 0, _ALL):
             self._touched[call.verification_call_uuid] = None
 
-    def note(self, item: Call | Delivery | ApiRequest | None) -> None:
-        """Something of the account has changed: the argument of ``Observer.changed``."""
-        if isinstance(item, (Call, Delivery)):
-            self._touched[item.verification_call_uuid] = None
+    def note(self, verification_call_uuid: str) -> None:
+        """Something has happened to the call."""
+        self._touched[verification_call_uuid] = None
 
-    def next_call(self) -> Call | None:
+    async def next_call(self) -> Call | None:
         """The first call that was not given out yet."""
-        with self._lock:
-            self._look()
-            return heappop(self._calls)[1] if self._calls else None
+        await self._look()
+        return heappop(self._calls)[1] if self._calls else None
 
-    def next_settled(self) -> tuple[Call, Delivery] | None:
+    async def next_settled(self) -> tuple[Call, Delivery] | None:
         """The first CDR that was acknowledged or failed, and was not given out yet; with its call."""
-        with self._lock:
-            self._look()
-            while self._settled:
-                _, delivery_id, call, delivery = heappop(self._settled)
-                if self._give_out(delivery_id):
-                    return call, delivery
-            return None
+        await self._look()
+        while self._settled:
+            _, delivery_id, call, delivery = heappop(self._settled)
+            if self._give_out(delivery_id):
+                return call, delivery
+        return None
 
-    def give_out(self, delivery_id: int) -> None:
+    async def give_out(self, delivery_id: int) -> None:
         """Somebody has the CDR, whom it was asked for by its call."""
-        with self._lock:
-            self._give_out(delivery_id)
+        self._give_out(delivery_id)
 
-    def unexpected(self) -> tuple[Call, Delivery] | None:
+    async def unexpected(self) -> tuple[Call, Delivery] | None:
         """A CDR that was sent, and was not given out yet; with its call."""
-        with self._lock:
-            self._look()
-            return next(iter(self._tried.values()), None)
+        await self._look()
+        return next(iter(self._tried.values()), None)
 
-    def unfinished(self) -> Iterator[tuple[Call, list[Delivery]]]:
-        """The calls that ring or owe a CDR, as they are now, with the CDRs that are pending."""
-        with self._lock:
-            self._look()
-            unfinished = list(self._unfinished)
-        for uuid in unfinished:
+    async def unfinished(self) -> list[tuple[Call, list[Delivery]]]:
+        """The calls that ring or have a pending CDR, as they are now, with these CDRs."""
+        await self._look()
+        found = []
+        for uuid in self._unfinished:
             with suppress(NotFound):
-                deliveries = self._operator.deliveries.of_call(uuid)
-                yield self._operator.calls.get(uuid), [d for d in deliveries if d.state is DeliveryState.PENDING]
+                deliveries = await self._storage.deliveries_of(uuid)
+                pending = [d for d in deliveries if d.state is DeliveryState.PENDING]
+                found.append((await self._storage.call(uuid), pending))
+        return found
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         while self._touched:
             uuid, _ = self._touched.popitem()
             try:
-                call, deliveries = self._operator.calls.get(uuid), self._operator.deliveries.of_call(uuid)
+                call, deliveries = await self._storage.call(uuid), await self._storage.deliveries_of(uuid)
             except NotFound:  # it has left the bounded journal
                 self._unfinished.pop(uuid, None)
                 continue

@@ -65,8 +65,8 @@ class Assertions(Waiting):
     def assert_ledger_balanced(self) -> None:
         """The balance is the sum of the ledger, and every call was charged once, at its price."""
         __tracebackhide__ = True
-        entries = self._operator.accounts.ledger(self.account_id)
-        balance = self._operator.accounts.balance(self.account_id)
+        entries = self._access.run(self._access.storage.ledger(self.account_id))
+        balance = self._access.run(self._access.service.accounts.balance(self.account_id))
         total = sum(entry.kopecks for entry in entries)
         problems = []
         if total != balance:

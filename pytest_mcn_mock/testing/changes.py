@@ -14,9 +14,10 @@ from weakref import WeakValueDictionary
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.real_time import monotonic
-from pytest_mcn_mock.service.ports import Item
+from pytest_mcn_mock.service import events
+from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.testing.arrivals import Arrivals
-from pytest_mcn_mock.testing.background import BackgroundLoop
+from pytest_mcn_mock.testing.door import LoopThread
 
 _T = TypeVar("_T")
 Wake = Callable[[], object]
@@ -74,7 +75,7 @@ class Inbox:
 
 
 class Changes:
-    """Implements ``service.ports.Observer``: wakes whoever waits on an account.
+    """Wakes whoever waits on an account.
 
     A thread that has an inbox does the jobs in it while it waits.
     """
@@ -93,7 +94,7 @@ class Changes:
     def stop_waiting(self) -> None:
         """The server stops: nothing happens any more, so that nobody waits, now or from now on."""
         self._is_stopping = True
-        self.reset()
+        self.wake_all()
 
     @property
     def is_stopping(self) -> bool:
@@ -119,19 +120,31 @@ class Changes:
         for inbox in inboxes.values():
             inbox.close()
 
-    def changed(self, account_id: str, item: Item | None = None, before: Item | None = None) -> None:
+    def hear(self, event: Event) -> None:
+        """Something has happened: a subscriber to ``service.events``."""
+        match event:
+            case events.CallPlaced(call) | events.CallEnded(call):
+                self._touch(call.account_id, call.verification_call_uuid)
+            case events.AttemptMade(delivery) | events.DeliveryResent(delivery) | events.DeliverySettled(delivery):
+                self._touch(delivery.account_id, delivery.verification_call_uuid)
+            case events.RequestAnswered(request):
+                self._touch(request.account_id or "")
+            case events.AccountChanged(account_id) | events.AccountClosed(account_id):
+                self._touch(account_id)
+            case events.StateReset():
+                self.wake_all()
+
+    def _touch(self, account_id: str, verification_call_uuid: str | None = None) -> None:
         with self._lock:
             waiting = list(self._waiting.get(account_id, ()))
             arrivals = self._arrivals.get(account_id)
-        if arrivals is not None:
-            arrivals.note(item)
+        if arrivals is not None and verification_call_uuid is not None:
+            arrivals.note(verification_call_uuid)
         for wake in waiting:
             wake()
 
-    def closed(self, account_id: str) -> None:
-        self.changed(account_id)
-
-    def reset(self) -> None:
+    def wake_all(self) -> None:
+        """Let whoever waits look again."""
         with self._lock:
             waiting = [wake for wakes in self._waiting.values() for wake in wakes]
         for wake in waiting:
@@ -268,10 +281,10 @@ def make_signal() -> Signal:
         ) from None
 
 
-def is_on_a_loop(background: BackgroundLoop) -> bool:
+def is_on_a_loop(loop: LoopThread) -> bool:
     """Whether an event loop runs on this thread, which a wait would stop."""
     try:
-        return not background.is_another_threads(asyncio.get_running_loop())
+        return not loop.is_another_threads(asyncio.get_running_loop())
     except RuntimeError:
         return _trio_token() is not None
 

@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from pytest_mcn_mock.compose import Exchange
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service import Operator
-from pytest_mcn_mock.testing.applications import Applications
-from pytest_mcn_mock.testing.background import BackgroundLoop
-from pytest_mcn_mock.testing.changes import Changes
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.testing.views import Call, Delivery
 
 _ALL = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Backing:
-    """What a server gives each of its accounts to work with."""
-
-    exchange: Exchange
-    changes: Changes
-    background: BackgroundLoop
-    applications: Applications
-    base_url: str
-
-
 class Handle:
     """An account's identity, and its journal."""
 
-    def __init__(self, opened: accounts.Account, backing: Backing) -> None:
+    def __init__(self, opened: accounts.Account, access: Access) -> None:
         self._opened = opened
-        self._backing = backing
-        self._first_request = backing.exchange.operator.journal.last_seq()
+        self._access = access
+        self._first_request = access.service.journal.last_seq()
 
     def __repr__(self) -> str:
         return f"<Account {self.account_id} at {self.base_url}, seed {self.seed}>"
 
     @property
-    def _operator(self) -> Operator:
-        return self._backing.exchange.operator
-
-    @property
     def base_url(self) -> str:
         """What stands for https://api.mcn.ru/v2/rest."""
-        return self._backing.base_url
+        return self._access.base_url
 
     @property
     def account_id(self) -> str:
@@ -71,7 +51,7 @@ class Handle:
     @property
     def ack_timeout_s(self) -> float:
         """How long a webhook may take to acknowledge a CDR, in seconds."""
-        return self._operator.deliveries.ack_timeout_s
+        return self._access.service.assumptions.ack_timeout_s
 
     @property
     def requests(self) -> list[ApiRequest]:
@@ -81,10 +61,8 @@ class Handle:
     @property
     def calls(self) -> list[Call]:
         """The accepted calls, in order of arrival."""
-        return [
-            Call(call, self._operator, self._after_completion)
-            for call in self._operator.calls.page(self.account_id, limit=_ALL)
-        ]
+        calls = self._access.run(self._access.storage.calls(self.account_id, 0, _ALL))
+        return [Call(call, self._access, self._after_completion) for call in calls]
 
     @property
     def deliveries(self) -> list[Delivery]:
@@ -105,13 +83,13 @@ class Handle:
             return False
         if request.token_account_id is not None:
             return request.token_account_id == self.account_id
-        return request.account_id is None or not self._operator.accounts.is_taken(request.account_id)
+        return request.account_id is None or not self._access.run(self._access.storage.is_taken(request.account_id))
 
     def _requests_since_opening(self) -> Sequence[ApiRequest]:
-        return self._operator.journal.since(self._first_request)
+        return self._access.service.journal.since(self._first_request)
 
     def _now(self) -> float:
-        return self._backing.exchange.clock.now(self.account_id)
+        return self._access.service.clock.now(self.account_id)
 
     def _after_completion(self, delivery: Delivery) -> None:
         """Wait for the first attempt at a delivery, unless that would keep the running event loop from making it."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from werkzeug.serving import WSGIRequestHandler
 
 from pytest_mcn_mock.real_time import monotonic
-from pytest_mcn_mock.web.connection import LINGER_S, MAX_DISCARDED
+from pytest_mcn_mock.testing.wsgi import READ, is_own_path
 from pytest_mcn_mock.web.http import MAX_BODY, Request
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
-from pytest_mcn_mock.web.wsgi import READ, is_own_path
+from pytest_mcn_mock.web.server import LINGER_S, MAX_DISCARDED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
-from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
 from pytest_mcn_mock.model.checks import check_list, show
@@ -27,15 +27,15 @@ from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
+from pytest_mcn_mock.testing import wsgi
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender
-from pytest_mcn_mock.testing.background import BackgroundLoop
 from pytest_mcn_mock.testing.changes import Changes
-from pytest_mcn_mock.testing.handle import Backing
+from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.testing.handler import RequestHandler
 from pytest_mcn_mock.testing.workers import Workers
 from pytest_mcn_mock.text import printable, printable_lines
-from pytest_mcn_mock.web import wsgi
 from pytest_mcn_mock.web.application import BASE_PATH, one_slash
 from pytest_mcn_mock.web.reader import Unreadable
 
@@ -186,9 +186,9 @@ class MCNServer(HTTPServer):
             host, port, ssl_context, default_waiting_settings, threaded=threaded, startup_timeout=startup_timeout
         )
         self._changes = Changes()
-        self._background = BackgroundLoop()
+        self._door = Door()
         self._applications = Applications(self._changes)
-        self._exchanges: list[tuple[Settings, Exchange]] = []
+        self._fakes: list[tuple[Settings, Fake]] = []
         self.use_settings(Settings() if settings is None else settings)
         self._accounts_opened = count(1)
         self._listener: _Listener | None = None
@@ -213,19 +213,19 @@ class MCNServer(HTTPServer):
         """
         if not isinstance(settings, Settings):
             raise UsageError(f"settings is {show(settings)}; use a Settings, also as the fixture mcn_settings")
-        for known, exchange in self._exchanges:
+        for known, fake in self._fakes:
             if known == settings:
-                self._exchange = exchange
+                self._fake = fake
                 return
         targets = settings.webhook_targets
-        self._exchange = compose(
+        self._fake = compose(
             settings if targets is None else replace(settings, webhook_targets=[*targets, f"*.{DOMAIN}"]),
-            self._background.post,
+            post=self._door.loop.post,
             clock=VirtualClock(),
-            observers=[self._changes],
+            subscribers=[self._changes.hear],
             make_sender=lambda targets: ApplicationSender(self._applications, targets),
         )
-        self._exchanges.append((settings, self._exchange))
+        self._fakes.append((settings, self._fake))
 
     def open_account(
         self,
@@ -248,7 +248,8 @@ class MCNServer(HTTPServer):
         if wanted_id is not None and not (isinstance(wanted_id, str) and is_account_id(wanted_id)):
             raise UsageError(f"account_id is {show(account_id)}; use one to fifteen digits, such as '12345678'")
         number = next(self._accounts_opened)
-        opened = self._exchange.operator.accounts.open(
+        access = Access(self._fake, self._door, self._changes, self._applications, self.base_url)
+        opening = self._fake.service.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
             account_id=wanted_id,
@@ -256,8 +257,7 @@ class MCNServer(HTTPServer):
             numbers=connected,
             tariff=tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff),
         )
-        backing = Backing(self._exchange, self._changes, self._background, self._applications, self.base_url)
-        return Account(opened, backing)
+        return Account(access.run(opening), access)
 
     @property
     def errors(self) -> list[BaseException]:
@@ -320,22 +320,21 @@ class MCNServer(HTTPServer):
         """
         was_stopped = self._changes.is_stopping
         if was_stopped:
-            self._background.start()
+            self._door.loop.start()
+            self._applications.loop.start()
             self._changes.start_waiting()
-            for _, exchange in self._exchanges:
-                exchange.operator.start_waiting()
+            for _, fake in self._fakes:
+                fake.worker.start_waiting()
         super().start()
         if self._tls_context is not None:
             self.listen_tls(self._tls_context)
         if was_stopped:
-            for _, exchange in self._exchanges:
-                exchange.operator.resume()
+            for _, fake in self._fakes:
+                self._door.start(fake.worker.resume()).result()
 
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs. Waits for no client, and tells whoever waits for something at once."""
-        for _, exchange in self._exchanges:
-            exchange.feed.close()
-            exchange.operator.stop_waiting()
+        self._door.run(self._stop_waiting())
         self._changes.stop_waiting()
         if self._tls is not None:
             server, listener, thread = self._tls
@@ -346,20 +345,26 @@ class MCNServer(HTTPServer):
         if self._listener is not None:
             self._listener.stop()
         super().stop()
-        self._background.stop(self._close_couriers)
+        self._door.loop.stop(self._close_workers)
+        self._applications.loop.stop()
 
-    async def _close_couriers(self) -> None:
-        for _, exchange in self._exchanges:
-            await exchange.dispatcher.close()
+    async def _stop_waiting(self) -> None:
+        for _, fake in self._fakes:
+            fake.feed.close()
+            fake.worker.stop_waiting()
+
+    async def _close_workers(self) -> None:
+        for _, fake in self._fakes:
+            await fake.worker.close()
 
     def application(self, request: Request) -> Response:
         """Answer a request. Whatever a handler raises becomes a 500, and the test hears of it from ``check()``."""
         read = request.environ[wsgi.READ]
         if isinstance(read, Unreadable):
-            return wsgi.refuse_unread(self._exchange_of(request).application, read)
+            return wsgi.refuse_unread(self._fake_of(request).application, read)
         if read.body is None or not read.is_whole:  # no handler is to take half a body for a whole one
             if wsgi.is_own_path(read.path):
-                return wsgi.answer(self._exchange_of(request).application, request)
+                return wsgi.answer(self._fake_of(request).application, request, self._door)
             return Response("the request's body ended before it was whole", 400)
         try:
             return super().application(request)
@@ -378,20 +383,20 @@ class MCNServer(HTTPServer):
     def dispatch(self, request: Request) -> Response:
         """A registered handler if one matches; else the operator, which leaves ordered handlers as they are."""
         if wsgi.is_own_path(request.path) and not self._has_handler(request):
-            return wsgi.answer(self._exchange_of(request).application, request)
+            return wsgi.answer(self._fake_of(request).application, request, self._door)
         return super().dispatch(request)
 
     def respond_nohandler(self, request: Request, extra_message: str = "") -> Response:
         """Nothing registered matches, so that the operator answers: ``not_found`` for what is no path of its own."""
-        return wsgi.answer(self._exchange_of(request).application, request)
+        return wsgi.answer(self._fake_of(request).application, request, self._door)
 
-    def _exchange_of(self, request: Request) -> Exchange:
-        """The exchange that has the account of the request's path, and otherwise the one that is in use."""
-        if len(self._exchanges) > 1 and (account := _ACCOUNT.search(one_slash(request.path))) is not None:
-            for _, exchange in self._exchanges:
-                if exchange.operator.accounts.is_taken(account[1]):
-                    return exchange
-        return self._exchange
+    def _fake_of(self, request: Request) -> Fake:
+        """The fake that has the account of the request's path, and otherwise the one that is in use."""
+        if len(self._fakes) > 1 and (account := _ACCOUNT.search(one_slash(request.path))) is not None:
+            for _, fake in self._fakes:
+                if self._door.run(fake.service.storage.is_taken(account[1])):
+                    return fake
+        return self._fake
 
     def _has_handler(self, request: Request) -> bool:
         if self.permanently_failed or (self.ordered_handlers and self.ordered_handlers[0].matcher.match(request)):

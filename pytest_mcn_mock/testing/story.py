@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ MOST = 50
 """Lines of a kind: a story is to be read."""
 
 
-def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: float) -> str:
+def tell(account: Handle, heard: Sequence[ApiRequest], access: Access, now: float) -> str:
     """The story. No token is in it.
 
     ``heard`` are the requests that may be the test's. ``now`` is the account's time, in seconds since the epoch.
     """
-    settings = operator.accounts.get(account.account_id)
-    balance = format_roubles(operator.accounts.balance(account.account_id))
+    settings, kopecks = access.run(access.storage.account(account.account_id))
+    balance = format_roubles(kopecks)
     lines = [f"account {account.account_id}: balance {balance} roubles, seed {account.seed}"]
     if settings.calls_held:
         lines.append("calls are held until call.complete()")
@@ -40,14 +40,14 @@ def tell(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: 
         if subscription.disabled_at is not None:
             disabled = f", disabled after too many CDRs failed (mcn.enable_webhook({subscription.number}) enables it)"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
-    lines += _placed_too_early(account, operator)
+    lines += _placed_too_early(account, access)
     lines += _section("requests", heard, lambda request: [str(request)])
-    lines += _section("ledger", operator.accounts.ledger(account.account_id), lambda entry: [str(entry)])
+    lines += _section("ledger", access.run(access.storage.ledger(account.account_id)), lambda entry: [str(entry)])
     lines += _section("calls", account.calls, lambda call: list(_call(call, now)))
     return "\n".join(map(printable, lines))
 
 
-def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operator, now: float) -> str:
+def tell_pending(account: Handle, heard: Sequence[ApiRequest], access: Access, now: float) -> str:
     """What is still to happen, or why nothing is: for a wait that ended in vain."""
     lines = [f"in flight: {request}" for request in account.requests if not request.is_answered]
     for call in account.calls:
@@ -59,17 +59,17 @@ def tell_pending(account: Handle, heard: Sequence[ApiRequest], operator: Operato
     lines += [f"not accepted: {request}" for request in heard if request.refusal is not None][-MOST:]
     if not account.requests:
         lines.append(f"no request arrived for account {account.account_id}: does the application use mcn.base_url?")
-    lines += _placed_too_early(account, operator)
-    if not operator.accounts.get(account.account_id).subscriptions:
+    lines += _placed_too_early(account, access)
+    if not access.run(access.service.accounts.get(account.account_id)).subscriptions:
         lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
     return "\n".join(f"  {printable(line)}" for line in lines or ["nothing is pending"])
 
 
-def _placed_too_early(account: Handle, operator: Operator) -> list[str]:
+def _placed_too_early(account: Handle, access: Access) -> list[str]:
     """Say how many calls were placed before there was a webhook to send their CDRs to."""
-    if not operator.accounts.get(account.account_id).subscriptions_made:
+    if not access.run(access.service.accounts.get(account.account_id)).subscriptions_made:
         return []
-    owing = [c for c in account.calls if c.method is Method.FLASH_CALL or operator.assumptions.call_for_2fa_cdr]
+    owing = [c for c in account.calls if c.method is Method.FLASH_CALL or access.service.assumptions.call_for_2fa_cdr]
     count = len(list(takewhile(lambda call: not call.deliveries, owing)))
     if not count:
         return []

@@ -6,9 +6,10 @@ from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.requests import ApiRequest, Level
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.testing.applications import RAISED
 from pytest_mcn_mock.testing.calling import LEFT
-from pytest_mcn_mock.testing.handle import Backing, Handle
+from pytest_mcn_mock.testing.handle import Handle
 from pytest_mcn_mock.testing.views import Delivery
 
 _STATE = {DeliveryState.FAILED: "failed", DeliveryState.PENDING: "not acknowledged"}
@@ -17,8 +18,8 @@ _STATE = {DeliveryState.FAILED: "failed", DeliveryState.PENDING: "not acknowledg
 class Strictness(Handle):
     """What a test expects to go wrong, and what went wrong besides."""
 
-    def __init__(self, opened: accounts.Account, backing: Backing) -> None:
-        super().__init__(opened, backing)
+    def __init__(self, opened: accounts.Account, access: Access) -> None:
+        super().__init__(opened, access)
         self._expected_refusals: set[RefusalCode] = set()
         self._expects_undelivered = False
         self._fidelity = Level.ASSUMED

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model import calls, deliveries
@@ -13,18 +12,16 @@ from pytest_mcn_mock.model.calls import CdrValue, Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.text import printable
-
-if TYPE_CHECKING:
-    from pytest_mcn_mock.service import Operator
 
 
 class Call:
     """An accepted call. Two of them are equal if they are the same call."""
 
-    def __init__(self, record: calls.Call, operator: Operator, after_completion: Callable[[Delivery], None]) -> None:
+    def __init__(self, record: calls.Call, access: Access, after_completion: Callable[[Delivery], None]) -> None:
         self._record = record
-        self._operator = operator
+        self._access = access
         self._after_completion = after_completion
 
     def __repr__(self) -> str:
@@ -45,7 +42,7 @@ class Call:
     def _now(self) -> calls.Call:
         # Once it left the bounded journal, or its account is closed, it stays as it was last seen.
         with suppress(NotFound):
-            self._record = self._operator.calls.get(self._record.verification_call_uuid)
+            self._record = self._access.run(self._access.storage.call(self._record.verification_call_uuid))
         return self._record
 
     @property
@@ -125,10 +122,10 @@ class Call:
     def deliveries(self) -> list[Delivery]:
         """The deliveries of its CDR, a subscription each."""
         try:
-            found = self._operator.deliveries.of_call(self.verification_call_uuid)
+            found = self._access.run(self._access.storage.deliveries_of(self.verification_call_uuid))
         except NotFound:
             return []
-        return [Delivery(delivery, self, self._operator) for delivery in found]
+        return [Delivery(delivery, self, self._access) for delivery in found]
 
     def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
         """End a ringing call now, as planned or as said, and send its CDR.
@@ -140,9 +137,9 @@ class Call:
         """
         how = None
         if outcome is not None or q931_status is not None:
-            cause = self._operator.assumptions.unavailable_cause
+            cause = self._access.service.assumptions.unavailable_cause
             how = ending(outcome, q931_status, unavailable_cause=cause)
-        self._record = self._operator.calls.complete(self.verification_call_uuid, how)
+        self._record = self._access.run(self._access.service.calls.complete(self.verification_call_uuid, how))
         delivery = next(iter(self.deliveries), None)
         if delivery is not None:
             self._after_completion(delivery)
@@ -152,9 +149,9 @@ class Call:
 class Delivery:
     """The delivery of a call's CDR to a subscription. Two of them are equal if they are the same delivery."""
 
-    def __init__(self, record: deliveries.Delivery, call: Call, operator: Operator) -> None:
+    def __init__(self, record: deliveries.Delivery, call: Call, access: Access) -> None:
         self._record = record
-        self._operator = operator
+        self._access = access
         self.call = call
 
     def __repr__(self) -> str:
@@ -175,7 +172,7 @@ class Delivery:
     def _now(self) -> deliveries.Delivery:
         # As for a call.
         with suppress(NotFound):
-            self._record = self._operator.deliveries.get(self._record.id)
+            self._record = self._access.run(self._access.storage.delivery(self._record.id))
         return self._record
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import Lock
 from typing import TypeVar
 
 from pytest_mcn_mock.errors import Refusal, UsageError, WaitTimeout, WebhookRaised
@@ -13,9 +12,10 @@ from pytest_mcn_mock.model.checks import check_seconds, check_timeout, show
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.testing import story
+from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.testing.arrivals import Arrivals
 from pytest_mcn_mock.testing.changes import is_on_a_loop
-from pytest_mcn_mock.testing.handle import Backing, Handle
+from pytest_mcn_mock.testing.handle import Handle
 from pytest_mcn_mock.testing.views import Call, Delivery
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -26,9 +26,8 @@ _T = TypeVar("_T")
 class Waiting(Handle):
     """Waits of a synchronous test. Each raises WaitTimeout, which tells what is pending, after ``timeout`` seconds."""
 
-    def __init__(self, opened: accounts.Account, backing: Backing) -> None:
-        super().__init__(opened, backing)
-        self._lock = Lock()
+    def __init__(self, opened: accounts.Account, access: Access) -> None:
+        super().__init__(opened, access)
         self._found: Arrivals | None = None
         self._told: list[BaseException] = []
         self.aio = AsyncWaiting(self)
@@ -60,7 +59,7 @@ class Waiting(Handle):
         """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
         __tracebackhide__ = True
         check_timeout(within, name="within")
-        sent = self._backing.changes.wait(self.account_id, self._find_unexpected, within)
+        sent = self._access.changes.wait(self.account_id, self._find_unexpected, within)
         if sent is not None:
             raise AssertionError(_unexpected(sent))
 
@@ -72,21 +71,21 @@ class Waiting(Handle):
     def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         __tracebackhide__ = True
         check_timeout(timeout)
-        found = self._backing.changes.wait(self.account_id, find, timeout)
+        found = self._access.changes.wait(self.account_id, find, timeout)
         if found is None:
             raise self._timeout(timeout, otherwise)
         return found
 
     def _timeout(self, timeout: float, otherwise: str) -> WaitTimeout:
-        when = "before the server was stopped" if self._backing.changes.is_stopping else f"within {timeout:g} s"
+        when = "before the server was stopped" if self._access.changes.is_stopping else f"within {timeout:g} s"
         return WaitTimeout(f"{otherwise} {when}\n{self._tell_pending()}")
 
     def _not_advanced(self, refusal: Refusal) -> WaitTimeout:
         return WaitTimeout(f"{refusal.message}\n{self._tell_pending()}")
 
     def _tell_pending(self) -> str:
-        pending = story.tell_pending(self, self._heard(), self._operator, self._now())
-        if count := self._backing.applications.waiting_for_thread():
+        pending = story.tell_pending(self, self._heard(), self._access, self._now())
+        if count := self._access.applications.waiting_for_thread():
             pending += f"\n  {count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait"
         return pending
 
@@ -95,7 +94,7 @@ class Waiting(Handle):
 
         A failing test's report shows it. Tokens are not in it.
         """
-        return story.tell(self, self._heard(), self._operator, self._now())
+        return story.tell(self, self._heard(), self._access, self._now())
 
     def _in_flight(self) -> Callable[[], bool | None]:
         """Whether the requests that are in flight now have been answered: for a wait that no later one makes longer."""
@@ -104,12 +103,14 @@ class Waiting(Handle):
 
     def _arrivals(self) -> Arrivals:
         """What has come, watched from the first wait on: an account on which nobody waits pays nothing for it."""
-        with self._lock:
-            if self._found is None:
-                self._found = Arrivals(self._operator)
-                self._backing.changes.watch(self.account_id, self._found)
-                self._found.begin(self.account_id)
-            return self._found
+        return self._access.run(self._watched())
+
+    async def _watched(self) -> Arrivals:
+        if self._found is None:
+            self._found = Arrivals(self._access.storage)
+            self._access.changes.watch(self.account_id, self._found)
+            await self._found.begin(self.account_id)
+        return self._found
 
     def _is_settled(self) -> bool:
         """Whether no request is in flight, and nothing that is due is still to be done."""
@@ -117,30 +118,30 @@ class Waiting(Handle):
         return all(request.is_answered for request in self.requests) and not any(
             (call.ending is None and call.ends_at is not None and call.ends_at <= now)
             or any(delivery.due_at is not None and delivery.due_at <= now for delivery in pending)
-            for call, pending in self._arrivals().unfinished()
+            for call, pending in self._access.run(self._arrivals().unfinished())
         )
 
     def _find_call(self) -> Call | None:
-        found = self._arrivals().next_call()
+        found = self._access.run(self._arrivals().next_call())
         return None if found is None else self._as_seen(found)
 
     def _find_cdr(self, call: Call | None) -> Delivery | None:
         __tracebackhide__ = True
         arrivals = self._arrivals()
         if call is None:
-            settled = arrivals.next_settled()
+            settled = self._access.run(arrivals.next_settled())
             found = None if settled is None else self._delivery(*settled)
         else:
             found = next((d for d in call.deliveries if d.state is not DeliveryState.PENDING), None)
             if found is not None:
-                arrivals.give_out(found.id)
-        if self._backing.applications.raised:
+                self._access.run(arrivals.give_out(found.id))
+        if self._access.applications.raised:
             candidates = [found] if found is not None else self.deliveries if call is None else call.deliveries
             self._tell_raised(candidates)
         return found
 
     def _find_unexpected(self) -> Delivery | None:
-        sent = self._arrivals().unexpected()
+        sent = self._access.run(self._arrivals().unexpected())
         return None if sent is None else self._delivery(*sent)
 
     def _check_call(self, call: object) -> None:
@@ -157,7 +158,7 @@ class Waiting(Handle):
             attempts, request = delivery.attempts, delivery.request
             if request is None or not attempts or attempts[-1].error is None:
                 continue
-            error = self._backing.applications.error_of(request)
+            error = self._access.applications.error_of(request)
             if error is not None and not any(error is told for told in self._told):
                 self._told.append(error)
                 raise WebhookRaised(
@@ -165,15 +166,15 @@ class Waiting(Handle):
                 ) from error
 
     def _as_seen(self, call: calls.Call) -> Call:
-        return Call(call, self._operator, self._after_completion)
+        return Call(call, self._access, self._after_completion)
 
     def _delivery(self, call: calls.Call, delivery: deliveries.Delivery) -> Delivery:
-        return Delivery(delivery, self._as_seen(call), self._operator)
+        return Delivery(delivery, self._as_seen(call), self._access)
 
     def _after_completion(self, delivery: Delivery) -> None:
-        if not is_on_a_loop(self._backing.background):
-            timeout = self._operator.deliveries.ack_timeout_s + 1
-            self._backing.changes.wait(self.account_id, lambda: _was_tried(delivery), timeout)
+        if not is_on_a_loop(self._access.door.loop):
+            timeout = self.ack_timeout_s + 1
+            self._access.changes.wait(self.account_id, lambda: _was_tried(delivery), timeout)
             self._tell_raised([delivery])
 
 
@@ -195,7 +196,7 @@ class AsyncWaiting:
     async def assert_no_cdr(self, within: float = 0.2) -> None:
         """As ``mcn.assert_no_cdr``."""
         check_timeout(within, name="within")
-        changes = self._account._backing.changes
+        changes = self._account._access.changes
         sent = await changes.wait_async(self._account.account_id, self._account._find_unexpected, within)
         if sent is not None:
             raise AssertionError(_unexpected(sent))
@@ -212,8 +213,8 @@ class AsyncWaiting:
             raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0]")
         delivery = call.complete(outcome, q931_status=q931_status)
         if delivery is not None:
-            timeout = self._account._operator.deliveries.ack_timeout_s + 1
-            changes = self._account._backing.changes
+            timeout = self._account.ack_timeout_s + 1
+            changes = self._account._access.changes
             await changes.wait_async(self._account.account_id, lambda: _was_tried(delivery), timeout)
             self._account._tell_raised([delivery])
         return delivery
@@ -222,7 +223,7 @@ class AsyncWaiting:
         """As ``mcn.clock.advance``."""
         check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
         account = self._account
-        changes = account._backing.changes
+        changes = account._access.changes
         await changes.wait_async(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
         try:
             await changes.wait_done_async(account.clock._advance(seconds))
@@ -231,7 +232,7 @@ class AsyncWaiting:
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         check_timeout(timeout)
-        found = await self._account._backing.changes.wait_async(self._account.account_id, find, timeout)
+        found = await self._account._access.changes.wait_async(self._account.account_id, find, timeout)
         if found is None:
             raise self._account._timeout(timeout, otherwise)
         return found
@@ -257,7 +258,7 @@ class AccountClock:
         """
         check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
         account = self._account
-        changes = account._backing.changes
+        changes = account._access.changes
         changes.wait(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
         try:
             changes.wait_done(self._advance(seconds))
@@ -265,8 +266,8 @@ class AccountClock:
             raise account._not_advanced(refusal) from None
 
     def _advance(self, seconds: float) -> Future[None]:
-        dispatcher = self._account._backing.exchange.dispatcher
-        return dispatcher.advance(seconds, account_id=self._account.account_id)
+        access = self._account._access
+        return access.door.start(access.fake.worker.advance(seconds, self._account.account_id))
 
 
 def _was_tried(delivery: Delivery) -> bool | None:

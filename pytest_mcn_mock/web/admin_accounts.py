@@ -13,7 +13,7 @@ from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.webhooks import Subscription
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_account, show_fault, show_rule, show_subscription
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, show_page
@@ -42,8 +42,8 @@ class AccountsApi:
     none of that changes a tag, so that an edit succeeds while calls are placed.
     """
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
@@ -71,8 +71,8 @@ class AccountsApi:
         parameters = given.read_list_parameters(request, ("after", "limit"))
         after = given.read_integer(parameters, "after", 0, 10**15)
         limit = given.read_integer(parameters, "limit", given.DEFAULT_LIMIT, given.MAX_LIMIT)
-        found = self._operator.accounts.page(after, limit + 1)
-        return show_page(found, limit, self._show, lambda account: account.seq)
+        found = await self._service.storage.accounts(after, limit + 1)
+        return show_page(found, limit, lambda state: show_account(*state), lambda state: state.account.seq)
 
     async def open(self, request: Request) -> Response:
         """Open an account. The answer has the token where it was drawn: it is shown this once."""
@@ -80,14 +80,14 @@ class AccountsApi:
         if "balance" in asked:
             given.read_roubles(asked["balance"], "balance")
         token = asked.get("token")
-        cause = self._operator.assumptions.unavailable_cause
-        account = self._operator.accounts.open(
+        cause = self._service.assumptions.unavailable_cause
+        account = await self._service.accounts.open(
             seed=asked.get("seed", secrets.randbits(32)),
             balance=asked.get("balance", rules.DEFAULT_BALANCE),
             account_id=str(asked["id"]) if "id" in asked else None,
             token=token,
             numbers=asked.get("numbers", ()),
-            tariff=given.read_tariff(asked["tariff"], self._operator.accounts.default_tariff)
+            tariff=given.read_tariff(asked["tariff"], self._service.accounts.default_tariff)
             if "tariff" in asked
             else None,
             outcome_rules=[
@@ -98,15 +98,16 @@ class AccountsApi:
             ],
         )
         drawn = {"token": account.token} if token is None else {}
-        return json_response(201, {**self._show(account), **drawn})
+        shown = show_account(*await self._service.storage.account(account.id))
+        return json_response(201, {**shown, **drawn})
 
     async def account(self, request: Request, account_id: str) -> Response:
         """One account, without its token."""
-        account = self._operator.accounts.get(account_id)
-        return json_response(200, self._show(account), tagged=_edited(account))
+        state = await self._service.storage.account(account_id)
+        return json_response(200, show_account(*state), tagged=_edited(state.account))
 
     async def change(self, request: Request, account_id: str) -> Response:
-        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed manually."""
+        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed by hand."""
         asked = given.read_object(request, _CHANGEABLE)
         if "balance" in asked:
             given.read_roubles(asked["balance"], "balance")
@@ -119,16 +120,13 @@ class AccountsApi:
                 account = replace(account, tariff=given.read_tariff(asked["tariff"], account.tariff))
             return replace(account, calls_held=asked.get("calls_held", account.calls_held))
 
-        with self._operator.accounts.together():
-            self._operator.settings.change(account_id, change)
-            if "balance" in asked:
-                self._operator.accounts.set_balance(account_id, asked["balance"])
+        await self._service.accounts.change(account_id, change, asked.get("balance"))
         return await self.account(request, account_id)
 
     async def close(self, request: Request, account_id: str) -> Response:
         """Close an account, and forget its calls."""
-        given.check_precondition(request, _edited(self._operator.accounts.get(account_id)))
-        self._operator.close_account(account_id)
+        given.check_precondition(request, _edited(await self._service.accounts.get(account_id)))
+        await self._service.accounts.close(account_id)
         return Response(204, b"", {})
 
     async def top_up(self, request: Request, account_id: str) -> Response:
@@ -137,19 +135,19 @@ class AccountsApi:
         if "amount" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, 'amount is required: roubles, such as "10.00"', "amount")
         given.read_roubles(asked["amount"], "amount")
-        self._operator.accounts.top_up(account_id, asked["amount"])
+        await self._service.accounts.top_up(account_id, asked["amount"])
         return await self.account(request, account_id)
 
     async def replace_outcomes(self, request: Request, account_id: str) -> Response:
         """Replace the outcome rules; the first that matches wins."""
-        cause = self._operator.assumptions.unavailable_cause
+        cause = self._service.assumptions.unavailable_cause
         items = given.read_items(request, lambda item, place: given.read_rule(item, place, cause))
 
         def change(account: Account) -> Account:
             given.check_precondition(request, _show_rules(account))
             return rules.replace_rules(account, items)
 
-        self._operator.settings.change(account_id, change)
+        await self._service.accounts.change(account_id, change)
         return await self._list(request, account_id, _show_rules, _show_rules)
 
     async def replace_faults(self, request: Request, account_id: str) -> Response:
@@ -160,17 +158,17 @@ class AccountsApi:
             given.check_precondition(request, _edited_faults(account))
             return rules.replace_faults(account, items)
 
-        self._operator.settings.change(account_id, change)
+        await self._service.accounts.change(account_id, change)
         return await self._list(request, account_id, _show_faults, _edited_faults)
 
     async def subscribe(self, request: Request, account_id: str) -> Response:
         """Add a webhook, for calls placed from now on."""
         asked = given.read_webhook(given.read_object(request, given.WEBHOOK))
-        return json_response(201, show_subscription(self._operator.settings.subscribe(account_id, asked)))
+        return json_response(201, show_subscription(await self._service.accounts.subscribe(account_id, asked)))
 
     async def webhook(self, request: Request, account_id: str, number: int) -> Response:
         """One webhook."""
-        account = self._operator.accounts.get(account_id)
+        account = await self._service.accounts.get(account_id)
         found = rules.find_subscription(account, number)
         return json_response(200, show_subscription(found), tagged=_edited_webhook(account, found))
 
@@ -183,7 +181,7 @@ class AccountsApi:
             given.check_precondition(request, _edited_webhook(account, webhook))
             return rules.replace_subscription(account, given.change_webhook(webhook, asked))
 
-        self._operator.settings.change(account_id, change)
+        await self._service.accounts.change(account_id, change)
         return await self.webhook(request, account_id, number)
 
     async def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
@@ -193,15 +191,12 @@ class AccountsApi:
             given.check_precondition(request, _edited_webhook(account, rules.find_subscription(account, number)))
             return rules.remove_subscription(account, number)
 
-        self._operator.settings.change(account_id, change)
+        await self._service.accounts.change(account_id, change)
         return Response(204, b"", {})
 
     async def _list(self, request: Request, account_id: str, show: _View, edited: _View) -> Response:
-        account = self._operator.accounts.get(account_id)
+        account = await self._service.accounts.get(account_id)
         return json_response(200, show(account), tagged=edited(account))
-
-    def _show(self, account: Account) -> dict[str, Any]:
-        return show_account(account, self._operator.accounts.balance(account.id))
 
 
 def _whole(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.money import Entry
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_call, show_delivery, show_entry, show_request
+from pytest_mcn_mock.web.api_mcn import read_order
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send, show_page
-from pytest_mcn_mock.web.orders import place, read_order
 from pytest_mcn_mock.web.parameters import bounded
 
 _PAGE_PARAMETERS = ("after", "limit", "order")
@@ -22,16 +23,16 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class _Find(Protocol[_T_co]):
-    def __call__(
-        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+    async def __call__(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
     ) -> Sequence[_T_co]: ...
 
 
 class MonitoringApi:
     """Lists are bounded: ``limit`` at most, from behind the cursor ``after``; ``order=newest`` is the newest first."""
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
@@ -50,11 +51,11 @@ class MonitoringApi:
 
     async def calls(self, request: Request) -> Response:
         """Calls in order of arrival, of an account or of all."""
-        return self._list(request, self._operator.calls.page, show_call, lambda call: call.seq)
+        return await self._list(request, self._service.storage.calls, show_call, lambda call: call.seq)
 
     async def call(self, request: Request, verification_call_uuid: str) -> Response:
         """One call."""
-        return json_response(200, show_call(self._operator.calls.get(verification_call_uuid)))
+        return json_response(200, show_call(await self._service.storage.call(verification_call_uuid)))
 
     async def place(self, request: Request, account_id: str) -> None:
         """Place a call for an account, with the checks and refusals of the vendor's API, but without a token.
@@ -62,65 +63,71 @@ class MonitoringApi:
         It is no request of an application's: it is not among the requests, and no fault of a request strikes it.
         """
         asked = given.read_object(request, _ORDER)
-        account = self._operator.accounts.get(account_id)
+        account = await self._service.accounts.get(account_id)
         method = given.read_method(asked)
         parameters = bounded({name: str(value) for name, value in asked.items()})
-        order = read_order(method, parameters, self._operator.assumptions)
-        call = await place(self._operator, account.id, order, waits=False)
+        order = read_order(method, parameters, self._service.assumptions)
+        call = await self._service.calls.place(account.id, order)
         await send(json_response(201, show_call(call)))
-        self._operator.calls.release(call.verification_call_uuid)
+        await self._service.calls.answered(call.verification_call_uuid)
 
     async def complete(self, request: Request, verification_call_uuid: str) -> Response:
         """End a ringing call now, as said or, with an empty object, as planned."""
         asked = given.read_object(request, given.ENDING)
-        how = given.read_ending(asked, self._operator.assumptions.unavailable_cause)
-        return json_response(200, show_call(self._operator.calls.complete(verification_call_uuid, how)))
+        how = given.read_ending(asked, self._service.assumptions.unavailable_cause)
+        return json_response(200, show_call(await self._service.calls.complete(verification_call_uuid, how)))
 
     async def deliveries(self, request: Request) -> Response:
         """Deliveries in order, of an account, of a call or of all."""
         known = (*_PARAMETERS, "verification_call_uuid")
         uuid = given.read_list_parameters(request, known).get("verification_call_uuid")
-        of_call = None if uuid is None else self._operator.deliveries.of_call(uuid)
+        of_call = None if uuid is None else await self._service.storage.deliveries_of(uuid)
 
-        def find(
-            account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+        async def find(
+            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
         ) -> Sequence[Delivery]:
             if of_call is None:
-                return self._operator.deliveries.page(account_id, after, limit, newest_first=newest_first)
+                return await self._service.storage.deliveries(account_id, after, limit, newest_first=newest_first)
             found = [delivery for delivery in of_call if account_id in (None, delivery.account_id)]
             return _page(found, lambda delivery: delivery.id, after, limit, newest_first=newest_first)
 
-        return self._list(request, find, show_delivery, lambda delivery: delivery.id, known)
+        return await self._list(request, find, show_delivery, lambda delivery: delivery.id, known)
 
     async def delivery(self, request: Request, delivery_id: int) -> Response:
         """One delivery, with its request and every answer."""
-        return json_response(200, show_delivery(self._operator.deliveries.get(delivery_id)))
+        return json_response(200, show_delivery(await self._service.storage.delivery(delivery_id)))
 
     async def resend(self, request: Request, delivery_id: int) -> Response:
         """Send a CDR again, whatever became of it."""
         given.read_object(request, {})
-        return json_response(200, show_delivery(self._operator.deliveries.resend(delivery_id)))
+        return json_response(200, show_delivery(await self._service.deliveries.resend(delivery_id)))
 
     async def requests(self, request: Request) -> Response:
         """Requests to the vendor's API as they arrived, the refused ones included."""
-        return self._list(request, self._operator.journal.page, show_request, lambda entry: entry.seq)
+
+        async def find(
+            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        ) -> Sequence[ApiRequest]:
+            return self._service.journal.page(account_id, after, limit, newest_first=newest_first)
+
+        return await self._list(request, find, show_request, lambda entry: entry.seq)
 
     async def ledger(self, request: Request, account_id: str) -> Response:
         """An account's movements of money, which add up to its balance."""
-        entries = self._operator.accounts.ledger(account_id)
+        entries = await self._service.storage.ledger(account_id)
 
-        def find(
-            account_id: str | None = None,  # noqa: ARG001 - it is the path's
-            after: int = 0,
-            limit: int = 100,
+        async def find(
+            account_id: str | None,  # noqa: ARG001 - it is the path's
+            after: int,
+            limit: int,
             *,
             newest_first: bool = False,
         ) -> Sequence[Entry]:
             return _page(entries, lambda entry: entry.n, after, limit, newest_first=newest_first)
 
-        return self._list(request, find, show_entry, lambda entry: entry.n, _PAGE_PARAMETERS)
+        return await self._list(request, find, show_entry, lambda entry: entry.n, _PAGE_PARAMETERS)
 
-    def _list(
+    async def _list(
         self,
         request: Request,
         find: _Find[_T],
@@ -134,8 +141,8 @@ class MonitoringApi:
         newest_first = given.read_order(parameters)
         account_id = parameters.get("account_id")
         if account_id is not None:
-            self._operator.accounts.get(account_id)
-        return show_page(find(account_id, after, limit + 1, newest_first=newest_first), limit, show, cursor)
+            await self._service.accounts.get(account_id)
+        return show_page(await find(account_id, after, limit + 1, newest_first=newest_first), limit, show, cursor)
 
 
 def _page(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
+from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, json_response
-from pytest_mcn_mock.web.readiness import Readiness
 
-Render = Callable[[], tuple[str, bytes]]
+Render = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
 _NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
 
@@ -19,8 +19,8 @@ _NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-st
 class OperationsApi:
     """Health, metrics and the page's session."""
 
-    def __init__(self, readiness: Readiness, guard: Guard, version: str, render: Render | None) -> None:
-        self._readiness = readiness
+    def __init__(self, service: Service, guard: Guard, version: str, render: Render | None) -> None:
+        self._service = service
         self._guard = guard
         self._version = version
         self._render = render
@@ -38,7 +38,7 @@ class OperationsApi:
 
     async def health(self, request: Request) -> Response:
         """That the server answers, its version, and whether it is ready."""
-        ready = not self._readiness.reasons()
+        ready = not await self._service.why_not_ready()
         return json_response(200, {"status": "ok", "version": self._version, "ready": ready}, headers=_NOT_STORED)
 
     async def live(self, request: Request) -> Response:
@@ -47,7 +47,7 @@ class OperationsApi:
 
     async def ready(self, request: Request) -> Response:
         """Whether new calls are taken; 503, and why not, while they are not."""
-        reasons = self._readiness.reasons()
+        reasons = await self._service.why_not_ready()
         content = {"status": "unavailable" if reasons else "ok", "ready": not reasons, "reasons": reasons}
         return json_response(503 if reasons else 200, content, headers=_NOT_STORED)
 
@@ -57,7 +57,7 @@ class OperationsApi:
             raise NotFound(
                 "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
             )
-        content_type, text = self._render()
+        content_type, text = await self._render()
         return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def open_session(self, request: Request) -> Response:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode
-from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.model.checks import MAX_DELAY_S, check_seconds
-from pytest_mcn_mock.service import Operator
-from pytest_mcn_mock.service.ports import Clock
+from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_input as given
 from pytest_mcn_mock.web.admin_views import show_time
 from pytest_mcn_mock.web.feed import Feed
@@ -29,9 +27,8 @@ _EVENT_STREAM: Mapping[str, str] = {
 class ServerApi:
     """What is of no account."""
 
-    def __init__(self, operator: Operator, clock: Clock, feed: Feed) -> None:
-        self._operator = operator
-        self._clock = clock
+    def __init__(self, service: Service, feed: Feed) -> None:
+        self._service = service
         self._feed = feed
 
     def endpoints(self) -> Endpoints:
@@ -51,16 +48,17 @@ class ServerApi:
         if "seconds" not in asked:
             raise Refusal(RefusalCode.MISSING_PARAMETER, "seconds is required", "seconds")
         seconds = check_seconds(asked["seconds"], name="seconds", most=MAX_ADVANCE_S)
-        if self._clock.now(None) + seconds > LATEST:
+        clock = self._service.clock
+        if clock.now(None) + seconds > LATEST:
             raise Conflict(f"seconds is {seconds:g}, which leads beyond the year 8999; advance by less")
-        now = self._clock.now(None) + (seconds if self._clock.is_shared else 0)
-        await until(self._operator.courier.advance(seconds, self._operator.calls.all_answered()))
+        now = clock.now(None) + (seconds if clock.is_shared else 0)
+        await self._service.advance(seconds)
         return json_response(200, {"now": show_time(now)})
 
     async def reset(self, request: Request) -> Response:
         """Go back to the configured state."""
         given.read_object(request, {})
-        self._operator.reset()
+        await self._service.reset()
         return json_response(200, {"status": "ok"})
 
     async def events(self, request: Request) -> Response:
@@ -68,6 +66,6 @@ class ServerApi:
         parameters = given.read_list_parameters(request, ("account_id",))
         account_id = parameters.get("account_id")
         if account_id is not None:
-            self._operator.accounts.get(account_id)
+            await self._service.accounts.get(account_id)
         stream = self._feed.listen(account_id)
         return Response(200, b"", _EVENT_STREAM, stream=stream)

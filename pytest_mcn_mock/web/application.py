@@ -13,11 +13,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode
-from pytest_mcn_mock.flow import until
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.service.journal import Journal
-from pytest_mcn_mock.service.ports import Durability
-from pytest_mcn_mock.web.client_api import ClientApi
+from pytest_mcn_mock.web.api_mcn import ClientApi
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.parameters import whole_body
@@ -55,13 +53,11 @@ class Application:
         journal: Journal,
         assumptions: Assumptions,
         guard: Guard,
-        durability: Durability,
     ) -> None:
         self._client = Api(BASE_PATH, client_api.endpoints, assumptions)
         # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
         self._admin = Api(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
-        self._durability = durability
         self._guard = guard
 
     def routes(self) -> list[tuple[str, str]]:
@@ -96,8 +92,6 @@ class Application:
             response = await endpoint(request, **arguments)
             if response is None:
                 return
-            if request.method not in _SAFE and (kept := self._durability.settled()) is not None:
-                await until(kept)
         except Exception as error:
             response, _ = self._admin.answer_to(error)
         await send(response)

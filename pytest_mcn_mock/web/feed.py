@@ -1,4 +1,4 @@
-"""Server-sent events: what changes on the server, for whoever watches it live.
+"""Server-sent events: what happens on the server, for whoever watches it live.
 
 The format is that of the HTML standard, 9.2 "Server-sent events".
 """
@@ -6,7 +6,6 @@ The format is that of the HTML standard, 9.2 "Server-sent events".
 from __future__ import annotations
 
 import json
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,7 +14,9 @@ from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.service import Operator
+from pytest_mcn_mock.service import events
+from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.ports import Storage
 from pytest_mcn_mock.web.admin_views import show_account, show_call, show_delivery, show_request
 from pytest_mcn_mock.web.http import utf8
 
@@ -30,147 +31,121 @@ _Item = Call | Delivery | ApiRequest | None
 
 
 class Feed:
-    """Implements ``service.ports.Observer``: tells every listener what changed. Costs nothing while there is none."""
+    """Subscribes to ``service.events``, and tells every listener. Costs nothing while there is none."""
 
-    def __init__(self) -> None:
-        self._operator: Operator | None = None
-        self._lock = threading.Lock()
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._listeners: list[Listener] = []
         self.dropped = 0
         """Items that slow listeners missed."""
 
-    def serve(self, operator: Operator) -> None:
-        """Show the accounts of this operator."""
-        self._operator = operator
-
-    def changed(self, account_id: str, item: _Item = None, before: _Item = None) -> None:
+    def hear(self, event: Event) -> None:
+        """Something has happened."""
         if not self._listeners:
             return
-        with self._lock:
-            for listener in self._listeners:
-                if item is not None:
-                    listener.put(_key(item), item)
-                if item is None or isinstance(item, Call):  # what a call costs changes the account
-                    listener.put(("account", account_id), None)
-                listener.wake()
-
-    def closed(self, account_id: str) -> None:
-        self.changed(account_id)
-
-    def reset(self) -> None:
-        with self._lock:
-            for listener in self._listeners:
-                listener.put(("reset", 0), None)
-                listener.wake()
+        match event:
+            case events.CallPlaced(call) | events.CallEnded(call):
+                self._tell(call.account_id, ("call", call.seq), call)
+                self._tell(call.account_id, ("account", call.account_id))  # what a call costs changes the account
+            case events.AttemptMade(delivery) | events.DeliveryResent(delivery) | events.DeliverySettled(delivery):
+                self._tell(delivery.account_id, ("delivery", delivery.id), delivery)
+            case events.AccountChanged(account_id) | events.AccountClosed(account_id):
+                self._tell(account_id, ("account", account_id))
+            case events.RequestAnswered(request):
+                self._tell(request.account_id, ("request", request.seq), request)
+            case events.StateReset():
+                for listener in self._listeners:
+                    listener.put(("reset", 0), None)
 
     def listen(self, account_id: str | None = None) -> Listener:
-        """A new listener for what changes from now on, of an account or of all; Refusal ``service_unavailable``
-        for too many.
+        """A new listener for what happens from now on, to an account or to all; Refusal ``service_unavailable`` for too
+        many.
         """
-        with self._lock:
-            if len(self._listeners) >= MAX_LISTENERS:
-                raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already; close one")
-            listener = Listener(self, account_id)
-            self._listeners.append(listener)
-            return listener
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already; close one")
+        listener = Listener(self, account_id)
+        self._listeners.append(listener)
+        return listener
 
     def leave(self, listener: Listener) -> None:
         """The listener has gone."""
-        with self._lock:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
     def close(self) -> None:
         """The server stops: every stream ends."""
-        with self._lock:
-            for listener in self._listeners:
-                listener.has_ended = True
-                listener.wake()
+        for listener in self._listeners:
+            listener.has_ended = True
+            listener.wake()
 
-    def take(self, listener: Listener) -> bytes:
-        """The events that wait for a listener, each item as it was last; empty where there is none.
+    async def take(self, listener: Listener) -> bytes:
+        """The events that wait for a listener, each item as it was last; empty if there is none.
 
         What is more than MAX_MESSAGE bytes waits for the next time.
         """
-        events, size = [], 0
-        while size < MAX_MESSAGE:
-            with self._lock:
-                if not listener.pending:
-                    break
-                key, item = listener.pending.popitem(last=False)
-            events.append(self._event(*key, item))
-            size += len(events[-1])
-        with self._lock:
-            missed, listener.missed = listener.missed, 0
-            self.dropped += missed
-            if listener.pending:
-                listener.wake()
+        told, size = [], 0
+        while listener.pending and size < MAX_MESSAGE:
+            key, item = listener.pending.popitem(last=False)
+            told.append(await self._show(*key, item))
+            size += len(told[-1])
+        if listener.pending:
+            listener.wake()
+        missed, listener.missed = listener.missed, 0
         if missed:
-            events.append(_format("dropped", {"count": missed}))
-        return utf8("".join(events))
+            self.dropped += missed
+            told.append(_format("dropped", {"count": missed}))
+        return utf8("".join(told))
 
-    def _event(self, kind: str, number: str | int, item: _Item) -> str:
+    def _tell(self, account_id: str | None, key: _Key, item: _Item = None) -> None:
+        for listener in self._listeners:
+            if listener.account_id in (None, account_id):
+                listener.put(key, item)
+
+    async def _show(self, kind: str, number: str | int, item: _Item) -> str:
         if isinstance(item, Call):
             return _format(kind, show_call(item))
         if isinstance(item, Delivery):
             return _format(kind, show_delivery(item))
         if isinstance(item, ApiRequest):
             return _format(kind, show_request(item))
-        if kind == "reset" or self._operator is None:
+        if kind == "reset":
             return _format("reset", {})
         try:
-            account = self._operator.accounts.get(str(number))
-            return _format(kind, show_account(account, self._operator.accounts.balance(account.id)))
+            return _format(kind, show_account(*await self._storage.account(str(number))))
         except NotFound:
             return _format("closed", {"id": int(number)})
 
 
 class Listener:
-    """One stream of events. ``wake_by`` sets what is called when there is something to take."""
+    """One stream of events, of an account or of all. Implements ``http.Stream``."""
 
     def __init__(self, feed: Feed, account_id: str | None) -> None:
         self._feed = feed
-        self._account_id = account_id
-        self._wake: Callable[[], object] = lambda: None
+        self.account_id = account_id
+        self.wake: Callable[[], object] = lambda: None
         self.pending: OrderedDict[_Key, _Item] = OrderedDict()
         self.missed = 0
         self.has_ended = False
 
     def wake_by(self, wake: Callable[[], object]) -> None:
-        """Call this, from any thread, whenever something changed."""
-        self._wake = wake
-
-    def wake(self) -> None:
-        """There is something to take, or the stream has ended."""
-        self._wake()
+        """See ``http.Stream``, as for the next ones."""
+        self.wake = wake
 
     def put(self, key: _Key, item: _Item) -> None:
         """An item changed; an older state of it that still waits is not sent."""
-        if self._account_id is not None and not self._is_of_account(key, item):
-            return
         self.pending[key] = item
         if len(self.pending) > MAX_PENDING:
             self.pending.popitem(last=False)
             self.missed += 1
+        self.wake()
 
-    def take(self) -> bytes:
-        """The events that wait; empty where there is none."""
-        return self._feed.take(self)
+    async def take(self) -> bytes:
+        """What there is to send."""
+        return await self._feed.take(self)
 
     def close(self) -> None:
         """Nobody listens any more."""
         self._feed.leave(self)
-
-    def _is_of_account(self, key: _Key, item: _Item) -> bool:
-        return key[0] == "reset" or (key[1] if item is None else item.account_id) == self._account_id
-
-
-def _key(item: Call | Delivery | ApiRequest) -> _Key:
-    if isinstance(item, Call):
-        return "call", item.seq
-    if isinstance(item, Delivery):
-        return "delivery", item.id
-    return "request", item.seq
 
 
 def _format(event: str, data: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
@@ -67,9 +66,9 @@ class Stream(Protocol):
     """The server stops: nothing follows."""
 
     def wake_by(self, wake: Callable[[], object]) -> None:
-        """Call this, from any thread, when there is something to take, or the stream has ended."""
+        """Call this when there is something to take, or the stream has ended."""
 
-    def take(self) -> bytes:
+    async def take(self) -> bytes:
         """What there is to send now; empty where there is nothing."""
         ...
 
@@ -90,11 +89,11 @@ class Response:
     stream: Stream | None = None
 
 
-Step = Future[Any] | Response
-"""What a request's coroutine asks of its driver: to wait for the one, or to send the other."""
-Flow = Coroutine[Step, None, None]
-"""A request's life: see ``pytest_mcn_mock.flow``. It sends one answer."""
-Endpoint = Callable[..., Coroutine[Step, None, Response | None]]
+Flow = Coroutine[Any, None, None]
+"""A request's life: see ``pytest_mcn_mock.flow``. It yields its Response once, to have it sent, and whatever else it
+waits for.
+"""
+Endpoint = Callable[..., Coroutine[Any, None, Response | None]]
 """What answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
 Endpoints = Mapping[tuple[str, str], Endpoint]
 """The endpoints by method and path."""
@@ -104,15 +103,6 @@ Endpoints = Mapping[tuple[str, str], Endpoint]
 def send(response: Response) -> Generator[Response, None, None]:
     """Send the answer; go on when it was sent, or could not be."""
     yield response
-
-
-def answer_of(flow: Flow) -> Response:
-    """The answer of a request, waited for on this thread. ``flow.finish`` is to follow when it was sent."""
-    step = flow.send(None)
-    while isinstance(step, Future):
-        wait((step,))
-        step = flow.send(None)
-    return step
 
 
 def json_response(

@@ -17,7 +17,7 @@ from helpers.sandbox import running_sandbox, wait_until
 from helpers.webhook_endpoints import Gated, Receiver
 
 from pytest_mcn_mock import Assumptions, MCNServer, Settings
-from pytest_mcn_mock.delivery import advances
+from pytest_mcn_mock.delivery import worker
 from pytest_mcn_mock.model.deliveries import CdrResponse
 from pytest_mcn_mock.testing.applications import ApplicationSender
 
@@ -158,7 +158,7 @@ def test_a_webhook_that_never_answers_takes_the_time_of_its_attempts_and_no_more
 
 def test_an_attempt_that_does_not_end_makes_it_fail_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which takes a sender that does not keep to its time."""
-    monkeypatch.setattr(advances, "STALL_S", 0.2)
+    monkeypatch.setattr(worker, "STALL_S", 0.2)
 
     async def never(*_: object) -> CdrResponse:
         await asyncio.Event().wait()

@@ -256,7 +256,7 @@ def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> Non
 
 HALF_ALLOWED = """[server]
 state = "postgresql://u:s3cret@h/x"
-max_wait_s = nan
+journal_size = 0
 allowed_hosts = ["http://u:s3cret@h/"]
 webhook_targets = [
   5,
@@ -290,7 +290,7 @@ def test_what_is_wrong_beside_an_item_of_another_type_is_told_in_the_same_round(
 
 
 def test_webhooks_are_compared_with_their_targets_whatever_else_is_wrong(tmp_path: Path) -> None:
-    server = "[server]\nport = 'x'\nmax_wait_s = nan\nwebhook_targets = ['10.0.0.0/8']\n"
+    server = "[server]\nport = 'x'\njournal_size = 0\nwebhook_targets = ['10.0.0.0/8']\n"
     text = told(f"{server}{ACCOUNT}[[account.webhook]]\nurl = 'http://11.0.0.1/'\n", tmp_path)
     assert re.findall(r", line (\d+): ", text) == ["2", "3", "9"]
 

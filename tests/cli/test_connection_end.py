@@ -22,7 +22,7 @@ EVENTS = b"GET /__admin/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SCHEMA = b"GET /__admin/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
 
 IMPATIENT = (
-    "import pytest_mcn_mock.web.connection as c; c.BODY_TIMEOUT_S = 1; "
+    "import pytest_mcn_mock.web.server as c; c.BODY_TIMEOUT_S = 1; "
     "import pytest_mcn_mock.cli.server as s; s.HEAD_TIMEOUT_S = 1"
 )
 

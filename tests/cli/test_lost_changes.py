@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.service_steps import until
 from helpers.webhook_endpoints import Receiver
+from msgspec.structs import replace
 
-from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import StorageFailed
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.flow import go_on_until, step
+from pytest_mcn_mock.model.accounts import connect_number
 from pytest_mcn_mock.model.calls import CallOrder
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.webhooks import make_subscription
-from pytest_mcn_mock.service import Operator
-from pytest_mcn_mock.service.account_settings import AccountSettings
+from pytest_mcn_mock.service.deliveries import Result
+from pytest_mcn_mock.service.events import AccountChanged, CallPlaced, Event
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web.http import Request, answer_of
+from pytest_mcn_mock.storage import transactions
+from pytest_mcn_mock.web.http import Request, Response
 
 ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
 CONFIG = """
@@ -54,22 +55,6 @@ def mend(path: Path) -> None:
     execute(path, "DROP TRIGGER spoilt")
 
 
-class Notes:
-    """An observer that takes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def changed(self, account_id: str, item: object = None, before: object = None) -> None:
-        self.told.append(item or f"account {account_id}")
-
-    def closed(self, account_id: str) -> None:
-        self.told.append(f"closed {account_id}")
-
-    def reset(self) -> None:
-        self.told.append("reset")
-
-
 class Silent:
     """A sender whose attempts do not end."""
 
@@ -81,132 +66,108 @@ class Silent:
         pass
 
 
-def end(exchange: Exchange) -> None:
-    (call,) = exchange.operator.calls.page()
-    exchange.operator.calls.complete(call.verification_call_uuid)
+async def end(fake: Fake) -> None:
+    (call,) = await fake.service.storage.calls(None, 0, 10)
+    await fake.service.calls.complete(call.verification_call_uuid)
 
 
-def end_and_resend(exchange: Exchange) -> None:
-    end(exchange)
-    exchange.operator.deliveries.resend(1)
+async def end_and_resend(fake: Fake) -> None:
+    await end(fake)
+    await fake.service.deliveries.resend(1)
 
 
-def settle(exchange: Exchange) -> None:
-    (delivery,) = exchange.operator.deliveries.page()
-    exchange.operator.deliveries.record(delivery, 0.0, 0.0, CdrResponse(204, {}, b""), None)
+async def settle(fake: Fake) -> None:
+    delivery = await fake.service.storage.delivery(1)
+    await fake.service.deliveries.settle(delivery, Result(0.0, 0.0, CdrResponse(204, {}, b"")))
 
 
-def open_another(operator: Operator) -> None:
-    operator.accounts.open(seed=2, balance="1.00", account_id="2", token="t2")
+async def open_another(fake: Fake) -> None:
+    await fake.service.accounts.open(seed=2, balance="1.00", account_id="2", token="t2")
 
 
-def place(exchange: Exchange) -> None:
-    exchange.operator.calls.place("1", ORDER)
+async def place(fake: Fake) -> None:
+    await fake.service.calls.place("1", ORDER)
 
 
-STEPS: dict[str, tuple[Callable[[Exchange], object], str]] = {
+async def connect(fake: Fake) -> None:
+    await fake.service.accounts.change("1", lambda account: connect_number(account, "79158888888"))
+
+
+STEPS: dict[str, tuple[Callable[[Fake], Awaitable[None]], str]] = {
     "place": (place, "INSERT ON calls"),
     "end": (end, "UPDATE ON calls"),
     "settle": (settle, "UPDATE ON deliveries"),
     "end and resend": (end_and_resend, "UPDATE ON deliveries"),
-    "top up": (lambda e: e.operator.accounts.top_up("1", "5.00"), "INSERT ON ledger"),
-    "balance": (lambda e: e.operator.accounts.set_balance("1", "5.00"), "INSERT ON ledger"),
-    "number": (lambda e: e.operator.settings.connect_number("1", "79158888888"), "UPDATE ON accounts"),
-    "open": (lambda e: open_another(e.operator), "INSERT ON accounts"),
-    "close": (lambda e: e.operator.close_account("1"), "DELETE ON accounts"),
-    "reset": (lambda e: e.operator.reset(), "DELETE ON accounts"),
+    "top up": (lambda fake: fake.service.accounts.top_up("1", "5.00"), "INSERT ON ledger"),
+    "balance": (lambda fake: fake.service.accounts.set_balance("1", "5.00"), "INSERT ON ledger"),
+    "number": (connect, "UPDATE ON accounts"),
+    "open": (open_another, "INSERT ON accounts"),
+    "close": (lambda fake: fake.service.accounts.close("1"), "DELETE ON accounts"),
+    "reset": (lambda fake: fake.service.reset(), "DELETE ON accounts"),
+    "reset that opens": (lambda fake: fake.service.reset(), "INSERT ON accounts"),
 }
 
 
-def failed(waiting: Future[None] | None) -> bool:
-    return waiting is not None and isinstance(waiting.exception(timeout=30), StorageFailed)
-
-
-@contextmanager
-def composed(path: Path, notes: Notes) -> Iterator[Exchange]:
-    """An operator over a state file with an account and a call that is held."""
-    exchange = compose(
+@asynccontextmanager
+async def composed(path: Path, told: list[Event]) -> AsyncIterator[Fake]:
+    """A fake over a state file with an account and a call that is held."""
+    fake = compose(
         Settings(state=f"sqlite:///{path}"),
-        lambda job: job() if threading.current_thread().name == "mcn-mock-state" else None,
-        observers=[notes],
+        subscribers=[told.append],
         make_sender=lambda _: Silent(),
-        restore=open_another,
+        opening=lambda accounts: [(accounts.make(seed=1, account_id="1", token="t1"), 900)],
     )
+    watching = asyncio.create_task(fake.service.storage.watch())
     try:
         webhook = make_subscription("http://127.0.0.1:1/", retry=False)
-        exchange.operator.accounts.open(seed=1, balance="9.00", account_id="1", token="t1", subscriptions=[webhook])
-        exchange.operator.settings.hold_cdrs("1")
-        place(exchange)
-        kept = exchange.durability.settled()
-        assert kept is None or kept.exception(timeout=30) is None
-        yield exchange
+        await fake.service.accounts.open(seed=1, balance="9.00", account_id="1", token="t1", subscriptions=[webhook])
+        await fake.service.accounts.change("1", lambda account: replace(account, calls_held=True))
+        await place(fake)
+        yield fake
     finally:
-        exchange.durability.close()
+        await fake.worker.close()
+        watching.cancel()
+        await asyncio.wait([watching])
+        await fake.service.storage.close()
 
 
-@pytest.mark.parametrize("step, when", STEPS.values(), ids=STEPS)
-def test_nobody_is_told_of_what_could_not_be_kept(
-    tmp_path: Path, step: Callable[[Exchange], object], when: str
+async def contents(fake: Fake) -> list[object]:
+    storage = fake.service.storage
+    return [await storage.accounts(0, 10), await storage.calls(None, 0, 10), await storage.deliveries(None, 0, 10)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("change, when", STEPS.values(), ids=STEPS)
+async def test_nobody_is_told_of_what_could_not_be_kept(
+    tmp_path: Path, change: Callable[[Fake], Awaitable[None]], when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notes = Notes()
-    with composed(tmp_path / "state.db", notes) as exchange:
-        before = len(notes.told)
-        assert before == 3, "opened, held, placed"
+    monkeypatch.setattr(transactions, "RETRY_S", 0.01)
+    told: list[Event] = []
+    async with composed(tmp_path / "state.db", told) as fake:
+        before = await contents(fake)
+        assert [type(event) for event in told] == [AccountChanged, AccountChanged, CallPlaced]
         spoil(tmp_path / "state.db", when)
-        step(exchange)
-        assert failed(exchange.durability.settled())
-        assert notes.told[before:] == []
-        assert [account.id for account in exchange.operator.accounts.all()] == ["1"]
+        with pytest.raises(StorageFailed):
+            await change(fake)
+        assert (await contents(fake), len(told)) == (before, 3)
         mend(tmp_path / "state.db")
-        wait_until(lambda: exchange.durability.failure is None)
-        assert notes.told[before:] == []
-        step(exchange)
-        kept = exchange.durability.settled()
-        assert kept is None or kept.exception(timeout=30) is None
-        assert notes.told[before:] != []
+        await until(lambda: fake.service.storage.failure is None)
+        assert len(told) == 3
+        await change(fake)
+        assert len(told) > 3
 
 
-def test_a_reset_that_cannot_open_the_accounts_again_closes_none(tmp_path: Path) -> None:
-    with composed(tmp_path / "state.db", Notes()) as exchange:
-        spoil(tmp_path / "state.db", "INSERT ON accounts")
-        exchange.operator.reset()
-        assert failed(exchange.durability.settled())
-        assert [account.id for account in exchange.operator.accounts.all()] == ["1"]
-        assert len(exchange.operator.calls.page()) == 1
-
-
-def test_the_numbers_and_the_balance_change_together_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also if there is time for a commit between the two."""
-    change = AccountSettings.change
-
-    with composed(tmp_path / "state.db", Notes()) as exchange:
-
-        def change_slowly(self: AccountSettings, *arguments: Any) -> Any:
-            changed = change(self, *arguments)
-            wait([kept] if (kept := exchange.durability.settled()) is not None else [], timeout=0.3)
-            return changed
-
-        monkeypatch.setattr(AccountSettings, "change", change_slowly)
+@pytest.mark.asyncio
+async def test_the_numbers_and_the_balance_change_together_or_not_at_all(tmp_path: Path) -> None:
+    async with composed(tmp_path / "state.db", []) as fake:
         spoil(tmp_path / "state.db", "INSERT ON ledger")
         body = b'{"numbers": ["79158888888"], "balance": "1.00", "calls_held": false}'
-        request = Request("PATCH", "/__admin/accounts/1", b"", {"host": "localhost"}, body)
-        assert answer_of(exchange.application.serve(request)).status == 503
-        account = exchange.operator.accounts.get("1")
-        assert (account.numbers, account.calls_held, exchange.operator.accounts.balance("1")) == ((), True, 885)
-
-
-def test_a_call_placed_by_a_tester_waits_for_nothing_after_its_answer(tmp_path: Path) -> None:
-    """Though somebody else's change is on its way to the disk."""
-    with composed(tmp_path / "state.db", Notes()) as exchange:
-        body = b'{"method": "flash_call", "login_did": "79157777777"}'
-        flow = exchange.application.serve(
-            Request("POST", "/__admin/accounts/1/calls", b"", {"host": "localhost"}, body)
-        )
-        assert answer_of(flow).status == 201
-        exchange.operator.accounts.top_up("1", "1.00")
-        finish(flow)
+        flow = fake.application.serve(Request("PATCH", "/__admin/accounts/1", b"", {"host": "localhost"}, body))
+        response = await go_on_until(Response, flow, step(flow))
+        flow.close()
+        assert response.status == 503
+        account, balance = await fake.service.storage.account("1")
+        assert (account.numbers, account.calls_held, balance) == ((), True, 885)
 
 
 @contextmanager

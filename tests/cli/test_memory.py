@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from helpers.in_process import run
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service.events import RequestAnswered
+from pytest_mcn_mock.storage.memory import MemoryStorage
 from pytest_mcn_mock.web.feed import MAX_MESSAGE, Feed
 
 JOURNAL = 300
@@ -124,7 +127,7 @@ def all_failed(sandbox: Sandbox, calls: int) -> bool:
 
 
 def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go(tmp_path: Path) -> None:
-    small = "import pytest_mcn_mock.service.answers as answers; answers.MAX_ANSWERS_SIZE = 100_000"
+    small = "import pytest_mcn_mock.storage.memory as memory; memory.MAX_ANSWERS_SIZE = 100_000"
     page = "<h1>it failed</h1>" + "x" * 64_000
     with complaining(page) as url:
         webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\nnever_disable = true\n'
@@ -163,20 +166,20 @@ def test_error_pages_take_as_much_as_the_page_says(tmp_path: Path) -> None:
 
 
 def test_a_message_of_the_live_events_is_bounded() -> None:
-    feed = Feed()
+    feed = Feed(MemoryStorage(10, has_one_time=True))
     listener = feed.listen()
     woken = []
     listener.wake_by(lambda: woken.append(True))
     for n in range(1, 1001):
-        feed.changed("1", ApiRequest(n, "POST", "/", None, 0.0, {"a": "b" * 4000}))
+        feed.hear(RequestAnswered(ApiRequest(n, "POST", "/", "1", 0.0, {"a": "b" * 4000})))
     woken.clear()
-    message = listener.take()
+    message = run(listener.take())
     assert MAX_MESSAGE < len(message) < MAX_MESSAGE + 8192
     assert woken
     told = 0
     while message:
         told += message.count(b"event: request")
-        message = listener.take()
+        message = run(listener.take())
     assert told == 1000
 
 

@@ -108,7 +108,7 @@ def test_a_client_that_dribbles_gets_its_answer_and_delays_nobody(shared: Sandbo
 
 def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
     with running_sandbox(
-        before="import pytest_mcn_mock.web.connection as connection; connection.BODY_TIMEOUT_S = 0.1"
+        before="import pytest_mcn_mock.web.server as connection; connection.BODY_TIMEOUT_S = 0.1"
     ) as sandbox:
         with sandbox.connect() as slow:
             slow.sendall(

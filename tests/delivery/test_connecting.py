@@ -133,7 +133,7 @@ def test_a_look_up_that_hangs_does_not_keep_the_program_from_ending() -> None:
 import asyncio, socket, sys, time
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.errors import SendError
-from pytest_mcn_mock.delivery.sender import HttpSender
+from pytest_mcn_mock.delivery.client import HttpSender
 
 socket.getaddrinfo = lambda *_, **__: time.sleep(3600)
 

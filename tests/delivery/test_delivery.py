@@ -251,7 +251,7 @@ def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
         raise RuntimeError("s3cret")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_mcn_mock.delivery.sender.render", fail)
+        patch.setattr("pytest_mcn_mock.delivery.client.render", fail)
         delivery = first_attempt(account, receiver.url)
     assert (delivery.state, delivery.attempts[0].error) == ("pending", "the attempt failed: RuntimeError, see the log")
     assert f"an attempt of delivery {delivery.id} failed" in caplog.text
@@ -260,18 +260,18 @@ def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
     assert (delivery.state, len(delivery.attempts)) == ("delivered", 2)
 
 
-def test_an_observer_that_fails_keeps_no_attempt_from_following(
-    account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_subscriber_that_fails_keeps_no_attempt_from_following(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError
 
-    receiver.statuses = [500]
-    account.subscribe(receiver.url)
-    with monkeypatch.context() as patch:
-        patch.setattr("pytest_mcn_mock.web.feed.Feed.changed", fail)
+    receiver.statuses = [500, 204]
+    monkeypatch.setattr("pytest_mcn_mock.web.feed.Feed.hear", fail)
+    with MCNServer() as server:
+        account = server.open_account()
+        account.subscribe(receiver.url)
         assert flash_call(account).status_code == 200
-        account.clock.advance(1)
-    assert "an observer failed" in caplog.text
-    account.clock.advance(3600)
-    assert [len(delivery.attempts) for delivery in account.deliveries] == [2]
+        account.clock.advance(3600)
+        assert [len(delivery.attempts) for delivery in account.deliveries] == [2]
+    assert "a subscriber to events failed" in caplog.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mcn_mock.delivery.requests import Origin, Unsendable, render
+from pytest_mcn_mock.delivery.client import Origin, Unsendable, render
 from pytest_mcn_mock.model.deliveries import CdrRequest
 
 

@@ -13,7 +13,7 @@ from helpers.client import flash_call
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, MCNServer, Settings, UsageError
-from pytest_mcn_mock.delivery.sender import HttpSender
+from pytest_mcn_mock.delivery.client import HttpSender
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import make_targets

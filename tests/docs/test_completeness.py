@@ -89,7 +89,7 @@ def test_every_key_of_the_configuration_is_in_the_reference() -> None:
 
 def test_every_route_and_refusal_is_in_the_reference() -> None:
     text = page("http-api.md")
-    application = compose.compose(Settings(), lambda _: None).application
+    application = compose.compose(Settings()).application
     missing = [route for method, path in application.routes() if (route := f"`{method} {path}") not in text]
     assert missing == []
     assert [code for code in RefusalCode if f"| `{code}` |" not in text] == []

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from functools import wraps
-from types import coroutine
 from typing import Any
 
 import jsonschema_rs
 
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, render_cdr
-from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.deliveries import CdrRequest
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import deliveries
-from pytest_mcn_mock.web import application, client_api, feed
+from pytest_mcn_mock.web import api_mcn, application, feed
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Flow, Request, Response, send
 
@@ -91,12 +90,6 @@ class Contract:
                     yield method.upper(), pattern, operation
 
 
-@coroutine
-def passed_on(step: Future[Any]) -> Generator[Future[Any], None, None]:
-    """Let the driver wait, and say nothing of the result."""
-    yield step
-
-
 class Checks:
     """Stands between the servers of this process and their callers. ``report`` hears of what does not fit."""
 
@@ -105,9 +98,9 @@ class Checks:
         self._report = report
         self._altered = threading.local()
         self._serve = application.Application.serve
-        self._apply_fault: Callable[..., Response] = vars(client_api)["apply_fault"]
+        self._apply_fault: Callable[..., Response] = vars(api_mcn)["apply_fault"]
         self._render = render_cdr
-        self._prepare = deliveries.Deliveries.prepare
+        self._make_request = deliveries.make_request
         self._format: Callable[..., str] = vars(feed)["_format"]
 
     def install(self) -> None:
@@ -118,14 +111,10 @@ class Checks:
         def serve(self: application.Application, request: Request) -> Flow:
             return checks.serve(self, request)
 
-        @wraps(self._prepare)
-        def prepare(self: deliveries.Deliveries, handed: Delivery) -> Any:
-            return checks.prepare(self, handed)
-
         for owner, name, function in (
             (application.Application, "serve", serve),
-            (deliveries.Deliveries, "prepare", prepare),
-            (client_api, "apply_fault", self.apply_fault),
+            (deliveries, "make_request", self.make_request),
+            (api_mcn, "apply_fault", self.apply_fault),
             (deliveries, "render_cdr", self.render),
             (feed, "_format", self.format),
         ):
@@ -133,27 +122,20 @@ class Checks:
 
     async def serve(self, face: application.Application, request: Request) -> None:
         """Check the answer as it goes to the driver."""
+        self._altered.by_fault = False
         flow = self._serve(face, request)
-        try:
-            while True:
-                self._altered.by_fault = False
-                step = flow.send(None)
-                if not isinstance(step, Future):
-                    break
-                await passed_on(step)
-            self._check(face, request, step)
-            await send(step)
-            finish(flow)
-        finally:
-            flow.close()
+        response = await go_on_until(Response, flow, step(flow))
+        self._check(face, request, response, by_fault=getattr(self._altered, "by_fault", False))
+        self._altered.by_fault = False  # a request may go on in another thread than it began in
+        await send(response)
+        if not isinstance(rest := step(flow), Done):
+            await go_on(flow, rest)
 
-    def _check(self, face: application.Application, request: Request, response: Response) -> None:
+    def _check(self, face: application.Application, request: Request, response: Response, *, by_fault: bool) -> None:
         assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
-        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (
-            self._altered.by_fault or may_be_anything
-        ):
+        if application.one_slash(request.path).startswith(ADMIN_PATH) or not (by_fault or may_be_anything):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))
 
     def apply_fault(self, *arguments: Any) -> Response:
@@ -167,11 +149,10 @@ class Checks:
             self._tell(f"CDR {record}", self.contract.problems(schema, record))
         return record
 
-    def prepare(self, owner: deliveries.Deliveries, handed: Delivery) -> Any:
-        request = self._prepare(owner, handed)
-        if request is not None and request.method == "POST":
-            sent, record = json.loads(request.body), owner.get(handed.id).cdr
-            self._tell(f"delivery {handed.id}", [] if sent == record else [f"sends {sent}, and shows {record}"])
+    def make_request(self, subscription: Subscription, record: dict[str, Any]) -> CdrRequest:
+        request = self._make_request(subscription, record)
+        if request.method == "POST" and (sent := json.loads(request.body)) != record:
+            self._tell(f"CDR {record}", [f"is sent as {sent}"])
         return request
 
     def format(self, event: str, data: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from pytest_mcn_mock.delivery.sender import HttpSender
+from pytest_mcn_mock.delivery.client import HttpSender
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 

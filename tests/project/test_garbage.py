@@ -10,26 +10,27 @@ from contextlib import contextmanager
 from typing import cast
 
 import pytest
-from helpers.in_process import make_exchange, open_account, place
+from helpers.in_process import make_fake, open_account, place
 
-from pytest_mcn_mock.compose import Exchange
-from pytest_mcn_mock.delivery.sender import HttpSender
+from pytest_mcn_mock.compose import Fake
+from pytest_mcn_mock.delivery.client import HttpSender
 from pytest_mcn_mock.errors import SendError
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.flow import step
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.web.application import Application
-from pytest_mcn_mock.web.http import Request, Response, answer_of, send
-from pytest_mcn_mock.web.serving import HttpServer
+from pytest_mcn_mock.web.http import Request, Response, send
+from pytest_mcn_mock.web.server import HttpServer
 
 TIMES = 200
 FLASH_CALL = "/v2/rest/account/1/flash_call"
 TOKEN = {"authorization": "Bearer t1"}
 
 
-def answer(exchange: Exchange, request: Request) -> Response:
-    flow = exchange.application.serve(request)
-    response = answer_of(flow)
-    finish(flow)
+def answer(fake: Fake, request: Request) -> Response:
+    flow = fake.application.serve(request)
+    response = step(flow)
+    assert isinstance(response, Response)
+    step(flow)
     return response
 
 
@@ -46,12 +47,12 @@ def little_garbage(most: int = 1) -> Iterator[None]:
 
 
 def test_a_call_leaves_none() -> None:
-    exchange = make_exchange()
-    open_account(exchange, subscriptions=1)
-    place(exchange)
+    fake = make_fake()
+    open_account(fake, subscriptions=1)
+    place(fake)
     with little_garbage():
         for _ in range(TIMES):
-            place(exchange)
+            place(fake)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +71,13 @@ def test_a_call_leaves_none() -> None:
     ids=str,
 )
 def test_a_refused_request_leaves_none(request_: Request) -> None:
-    exchange = make_exchange()
-    open_account(exchange)
-    answer(exchange, request_)
+    fake = make_fake()
+    open_account(fake)
+    answer(fake, request_)
     # werkzeug's routing leaves the closures of a search that found nothing.
-    with little_garbage(9 if answer(exchange, request_).status in {404, 405} else 1):
+    with little_garbage(9 if answer(fake, request_).status in {404, 405} else 1):
         for _ in range(TIMES):
-            assert answer(exchange, request_).status >= 400
+            assert answer(fake, request_).status >= 400
 
 
 def test_a_cdr_that_cannot_be_delivered_leaves_none() -> None:

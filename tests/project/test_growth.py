@@ -11,9 +11,9 @@ import time
 import tracemalloc
 
 import pytest
-from helpers.in_process import BUSY, fill, make_exchange, make_rules, open_account, place, seconds_of_calls
+from helpers.in_process import BUSY, fill, make_fake, make_rules, open_account, place, seconds_of_calls
 
-from pytest_mcn_mock.compose import Exchange
+from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.model.outcomes import OutcomeRule
 
 BATCH, ENOUGH, ROUNDS = 20, 5, 40
@@ -21,27 +21,27 @@ MOST = 3.0
 """What is linear would be a hundred times as much; what is as it should be is the same."""
 
 
-def with_rules(count: int) -> Exchange:
-    exchange = make_exchange()
-    open_account(exchange, rules=make_rules(count))
-    return exchange
+def with_rules(count: int) -> Fake:
+    fake = make_fake()
+    open_account(fake, rules=make_rules(count))
+    return fake
 
 
-def with_journal(size: int) -> Exchange:
-    exchange = make_exchange(journal_size=size)
-    open_account(exchange)
-    fill(exchange, size)
-    return exchange
+def with_journal(size: int) -> Fake:
+    fake = make_fake(journal_size=size)
+    open_account(fake)
+    fill(fake, size)
+    return fake
 
 
-def with_accounts(count: int) -> Exchange:
-    exchange = make_exchange()
+def with_accounts(count: int) -> Fake:
+    fake = make_fake()
     for number in range(count):
-        open_account(exchange, str(number + 1))
-    return exchange
+        open_account(fake, str(number + 1))
+    return fake
 
 
-def ratio(few: Exchange, many: Exchange) -> float:
+def ratio(few: Fake, many: Fake) -> float:
     """Of the fastest batches, once it is small enough; who else uses the machine makes a batch slower, never faster."""
     fastest_few = fastest_many = float("inf")
     for number in range(ROUNDS):
@@ -68,15 +68,15 @@ def test_a_call_costs_no_more_among_many(few: object, many: object) -> None:
 
 def test_a_call_costs_no_more_among_many_pending_cdrs() -> None:
     async def run() -> float:
-        exchanges = []
+        fakes = []
         for pending in (100, 10_000):
-            exchange = make_exchange(post=lambda job: job())
-            open_account(exchange, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
-            fill(exchange, pending)
-            exchanges.append(exchange)
-        found = ratio(*exchanges)
-        for exchange in exchanges:
-            await exchange.dispatcher.close()
+            fake = make_fake(post=lambda job: job())
+            open_account(fake, subscriptions=1, rules=(OutcomeRule(BUSY, "*", 36_000.0),))
+            fill(fake, pending)
+            fakes.append(fake)
+        found = ratio(*fakes)
+        for fake in fakes:
+            await fake.worker.close()
         return found
 
     assert asyncio.run(run()) < MOST
@@ -84,28 +84,28 @@ def test_a_call_costs_no_more_among_many_pending_cdrs() -> None:
 
 @pytest.mark.parametrize("is_same", [False, True], ids=["of another account", "of the account itself"])
 def test_putting_the_clock_forward_costs_no_more_among_many_pending_cdrs(is_same: bool) -> None:
-    async def seconds(exchange: Exchange) -> float:
+    async def seconds(fake: Fake) -> float:
         account = "1" if is_same else "2"
-        place(exchange, account, "79168888888")
+        place(fake, account, "79168888888")
         began = time.perf_counter()
-        await exchange.dispatcher.advance_account(account, 1.0)
+        await fake.worker.advance(1.0, account)
         return time.perf_counter() - began
 
     async def run() -> float:
-        few, many = make_exchange(post=lambda job: job()), make_exchange(post=lambda job: job())
+        few, many = make_fake(post=lambda job: job()), make_fake(post=lambda job: job())
         rules = (OutcomeRule(BUSY, "7916*", 1.0), OutcomeRule(BUSY, "*", 36_000.0))
-        for exchange, pending in ((few, 100), (many, 10_000)):
+        for fake, pending in ((few, 100), (many, 10_000)):
             for account in ("1", "2"):
-                open_account(exchange, account, subscriptions=1, rules=rules)
-            fill(exchange, pending)
+                open_account(fake, account, subscriptions=1, rules=rules)
+            fill(fake, pending)
         fastest_few = fastest_many = float("inf")
         for number in range(ROUNDS):
             fastest_few = min(fastest_few, await seconds(few))
             fastest_many = min(fastest_many, await seconds(many))
             if number >= ENOUGH and fastest_many < MOST * fastest_few:
                 break
-        for exchange in (few, many):
-            await exchange.dispatcher.close()
+        for fake in (few, many):
+            await fake.worker.close()
         return fastest_many / fastest_few
 
     assert asyncio.run(run()) < MOST
@@ -115,13 +115,13 @@ def test_what_a_full_journal_has_dropped_leaves_nothing_behind() -> None:
     """Neither the call nor its CDR, nor what endpoints answered."""
 
     async def run() -> int:
-        exchange = make_exchange(journal_size=10, post=lambda job: job())
-        open_account(exchange, subscriptions=1)
+        fake = make_fake(journal_size=10, post=lambda job: job())
+        open_account(fake, subscriptions=1)
 
         async def deliver(count: int) -> None:
             for _ in range(count):
-                place(exchange)
-                await exchange.dispatcher.advance_account("1", 0)
+                place(fake)
+                await fake.worker.advance(0, "1")
             gc.collect()
 
         await deliver(300)
@@ -132,7 +132,7 @@ def test_what_a_full_journal_has_dropped_leaves_nothing_behind() -> None:
             after, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        await exchange.dispatcher.close()
+        await fake.worker.close()
         return (after - before) // 600
 
     assert asyncio.run(run()) < 60  # bytes of a call; one that stays is a hundred at the least

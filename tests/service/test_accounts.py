@@ -1,100 +1,162 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
+from helpers.in_process import run
+from helpers.service_steps import ACCOUNT, CONNECTED, TOKEN, ServiceSteps
+from msgspec.structs import replace
 
-from pytest_mcn_mock.clocks import VirtualClock
-from pytest_mcn_mock.compose import Observers
-from pytest_mcn_mock.errors import NotFound, UsageError
-from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.errors import Conflict, NotFound, UsageError
+from pytest_mcn_mock.model.accounts import connect_number
+from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.money import EntryKind, Tariff
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
-from pytest_mcn_mock.service.account_settings import AccountSettings
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.accounts import Accounts
-from pytest_mcn_mock.storage.memory import MemoryStore
-
-ACCOUNT = "12345678"
 
 
 @pytest.fixture
-def accounts() -> Accounts:
-    """An operator's accounts, of which there is one, with 100 roubles."""
-    made = Accounts(MemoryStore(100).accounts, VirtualClock(), Observers(), Tariff())
-    made.open(seed=1, balance="100.00", account_id=ACCOUNT)
-    return made
+def steps() -> ServiceSteps:
+    return ServiceSteps()
 
 
 @pytest.fixture
-def settings() -> AccountSettings:
-    """What can be changed of an account, of which there is one."""
-    store = MemoryStore(100).accounts
-    store.add(Account(ACCOUNT, "token", 1), 0, 0.0)
-    return AccountSettings(store, Observers())
+def accounts(steps: ServiceSteps) -> Accounts:
+    return steps.service.accounts
 
 
 def test_an_account_opens_with_what_is_drawn_from_its_seed_and_the_servers_tariff(accounts: Accounts) -> None:
-    account = accounts.open(seed=5, balance="1.00")
+    account = run(accounts.open(seed=5, balance="1.00"))
     assert (len(account.id), account.token[:4], account.seed) == (8, "mcn-", 5)
     assert (account.tariff, account.numbers, account.subscriptions) == (Tariff(), (), ())
-    assert accounts.balance(account.id) == 100
-    assert not accounts.get(account.id).calls_held
+    assert run(accounts.balance(account.id)) == 100
+    assert not run(accounts.get(account.id)).calls_held
 
 
 def test_an_account_may_have_a_tariff_of_its_own(accounts: Accounts) -> None:
     own = Tariff(2, {RUSSIA: 20, SLOVAKIA: 65})
-    assert accounts.open(seed=5, balance=1, tariff=own).tariff == own
+    assert run(accounts.open(seed=5, balance=1, tariff=own)).tariff == own
 
 
-def test_a_number_is_connected_as_it_is_pasted_and_only_once(settings: AccountSettings) -> None:
-    for number in ("+7 (915) 888-88-88", "79158888888"):
-        assert settings.connect_number(ACCOUNT, number).numbers == ("79158888888",)
+def test_two_accounts_may_share_a_seed(steps: ServiceSteps, accounts: Accounts) -> None:
+    opened = [run(accounts.open(seed=9, balance=1, account_id=given)) for given in ("1", "2", None)]
+    assert len({account.token for account in opened}) == 3
+    assert run(steps.service.storage.account_of_token(opened[1].token)) == opened[1]
 
 
-@pytest.mark.parametrize("amount", [0, "-0.01", "0.001", 0.15, "x"])
-def test_a_top_up_that_cannot_be_leaves_the_ledger_as_it_was(accounts: Accounts, amount: Any) -> None:
-    before = accounts.ledger(ACCOUNT)
-    with pytest.raises(UsageError):
-        accounts.top_up(ACCOUNT, amount)
-    assert accounts.ledger(ACCOUNT) == before
+def test_an_id_or_a_token_that_was_asked_for_is_not_changed_for_another(steps: ServiceSteps) -> None:
+    with pytest.raises(Conflict, match="token"):
+        steps.open("7", token=TOKEN)
+    with pytest.raises(Conflict, match=f"account {ACCOUNT} exists"):
+        steps.open(ACCOUNT)
+    assert len(run(steps.service.storage.accounts(0, 10))) == 1
 
 
-def test_what_is_asked_of_no_account_says_so(accounts: Accounts, settings: AccountSettings) -> None:
-    for ask in (accounts.get, accounts.balance, accounts.ledger, settings.hold_cdrs, settings.clear_faults):
-        with pytest.raises(NotFound, match="no account '404'"):
-            ask("404")
-
-
-def test_two_accounts_may_share_a_seed(accounts: Accounts) -> None:
-    one = accounts.open(seed=9, balance=1, account_id="1")
-    two = accounts.open(seed=9, balance=1, account_id="2")
-    three = accounts.open(seed=9, balance=1)
-    assert len({one.token, two.token, three.token}) == 3
-    assert accounts.of_token(two.token) == two
-
-
-def test_an_id_or_a_token_that_was_asked_for_is_not_changed_for_another(accounts: Accounts) -> None:
-    accounts.open(seed=9, balance=1, account_id="1", token="t")
-    with pytest.raises(UsageError, match="token"):
-        accounts.open(seed=9, balance=1, token="t")
-    with pytest.raises(UsageError, match="account 1 exists"):
-        accounts.open(seed=9, balance=1, account_id="1")
-    assert len(accounts.all()) == 2
+def test_a_closed_accounts_id_is_not_given_out_again(steps: ServiceSteps, accounts: Accounts) -> None:
+    run(accounts.close(ACCOUNT))
+    with pytest.raises(Conflict, match="exists already, or did"):
+        steps.open(ACCOUNT)
+    first = run(accounts.open(seed=5, balance=0))
+    run(accounts.close(first.id))
+    assert run(accounts.open(seed=5, balance=0)).id != first.id
 
 
 @pytest.mark.parametrize(
     "wrong", [{"balance": 0.1}, {"numbers": ["x"]}, {"account_id": "0"}, {"token": " "}, {"seed": -1}]
 )
-def test_an_account_that_cannot_be_opened_leaves_no_trace(accounts: Accounts, wrong: dict[str, Any]) -> None:
+def test_an_account_that_cannot_be_opened_leaves_no_trace(
+    steps: ServiceSteps, accounts: Accounts, wrong: dict[str, Any]
+) -> None:
     with pytest.raises(UsageError):
-        accounts.open(**{"seed": 2, "balance": 1, "account_id": "7", **wrong})
-    assert not accounts.is_taken("7")
-    assert accounts.open(seed=2, balance=1, account_id="7").id == "7"
+        run(accounts.open(**{"seed": 2, "balance": 1, "account_id": "7", **wrong}))
+    assert not run(steps.service.storage.is_taken("7"))
+    assert run(accounts.open(seed=2, balance=1, account_id="7")).id == "7"
 
 
-def test_a_balance_is_set_by_an_adjustment_in_the_ledger(accounts: Accounts) -> None:
-    assert accounts.set_balance(ACCOUNT, "0.14") == 14
-    assert [(e.kind, e.kopecks) for e in accounts.ledger(ACCOUNT)] == [
+def test_money_is_added_and_set_by_entries_in_the_ledger(steps: ServiceSteps, accounts: Accounts) -> None:
+    run(accounts.top_up(ACCOUNT, "0.01"))
+    run(accounts.set_balance(ACCOUNT, "0.14"))
+    assert [(entry.kind, entry.kopecks) for entry in steps.ledger()] == [
         (EntryKind.OPENING, 10_000),
-        (EntryKind.ADJUSTMENT, -9_986),
+        (EntryKind.TOP_UP, 1),
+        (EntryKind.ADJUSTMENT, -9_987),
     ]
+    assert steps.balance() == 14
+
+
+@pytest.mark.parametrize("amount", ["0", 0, "-1", "-0.01", "0.001", 0.15, "x"])
+def test_an_invalid_top_up_leaves_the_ledger_as_it_was(steps: ServiceSteps, accounts: Accounts, amount: Any) -> None:
+    before = steps.contents()
+    with pytest.raises(UsageError):
+        run(accounts.top_up(ACCOUNT, amount))
+    assert steps.contents() == before
+
+
+def test_settings_and_balance_change_together_or_not_at_all(steps: ServiceSteps, accounts: Accounts) -> None:
+    before = steps.contents()
+    for number, balance in (("x", "1.00"), ("79159999999", "x")):
+        with pytest.raises(UsageError):
+            run(accounts.change(ACCOUNT, partial(connect_number, number=number), balance))
+        assert steps.contents() == before
+    run(accounts.change(ACCOUNT, lambda account: connect_number(account, "79159999999"), "1.00"))
+    assert (steps.account().numbers, steps.balance()) == ((CONNECTED, "79159999999"), 100)
+
+
+def test_a_fault_of_a_request_is_used_up_by_the_request_that_it_strikes(
+    steps: ServiceSteps, accounts: Accounts
+) -> None:
+    assert run(accounts.take_request_fault(steps.account())) is None
+    steps.inject(FaultKind.STATUS)
+    steps.inject(FaultKind.CDR_LOST)
+    taken = run(accounts.take_request_fault(steps.account()))
+    assert taken is not None
+    assert taken.kind is FaultKind.STATUS
+    assert [fault.kind for fault in steps.account().faults] == [FaultKind.CDR_LOST]
+    assert run(accounts.take_request_fault(steps.account())) is None
+
+
+def test_a_webhook_may_be_where_the_targets_allow_it_and_stays_where_it_was() -> None:
+    steps = ServiceSteps(settings={"webhook_targets": ["app.test"]})
+    steps.subscribe("http://app.test/")
+    before = steps.contents()
+    with pytest.raises(UsageError, match="webhook_targets"):
+        steps.subscribe("http://10.0.0.1/")
+    with pytest.raises(UsageError, match="webhook_targets"):
+        steps.open("7", subscriptions=[make_subscription("http://10.0.0.1/")])
+    assert steps.contents() == before
+    steps.change(lambda account: replace(account, calls_held=True))
+
+
+def test_a_reset_opens_what_is_configured_with_the_ids_it_had() -> None:
+    steps = ServiceSteps()
+    steps.service.opening = lambda accounts: [(accounts.make(seed=3, account_id=ACCOUNT), 700)]
+    steps.subscribe()
+    steps.call()
+    steps.open("7")
+    steps.service.journal.receive("GET", "/", None)
+    run(steps.service.reset())
+    (state,) = run(steps.service.storage.accounts(0, 10))
+    assert (state.account.id, state.account.seed, state.balance) == (ACCOUNT, 3, 700)
+    assert (steps.calls(), steps.deliveries(), steps.service.journal.page()) == ([], [], [])
+    assert steps.open("7").id == "7"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda accounts: accounts.get("404"),
+        lambda accounts: accounts.balance("404"),
+        lambda accounts: accounts.top_up("404", 1),
+        lambda accounts: accounts.set_balance("404", 1),
+        lambda accounts: accounts.subscribe("404", make_subscription("http://localhost/")),
+        lambda accounts: accounts.close("404"),
+    ],
+)
+def test_an_unknown_account_is_named(
+    accounts: Accounts, ask: Callable[[Accounts], Coroutine[Any, Any, object]]
+) -> None:
+    with pytest.raises(NotFound, match="no account '404'"):
+        run(ask(accounts))

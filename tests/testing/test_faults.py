@@ -10,7 +10,7 @@ from helpers.client import flash_call
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, FaultKind, MCNServer
-from pytest_mcn_mock.web import wsgi
+from pytest_mcn_mock.testing import wsgi
 
 
 def test_a_server_error_is_answered_before_the_call_is_placed(mcn: Account) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import requests
 from helpers.client import flash_call
-from helpers.in_process import make_exchange, open_account
+from helpers.in_process import make_fake, open_account
 from helpers.sandbox import wait_until
 from helpers.webhook_endpoints import Gated
 
 from pytest_mcn_mock import FaultKind, MCNServer, WaitTimeout
-from pytest_mcn_mock.errors import Refusal
+from pytest_mcn_mock.flow import go_on_until, step
 from pytest_mcn_mock.model.accounts import replace_faults
 from pytest_mcn_mock.model.faults import Fault
-from pytest_mcn_mock.web.http import Request, Step
+from pytest_mcn_mock.web.http import Request, Response
 
 FOREVER_S = 600.0
 STOPPED = "the server was stopped"
@@ -45,7 +45,7 @@ def test_a_client_that_puts_the_time_forward_is_told(silent: str, others: Thread
     account.subscribe(silent)
     flash_call(account)
     waiting = others.submit(requests.post, f"{server.url}/__admin/clock/advance", json={"seconds": 1}, timeout=60)
-    wait_until(lambda: bool(server._exchange.dispatcher._advances))  # noqa: SLF001 - it waits, and says so nowhere
+    wait_until(lambda: bool(server._fake.worker._advances))  # noqa: SLF001 - it waits, and says so nowhere
     server.stop()
     answer = waiting.result(timeout=30)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "service_unavailable")
@@ -77,8 +77,8 @@ def test_threads_of_a_test_that_wait_are_told(silent: str, others: ThreadPoolExe
         others.submit(account.wait_for_call, FOREVER_S),
         others.submit(account.settle, FOREVER_S),
     ]
-    changes = server._exchange, account._backing.changes  # noqa: SLF001 - that they wait is seen nowhere else
-    wait_until(lambda: bool(changes[0].dispatcher._advances) and len(changes[1]._waiting[account.account_id]) == 3)  # noqa: SLF001
+    changes = server._fake, account._access.changes  # noqa: SLF001 - that they wait is seen nowhere else
+    wait_until(lambda: bool(changes[0].worker._advances) and len(changes[1]._waiting[account.account_id]) == 3)  # noqa: SLF001
     server.stop()
     for wait in waits:
         error = wait.exception(timeout=30)
@@ -102,7 +102,7 @@ async def test_tasks_of_a_test_that_wait_are_told(silent: str) -> None:
         asyncio.create_task(account.aio.advance(1)),
         asyncio.create_task(account.aio.wait_for_cdr(timeout=FOREVER_S)),
     ]
-    while not server._exchange.dispatcher._advances:  # noqa: SLF001, ASYNC110 - it waits, and says so nowhere
+    while not server._fake.worker._advances:  # noqa: SLF001, ASYNC110 - it waits, and says so nowhere
         await asyncio.sleep(0)
     await asyncio.to_thread(server.stop)
     for told in await asyncio.gather(*waits, return_exceptions=True):
@@ -124,32 +124,37 @@ def test_a_held_call_that_is_completed_on_a_stopped_server_waits_for_nothing(sil
     assert delivery.attempts == ()
 
 
-def test_who_waits_on_a_loop_that_is_cancelled_is_told() -> None:
-    async def run() -> list[Step]:
-        exchange = make_exchange(post=lambda job: job())
-        open_account(exchange, subscriptions=1)
-        fault = Fault(FaultKind.CDR_EARLY)
-        exchange.operator.settings.change("1", lambda account: replace_faults(account, [fault]))
+def test_who_waits_on_a_loop_that_ends_is_told() -> None:
+    async def run() -> list[Response]:
+        fake = make_fake(post=lambda job: job())
+        open_account(fake, subscriptions=1)
+        await fake.service.accounts.change("1", lambda a: replace_faults(a, [Fault(FaultKind.CDR_EARLY)]))
 
         class Silent:
             async def send(self, *_: object) -> None:
                 await asyncio.Event().wait()
 
-        exchange.dispatcher._make_sender = Silent  # type: ignore[assignment]  # noqa: SLF001
+            async def close(self) -> None:
+                pass
+
+        fake.worker._make_sender = Silent  # type: ignore[assignment]  # noqa: SLF001
         headers = {"authorization": "Bearer t1", "host": "127.0.0.1"}
         call = Request("POST", "/v2/rest/account/1/flash_call", b"login_did=79157777777", headers)
         advance = Request("POST", "/__admin/clock/advance", b"", headers, b'{"seconds": 1}')
-        waiting = [exchange.application.serve(request).send(None) for request in (call, advance)]
-        for _ in range(10):
+        flows = [fake.application.serve(request) for request in (call, advance)]
+        waits = [asyncio.create_task(go_on_until(Response, flow, step(flow))) for flow in flows]
+        while not fake.worker._advances:  # noqa: SLF001, ASYNC110 - it waits, and says so nowhere
             await asyncio.sleep(0)
-        assert [isinstance(step, Future) and step.done() for step in waiting] == [False, False]
-        return waiting
+        fake.worker.stop_waiting()
+        answers = await asyncio.gather(*waits)
+        for flow in flows:
+            flow.close()
+        await fake.worker.close()
+        return answers
 
     early, advanced = asyncio.run(run())
-    assert isinstance(early, Future)
-    assert isinstance(advanced, Future)
-    assert early.result(timeout=0) is None
-    assert isinstance(advanced.exception(timeout=0), Refusal)
+    assert (early.status, advanced.status) == (200, 503)
+    assert STOPPED.encode() in advanced.body
 
 
 def test_what_was_under_way_when_it_stopped_is_sent_again_and_nothing_counts_as_under_way() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import pytest
+from helpers.in_process import run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pytest_mcn_mock.compose import Exchange, compose
+from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import Refusal
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.flow import step
 from pytest_mcn_mock.settings import Settings
-from pytest_mcn_mock.web.http import Request, answer_of, json_response
+from pytest_mcn_mock.web.http import Request, Response, json_response
 from pytest_mcn_mock.web.parameters import MAX_PARAMETERS, read_query
 
 ACCOUNT, TOKEN = "12345678", "test-token"
@@ -48,22 +49,23 @@ PATHS = st.sampled_from(
 ) | st.text(max_size=40).map(lambda text: f"/v2/rest/account/{text}/flash_call")
 
 
-def make_exchange() -> Exchange:
-    exchange = compose(Settings(), lambda _: None)
-    exchange.operator.accounts.open(seed=1, balance="1.00", account_id=ACCOUNT, token=TOKEN, numbers=["79158888888"])
-    return exchange
+def make_fake() -> Fake:
+    fake = compose(Settings())
+    run(fake.service.accounts.open(seed=1, balance="1.00", account_id=ACCOUNT, token=TOKEN, numbers=["79158888888"]))
+    return fake
 
 
-def check(exchange: Exchange, request: Request) -> None:
-    accounts = exchange.operator.accounts
-    before, calls = accounts.balance(ACCOUNT), exchange.operator.calls.page()
-    flow = exchange.application.serve(request)
-    response = answer_of(flow)
-    finish(flow)
+def check(fake: Fake, request: Request) -> None:
+    storage = fake.service.storage
+    before = run(storage.account(ACCOUNT)).balance
+    flow = fake.application.serve(request)
+    response = step(flow)
+    assert isinstance(response, Response)
+    step(flow)
     content: dict[str, Any] = json.loads(response.body)
-    after = accounts.balance(ACCOUNT)
-    assert after == sum(entry.kopecks for entry in accounts.ledger(ACCOUNT))
-    placed = exchange.operator.calls.page()[len(calls) :]
+    after = run(storage.account(ACCOUNT)).balance
+    assert after == sum(entry.kopecks for entry in run(storage.ledger(ACCOUNT)))
+    placed = run(storage.calls(ACCOUNT, 0, 100))
     if response.status == 200:
         assert content["status"] == "success"
         assert all(isinstance(value, str) for value in content["object"].values())
@@ -72,7 +74,7 @@ def check(exchange: Exchange, request: Request) -> None:
     else:
         assert (content["status"], content["code"]) == ("error", response.status)
         assert content["errors"][0]["code"] != "internal_error"
-        assert (after, placed) == (before, [])
+        assert (after, list(placed)) == (before, [])
 
 
 @given(st.text("ab=&;%4+", max_size=30) | st.integers(0, 99).map(lambda n: "&".join(f"a{i}=1" for i in range(n))))
@@ -97,7 +99,7 @@ def test_arbitrary_parameters(
     path: str, pairs: list[tuple[str, str]], headers: dict[str, str], body: bytes | None
 ) -> None:
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs).encode()
-    check(make_exchange(), Request("POST", path, query, headers, body))
+    check(make_fake(), Request("POST", path, query, headers, body))
 
 
 @settings(max_examples=300)
@@ -107,8 +109,8 @@ def test_arbitrary_parameters(
     query=st.binary(max_size=60),
 )
 def test_arbitrary_bytes(method: str, path: str, query: bytes) -> None:
-    check(make_exchange(), Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}))
-    check(make_exchange(), Request("POST", f"/v2/rest/account/{ACCOUNT}/flash_call", query, {"authorization": TOKEN}))
+    check(make_fake(), Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}))
+    check(make_fake(), Request("POST", f"/v2/rest/account/{ACCOUNT}/flash_call", query, {"authorization": TOKEN}))
 
 
 def test_what_utf_8_cannot_write_is_escaped_as_json_has_it() -> None:

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import requests
 from helpers.client import RUSSIAN, Api, refusal
+from helpers.in_process import run
 from helpers.sandbox import running_sandbox
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import MCNServer, NotFound
 from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service.events import RequestAnswered
+from pytest_mcn_mock.storage.memory import MemoryStorage
 from pytest_mcn_mock.web.feed import MAX_LISTENERS, MAX_PENDING, Feed
 
 
@@ -102,16 +105,16 @@ def test_the_listeners_are_bounded_and_those_who_leave_make_room(api: Api) -> No
 
 
 def test_a_listener_that_is_slow_gets_the_last_and_is_told_how_much_it_missed() -> None:
-    feed = Feed()
+    feed = Feed(MemoryStorage(1, has_one_time=True))
     listener = feed.listen()
     for seq in range(MAX_PENDING + 7):
-        feed.changed("1", ApiRequest(seq, "POST", "/", "1", 0.0))
-        feed.changed("1", ApiRequest(seq, "POST", "/", "1", 0.0, status=400))
-    events = listener.take().decode()
+        feed.hear(RequestAnswered(ApiRequest(seq, "POST", "/", "1", 0.0)))
+        feed.hear(RequestAnswered(ApiRequest(seq, "POST", "/", "1", 0.0, status=400)))
+    events = run(listener.take()).decode()
     assert events.count("event: request") == MAX_PENDING
     assert events.count('"status": 400') == MAX_PENDING
     assert events.endswith('event: dropped\ndata: {"count": 7}\n\n')
-    assert listener.take() == b""
+    assert run(listener.take()) == b""
     assert feed.dropped == 7
 
 

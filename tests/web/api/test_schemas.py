@@ -126,7 +126,7 @@ def operations() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
 
 def test_every_route_is_described_and_every_description_has_its_route() -> None:
     """A page and its files are no API."""
-    routes = compose(Settings(), lambda _: None).application.routes()
+    routes = compose(Settings()).application.routes()
     described = {route for route, _ in operations()}
     assert described == {route for route in routes if "/static/" not in route[1] and route[1] != "/__admin/"}
 

@@ -1,20 +1,69 @@
-"""The vendor's API: the two methods of the article, as an application calls them."""
+"""The vendor's API of the article: its two methods as an application calls them, and what a fault makes of answers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.assumptions import NumberFormat
-from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
+from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
 from pytest_mcn_mock.model.requests import MAX_UNDOCUMENTED, ApiRequest, RequestFacts, check_fidelity, kept_parameters
-from pytest_mcn_mock.service import Operator
-from pytest_mcn_mock.web.faults import apply_fault
-from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send
-from pytest_mcn_mock.web.orders import place, read_order
+from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.web.http import Closing, Endpoints, Request, Response, ResponseFault, json_response, send
 from pytest_mcn_mock.web.parameters import Given, read_parameters
+
+
+def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assumptions) -> CallOrder:
+    """The order that the parameters make; Refusal ``missing_parameter`` or ``invalid_parameter``, naming the one."""
+    login_did = _number(parameters, "login_did", assumptions)
+    if method is Method.CALL_FOR_2FA:
+        return CallOrder(method, login_did, caller_did=_number(parameters, "caller_did", assumptions))
+    return CallOrder(method, login_did, code=_code(parameters), country_id=parameters.get("country_id"))
+
+
+def _number(parameters: Mapping[str, str], name: str, assumptions: Assumptions) -> str:
+    given = parameters.get(name)
+    if given is None:
+        raise Refusal(RefusalCode.MISSING_PARAMETER, f"{name} is required", name)
+    number = clean_pasted(given) if assumptions.number_format == NumberFormat.PASTED else given
+    if not is_number(number):
+        raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)
+    return number
+
+
+def _code(parameters: Mapping[str, str]) -> str | None:
+    code = parameters.get("code")
+    if code is not None and not is_code(code):
+        raise Refusal(RefusalCode.INVALID_PARAMETER, "code must be four digits, such as 0042", "code")
+    return code
+
+
+def apply_fault(response: Response, fault: Fault) -> Response:
+    """The answer, altered by a fault that strikes; see ``draw_fault``."""
+    wait_s = fault.delay_s + fault.jitter_s
+    match fault.kind:
+        case FaultKind.STATUS:
+            html = b"<html><body><h1>The operator has a fault</h1></body></html>"
+            return replace(response, status=fault.status, body=html, headers={"Content-Type": "text/html"})
+        case FaultKind.DELAY:
+            return replace(response, fault=ResponseFault(delay_s=wait_s))
+        case FaultKind.DRIP:
+            return replace(response, fault=ResponseFault(drip_s=wait_s))
+        case FaultKind.RESET:
+            return replace(response, fault=ResponseFault(closing=Closing.RESET))
+        case FaultKind.CUT_OFF:
+            return replace(response, fault=ResponseFault(closing=Closing.CUT_OFF))
+        case FaultKind.MALFORMED:
+            return replace(response, body=response.body.replace(b'"', b"'"))
+        case _:
+            return response
+
 
 _MANY: Final = 512
 """Bytes of parameters of which it is looked how much of them the journal keeps; a proper request has a hundred."""
@@ -23,9 +72,9 @@ _MANY: Final = 512
 class ClientApi:
     """``POST /v2/rest/account/{account_id}/call_for_2fa`` and ``…/flash_call``."""
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self._takes_pasted = operator.assumptions.number_format == NumberFormat.PASTED
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._takes_pasted = service.assumptions.number_format == NumberFormat.PASTED
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
@@ -44,49 +93,49 @@ class ClientApi:
 
     async def _serve(self, request: Request, entry: ApiRequest, account_id: str, method: Method) -> None:
         """An order from its arrival to what follows its answer."""
-        account, parameters = self._enter(request, entry, account_id, method)
-        order = read_order(method, parameters, self._operator.assumptions)
-        fault = self._operator.settings.take_request_fault(account)
+        account, parameters = await self._enter(request, entry, account_id, method)
+        order = read_order(method, parameters, self._service.assumptions)
+        fault = await self._service.accounts.take_request_fault(account)
         if fault is not None:
             entry.fault = fault.kind
             if not fault.accepted:
                 await _answer(entry, apply_fault(Response(503, b""), fault))
                 return
-        call = await place(self._operator, account.id, order, waits=True)
+        call = await self._service.calls.place(account.id, order)
         entry.verification_call_uuid = call.verification_call_uuid
         response = _envelope(call)
         if fault is not None:
             response = apply_fault(response, fault)
             if response.fault is not None:
-                self._operator.calls.hold_answer(call.verification_call_uuid)
+                self._service.calls.wait_no_more(call.verification_call_uuid)
         await _answer(entry, response)
-        self._operator.calls.release(call.verification_call_uuid)
+        await self._service.calls.answered(call.verification_call_uuid)
 
-    def _enter(
+    async def _enter(
         self, request: Request, entry: ApiRequest, account_id: str, method: Method
     ) -> tuple[Account, dict[str, str]]:
         """The account that the token names, if it is the one in the path, and the request's parameters."""
-        account, given = self._admit(request, entry, account_id)
+        account, given = await self._admit(request, entry, account_id)
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
         if len(request.query) + len(request.body or b"") > _MANY:
             entry.parameters = kept_parameters(entry.parameters)
-        found = check_fidelity(_facts_of(request, entry.path, given, method), takes_pasted=self._takes_pasted)
+        found = check_fidelity(_facts(request, entry.path, given, method), takes_pasted=self._takes_pasted)
         entry.undocumented = found[:MAX_UNDOCUMENTED]
         return account, given.all
 
-    def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:
+    async def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:
         authorization = request.headers.get("authorization")
         if authorization is None:
             given = read_parameters(request)
-            return self._authenticate(given.all.get("user_hash", ""), entry, account_id), given
+            return await self._authenticate(given.all.get("user_hash", ""), entry, account_id), given
         scheme, _, token = authorization.partition(" ")
-        account = self._authenticate(token.strip() if scheme.lower() == "bearer" else "", entry, account_id)
+        account = await self._authenticate(token.strip() if scheme.lower() == "bearer" else "", entry, account_id)
         return account, read_parameters(request)
 
-    def _authenticate(self, token: str, entry: ApiRequest, account_id: str) -> Account:
-        account = self._operator.accounts.of_token(token) if token else None
+    async def _authenticate(self, token: str, entry: ApiRequest, account_id: str) -> Account:
+        account = await self._service.storage.account_of_token(token) if token else None
         if account is None:
             what = "the token is unknown" if token else "a token is required: Authorization: Bearer <token>"
             raise Refusal(RefusalCode.UNAUTHORIZED, what)
@@ -116,7 +165,7 @@ def _envelope(call: Call) -> Response:
     return json_response(200, {"status": "success", "code": 200, "object": placed})
 
 
-def _facts_of(request: Request, path: str, given: Given, method: Method) -> RequestFacts:
+def _facts(request: Request, path: str, given: Given, method: Method) -> RequestFacts:
     headers = request.headers
     return RequestFacts(
         method,

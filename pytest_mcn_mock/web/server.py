@@ -1,4 +1,4 @@
-"""One client's connection to the sandbox: HTTP/1.1 (RFC 9112), answered by the application.
+"""The sandbox's HTTP/1.1 server (RFC 9112), on one event loop: connections, their bounds, and the bytes of answers.
 
 An answer that is ready at once is written in the same step in which its request's last byte arrived: no task, no other
 thread. That is what makes the server as fast as it is (docs/explanation/performance.md).
@@ -7,16 +7,20 @@ thread. That is what makes the server as fast as it is (docs/explanation/perform
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
+import time
 from collections import deque
-from concurrent.futures import Future
-from typing import Any, Final, Protocol, cast
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from pytest_mcn_mock.flow import Turn, finish
+from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import (
+    JSON_HEADERS,
     KEEP_ALIVE,
     KEEP_ALIVE_S,
     LINGER_FORM,
@@ -26,11 +30,76 @@ from pytest_mcn_mock.web.http import (
     Request,
     Response,
     ResponseFault,
-    Step,
     Stream,
 )
-from pytest_mcn_mock.web.messages import LAST_CHUNK, chunk_of, head_of, whole_answer
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
+_WITHOUT_BODY: Final = frozenset({204, 304})
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def date_line(seconds: float) -> bytes:
+    """The Date header for a time in seconds since the epoch (RFC 9110, 5.6.7), whatever the locale."""
+    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(seconds)
+    date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+    return f"Date: {date}\r\n".encode()
+
+
+def whole_answer(response: Response, date: bytes, *, keeps: bool, says_keep: bool, is_head: bool) -> bytes:
+    """The head and the body; to HEAD, and with 204 and 304, there is none. ``says_keep`` where the client asked."""
+    head = head_of(response, date, keeps=keeps, says_keep=says_keep, length=len(response.body))
+    return head if is_head or response.status in _WITHOUT_BODY else head + response.body
+
+
+def head_of(
+    response: Response,
+    date: bytes,
+    *,
+    keeps: bool,
+    says_keep: bool = False,
+    length: int | None,
+    is_chunked: bool = False,
+) -> bytes:
+    """The first line and the headers, with the empty line behind. A ``length`` of None is not known; a body that is not
+    ``is_chunked`` either ends with the connection.
+    """
+    if response.headers is JSON_HEADERS:
+        start = _json_start(response.status, keeps, says_keep)
+    else:
+        start = _start(response.status, keeps, says_keep) + b"".join(map(_line, response.headers.items()))
+    if is_chunked:
+        return b"%b%bTransfer-Encoding: chunked\r\n\r\n" % (start, date)
+    if length is None or response.status in _WITHOUT_BODY:
+        return b"%b%b\r\n" % (start, date)
+    return b"%b%bContent-Length: %d\r\n\r\n" % (start, date, length)
+
+
+def chunk_of(data: bytes) -> bytes:
+    """A part of a body in chunks; it is not empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@lru_cache(maxsize=256)
+def _start(status: int, keeps: bool, says_keep: bool) -> bytes:
+    phrase = _PHRASES.get(status, "")
+    connection = "Connection: keep-alive\r\n" if says_keep else "" if keeps else "Connection: close\r\n"
+    return f"HTTP/1.1 {status} {phrase}\r\n{connection}".encode()
+
+
+@lru_cache(maxsize=256)
+def _json_start(status: int, keeps: bool, says_keep: bool) -> bytes:
+    return _start(status, keeps, says_keep) + b"".join(map(_line, JSON_HEADERS.items()))
+
+
+def _line(header: tuple[str, str]) -> bytes:
+    name, value = header
+    if "\r" in value or "\n" in value:
+        raise ValueError(f"the header {name} would be more than one line")
+    return f"{name}: {value}\r\n".encode("latin-1")
+
 
 _BUFFER: Final = 16_384
 """Bytes that are read at once, and so of the requests that a client can send ahead of their answers."""
@@ -40,8 +109,6 @@ BODY_TIMEOUT_S = 30.0
 """How long a request's body may take to arrive, and how long a client may take none of its answer."""
 LINGER_S: Final = 2.0
 """How long a client that was refused may take to hear of it and leave."""
-PROBE_S: Final = 1.0
-"""How often it is tried whether a client that sends no more, and whose call waits for its turn, is still there."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -54,10 +121,6 @@ class Host(Protocol):
     application: Application
     head_timeout_s: float
     date: bytes
-
-    def done(self, future: Future[Any]) -> asyncio.Future[None]:
-        """Done when the future is."""
-        ...
 
     def run(self, answering: asyncio.Task[None]) -> None:
         """Look after the task until it has ended."""
@@ -232,15 +295,16 @@ class Connection(asyncio.BufferedProtocol):
             self._answered(keeps=False)
             return
         flow = self._host.application.serve(what)
-        step = flow.send(None)
-        if isinstance(step, Response) and step.fault is None and step.stream is None:
+        waits_for = step(flow)
+        if isinstance(waits_for, Response) and waits_for.fault is None and waits_for.stream is None:
             keeps = keeps and not self._is_at_end()
-            self._write(self._whole(what, step, keeps=keeps))
-            finish(flow)
+            self._write(self._whole(what, waits_for, keeps=keeps))
             self._answered(keeps=keeps)
+            if not isinstance(rest := step(flow), Done):
+                self._host.run(self._loop.create_task(go_on(flow, rest)))
         else:
             self._is_answering = True
-            driving = self._drive(flow, step, what, keeps=keeps, version=version)
+            driving = self._drive(flow, waits_for, what, keeps=keeps, version=version)
             self._host.run(self._loop.create_task(driving))
 
     def _is_at_end(self) -> bool:
@@ -299,48 +363,24 @@ class Connection(asyncio.BufferedProtocol):
         is_head = request.method == "HEAD"
         return whole_answer(response, self._host.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
-    async def _drive(self, flow: Flow, step: Step, request: Request, *, keeps: bool, version: str) -> None:
+    async def _drive(self, flow: Flow, waits_for: Any, request: Request, *, keeps: bool, version: str) -> None:
         """Take a request from a step that takes time to its end."""
         try:
-            while isinstance(step, Future):
-                await self._wait(step, version)
-                step = flow.send(None)
+            response = await go_on_until(Response, flow, waits_for)
             try:
-                keeps = await self._send(request, step, keeps=keeps and not self._is_at_end(), version=version)
+                keeps = await self._send(request, response, keeps=keeps and not self._is_at_end(), version=version)
             except ConnectionError:
                 keeps = False
             except Exception:
                 _log.exception("an answer could not be sent")
                 keeps = False
             finally:  # what was accepted takes its course, also if the server stops
-                finish(flow)
+                if not isinstance(rest := step(flow), Done):
+                    self._host.run(self._loop.create_task(go_on(flow, rest)))
         finally:
-            flow.close()
             self._is_answering = False
         self._answered(keeps=keeps)
         self._answer_waiting()
-
-    async def _wait(self, future: Future[Any], version: str) -> None:
-        """Wait for what the request waits for. If the client leaves, it waits for its turn no more.
-
-        A client that sends no more may wait for its answer, or may have closed the connection. TCP tells the two apart
-        only when something is written: a client that has gone resets the connection. An interim answer is what every
-        client of HTTP/1.1 has to skip (RFC 9110, 15.2); one of HTTP/1.0 must not get any.
-        """
-        done = self._host.done(future)
-        if not isinstance(future, Turn):
-            await asyncio.wait((done,))
-            return
-        ended = self._loop.create_task(self._ended.wait())
-        try:
-            await asyncio.wait((done, ended), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ended.cancel()
-        while not done.done() and self._transport is not None and not self._is_tls:
-            await asyncio.wait((done,), timeout=PROBE_S)
-            if not done.done() and version != "1.0":
-                self._write(_CONTINUE)
-        future.cancel()
 
     async def _send(self, request: Request, response: Response, *, keeps: bool, version: str) -> bool:
         """Send an answer that takes time, or may; return whether the connection goes on after it."""
@@ -367,7 +407,7 @@ class Connection(asyncio.BufferedProtocol):
             self._write(head_of(response, self._host.date, keeps=False, length=None, is_chunked=is_chunked))
             while not (stream.has_ended or ended.done()):
                 changed.clear()
-                events = stream.take() or KEEP_ALIVE
+                events = await stream.take() or KEEP_ALIVE
                 self._write(chunk_of(events) if is_chunked else events)
                 await self._writable.wait()
                 try:
@@ -406,3 +446,145 @@ class Connection(asyncio.BufferedProtocol):
             connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER_FORM, 1, 0))
             self._transport.abort()
+
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+_SWEEP_S = 1.0
+"""How often it is looked for connections that are to be failed, and what the Date header says."""
+_NO_DESCRIPTOR_S = 0.1
+"""How long no connection is taken after there was no file descriptor for one."""
+_SAID_S = 60.0
+"""How long the log says nothing more of that."""
+_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+"""What ``accept`` says of a connection whose client has left, or which a firewall refuses."""
+
+TLS_SHUTDOWN_S = 1.0
+"""How long a client may take to end its TLS. One that is idle reads nothing, and never ends it."""
+
+_SEND_BUFFER = 65_536
+"""Bytes of answers that the kernel holds for a connection; Linux takes twice as many."""
+
+
+class HttpServer:
+    """Serves the application on a listening socket. To be made, started and stopped on one event loop.
+
+    At most ``max_connections`` are served at once; more wait in the kernel's queue until one ends. A request's head may
+    take ``head_timeout_s`` seconds to arrive, and a connection may be idle for so long. Implements ``connection.Host``.
+    """
+
+    def __init__(
+        self, application: Application, *, max_connections: int, head_timeout_s: float, tls: SSLContext | None = None
+    ) -> None:
+        self.application = application
+        self.head_timeout_s = head_timeout_s
+        self.date = b""
+        self._tls = tls
+        self._room = asyncio.Semaphore(max_connections)
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._listener: socket.socket | None = None
+        self._silent_until = 0.0
+        self._empty = asyncio.Event()
+        self._is_stopping = False
+
+    def start(self, listener: socket.socket) -> None:
+        """Serve on this socket, which listens already."""
+        listener.setblocking(False)
+        # The kernel would take megabytes of an answer, and it would not be seen whether a slow client goes on reading.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self._listener = listener
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
+        self._sweep()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Take no more connections, answer what has begun to arrive, and end, after ``timeout_s`` seconds at most."""
+        self._is_stopping = True
+        if self._accepting is not None and self._listener is not None:
+            self._accepting.cancel()
+            await asyncio.wait((self._accepting,))
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.finish()
+        if self._connections:
+            try:
+                await asyncio.wait_for(self._empty.wait(), timeout_s)
+            except TimeoutError:
+                for connection in list(self._connections):
+                    connection.abort()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def run(self, answering: asyncio.Task[None]) -> None:
+        """Look after the task until it has ended."""
+        self._tasks.add(answering)
+        answering.add_done_callback(self._tasks.discard)
+
+    def joined(self, connection: Connection) -> None:
+        """The connection has begun."""
+        self._connections.add(connection)
+        self._empty.clear()
+        if self._is_stopping:
+            connection.finish()
+
+    def left(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self._connections.discard(connection)
+        self._room.release()
+        if not self._connections:
+            self._empty.set()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room.acquire()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                self._room.release()
+                if error.errno in _GONE:
+                    _log.debug("a connection could not be taken: %s", error)
+                else:  # no descriptor, no memory
+                    self._say_no_room(error)
+                    await asyncio.sleep(_NO_DESCRIPTOR_S)
+            except asyncio.CancelledError:
+                self._room.release()
+                raise
+            else:
+                self.run(loop.create_task(self._welcome(accepted)))
+
+    def _say_no_room(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _SAID_S
+            _log.warning("connections cannot be taken now, and wait: %s", error)
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        connection = Connection(self, is_tls=self._tls is not None)
+        timeout_s, shutdown_s = (None, None) if self._tls is None else (self.head_timeout_s, TLS_SHUTDOWN_S)
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted,
+                ssl=self._tls, ssl_handshake_timeout=timeout_s, ssl_shutdown_timeout=shutdown_s,
+            )  # fmt: skip
+        except OSError:  # no TLS, or not in time
+            pass
+        finally:
+            if not connection.has_joined:
+                accepted.close()
+                self._room.release()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.date = date_line(time.time())
+        now = loop.time()
+        for connection in [c for c in self._connections if c.deadline <= now]:
+            connection.expire()
+        self._sweeping = loop.call_later(_SWEEP_S, self._sweep)

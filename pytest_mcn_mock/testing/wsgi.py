@@ -14,7 +14,7 @@ from typing import Any, Final
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.flow import finish
+from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import (
@@ -25,7 +25,6 @@ from pytest_mcn_mock.web.http import (
     Response,
     ResponseFault,
     Stream,
-    answer_of,
 )
 from pytest_mcn_mock.web.reader import Unreadable
 
@@ -44,15 +43,16 @@ def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugRespo
     return WerkzeugResponse(response.body, status=response.status, headers=response.headers)
 
 
-def answer(application: Application, request: WerkzeugRequest) -> WerkzeugResponse:
+def answer(application: Application, request: WerkzeugRequest, door: Door) -> WerkzeugResponse:
     """The application's answer to a request that its server has read."""
     flow = application.serve(request.environ[READ])
-    response = answer_of(flow)
+    response = door.answer(flow)
     after = ExitStack()
-    after.callback(finish, flow)
+    after.callback(door.finish, flow)
     if response.stream is not None:
-        after.callback(response.stream.close)
-        streamed = WerkzeugResponse(_streamed(response.stream, after), status=response.status, headers=response.headers)
+        stream = response.stream
+        after.callback(lambda: door.run(_close(stream)))
+        streamed = WerkzeugResponse(_streamed(stream, after, door), status=response.status, headers=response.headers)
         streamed.call_on_close(after.close)
         return streamed
     headers = {**response.headers, "Content-Length": str(len(response.body))}
@@ -70,13 +70,17 @@ def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> I
             yield from _faulty_body(response.body, response.fault, environ)
 
 
-def _streamed(stream: Stream, after: ExitStack) -> Iterator[bytes]:
+async def _close(stream: Stream) -> None:
+    stream.close()
+
+
+def _streamed(stream: Stream, after: ExitStack, door: Door) -> Iterator[bytes]:
     changed = threading.Event()
     stream.wake_by(changed.set)
     with after:
         while not stream.has_ended:
             changed.clear()
-            yield stream.take() or KEEP_ALIVE
+            yield door.run(stream.take()) or KEEP_ALIVE
             changed.wait(KEEP_ALIVE_S)
 
 

@@ -1,6 +1,6 @@
-"""Opening the database that a URL names. All that is SQLite's own is here.
+"""The database that a URL names: opening it, and whether it is still there. All that is SQLite's own is here.
 
-Every mistake of the one who starts the sandbox is a ConfigError, and leaves the database as it was.
+A mistake of the person who starts the sandbox is a ConfigError, and leaves the database as it was.
 """
 
 from __future__ import annotations
@@ -9,22 +9,45 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import BaseFileLock, FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pytest_mcn_mock.errors import ConfigError
-from pytest_mcn_mock.storage import sql_rows as rows
-from pytest_mcn_mock.storage.contents import Contents
 
+SCHEMA_VERSION: Final = 2
+"""Counts up with every change of the tables or of the values in them that another version could not read."""
+TIMEOUT_S: Final = 1.0
+"""How long a statement waits for another program that writes to the file."""
 _ROOM: Final = 65_536
+"""A disk that takes so many bytes takes the next transactions too."""
 FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
+
+
+metadata = MetaData()
+meta = Table("meta", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
+_PROBE: Final = "probe"
+"""The key whose value is written to find out whether anything can be."""
+_WRITE_META: Final = update(meta).where(meta.c.key == bindparam("of_key"))
 
 
 class StateFileLost(Exception):
@@ -96,50 +119,70 @@ def _size(path: Path) -> int:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
 class Database:
-    """An open database, which nobody else has open."""
+    """An open database, which nobody else has open, and the one ``connection`` to it."""
 
-    engine: Engine
-    unlock: Callable[[], None]
-    files: _Files
+    def __init__(self, engine: Engine, unlock: Callable[[], None], files: _Files) -> None:
+        self._engine = engine
+        self._unlock = unlock
+        self._files = files
+        self.connection: Connection = engine.connect()
 
     def check_files(self) -> None:
         """Raise StateFileLost if the file was deleted, moved or replaced meanwhile. Takes some microseconds."""
-        self.files.check()
+        self._files.check()
 
-    def repair_log(self) -> None:
-        """Bring the file up to date and begin a new log, if the log alone was lost."""
+    def try_to_write(self) -> None:
+        """Write as much as the next transactions may take, and remove it again. If the log alone was lost, bring the
+        file up to date first, and begin a new log. SQLAlchemyError or StateFileLost if that is not possible.
+        """
         try:
-            self.files.check()
+            self._files.check()
         except StateFileLost:
-            if not self.files.is_log_alone():
+            if not self._files.is_log_alone():
                 raise
-            self.engine.dispose()
+            self.connection.close()
+            self._engine.dispose()
+            self.connection = self._engine.connect()
+        for value in ("0" * _ROOM, ""):
+            self.connection.execute(_WRITE_META, {"of_key": _PROBE, "value": value})
+            self._files.check()
+            self.connection.commit()
 
     def close(self) -> None:
         """Close it, and let others have it."""
-        self.engine.dispose()
-        self.files.remove_stray_log()
-        self.unlock()
+        try:
+            self.connection.close()
+            self._engine.dispose()
+            self._files.remove_stray_log()
+        finally:
+            self._unlock()
 
 
-def open_database(url: str) -> tuple[Database, Contents]:
-    """Open the database, and make its tables if it is new; return it and what is in it.
+def open_database(url: str, load: Callable[[Connection], None]) -> Database:
+    """Open the database, make the tables of ``metadata`` if it is new, and check that it can be written.
 
-    ConfigError where that cannot be; it names no password.
+    ``load`` reads what is in it, in the same transaction. It raises ValueError if that is damaged.
+
+    Raise ConfigError, which names no password, if any of this is not possible.
     """
     parsed = parse_url(url)
     path = Path(parsed.database or "")
     is_new = not os.path.lexists(path)
     lock = _lock(path)
-    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5)
+    engine = create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=5, connect_args={"timeout": TIMEOUT_S})
     files = _Files(path)
     _set_up_sqlite(engine, files)
     try:
-        contents = _load(engine, str(path))
+        with engine.begin() as connection:
+            _prepare(connection, str(path))
+            try:
+                load(connection)
+            except ValueError as error:
+                raise ConfigError("state", [f"{path} is damaged: {str(error).splitlines()[0][:200]}"]) from error
         _keep_log(engine)
         files.check()
+        return Database(engine, partial(_unlock, lock), files)
     except BaseException as error:
         engine.dispose()
         if is_new:
@@ -150,10 +193,9 @@ def open_database(url: str) -> tuple[Database, Contents]:
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
-    return Database(engine, partial(_unlock, lock), files), contents
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Why, in one line and in the database's own words: without the statement and the values that were in it."""
     return str(getattr(error, "orig", None) or error).splitlines()[0][:200]
 
@@ -231,34 +273,31 @@ def _keep_log(engine: Engine) -> None:
         raise ConfigError("state", [f"no write-ahead log can be kept beside the file; its journal is {mode!r}"])
 
 
-def _load(engine: Engine, source: str) -> Contents:
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if damage != "ok":
-                raise ConfigError("state", [f"{source} is damaged: {str(damage).splitlines()[-1][:200]}"])
-        tables = inspect(connection).get_table_names()
-        if not tables:
-            rows.metadata.create_all(connection)
-            values = {"schema_version": rows.SCHEMA_VERSION, rows.PROBE: "", **dict.fromkeys(rows.COUNTERS, 0)}
-            connection.execute(rows.meta.insert(), [{"key": key, "value": str(value)} for key, value in values.items()])
-        elif rows.meta.name not in tables:
-            raise ConfigError("state", [f"{source} is a database of another program"])
-        _check_version(connection, source)
-        # A disk that is full, or a file that is not to be written, is found out now and not with the first call.
-        connection.execute(update(rows.meta).where(rows.meta.c.key == "schema_version").values(value=rows.meta.c.value))
-        try:
-            return rows.read_contents(connection)
-        except ValueError as error:
-            raise ConfigError("state", [f"{source} is damaged: {str(error).splitlines()[0][:200]}"]) from error
+def _prepare(connection: Connection, source: str) -> None:
+    if connection.dialect.name == "sqlite":
+        damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if damage != "ok":
+            raise ConfigError("state", [f"{source} is damaged: {str(damage).splitlines()[-1][:200]}"])
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        metadata.create_all(connection)
+        values = {"schema_version": SCHEMA_VERSION, _PROBE: ""}
+        connection.execute(meta.insert(), [{"key": key, "value": str(value)} for key, value in values.items()])
+    elif meta.name not in tables:
+        raise ConfigError("state", [f"{source} is a database of another program"])
+    _check_version(connection, source)
+    # A disk that is full, or a file that is not to be written, is found out now and not with the first call.
+    connection.execute(_WRITE_META, {"of_key": "schema_version", "value": str(SCHEMA_VERSION)})
 
 
 def _check_version(connection: Connection, source: str) -> None:
-    version = connection.scalar(select(rows.meta.c.value).where(rows.meta.c.key == "schema_version"))
+    version = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
     if version is None or not version.isdecimal():
         raise ConfigError("state", [f"{source} is a database of another program"])
-    if int(version) > rows.SCHEMA_VERSION:
-        raise ConfigError(
-            "state",
-            [f"{source} is of a newer version of mcn-mock, form {version[:20]}; this one knows {rows.SCHEMA_VERSION}"],
-        )
+    if int(version) == SCHEMA_VERSION:
+        return
+    age, hint = ("a newer", "") if int(version) > SCHEMA_VERSION else ("an older", "; start with a new file")
+    raise ConfigError(
+        "state",
+        [f"{source} is of {age} version of mcn-mock, form {version[:20]}; this one knows {SCHEMA_VERSION}{hint}"],
+    )

@@ -1,0 +1,482 @@
+"""The worker: claims what is due, ends calls and sends CDRs, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
+
+from pytest_mcn_mock.delivery.alarms import Alarms, Key
+from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, SendError, StorageFailed
+from pytest_mcn_mock.flow import Done, go_on, on_loop, step
+from pytest_mcn_mock.model.accounts import look_up_subscription
+from pytest_mcn_mock.model.calls import account_of
+from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery, host_of
+from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.service.deliveries import Result, prepare
+from pytest_mcn_mock.service.ports import Claimed, Clock, Due, Storage
+
+PER_HOST: Final = 32
+"""Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
+LEASE_S: Final = 15.0
+"""How long a claim holds. It is renewed while the attempt is under way, and runs out if the process dies."""
+RETRY_S: Final = 1.0
+"""How long after a failure of the storage a step is tried again."""
+STALL_S: Final = 5.0
+"""How much longer than two attempts may take an advance waits for the next one to end, before it fails."""
+GRAIN_S: Final = 0.1
+"""An advance does at once what is due within so many seconds if the time passes by itself. One thing after the other, a
+slow webhook would make it take longer than the time that it skips."""
+STOPPED: Final = "the server was stopped meanwhile"
+_AT_ONCE: Final = 1000
+"""Work that is claimed in one step."""
+_NO_LIMIT: Final = 10**9
+
+_log = logging.getLogger("mcn_mock")
+
+
+class Sender(Protocol):
+    """What carries a request; see ``HttpSender``."""
+
+    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
+        """Return the endpoint's answer; SendError if none arrives within ``timeout_s`` seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Nothing more is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the worker has to do now. ``under_way`` counts attempts that wait for an answer, ``waiting`` the deliveries
+    that are due and not claimed. ``oldest_due_at`` is in seconds since the epoch, None if there is neither.
+    """
+
+    waiting: int
+    under_way: int
+    oldest_due_at: float | None
+
+
+class DeliveryWorker:
+    """Implements ``service.ports.Worker``.
+
+    ``wake``, ``forget`` and ``stop_waiting`` may be called by any thread that has the state to itself; every other
+    method is called on the event loop. ``post`` runs a function there, soon; None if there are no other threads.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        post: Callable[[Callable[[], None]], None] | None,
+        make_sender: Callable[[], Sender],
+        ack_timeout_s: float,
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._post = post
+        self._make_sender = make_sender
+        self._ack_timeout_s = ack_timeout_s
+        self._service: Service | None = None
+        self._sender: Sender | None = None
+        self._alarms = Alarms(clock, self._look_soon)
+        self._to_look: set[Key] = set()
+        self._claiming = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._under_way: dict[asyncio.Task[None], Due] = {}
+        self._per_host: Counter[str] = Counter()
+        self._starved: set[Key] = set()
+        self._expected: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._advances: dict[asyncio.Task[None], Key] = {}
+        self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._renewing: asyncio.TimerHandle | None = None
+        self._is_used = self._is_stopping = self._is_draining = False
+
+    def serve(self, service: Service) -> None:
+        """End the calls, and settle the deliveries, of this service."""
+        self._service = service
+
+    # What the service asks for
+
+    def wake(self, account_id: str, due_at: float) -> None:
+        self._is_used = True
+        if self._post is None:
+            self._alarms.set(self._key(account_id), due_at)
+        else:
+            self._post(partial(self._alarms.set, self._key(account_id), due_at))
+
+    def expect_attempt(self, verification_call_uuid: str) -> asyncio.Future[None]:
+        expected = asyncio.get_running_loop().create_future()
+        if self._is_stopping:
+            expected.set_result(None)
+        else:
+            self._expected[verification_call_uuid].append(expected)
+        return expected
+
+    def forget(self, account_id: str | None = None) -> None:
+        if self._post is None:
+            self._forget(account_id)
+        elif self._is_used:  # a loop that nobody needs is not started for this
+            self._post(partial(self._forget, account_id))
+
+    # What a server asks for
+
+    async def resume(self) -> None:
+        """Begin, or go on, with the work that the storage has."""
+        await on_loop()
+        self._is_stopping = self._is_draining = False
+        await self._storage.resume()
+        self._is_used = True
+        for key in await self._keys():
+            self._look_soon(key)
+
+    def recover(self) -> None:
+        """The state can be kept again: do what could not be kept meanwhile. The rest tries again by itself."""
+        if self._service is not None:
+            self._start(self._service.calls.recover())
+
+    def stop_waiting(self) -> None:
+        """The server stops: nobody waits for an attempt, and ``advance`` raises a Refusal, at once and from now on."""
+        self._is_stopping = True
+        if self._post is None:
+            self._let_go()
+        elif self._is_used:
+            self._post(self._let_go)
+
+    def start_waiting(self) -> None:
+        """The server starts, perhaps again: the time can be put forward."""
+        self._is_stopping = False
+
+    async def advance(self, seconds: float, account_id: str | None = None) -> None:
+        """Put the time forward: that of an account that has its own, or with None that of all.
+
+        The work of calls that were placed before, and that falls due on the way, is done in order, one thing after the
+        other. So is what an attempt that fails makes due again within the time. What comes meanwhile is not waited for,
+        and is done when it is due. Two advances of the same time come one after the other.
+
+        Raises Refusal if no attempt ends within twice the time that one may take, STALL_S more: the time stays where it
+        is then. Raises Refusal if the server is stopped meanwhile.
+        """
+        if self._is_stopping:
+            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
+        await on_loop()
+        self._is_used = True
+        keys = await self._keys() if account_id is None else [self._key(account_id)]
+        tasks = [asyncio.get_running_loop().create_task(self._advance(key, seconds)) for key in keys]
+        self._advances.update(zip(tasks, keys, strict=True))
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+                self._advances.pop(task, None)
+        if any(task.cancelled() for task in tasks):
+            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
+        for task in tasks:
+            task.result()
+
+    async def load(self) -> Load:
+        """Return what there is to do now."""
+        backlog = await self._storage.backlog(self._clock.now(None))
+        oldest = [due.due_at for due in self._under_way.values()]
+        if backlog.oldest_due_at is not None:
+            oldest.append(backlog.oldest_due_at)
+        return Load(backlog.waiting, len(self._under_way), min(oldest, default=None))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
+
+        What fails is not tried again. What is left is what ``Storage.pending`` returns.
+        """
+        self._is_draining = True
+        await _cancel(self._advances)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        tried = {due.delivery.id for due in self._under_way.values() if due.delivery is not None}
+        while (left_s := until - loop.time()) > 0:
+            with suppress(StorageFailed):
+                claimed = await self._claim(None, math.inf)
+                for due in claimed.work:
+                    if due.delivery is None or due.delivery.id not in tried:
+                        await self._begin(due)
+                tried |= {due.delivery.id for due in claimed.work if due.delivery is not None}
+                if claimed.work:
+                    await asyncio.sleep(0)
+                    continue
+            if not self._under_way:
+                break
+            await asyncio.wait(self._under_way, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def close(self) -> None:
+        """Stop at once what is under way. ``resume`` takes it up again."""
+        self._is_draining = True
+        self._alarms.clear()
+        self._let_go()
+        await _cancel((*self._advances, *self._under_way, *self._tasks))
+        if self._renewing is not None:
+            self._renewing.cancel()
+            self._renewing = None
+        if self._sender is not None:
+            await self._sender.close()
+            self._sender = None
+        # They belong to the loop on which somebody waited for them.
+        self._claiming = asyncio.Lock()
+        self._turns.clear()
+
+    # Claiming
+
+    def _key(self, account_id: str) -> Key:
+        return None if self._clock.is_shared else account_id
+
+    async def _keys(self) -> list[Key]:
+        if self._clock.is_shared:
+            return [None]
+        return [state.account.id for state in await self._storage.accounts(0, _NO_LIMIT)]
+
+    def _look_soon(self, key: Key) -> None:
+        if key not in self._to_look:
+            self._to_look.add(key)
+            asyncio.get_running_loop().call_soon(self._begin_to_look, key)
+
+    def _begin_to_look(self, key: Key) -> None:
+        self._to_look.discard(key)
+        if not self._is_draining:
+            self._start(self._look(key))
+
+    async def _look(self, key: Key) -> None:
+        """Take what is due now, and begin it."""
+        try:
+            async with self._claiming:
+                while True:
+                    claimed = await self._claim(key, self._clock.now(key))
+                    for due in claimed.work:
+                        await self._begin(due)
+                    if len(claimed.work) < _AT_ONCE:
+                        break
+        except StorageFailed:
+            asyncio.get_running_loop().call_later(RETRY_S, self._look_soon, key)
+            return
+        if claimed.next_due_at is not None and self._clock.is_shared:
+            self._alarms.set(key, claimed.next_due_at)
+
+    async def _claim(self, key: Key, until: float, *, limit: int = _AT_ONCE, newest_call: int | None = None) -> Claimed:
+        is_of_advance = newest_call is not None
+        # An advance does not wait for what came after it: half of each host's places are left to it.
+        per_host = PER_HOST if is_of_advance or not self._advances else PER_HOST // 2
+        claimed = await self._storage.claim(
+            until,
+            prepare,
+            lease_s=LEASE_S,
+            limit=limit,
+            account_id=key,
+            newest_call=newest_call,
+            under_way=self._per_host,
+            # One that does one thing after the other needs no limit.
+            per_host=_NO_LIMIT if is_of_advance and not self._clock.is_shared else per_host,
+        )
+        if claimed.lacks_room:
+            self._starved.add(key)
+        return claimed
+
+    # Working
+
+    async def _begin(self, due: Due) -> None:
+        """End the call, or begin the attempt."""
+        if due.delivery is None:
+            await self._end(due.call.verification_call_uuid)
+            return
+        task = asyncio.get_running_loop().create_task(self._attempt(due, due.delivery))
+        self._under_way[task] = due
+        self._per_host[host_of(due.delivery.url)] += 1
+        task.add_done_callback(self._ended)
+        if self._renewing is None:
+            self._renewing = asyncio.get_running_loop().call_later(LEASE_S / 3, self._renew)
+
+    async def _end(self, verification_call_uuid: str) -> None:
+        if self._service is None:
+            return
+        try:
+            await self._service.calls.end(verification_call_uuid)
+        except StorageFailed:
+            asyncio.get_running_loop().call_later(RETRY_S, lambda: self._start(self._end(verification_call_uuid)))
+        except Exception:
+            _log.exception("a call could not be ended")
+
+    async def _attempt(self, due: Due, delivery: Delivery) -> None:
+        if self._service is None:
+            return
+        deliveries = self._service.deliveries
+        subscription = look_up_subscription(due.account, delivery.subscription)
+        try:
+            if subscription is None or delivery.request is None:
+                await _until_kept(partial(deliveries.fail, delivery, "the webhook was removed"))
+            else:
+                result = await self._send(delivery, delivery.request, subscription)
+                await _until_kept(partial(deliveries.settle, delivery, result))
+        except NotFound:  # the account was closed meanwhile
+            pass
+        except Exception:
+            _log.exception("delivery %d could not be tried", delivery.id)
+
+    async def _send(self, delivery: Delivery, request: CdrRequest, subscription: Subscription) -> Result:
+        at, began = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
+        response: CdrResponse | None = None
+        error: str | None = None
+        try:
+            if self._sender is None:
+                self._sender = self._make_sender()
+            if request.trust != subscription.trust:
+                request = replace(request, trust=subscription.trust)
+            response = await self._sender.send(request, self._ack_timeout_s)
+        except SendError as failure:
+            error = str(failure)
+        except OSError as failure:  # no file descriptor is free, say
+            error = f"the attempt failed: {failure.strerror or failure}"[:300]
+        except Exception as failure:
+            _log.exception("an attempt of delivery %d failed", delivery.id)
+            error = f"the attempt failed: {type(failure).__name__}, see the log"
+        return Result(at, asyncio.get_running_loop().time() - began, response, error)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        due = self._under_way.pop(task)
+        if due.delivery is not None:
+            host = host_of(due.delivery.url)
+            self._per_host[host] -= 1
+            if not self._per_host[host]:
+                del self._per_host[host]
+        self._release(due.call.verification_call_uuid)
+        starved, self._starved = self._starved, set()
+        for key in starved:
+            self._look_soon(key)
+
+    def _renew(self) -> None:
+        self._renewing = None
+        held = [due.delivery.id for due in self._under_way.values() if due.delivery is not None]
+        if held:
+            self._start(self._renewed(held))
+            self._renewing = asyncio.get_running_loop().call_later(LEASE_S / 3, self._renew)
+
+    async def _renewed(self, delivery_ids: list[int]) -> None:
+        with suppress(StorageFailed):  # then it may be sent twice
+            await self._storage.renew(delivery_ids, LEASE_S)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it here, and in a task from where it has to wait."""
+        waits_for = step(work)
+        if not isinstance(waits_for, Done):
+            task = asyncio.get_running_loop().create_task(go_on(work, waits_for))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, account_id: str | None) -> None:
+        if account_id is None:
+            self._alarms.clear()
+        elif not self._clock.is_shared:
+            self._alarms.forget(account_id)
+            self._turns.pop(account_id, None)
+        for uuid in tuple(self._expected):
+            if account_id in (None, account_of(uuid)):
+                self._release(uuid)
+
+    def _release(self, verification_call_uuid: str) -> None:
+        for expected in self._expected.pop(verification_call_uuid, ()):
+            if not expected.done():
+                expected.set_result(None)
+
+    def _let_go(self) -> None:
+        for uuid in tuple(self._expected):
+            self._release(uuid)
+        for task in tuple(self._advances):
+            task.cancel()
+
+    # Putting the time forward
+
+    async def _advance(self, key: Key, seconds: float) -> None:
+        async with self._turns[key]:
+            newest = [call.seq for call in await self._storage.calls(None, 0, 1, newest_first=True)]
+            await self._pass(key, seconds, newest[0] if newest else 0)
+        self._look_soon(key)
+
+    async def _pass(self, key: Key, seconds: float, newest_call: int) -> None:
+        target = self._clock.now(key) + seconds
+        moved, next_due_at = 0.0, None
+        while True:
+            await self._until_free(key, newest_call, next_due_at)
+            async with self._claiming:
+                claimed = await self._claim(key, target, limit=1, newest_call=newest_call)
+                if claimed.work:
+                    due_at = claimed.work[0].due_at
+                    step_s = min(max(0.0, due_at - self._clock.now(key)), seconds - moved)
+                    moved += step_s
+                    self._move(key, step_s)
+                    await self._begin(claimed.work[0])
+                    if self._clock.is_shared:
+                        more = await self._claim(key, min(target, due_at + GRAIN_S), newest_call=newest_call)
+                        for due in more.work:
+                            await self._begin(due)
+                        next_due_at = more.next_due_at
+            if not claimed.work:
+                next_due_at = None
+                if not self._of(key, newest_call):
+                    break
+            await asyncio.sleep(0)
+        self._move(key, seconds - moved)
+
+    async def _until_free(self, key: Key, newest_call: int, next_due_at: float | None) -> None:
+        """Wait until no attempt that the advance waits for is under way or, if the time passes by itself, until the
+        next thing is due. Refusal if none ends for too long.
+        """
+        patience_s = 2 * self._ack_timeout_s + STALL_S
+        while tasks := self._of(key, newest_call):
+            wait_s = patience_s
+            if self._clock.is_shared and next_due_at is not None:
+                wait_s = next_due_at - self._clock.now(key)
+                if wait_s <= 0:
+                    return
+            done, _ = await asyncio.wait(tasks, timeout=min(wait_s, patience_s), return_when=asyncio.FIRST_COMPLETED)
+            if not done and wait_s >= patience_s:
+                raise Refusal(
+                    RefusalCode.SERVICE_UNAVAILABLE,
+                    f"the time was not put forward to the end: no attempt to send a CDR ended for {patience_s:g} s, "
+                    f"and {len(tasks)} are under way; look at the webhooks, then advance again",
+                )
+
+    def _of(self, key: Key, newest_call: int) -> list[asyncio.Task[None]]:
+        return [
+            task
+            for task, due in self._under_way.items()
+            if due.call.seq <= newest_call and key in (None, due.account.id)
+        ]
+
+    def _move(self, key: Key, seconds: float) -> None:
+        if seconds > 0:
+            self._clock.move(key, seconds)
+            self._alarms.put_forward(key, seconds)
+
+
+async def _until_kept(keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do a step, again and again while the storage fails: the attempt was made all the same."""
+    while True:
+        try:
+            await keep()
+        except StorageFailed:
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    ending = tuple(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

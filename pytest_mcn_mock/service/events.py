@@ -1,0 +1,99 @@
+"""What happened: each kind a type of its own, told after it is kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import Attempt, Delivery
+from pytest_mcn_mock.model.requests import ApiRequest
+
+_log = logging.getLogger("mcn_mock")
+
+
+class CallPlaced(NamedTuple):
+    """An order was accepted and charged. The call may have ended with it: CallEnded follows then."""
+
+    call: Call
+
+
+class CallEnded(NamedTuple):
+    """A call has ended."""
+
+    call: Call
+
+
+class AttemptMade(NamedTuple):
+    """A CDR was sent, or could not be. DeliverySettled follows if that decides about the delivery."""
+
+    delivery: Delivery
+    attempt: Attempt
+
+
+class DeliveryResent(NamedTuple):
+    """A tester has made a delivery pending again."""
+
+    delivery: Delivery
+
+
+class DeliverySettled(NamedTuple):
+    """A delivery is pending no more: delivered, or failed. ``attempt`` is the one that decided, None if none did."""
+
+    delivery: Delivery
+    attempt: Attempt | None
+
+
+class AccountChanged(NamedTuple):
+    """An account was opened, or its settings or its balance were changed."""
+
+    account_id: str
+
+
+class AccountClosed(NamedTuple):
+    """An account was closed, and all that was its own is forgotten."""
+
+    account_id: str
+
+
+class RequestAnswered(NamedTuple):
+    """The answer to a request to the vendor's API was sent, or could not be."""
+
+    request: ApiRequest
+
+
+class StateReset(NamedTuple):
+    """Everything was forgotten, and the configured accounts are open."""
+
+
+Event = (
+    CallPlaced
+    | CallEnded
+    | AttemptMade
+    | DeliveryResent
+    | DeliverySettled
+    | AccountChanged
+    | AccountClosed
+    | RequestAnswered
+    | StateReset
+)
+
+
+class Events:
+    """Tells each subscriber what happened, in order. If one raises, that is logged: what happened has happened."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[Event], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Tell it of every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def publish(self, event: Event) -> None:
+        """Tell it to each subscriber."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                _log.exception("a subscriber to events failed")

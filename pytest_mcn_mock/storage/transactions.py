@@ -1,0 +1,240 @@
+"""Steps in a database that share transactions, and what happens if it cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Row, Select
+from sqlalchemy.exc import SQLAlchemyError
+
+from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.storage.database import StateFileLost, open_database, reason
+
+RETRY_S: Final = 1.0
+"""How often the files are looked at, and how long after a failure the database is tried again."""
+
+_log = logging.getLogger("mcn_mock")
+
+
+class Transaction:
+    """An open transaction, those who wait for its end, and why it failed."""
+
+    __slots__ = ("failure", "is_over", "waiters")
+
+    def __init__(self) -> None:
+        self.waiters: list[asyncio.Future[None]] = []
+        self.failure: str | None = None
+        self.is_over = False
+
+
+class Statements:
+    """What is executed in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._execute = connection.execute
+        self.has_written = False
+
+    def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        """Return the rows that are found."""
+        return self._execute(query, values).all()
+
+    def first(self, query: Select[Any], **values: Any) -> Any:
+        """Return the first row that is found, or None."""
+        return self._execute(query, values).first()
+
+    def write(self, statement: Any, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Execute a statement that changes rows, once or with each of the values."""
+        self.has_written = True
+        self._execute(statement, values)
+
+
+class Step(Statements):
+    """A part of a transaction that happens as a whole: it reads, lets the rules decide, and writes.
+
+    An error before the first ``write`` leaves the steps alone that share the transaction. After that they fail too.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__(transactions.connection)
+        self._transactions = transactions
+        self._transaction: Transaction | None = None
+
+    def __enter__(self) -> Self:
+        self._transactions.begin_step()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._transaction = self._transactions.end_step(error, has_written=self.has_written)
+
+    async def kept(self) -> None:
+        """Wait until what was written is committed. StorageFailed if that is not possible."""
+        if self._transaction is not None:
+            await self._transactions.end_of(self._transaction)
+
+
+class Transactions:
+    """The database that a URL names, and the transaction that is open, if one is.
+
+    Steps run on the caller's thread. Those of the loop that runs ``watch`` share a commit if they come in one round of
+    it; any other thread commits at once. If something cannot be written, nothing of the transaction has happened, and
+    no step is admitted until the database takes something again, which ``watch`` tries every RETRY_S seconds.
+    ``on_recovery`` is called then.
+
+    ``load`` reads what is there when it is opened; see ``open_database``, also for what is raised.
+    """
+
+    def __init__(self, url: str, load: Callable[[Statements], None]) -> None:
+        self.failure: str | None = None
+        self.on_recovery: Callable[[], object] = lambda: None
+        self._lock = threading.RLock()  # the commit of a round of the loop must not fall into another thread's step
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._transaction: Transaction | None = None
+        self._database = open_database(url, lambda connection: load(Statements(connection)))
+
+    @property
+    def connection(self) -> Connection:
+        """The connection on which all happens."""
+        return self._database.connection
+
+    def step(self) -> Step:
+        """Return a step, to be used in a ``with`` statement, and to be waited for afterwards."""
+        return Step(self)
+
+    def begin_step(self) -> None:
+        """Let no other thread in. StorageFailed if no step is admitted."""
+        self._lock.acquire()
+        if self.failure is not None:
+            self._lock.release()
+            raise StorageFailed(self.failure)
+
+    def end_step(self, error: BaseException | None, *, has_written: bool) -> Transaction | None:
+        """Return the transaction that the step is a part of, None if it wrote nothing. StorageFailed if it failed."""
+        try:
+            if error is not None and (has_written or isinstance(error, SQLAlchemyError)):
+                failed = self._fail(error)
+                if isinstance(error, Exception):
+                    raise failed from error
+                return None
+            if self._transaction is None and not has_written:
+                self.connection.rollback()
+            elif self._transaction is None:
+                self._transaction = Transaction()
+            return self._transaction if has_written else None
+        finally:
+            self._lock.release()
+
+    async def end_of(self, transaction: Transaction) -> None:
+        """Wait until it is committed. StorageFailed if that is not possible."""
+        loop = asyncio._get_running_loop()  # noqa: SLF001
+        if loop is None or loop is not self._loop:
+            self._commit(transaction)
+        elif not transaction.is_over:
+            if not transaction.waiters:
+                loop.call_soon(self._end_round, transaction)
+            waiter = loop.create_future()
+            transaction.waiters.append(waiter)
+            await waiter
+        if transaction.failure is not None:
+            raise StorageFailed(transaction.failure)
+
+    def _end_round(self, transaction: Transaction) -> None:
+        self._commit(transaction)
+        for waiter in transaction.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _commit(self, transaction: Transaction) -> None:
+        with self._lock:
+            if transaction.is_over:
+                return
+            try:
+                self._database.check_files()  # or nobody would find what is committed
+                self.connection.commit()
+            except Exception as error:
+                self._fail(error)
+            else:
+                transaction.is_over = True
+                self._transaction = None
+
+    def _fail(self, error: BaseException) -> StorageFailed:
+        """Nothing of what was not committed has happened."""
+        try:
+            self._database.check_files()
+        except StateFileLost as lost:  # which says more than what SQLite made of it
+            error = lost
+        why = reason(error)
+        if isinstance(error, SQLAlchemyError | StateFileLost):
+            _log.error("the state cannot be written: %s; new calls are refused until it can", why)
+        else:
+            _log.error("the state cannot be written; new calls are refused until it can", exc_info=error)
+        self.failure = f"the state cannot be written: {why}"
+        with suppress(SQLAlchemyError):
+            self.connection.rollback()
+        if self._transaction is not None:
+            self._transaction.failure = self.failure
+            self._transaction.is_over = True
+            self._transaction = None
+        return StorageFailed(self.failure)
+
+    def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        """Read outside a step. StorageFailed if that is not possible."""
+        with self._lock:
+            try:
+                return self.connection.execute(query, values).all()
+            except SQLAlchemyError as error:
+                raise StorageFailed(f"the state cannot be read: {reason(error)}") from error
+            finally:
+                if self._transaction is None:
+                    with suppress(SQLAlchemyError):
+                        self.connection.rollback()
+
+    def first(self, query: Select[Any], **values: Any) -> Any:
+        """Read the first row outside a step; None if there is none."""
+        rows = self.rows(query, **values)
+        return rows[0] if rows else None
+
+    async def watch(self) -> None:
+        """See ``service.ports.Storage``, as for ``close``."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await asyncio.sleep(RETRY_S)
+                if self.failure is None:
+                    self._check_files()
+                elif self._has_recovered():
+                    self.on_recovery()
+        finally:
+            self._loop = None
+
+    def _check_files(self) -> None:
+        with self._lock:
+            try:
+                self._database.check_files()
+            except StateFileLost as error:
+                self._fail(error)
+
+    def _has_recovered(self) -> bool:
+        with self._lock:
+            try:
+                self._database.try_to_write()
+            except Exception as error:
+                _log.debug("the state cannot be written yet: %s", reason(error))
+                with suppress(SQLAlchemyError):
+                    self.connection.rollback()
+                return False
+            self.failure = None
+        _log.warning("the state can be written again")
+        return True
+
+    async def close(self) -> None:
+        """Commit what is open, and leave the database."""
+        with self._lock:
+            if self._transaction is not None:
+                self._commit(self._transaction)
+            self._database.close()

@@ -1,0 +1,186 @@
+"""The one way in for threads: a test's, werkzeug's, the plugin's. Whoever is inside has the whole state to himself."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
+from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.web.http import Flow, Response
+
+_T = TypeVar("_T")
+
+_END_S: Final = 2.0
+"""How long ``stop`` waits for what runs on the loop. An application that hangs does not keep pytest from ending."""
+
+
+class RealTimeLoop(asyncio.SelectorEventLoop):
+    """Goes by the time that really passes, also while a test has stopped the clock."""
+
+    def time(self) -> float:
+        """Seconds of the real monotonic clock."""
+        return monotonic()
+
+
+class LoopThread:
+    """An event loop on a thread of its own. It starts with the first thing that is posted to it.
+
+    With an ``owned`` lock the loop holds it whenever it runs something, and leaves it while it waits for an event.
+    """
+
+    def __init__(self, name: str, owned: threading.RLock | None = None) -> None:
+        self._name = name
+        self._owned = owned
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Run again what is posted, after a ``stop``."""
+        self._is_stopped = False
+
+    def post(self, job: Callable[[], object]) -> None:
+        """Run a function on the loop's thread: at once if this is it, else soon. Not at all once it is stopped."""
+        if threading.current_thread() is self._thread:
+            job()
+            return
+        with self._lock:
+            if not self._is_stopped:
+                self._running().call_soon_threadsafe(job)
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Run a coroutine on the loop, after what was posted before. The future is cancelled if that has stopped."""
+        with self._lock:
+            if self._is_stopped:
+                coroutine.close()
+                stopped: Future[_T] = Future()
+                stopped.cancel()
+                return stopped
+            return asyncio.run_coroutine_threadsafe(coroutine, self._running())
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, running."""
+        with self._lock:
+            return self._running()
+
+    def is_another_threads(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is this loop and this thread is not its own: green threads are one thread to asyncio."""
+        return loop is self._loop and threading.current_thread() is not self._thread
+
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Run the coroutine function on the loop, then end the thread. Does nothing if nothing was posted.
+
+        Leaves the thread alone, which is a daemon, if something on the loop does not end in time.
+        """
+        with self._lock:
+            self._is_stopped = True
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        if last is not None:
+            ending = asyncio.run_coroutine_threadsafe(last(), loop)
+            with suppress(TimeoutError):
+                ending.result(timeout=_END_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_END_S)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = RealTimeLoop(_leaving(self._owned) if self._owned else None)
+            self._thread = threading.Thread(target=self._serve, args=(self._loop,), name=self._name, daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._owned is not None:
+            self._owned.acquire()
+        try:
+            loop.run_forever()
+            loop.run_until_complete(cancel_all())  # what hung when it was stopped
+        finally:
+            loop.close()
+            if self._owned is not None:
+                self._owned.release()
+
+
+def _leaving(lock: threading.RLock) -> selectors.BaseSelector:
+    """Return a selector that leaves the lock while it waits."""
+    selector = selectors.DefaultSelector()
+    select = selector.select
+
+    def wait(timeout: float | None = None) -> Any:
+        lock.release()
+        try:
+            return select(timeout)
+        finally:
+            lock.acquire()
+
+    selector.select = wait  # type: ignore[method-assign]
+    return selector
+
+
+async def cancel_all() -> None:
+    """End what else runs on the loop, and wait for its end: for ``LoopThread.stop``."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+class Door:
+    """Runs a coroutine of the service for a thread: here and now for as long as it does not wait, alone with the state;
+    on the event loop that owns the state from there on.
+
+    A hop to the loop and back costs a hundred microseconds, and hardly anything that a test asks for waits.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.loop = LoopThread("mcn-mock-cdrs", self._lock)
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Return what the coroutine returns, when it has ended."""
+        __tracebackhide__ = True
+        with self._lock:
+            waits_for = step(coroutine)
+        if isinstance(waits_for, Done):
+            result: _T = waits_for.result
+            return result
+        return self.loop.run(go_on(coroutine, waits_for)).result()
+
+    def start(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Return a future of what the coroutine returns. To cancel it is to cancel the coroutine."""
+        ended: Future[_T] = Future()
+        with self._lock:
+            try:
+                waits_for = step(coroutine)
+            except Exception as error:
+                ended.set_exception(error)
+                return ended
+        if isinstance(waits_for, Done):
+            ended.set_result(waits_for.result)
+            return ended
+        return self.loop.run(go_on(coroutine, waits_for))
+
+    def answer(self, flow: Flow) -> Response:
+        """Return the answer of a request. ``finish`` is to follow when it was sent."""
+        with self._lock:
+            waits_for = step(flow)
+        if isinstance(waits_for, Response):
+            return waits_for
+        return self.loop.run(go_on_until(Response, flow, waits_for)).result()
+
+    def finish(self, flow: Flow) -> None:
+        """The answer was sent, or could not be: do what follows it."""
+        with self._lock:
+            waits_for = step(flow)
+        if not isinstance(waits_for, Done):
+            self.loop.run(go_on(flow, waits_for))
