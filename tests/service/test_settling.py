@@ -154,10 +154,14 @@ def test_a_webhook_is_disabled_by_cdrs_failed_in_a_row(statuses: list[int], neve
     assert answer(steps, statuses) is enabled
 
 
-def test_by_default_it_takes_ten_and_later_calls_have_no_cdr(steps: ServiceSteps) -> None:
+def test_by_default_it_takes_ten_and_later_calls_have_no_cdr(
+    steps: ServiceSteps, caplog: pytest.LogCaptureFixture
+) -> None:
     steps.subscribe(retry=False)
     assert answer(steps, [500] * 9)
+    assert "disabled" not in caplog.text
     assert not answer(steps, [500])
+    assert caplog.text.count("webhook 1 is disabled") == 1
     assert steps.account().subscriptions[0].disabled_at == steps.clock.now(ACCOUNT)
     steps.call()
     assert len(steps.deliveries()) == 10
