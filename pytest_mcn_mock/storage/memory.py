@@ -30,8 +30,6 @@ from pytest_mcn_mock.service.ports import (
 )
 from pytest_mcn_mock.storage import ANSWER_SIZE, MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
 
-_SPARE: Final = 16
-"""Entries without work that a queue may have, beside as many as it has with work."""
 THE_CALL: Final = 0
 """In place of a delivery's id: the work is to end the call itself."""
 
@@ -98,7 +96,8 @@ class Queue:
         work.is_over = True
         del work.row  # nothing of a closed account is kept
         self._size -= 1
-        if len(self._heap) > 2 * self._size + _SPARE:
+        # Of the entries no more are over than are not, so that a closed account leaves nothing behind.
+        if len(self._heap) + sum(map(len, self._lines.values())) > 2 * self._size:
             self._heap = [entry for entry in self._heap if not entry[2].is_over]
             heapq.heapify(self._heap)
             self._lines = {host: kept for host, line in self._lines.items() if (kept := _without_the_past(line))}
