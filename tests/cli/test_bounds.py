@@ -110,13 +110,22 @@ def place(sandbox: Sandbox, method: str = "flash_call", **parameters: str) -> re
     )
 
 
-def test_a_call_that_would_owe_one_cdr_too_many_is_refused_and_nothing_accepted_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_kept", [False, True], ids=["memory", "state"])
+def test_a_call_that_would_owe_one_cdr_too_many_is_refused_and_nothing_accepted_is_lost(
+    tmp_path: Path, is_kept: bool
+) -> None:
+    state = ["--state", f"sqlite:///{tmp_path / 'state.db'}"] if is_kept else []
     with Receiver() as receiver:
         release = receiver.hold()
-        with running_sandbox("--config", owing(tmp_path, receiver.url, 2)) as sandbox:
+        with running_sandbox("--config", owing(tmp_path, receiver.url, 2), *state) as sandbox:
             accepted = [place(sandbox).json()["object"]["verification_call_uuid"] for _ in range(2)]
             refused = place(sandbox)
             assert (refusal(refused), refused.headers["Retry-After"]) == ((429, "overloaded", None), "1")
+            last = sandbox.admin("requests")["items"][-1]
+            assert (last["status"], last["refusal"]["code"]) == (429, "overloaded")
+            asked = {"method": "flash_call", "login_did": RUSSIAN}
+            by_tester = requests.post(f"{sandbox.url}/__admin/accounts/12345678/calls", json=asked, timeout=30)
+            assert refusal(by_tester) == (429, "overloaded", None)
             assert place(sandbox, "call_for_2fa", caller_did="79158888888").status_code == 200
             assert sandbox.admin("accounts/12345678")["balance"] == "0.69"
             ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=30)

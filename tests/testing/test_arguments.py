@@ -135,12 +135,10 @@ def test_an_account_takes_its_id_as_text_and_as_a_number_and_prices_in_roubles(m
 SETTINGS: list[tuple[str, Any]] = [
     *((name, value) for name in ("journal_size", "max_pending") for value in NOT_WHOLE),
     *(("magic_numbers", value) for value in NOT_BOOL),
-    *(("max_wait_s", value) for value in NOT_SECONDS),
     ("tariff", {"flash_call": {}}),
     ("assumptions", {}),
     ("webhook_targets", "127.0.0.1"),
     ("webhook_targets", 5),
-    ("when_overloaded", 5),
     ("state", 5),
 ]
 
