@@ -166,6 +166,7 @@ class Accounts:
 
     async def set_balance(self, account_id: str, balance: Roubles) -> None:
         """Make the balance so many roubles, by an adjustment in the ledger."""
+        parse_roubles(balance, name="balance")  # None is no balance, though ``change`` takes it for leaving it alone
         await self.change(account_id, lambda account: account, balance)
 
     async def take_request_fault(self, account: Account) -> Fault | None:

@@ -87,11 +87,16 @@ def test_money_is_added_and_set_by_entries_in_the_ledger(steps: ServiceSteps, ac
     assert steps.balance() == 14
 
 
-@pytest.mark.parametrize("amount", ["0", 0, "-1", "-0.01", "0.001", 0.15, "x"])
-def test_an_invalid_top_up_leaves_the_ledger_as_it_was(steps: ServiceSteps, accounts: Accounts, amount: Any) -> None:
+@pytest.mark.parametrize("amount", ["0", 0, "-1", "-0.01", "0.001", 0.15, "x", None])
+def test_an_invalid_top_up_or_balance_leaves_the_ledger_as_it_was(
+    steps: ServiceSteps, accounts: Accounts, amount: Any
+) -> None:
     before = steps.contents()
     with pytest.raises(UsageError):
         run(accounts.top_up(ACCOUNT, amount))
+    if amount in {"0.001", 0.15, "x", None}:  # the others are balances that can be
+        with pytest.raises(UsageError, match="balance"):
+            run(accounts.set_balance(ACCOUNT, amount))
     assert steps.contents() == before
 
 
