@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.client import flash_call
 from helpers.in_process import BUSY, place, run
-from helpers.sandbox import wait_until
-from helpers.webhook_endpoints import Gated
 
-from pytest_mcn_mock import FaultKind, MCNServer
 from pytest_mcn_mock.cli.metrics import Metrics
 from pytest_mcn_mock.clocks import SystemClock, VirtualClock
 from pytest_mcn_mock.compose import Fake, compose
@@ -34,14 +29,6 @@ class Refusing:
 
     async def close(self) -> None:
         pass
-
-
-class Hanging(Refusing):
-    """A sender to an endpoint that never answers."""
-
-    async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        await asyncio.Event().wait()
-        return await super().send(request, timeout_s)
 
 
 def alive() -> int:
@@ -90,40 +77,3 @@ def test_no_call_and_no_delivery_of_it_is_kept(
     assert left <= before
     if delay_s is None:
         assert f'mcn_mock_attempts_total{{result="refused"}} {ACCOUNTS}.0' in text
-
-
-def test_what_waits_for_its_turn_behind_a_host_that_hangs_is_dropped() -> None:
-    async def close_one() -> tuple[int, int]:
-        fake = compose(Settings(), make_sender=lambda _: Hanging())
-        open_and_place(fake, "1", None)
-        for _ in range(60):
-            place(fake, "1")
-        for _ in range(20):
-            await asyncio.sleep(0)
-        load = await fake.worker.load()
-        assert (load.under_way, load.waiting) == (32, 29)
-        await fake.service.accounts.close("1")
-        load = await fake.worker.load()
-        await fake.worker.close()
-        return load.waiting, load.under_way
-
-    assert asyncio.run(close_one()) == (0, 32), "what is under way arrives"
-
-
-def test_who_waits_for_a_cdr_of_it_is_let_go() -> None:
-    """Its delivery waits behind as many as one host may have at once."""
-    with MCNServer() as server, Gated() as webhook, ThreadPoolExecutor(1) as others:
-        busy, closed = server.open_account(), server.open_account()
-        for account in (busy, closed):
-            account.subscribe(webhook.url)
-        for _ in range(32):
-            flash_call(busy)
-        webhook.wait_for(32)
-        closed.inject(FaultKind.CDR_EARLY)
-        waiting = others.submit(flash_call, closed)
-        closed.wait_for_call()
-        worker, door = server._fake.worker, server._door  # noqa: SLF001 - that it waits is shown nowhere
-        wait_until(lambda: door.run(worker.load()).waiting == 1)
-        closed.close()
-        assert waiting.result(timeout=30).status_code == 200
-        webhook.open()

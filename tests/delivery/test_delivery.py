@@ -198,24 +198,6 @@ def test_no_cdr_leaves_while_the_answer_is_held_back(account: Account, receiver:
     assert (placed, len(receiver.received)) == ([200], 1)
 
 
-def test_a_retry_that_succeeds_ends_the_delivery(account: Account) -> None:
-    with Receiver(500, 200) as receiver:
-        delivery = first_attempt(account, receiver.url)
-        assert delivery.state == "pending"
-        account.clock.advance(3600)
-    assert [attempt.status for attempt in delivery.attempts] == [500, 200]
-    assert delivery.state == "delivered"
-    assert receiver.received[0] == receiver.received[1]
-
-
-def test_a_cdr_that_is_failed_says_so(account: Account) -> None:
-    with Receiver(500) as receiver:
-        delivery = first_attempt(account, receiver.url)
-        account.clock.advance(3600)
-    assert (delivery.state, delivery.due_at, len(delivery.attempts)) == ("failed", None, 2)
-    assert account.wait_for_cdr().status == 500
-
-
 class OneByOne(BaseHTTPRequestHandler):
     """Keeps its connection: a server without threads serves no other one until it ends."""
 
@@ -242,22 +224,6 @@ def test_a_receiver_with_one_thread_gets_every_cdr_at_the_first_attempt() -> Non
         told = [[str(attempt.error) for attempt in delivery.attempts] for delivery in account.deliveries]
         assert told == [["None"]] * 9
         receiver.shutdown()
-
-
-def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
-    account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(_: object) -> None:
-        raise RuntimeError("s3cret")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("pytest_mcn_mock.delivery.client.render", fail)
-        delivery = first_attempt(account, receiver.url)
-    assert (delivery.state, delivery.attempts[0].error) == ("pending", "the attempt failed: RuntimeError, see the log")
-    assert f"an attempt of delivery {delivery.id} failed" in caplog.text
-    account.clock.advance(3600)
-    (delivery,) = account.deliveries
-    assert (delivery.state, len(delivery.attempts)) == ("delivered", 2)
 
 
 def test_a_subscriber_that_fails_keeps_no_attempt_from_following(

@@ -149,6 +149,8 @@ async def test_of_a_closed_account_nothing_is_sent_and_nobody_hears(clock: Calla
             steps.call(account_id="7")
         await spin()
         run(steps.service.accounts.close("7"))
+        load = await steps.worker.load()
+        assert (load.waiting, load.under_way) == (0, PER_HOST), "what is under way arrives"
         told_before = len(steps.events)
         for number in range(PER_HOST):
             steps.sender.answer(number)

@@ -11,15 +11,10 @@ from typing import Any
 import pytest
 import requests
 from helpers.client import flash_call
-from helpers.in_process import make_fake, open_account
 from helpers.sandbox import wait_until
 from helpers.webhook_endpoints import Gated
 
 from pytest_mcn_mock import FaultKind, MCNServer, WaitTimeout
-from pytest_mcn_mock.flow import go_on_until, step
-from pytest_mcn_mock.model.accounts import replace_faults
-from pytest_mcn_mock.model.faults import Fault
-from pytest_mcn_mock.web.http import Request, Response
 
 FOREVER_S = 600.0
 STOPPED = "the server was stopped"
@@ -122,39 +117,6 @@ def test_a_held_call_that_is_completed_on_a_stopped_server_waits_for_nothing(sil
     delivery = call.complete()
     assert delivery is not None
     assert delivery.attempts == ()
-
-
-def test_who_waits_on_a_loop_that_ends_is_told() -> None:
-    async def run() -> list[Response]:
-        fake = make_fake(post=lambda job: job())
-        open_account(fake, subscriptions=1)
-        await fake.service.accounts.change("1", lambda a: replace_faults(a, [Fault(FaultKind.CDR_EARLY)]))
-
-        class Silent:
-            async def send(self, *_: object) -> None:
-                await asyncio.Event().wait()
-
-            async def close(self) -> None:
-                pass
-
-        fake.worker._make_sender = Silent  # type: ignore[assignment]  # noqa: SLF001
-        headers = {"authorization": "Bearer t1", "host": "127.0.0.1"}
-        call = Request("POST", "/v2/rest/account/1/flash_call", b"login_did=79157777777", headers)
-        advance = Request("POST", "/__admin/clock/advance", b"", headers, b'{"seconds": 1}')
-        flows = [fake.application.serve(request) for request in (call, advance)]
-        waits = [asyncio.create_task(go_on_until(Response, flow, step(flow))) for flow in flows]
-        while not fake.worker._advances:  # noqa: SLF001, ASYNC110 - it waits, and says so nowhere
-            await asyncio.sleep(0)
-        fake.worker.stop_waiting()
-        answers = await asyncio.gather(*waits)
-        for flow in flows:
-            flow.close()
-        await fake.worker.close()
-        return answers
-
-    early, advanced = asyncio.run(run())
-    assert (early.status, advanced.status) == (200, 503)
-    assert STOPPED.encode() in advanced.body
 
 
 def test_what_was_under_way_when_it_stopped_is_sent_again_and_nothing_counts_as_under_way() -> None:
