@@ -177,9 +177,10 @@ class DeliveryWorker:
             if tasks:
                 await asyncio.wait(tasks)
         finally:
-            for task in tasks:
+            for task, key in zip(tasks, keys, strict=True):
                 task.cancel()
                 self._advances.pop(task, None)
+                self._look_soon(key)  # what came meanwhile may have the whole of each host's places now
         if any(task.cancelled() for task in tasks):
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
         for task in tasks:
@@ -405,7 +406,6 @@ class DeliveryWorker:
         async with self._turns[key]:
             newest = [call.seq for call in await self._storage.calls(None, 0, 1, newest_first=True)]
             await self._pass(key, seconds, newest[0] if newest else 0)
-        self._look_soon(key)
 
     async def _pass(self, key: Key, seconds: float, newest_call: int) -> None:
         target = self._clock.now(key) + seconds

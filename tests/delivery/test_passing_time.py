@@ -212,6 +212,28 @@ async def test_more_than_one_host_may_have_at_once_are_all_done(clock: Callable[
         assert set(steps.states()) == {"delivered"}
 
 
+async def test_what_comes_later_leaves_it_half_of_the_places_at_a_host() -> None:
+    async with ServiceSteps(clock=SystemClock(), retry_after_s=(1.0,)) as steps:
+        steps.subscribe()
+        steps.sender.held = {HOOK}
+        steps.call()
+        await spin()
+        advancing = asyncio.create_task(steps.worker.advance(10.0))
+        await spin()
+        for _ in range(2 * worker_module.PER_HOST):
+            steps.call()
+        await spin()
+        assert len(steps.sender.sent) == worker_module.PER_HOST // 2
+        steps.sender.answer(0, 500)
+        await until(lambda: len(steps.sender.sent) > worker_module.PER_HOST // 2)
+        again = [number for number, request in enumerate(steps.sender.sent) if request == steps.delivery().request]
+        steps.sender.answer(again[-1])
+        await advancing
+        assert steps.delivery().state == "delivered"
+        await spin()
+        assert (await steps.worker.load()).under_way == worker_module.PER_HOST, "the others have all of them now"
+
+
 # When it does not come to its end
 
 
