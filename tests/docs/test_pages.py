@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,8 @@ def _python(example: Example) -> None:
         if (pytester.path / "settings.py").exists():  # Django is set up once in a process
             result = pytester.runpytest_subprocess(*_OPTIONS, name)
         else:
+            for path in pytester.path.glob("*.py"):  # a module of another project that has the same name; pytester
+                sys.modules.pop(path.stem, None)  # puts it back
             result = pytester.runpytest_inprocess(*_OPTIONS, name)
         if name == "test_failing.py":
             assert result.ret == pytest.ExitCode.TESTS_FAILED
