@@ -365,4 +365,5 @@ def test_the_users_own_server_logs_as_ever(mcn, caplog):
     server.server_close()
     assert "/mine" in caplog.text
 """,
+        apart=True,  # werkzeug sets its logger up for the whole process
     ).assert_outcomes(passed=3)
