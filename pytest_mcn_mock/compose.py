@@ -104,19 +104,18 @@ def _admin_endpoints(service: Service, feed: Feed, guard: Guard, render_metrics:
     """The admin API and the page."""
     # Most tests never ask it, and its modules and routes take 12 ms.
     from pytest_mcn_mock import schemas
-    from pytest_mcn_mock.web.admin_accounts import AccountsApi
-    from pytest_mcn_mock.web.admin_monitoring import MonitoringApi
-    from pytest_mcn_mock.web.admin_operations import OperationsApi
-    from pytest_mcn_mock.web.admin_schemas import SchemasApi
-    from pytest_mcn_mock.web.admin_server import ServerApi
+    from pytest_mcn_mock.web.admin import AdminApi
     from pytest_mcn_mock.web.page import Page
 
     return {
-        **AccountsApi(service).endpoints(),
-        **MonitoringApi(service).endpoints(),
-        **ServerApi(service, feed).endpoints(),
-        **OperationsApi(service, guard, _version(), render_metrics).endpoints(),
-        **SchemasApi(schemas.read).endpoints(),
+        **AdminApi(
+            service,
+            feed,
+            guard,
+            version=_version(),
+            render_metrics=render_metrics,
+            read_schema=schemas.read,
+        ).endpoints(),
         **Page().endpoints(),
     }
 
@@ -131,14 +130,7 @@ def _version() -> str:
 def preload() -> None:
     """Import and read now what is otherwise loaded when it is first needed: a test may replace the file system."""
     from pytest_mcn_mock import schemas
-    from pytest_mcn_mock.web import (  # noqa: F401 - to have them loaded
-        admin_accounts,
-        admin_monitoring,
-        admin_operations,
-        admin_schemas,
-        admin_server,
-        page,
-    )
+    from pytest_mcn_mock.web import admin, page  # noqa: F401 - to have them loaded
 
     prepare_to_send(is_tls=False)
     _version()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from types import MappingProxyType, coroutine
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
+
+import msgspec
 
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
-_T = TypeVar("_T")
 KEEP_ALIVE: Final = b":\n\n"
 """A comment in a stream of events, so that a connection on which nothing happens is not taken for dead."""
 KEEP_ALIVE_S: Final = 15.0
@@ -112,33 +113,23 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     tagged: Any = None,
 ) -> Response:
-    """A JSON answer, with the entity tag of ``tagged`` if that is given."""
+    """A JSON answer of plain values and Structs, with the entity tag of ``tagged`` if that is given."""
     if tagged is not None:
         headers = {**(headers or {}), "ETag": etag_of(tagged)}
-    return Response(status, _dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS)
-
-
-def show_page(
-    found: Sequence[_T], limit: int, show: Callable[[_T], dict[str, Any]], cursor: Callable[[_T], int]
-) -> Response:
-    """A list of at most ``limit`` items, with the cursor behind the last where ``found`` has one more."""
-    page = found[:limit]
-    more = len(found) > limit and page
-    return json_response(200, {"items": [show(item) for item in page], "next": cursor(page[-1]) if more else None})
+    return Response(status, dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS)
 
 
 def etag_of(content: Any) -> str:
     """The entity tag of a content (RFC 9110, 8.8.3): the same for the same content."""
-    return f'"{blake2b(_dump(content), digest_size=12).hexdigest()}"'
+    return f'"{blake2b(dump(content), digest_size=12).hexdigest()}"'
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
+def dump(content: Any) -> bytes:
+    """Plain values and Structs as JSON on one line, as ``json.dumps`` writes it.
 
-
-def _dump(content: Any) -> bytes:
-    return utf8(_encode(content))
-
-
-def utf8(text: str) -> bytes:
-    """JSON text as bytes. A lone surrogate, which UTF-8 cannot write, becomes JSON's own escape of it."""
-    return text.encode("utf-8", "backslashreplace")
+    A lone surrogate, which UTF-8 cannot write, becomes JSON's own escape of it.
+    """
+    try:
+        return msgspec.json.format(msgspec.json.encode(content), indent=0)  # on one line, as json.dumps writes it
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(content), ensure_ascii=False).encode("utf-8", "backslashreplace")

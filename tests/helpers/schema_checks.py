@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
@@ -101,7 +102,7 @@ class Checks:
         self._apply_fault: Callable[..., Response] = vars(api_mcn)["apply_fault"]
         self._render = render_cdr
         self._make_request = deliveries.make_request
-        self._format: Callable[..., str] = vars(feed)["_format"]
+        self._format: Callable[..., bytes] = vars(feed)["_format"]
 
     def install(self) -> None:
         """Check from now on."""
@@ -155,8 +156,9 @@ class Checks:
             self._tell(f"CDR {record}", [f"is sent as {sent}"])
         return request
 
-    def format(self, event: str, data: dict[str, Any]) -> str:
-        self._tell(f"event {event}", self.contract.problems("event", {"event": event, "data": data}))
+    def format(self, event: str, data: msgspec.Struct) -> bytes:
+        shown = {"event": event, "data": msgspec.to_builtins(data)}
+        self._tell(f"event {event}", self.contract.problems("event", shown))
         return self._format(event, data)
 
     def _tell(self, what: str, problems: list[str]) -> None:

@@ -88,10 +88,10 @@ def test_a_cdr_that_does_not_fit_is_one(cdr: dict[str, Any]) -> None:
 
 
 BROKEN = """
-from pytest_mcn_mock.web import admin_operations
+from pytest_mcn_mock.web import admin
 async def health(self, request):
-    return admin_operations.json_response(200, {"status": "fine"})
-admin_operations.OperationsApi.health = health
+    return admin.json_response(200, {"status": "fine"})
+admin.AdminApi.health = health
 """
 
 
@@ -111,11 +111,10 @@ def test_a_fixtures_server_that_answers_otherwise_fails_the_test(pytester: pytes
     pytester.makepyfile(
         """
         import urllib.request
-        from pytest_mcn_mock.web import admin_views
+        from pytest_mcn_mock.web.admin_types import RequestJson
 
         def test_passes_but_for_the_check(mcn, mcn_server, monkeypatch):
-            from pytest_mcn_mock.web import admin_monitoring
-            monkeypatch.setattr(admin_monitoring, "show_request", lambda request: {"seq": str(request.seq)})
+            monkeypatch.setattr(RequestJson, "of", lambda request: {"seq": str(request.seq)})
             urllib.request.urlopen(f"{mcn_server.url}/__admin/requests").read()
             request = urllib.request.Request(
                 f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did=79157777777", method="POST",

@@ -1,0 +1,600 @@
+"""The admin API, under ``/__admin``: what a tester asks for and changes, and what the monitoring page shows.
+
+Lists are bounded: at most ``limit`` items from behind the cursor ``after``. Editable resources have an ETag, and a
+change may ask for one with If-Match. A tag covers what a person edits: traffic changes the balance, counts failures,
+uses faults up and disables webhooks, and none of that changes a tag, so that an edit succeeds while calls are placed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from werkzeug.http import parse_etags
+
+from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, UsageError, nearest
+from pytest_mcn_mock.model import accounts as rules
+from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.checks import check_seconds
+from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.money import Entry, Tariff, parse_roubles, tariff_from_roubles
+from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.webhooks import Subscription, Trust, make_subscription
+from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.web import admin_types as types
+from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
+from pytest_mcn_mock.web.api_mcn import read_order
+from pytest_mcn_mock.web.feed import Feed
+from pytest_mcn_mock.web.guard import Guard
+from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, etag_of, json_response, send
+from pytest_mcn_mock.web.parameters import bounded, read_json, read_query
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+MAX_CURSOR: Final = 10**15
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
+RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
+"""The metrics' content type and text."""
+_PAGE: Final = ("after", "limit", "order")
+_NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
+_EVENT_STREAM: Final[Mapping[str, str]] = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+"""The last one is for nginx: it passes each event on as it happens."""
+_INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
+_ROUBLES = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?", re.ASCII)
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_S = TypeVar("_S", bound=Struct)
+
+
+class _Find(Protocol[_T_co]):
+    async def __call__(
+        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[_T_co]: ...
+
+
+class AdminApi:
+    """The endpoints. ``read_schema`` gives a document by its name; NotFound if there is none."""
+
+    def __init__(
+        self,
+        service: Service,
+        feed: Feed,
+        guard: Guard,
+        *,
+        version: str,
+        render_metrics: RenderMetrics | None,
+        read_schema: Callable[[str], bytes],
+    ) -> None:
+        self._service = service
+        self._feed = feed
+        self._guard = guard
+        self._version = version
+        self._render_metrics = render_metrics
+        self._read_schema = read_schema
+
+    def endpoints(self) -> Endpoints:
+        """Every endpoint by its method and path."""
+        account, webhook = "accounts/<account_id>", "accounts/<account_id>/webhooks/<int:number>"
+        call, delivery = "calls/<verification_call_uuid>", "deliveries/<int:delivery_id>"
+        return {
+            ("GET", "accounts"): self.accounts,
+            ("POST", "accounts"): self.open,
+            ("GET", account): self.account,
+            ("PATCH", account): self.change,
+            ("DELETE", account): self.close,
+            ("POST", f"{account}/top_up"): self.top_up,
+            ("GET", f"{account}/outcomes"): self.outcomes,
+            ("PUT", f"{account}/outcomes"): self.replace_outcomes,
+            ("GET", f"{account}/faults"): self.faults,
+            ("PUT", f"{account}/faults"): self.replace_faults,
+            ("GET", f"{account}/webhooks"): self.webhooks,
+            ("POST", f"{account}/webhooks"): self.subscribe,
+            ("GET", webhook): self.webhook,
+            ("PATCH", webhook): self.change_webhook,
+            ("DELETE", webhook): self.unsubscribe,
+            ("GET", "calls"): self.calls,
+            ("GET", call): self.call,
+            ("POST", f"{call}/complete"): self.complete,
+            ("POST", f"{account}/calls"): self.place,
+            ("GET", "deliveries"): self.deliveries,
+            ("GET", delivery): self.delivery,
+            ("POST", f"{delivery}/resend"): self.resend,
+            ("GET", "requests"): self.requests,
+            ("GET", f"{account}/ledger"): self.ledger,
+            ("POST", "clock/advance"): self.advance,
+            ("POST", "reset"): self.reset,
+            ("GET", "events"): self.events,
+            ("GET", "health"): self.health,
+            ("GET", "health/live"): self.live,
+            ("GET", "health/ready"): self.ready,
+            ("GET", "metrics"): self.metrics,
+            ("POST", "session"): self.open_session,
+            ("DELETE", "session"): self.close_session,
+            ("GET", "openapi.json"): self.openapi,
+            ("GET", "schemas/<name>.json"): self.schema,
+        }
+
+    async def accounts(self, request: Request) -> Response:
+        """Accounts in order of opening."""
+        parameters = _list_parameters(request, ("after", "limit"))
+        after, limit = _cursor_and_limit(parameters)
+        found = await self._service.storage.accounts(after, limit + 1)
+        return _page(
+            found,
+            limit,
+            lambda state: types.AccountJson.of(state.account, state.balance),
+            lambda state: state.account.seq,
+        )
+
+    async def open(self, request: Request) -> Response:
+        """Open an account. The answer has the token if it was drawn: it is shown only this once."""
+        asked = _read(request, types.OpeningJson)
+        balance = rules.DEFAULT_BALANCE if asked.balance is None else asked.balance
+        _check_roubles(balance, "balance")
+        account = await self._service.accounts.open(
+            seed=secrets.randbits(32) if asked.seed is None else asked.seed,
+            balance=balance,
+            account_id=None if asked.id is None else str(asked.id),
+            token=asked.token,
+            numbers=asked.numbers,
+            tariff=None if asked.tariff is None else _read_tariff(asked.tariff, self._service.accounts.default_tariff),
+            outcome_rules=[self._read_rule(rule, f"outcomes[{i}]") for i, rule in enumerate(asked.outcomes)],
+            subscriptions=[_make_webhook(webhook) for webhook in asked.webhooks],
+        )
+        state = await self._service.storage.account(account.id)
+        shown = types.AccountOpenedJson.of(state.account, state.balance)
+        if asked.token is None:
+            shown.token = account.token
+        return json_response(201, shown)
+
+    async def account(self, request: Request, account_id: str) -> Response:
+        """One account, without its token."""
+        state = await self._service.storage.account(account_id)
+        return json_response(200, types.AccountJson.of(state.account, state.balance), tagged=_edited(state.account))
+
+    async def change(self, request: Request, account_id: str) -> Response:
+        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed manually."""
+        asked = _read(request, types.AccountChangeJson)
+        if asked.balance is not None:
+            _check_roubles(asked.balance, "balance")
+
+        def change(account: Account) -> Account:
+            _check_precondition(request, _edited(account))
+            if asked.numbers is not None:
+                account = rules.replace_numbers(account, asked.numbers)
+            if asked.tariff is not None:
+                account = replace(account, tariff=_read_tariff(asked.tariff, account.tariff))
+            return account if asked.calls_held is None else replace(account, calls_held=asked.calls_held)
+
+        await self._service.accounts.change(account_id, change, asked.balance)
+        return await self.account(request, account_id)
+
+    async def close(self, request: Request, account_id: str) -> Response:
+        """Close an account, and forget its calls."""
+        _check_precondition(request, _edited(await self._service.accounts.get(account_id)))
+        await self._service.accounts.close(account_id)
+        return Response(204, b"", {})
+
+    async def top_up(self, request: Request, account_id: str) -> Response:
+        """Add money."""
+        asked = _read(request, types.TopUpJson)
+        _check_roubles(asked.amount, "amount")
+        await self._service.accounts.top_up(account_id, asked.amount)
+        return await self.account(request, account_id)
+
+    async def outcomes(self, request: Request, account_id: str) -> Response:
+        """The outcome rules; the first that matches wins."""
+        shown = _shown_rules(await self._service.accounts.get(account_id))
+        return _whole(shown, tagged=shown)
+
+    async def replace_outcomes(self, request: Request, account_id: str) -> Response:
+        """Replace the outcome rules."""
+        given = decode_list(read_json(request), types.RuleGivenJson)
+        items = [self._read_rule(rule, f"items[{i}]") for i, rule in enumerate(given)]
+
+        def change(account: Account) -> Account:
+            _check_precondition(request, _shown_rules(account))
+            return rules.replace_rules(account, items)
+
+        await self._service.accounts.change(account_id, change)
+        return await self.outcomes(request, account_id)
+
+    async def faults(self, request: Request, account_id: str) -> Response:
+        """The faults that are switched on."""
+        account = await self._service.accounts.get(account_id)
+        return _whole([types.FaultJson.of(fault) for fault in account.faults], tagged=account.faults_given)
+
+    async def replace_faults(self, request: Request, account_id: str) -> Response:
+        """Replace the faults that are switched on; an empty list switches all off."""
+        items = [fault.read() for fault in decode_list(read_json(request), types.FaultJson)]
+
+        def change(account: Account) -> Account:
+            _check_precondition(request, account.faults_given)
+            return rules.replace_faults(account, items)
+
+        await self._service.accounts.change(account_id, change)
+        return await self.faults(request, account_id)
+
+    async def webhooks(self, request: Request, account_id: str) -> Response:
+        """The webhooks."""
+        account = await self._service.accounts.get(account_id)
+        shown = [types.WebhookJson.of(webhook) for webhook in account.subscriptions]
+        return _whole(shown, tagged=_edited_webhooks(account))
+
+    async def subscribe(self, request: Request, account_id: str) -> Response:
+        """Add a webhook, for calls placed from now on."""
+        webhook = _make_webhook(_read(request, types.WebhookGivenJson))
+        return json_response(201, types.WebhookJson.of(await self._service.accounts.subscribe(account_id, webhook)))
+
+    async def webhook(self, request: Request, account_id: str, number: int) -> Response:
+        """One webhook."""
+        account = await self._service.accounts.get(account_id)
+        found = rules.find_subscription(account, number)
+        return json_response(200, types.WebhookJson.of(found), tagged=_edited_webhook(account, found))
+
+    async def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
+        """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
+        given = _read_body(request)
+
+        def change(account: Account) -> Account:
+            webhook = rules.find_subscription(account, number)
+            _check_precondition(request, _edited_webhook(account, webhook))
+            return rules.replace_subscription(account, _change_webhook(webhook, given))
+
+        await self._service.accounts.change(account_id, change)
+        return await self.webhook(request, account_id, number)
+
+    async def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
+        """Remove a webhook; CDRs still pending to it fail when they are due."""
+
+        def change(account: Account) -> Account:
+            _check_precondition(request, _edited_webhook(account, rules.find_subscription(account, number)))
+            return rules.remove_subscription(account, number)
+
+        await self._service.accounts.change(account_id, change)
+        return Response(204, b"", {})
+
+    async def calls(self, request: Request) -> Response:
+        """Calls in order of arrival, of an account or of all."""
+        return await self._list(request, self._service.storage.calls, types.CallJson.of, lambda call: call.seq)
+
+    async def call(self, request: Request, verification_call_uuid: str) -> Response:
+        """One call."""
+        return json_response(200, types.CallJson.of(await self._service.storage.call(verification_call_uuid)))
+
+    async def place(self, request: Request, account_id: str) -> None:
+        """Place a call for an account, with the checks and refusals of the vendor's API, but without a token.
+
+        It is not a request of an application: it is not among the requests, and no fault of a request strikes it.
+        """
+        asked = _read(request, types.OrderJson)
+        account = await self._service.accounts.get(account_id)
+        given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        order = read_order(asked.method, bounded(given), self._service.assumptions)
+        call = await self._service.calls.place(account.id, order)
+        await send(json_response(201, types.CallJson.of(call)))
+        await self._service.calls.answered(call.verification_call_uuid)
+
+    async def complete(self, request: Request, verification_call_uuid: str) -> Response:
+        """End a ringing call now, in the way that is given or, with an empty object, as planned."""
+        how = self._read_ending(_read(request, types.EndingJson))
+        return json_response(200, types.CallJson.of(await self._service.calls.complete(verification_call_uuid, how)))
+
+    async def deliveries(self, request: Request) -> Response:
+        """Deliveries in order, of an account, of a call or of all."""
+        known = ("account_id", *_PAGE, "verification_call_uuid")
+        uuid = _list_parameters(request, known).get("verification_call_uuid")
+        of_call = None if uuid is None else await self._service.storage.deliveries_of(uuid)
+
+        async def find(
+            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        ) -> Sequence[Delivery]:
+            if of_call is None:
+                return await self._service.storage.deliveries(account_id, after, limit, newest_first=newest_first)
+            found = [delivery for delivery in of_call if account_id in (None, delivery.account_id)]
+            return _cut(found, lambda delivery: delivery.id, after, limit, newest_first=newest_first)
+
+        return await self._list(request, find, types.DeliveryJson.of, lambda delivery: delivery.id, known)
+
+    async def delivery(self, request: Request, delivery_id: int) -> Response:
+        """One delivery, with its request and every answer."""
+        return json_response(200, types.DeliveryJson.of(await self._service.storage.delivery(delivery_id)))
+
+    async def resend(self, request: Request, delivery_id: int) -> Response:
+        """Send a CDR again, whatever became of it."""
+        _read(request, types.NothingJson)
+        return json_response(200, types.DeliveryJson.of(await self._service.deliveries.resend(delivery_id)))
+
+    async def requests(self, request: Request) -> Response:
+        """Requests to the vendor's API as they arrived, the refused ones included."""
+
+        async def find(
+            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        ) -> Sequence[ApiRequest]:
+            return self._service.journal.page(account_id, after, limit, newest_first=newest_first)
+
+        return await self._list(request, find, types.RequestJson.of, lambda entry: entry.seq)
+
+    async def ledger(self, request: Request, account_id: str) -> Response:
+        """An account's movements of money, which add up to its balance."""
+        entries = await self._service.storage.ledger(account_id)
+
+        async def find(
+            account_id: str | None,  # noqa: ARG001 - it is the path's
+            after: int,
+            limit: int,
+            *,
+            newest_first: bool = False,
+        ) -> Sequence[Entry]:
+            return _cut(entries, lambda entry: entry.n, after, limit, newest_first=newest_first)
+
+        return await self._list(request, find, types.EntryJson.of, lambda entry: entry.n, _PAGE)
+
+    async def advance(self, request: Request) -> Response:
+        """Put the time forward for every account; answered when all that fell due has been tried.
+
+        A call whose client has its answer is among that, though the server may not have heard yet that it was sent.
+        """
+        seconds = check_seconds(_read(request, types.AdvanceJson).seconds, name="seconds", most=types.MAX_ADVANCE_S)
+        clock = self._service.clock
+        if clock.now(None) + seconds > LATEST:
+            raise Conflict(f"seconds is {seconds:g}, which leads beyond the year 8999; advance by less")
+        now = clock.now(None) + (seconds if clock.is_shared else 0)
+        await self._service.advance(seconds)
+        return json_response(200, types.AdvancedJson(now=time_of(now)))
+
+    async def reset(self, request: Request) -> Response:
+        """Go back to the configured state."""
+        _read(request, types.NothingJson)
+        await self._service.reset()
+        return json_response(200, types.DoneJson())
+
+    async def events(self, request: Request) -> Response:
+        """What changes from now on, as it changes: server-sent events."""
+        account_id = _list_parameters(request, ("account_id",)).get("account_id")
+        if account_id is not None:
+            await self._service.accounts.get(account_id)
+        return Response(200, b"", _EVENT_STREAM, stream=self._feed.listen(account_id))
+
+    async def health(self, request: Request) -> Response:
+        """That the server answers, its version, and whether it is ready."""
+        ready = not await self._service.why_not_ready()
+        return json_response(200, types.HealthJson(version=self._version, ready=ready), headers=_NOT_STORED)
+
+    async def live(self, request: Request) -> Response:
+        """That the server answers."""
+        return json_response(200, types.DoneJson(), headers=_NOT_STORED)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether new calls are taken; 503, and why not, while they are not."""
+        reasons = await self._service.why_not_ready()
+        shown = types.ReadinessJson(status="unavailable" if reasons else "ok", ready=not reasons, reasons=reasons)
+        return json_response(503 if reasons else 200, shown, headers=_NOT_STORED)
+
+    async def metrics(self, request: Request) -> Response:
+        """What the server counts, in Prometheus's text format."""
+        if self._render_metrics is None:
+            raise NotFound(
+                "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
+            )
+        content_type, text = await self._render_metrics()
+        return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def open_session(self, request: Request) -> Response:
+        """Give a browser a session, for the admin token."""
+        cookie = self._guard.open_session(_read(request, types.SessionJson).token)
+        return json_response(200, types.DoneJson(), headers={**_NOT_STORED, **cookie})
+
+    async def close_session(self, request: Request) -> Response:
+        """Take a browser's session away."""
+        return json_response(200, types.DoneJson(), headers={**_NOT_STORED, **self._guard.close_session()})
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI description, self-contained."""
+        return Response(200, self._read_schema("openapi"))
+
+    async def schema(self, request: Request, name: str) -> Response:
+        """A JSON Schema, as the package ships it."""
+        return Response(200, self._read_schema(name))
+
+    def _read_ending(self, given: types.EndingJson) -> Ending | None:
+        """How a call ends; None if nothing is given. Both may be given, as a rule is shown, if they say the same."""
+        outcome, cause = given.outcome, given.q931_status
+        unavailable_cause = self._service.assumptions.unavailable_cause
+        if outcome is None and cause is None:
+            return None
+        if outcome is None or cause is None:
+            return ending(outcome, cause, unavailable_cause=unavailable_cause)
+        how = ending(outcome, unavailable_cause=cause if outcome is Outcome.UNAVAILABLE else unavailable_cause)
+        if how.q931_status != cause or how.outcome is not outcome:
+            raise UsageError(f"outcome {outcome} has q931_status {how.q931_status}, not {cause}; give one of the two")
+        return how
+
+    def _read_rule(self, given: types.RuleGivenJson, place: str) -> OutcomeRule:
+        how = self._read_ending(given)
+        if how is None:
+            raise invalid("outcome", f"{place} needs an outcome or a q931_status")
+        return OutcomeRule(how, "*" if given.login_did is None else given.login_did, given.delay_s)
+
+    async def _list(
+        self,
+        request: Request,
+        find: _Find[_T],
+        show: Callable[[_T], Struct],
+        cursor: Callable[[_T], int],
+        known: Sequence[str] = ("account_id", *_PAGE),
+    ) -> Response:
+        parameters = _list_parameters(request, known)
+        after, limit = _cursor_and_limit(parameters)
+        order = parameters.get("order", "oldest")
+        if order not in ("oldest", "newest"):
+            raise invalid("order", f"order {order[:40]!r} is unknown; it is oldest or newest")
+        account_id = parameters.get("account_id")
+        if account_id is not None:
+            await self._service.accounts.get(account_id)
+        found = await find(account_id, after, limit + 1, newest_first=order == "newest")
+        return _page(found, limit, show, cursor)
+
+
+def _read_body(request: Request) -> Any:
+    """The request's JSON; no body is an empty object."""
+    return read_json(request) if request.body != b"" else {}
+
+
+def _read(request: Request, kind: type[_S]) -> _S:
+    return decode(_read_body(request), kind)
+
+
+def _check_roubles(value: str | int, name: str) -> None:
+    """Raise UsageError unless it is an amount in roubles: a whole number, or text such as "10.00"."""
+    parse_roubles(value, name=name)
+    if isinstance(value, str) and not _ROUBLES.fullmatch(value):
+        raise UsageError(f'{name} is {value[:40]!r}; write roubles in digits, such as "10.00"')
+
+
+def _read_tariff(content: Mapping[str, Any], default: Tariff) -> Tariff:
+    """A tariff from prices in roubles. A price that is null, or not given, is as in ``default``."""
+    given = {name: price for name, price in content.items() if price is not None}
+    if isinstance(given.get("flash_call"), dict):
+        given["flash_call"] = {name: price for name, price in given["flash_call"].items() if price is not None}
+    tariff = tariff_from_roubles(given, default)
+    for name, price in {**given.get("flash_call", {}), **given}.items():
+        if name != "flash_call":
+            _check_roubles(price, name)
+    return tariff
+
+
+def _make_webhook(given: types.WebhookGivenJson) -> Subscription:
+    return _subscription(given, read_trust(given.cacert, insecure=given.insecure))
+
+
+def _subscription(given: types.WebhookGivenJson, trust: Trust) -> Subscription:
+    made = make_subscription(
+        given.url,
+        body=given.body,
+        method=given.method,
+        headers=given.headers,
+        query=given.query,
+        constants=given.constants,
+        retry=given.retry,
+        never_disable=given.never_disable,
+        trust=trust,
+    )
+    return replace(made, enabled=given.enabled)
+
+
+def _change_webhook(webhook: Subscription, content: Any) -> Subscription:
+    """The webhook with the fields that are given. A header whose value is ``***``, as it is shown, keeps its value.
+
+    One that is enabled starts to count its failures anew.
+    """
+    shown = types.WebhookJson.of(webhook)
+    now = {name: getattr(shown, name) for name in types.WebhookGivenJson.__struct_fields__}
+    merged = decode(content, types.WebhookGivenJson, now=now)
+    merged.headers = {
+        name: webhook.headers.get(name, value) if value == MASK else value for name, value in merged.headers.items()
+    }
+    keeps_trust = content.get("cacert") is None and merged.insecure == webhook.trust.insecure
+    trust = webhook.trust if keeps_trust else read_trust(merged.cacert, insecure=merged.insecure)
+    return replace(
+        _subscription(merged, trust),
+        number=webhook.number,
+        failed_in_a_row=0 if content.get("enabled") else webhook.failed_in_a_row,
+        disabled_at=None if merged.enabled else webhook.disabled_at,
+    )
+
+
+def _check_precondition(request: Request, tagged: Any) -> None:
+    """Raise Refusal ``precondition_failed`` if If-Match asks for another state than ``tagged`` (RFC 9110, 13.1.1)."""
+    if_match = request.headers.get("if-match")
+    if if_match is not None and not parse_etags(if_match).contains(etag_of(tagged).strip('"')):
+        raise Refusal(
+            RefusalCode.PRECONDITION_FAILED, "it was changed since it was read; read it again, and then change it"
+        )
+
+
+def _list_parameters(request: Request, known: Sequence[str]) -> dict[str, str]:
+    """The query's parameters; Refusal for one that is unknown, and for one that is empty."""
+    given = read_query(request.query)
+    for name, value in given.items():
+        if name not in known:
+            raise invalid(name[:40], f"{name[:40]!r} is unknown; {nearest(name, known)}")
+        if not value:
+            raise invalid(name, f"{name} is empty; give a value, or leave the parameter out")
+    return given
+
+
+def _cursor_and_limit(parameters: Mapping[str, str]) -> tuple[int, int]:
+    return _integer(parameters, "after", 0, MAX_CURSOR), _integer(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
+
+
+def _integer(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    if not _INTEGER.fullmatch(text) or int(text) > most:
+        raise invalid(name, f"{name} is {text[:40]!r}; use a whole number from 0 to {most}")
+    return int(text)
+
+
+def _cut(
+    items: Sequence[_T], cursor: Callable[[_T], int], after: int, limit: int, *, newest_first: bool
+) -> Sequence[_T]:
+    """The items, of which the oldest is the first, that are behind the cursor, and at most so many."""
+    if newest_first:
+        return [item for item in reversed(items) if not after or cursor(item) < after][:limit]
+    return [item for item in items if cursor(item) > after][:limit]
+
+
+def _page(found: Sequence[_T], limit: int, show: Callable[[_T], Struct], cursor: Callable[[_T], int]) -> Response:
+    """A list of at most ``limit`` items, with the cursor behind the last if ``found`` has one more."""
+    page = found[:limit]
+    more = len(found) > limit and page
+    return json_response(200, {"items": [show(item) for item in page], "next": cursor(page[-1]) if more else None})
+
+
+def _whole(items: Sequence[Struct], *, tagged: Any) -> Response:
+    """A list that is short enough to be shown whole."""
+    return json_response(200, {"items": items, "next": None}, tagged=tagged)
+
+
+def _shown_rules(account: Account) -> list[types.RuleJson]:
+    return [types.RuleJson.of(rule) for rule in account.outcome_rules]
+
+
+def _edited(account: Account) -> Any:
+    """What a person edits of an account, for its entity tag."""
+    tariff = types.TariffJson.of(account.tariff)
+    return [
+        account.numbers,
+        tariff,
+        account.calls_held,
+        _shown_rules(account),
+        account.faults_given,
+        _edited_webhooks(account),
+    ]
+
+
+def _edited_webhooks(account: Account) -> Any:
+    return [_edited_webhook(account, subscription) for subscription in account.subscriptions]
+
+
+def _edited_webhook(account: Account, subscription: Subscription) -> Any:
+    """What a person edits of a webhook. Values of headers are among it, and nobody can guess them from the tag: they
+    are hashed with the token.
+    """
+    is_on = subscription.enabled or subscription.disabled_at is not None
+    shown = types.WebhookJson.of(replace(subscription, enabled=is_on, failed_in_a_row=0, disabled_at=None))
+    return [shown, dict(subscription.headers), account.token]

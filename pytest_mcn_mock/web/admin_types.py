@@ -1,0 +1,833 @@
+"""The JSON of the admin API: every field that it shows or takes, written once.
+
+Answers are encoded from these types and bodies are decoded into them. ``make schemas`` writes their JSON Schemas: the
+first line of a docstring is the title, and the rest is the description. ``_common`` names a definition in
+``schemas/common.schema.json``, where the conditions that a type cannot say are written by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from pytest_mcn_mock.errors import Refusal, RefusalCode, nearest
+from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
+from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
+from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format_roubles
+from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.webhooks import MAX_FIELDS, Subscription, WebhookMethod
+
+MASK: Final = "***"
+"""In place of a value that may be a secret."""
+MAX_SHOWN: Final = 4096
+"""Characters of a webhook's request or answer that are shown."""
+MAX_ADVANCE_S: Final = 31_536_000
+"""A year."""
+_T = TypeVar("_T", bound=Struct)
+
+
+def _is(text: str) -> Meta:
+    """What a field means."""
+    return Meta(description=text)
+
+
+def _common(name: str) -> Meta:
+    return Meta(extra_json_schema={"$ref": f"common.schema.json#/$defs/{name}"})
+
+
+Id = Annotated[int, _common("id")]
+Token = Annotated[str, _common("token")]
+Seed = Annotated[int, _common("seed")]
+Number = Annotated[str, _common("number")]
+Uuid = Annotated[str, _common("verification_call_uuid")]
+Cause = Annotated[int, _common("q931_status")]
+Seconds = Annotated[int | float, _common("seconds")]
+Roubles = Annotated[str, _common("roubles")]
+RoublesGiven = Annotated[str | int, _common("roubles_given")]
+Time = Annotated[str, _common("time")]
+Fields = Annotated[dict[str, str], _common("fields")]
+Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/variables"})]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class EndingJson(Struct, kw_only=True):
+    """How to end a ringing call
+
+    Or an empty object: as planned.
+    """
+
+    rule: ClassVar = "ending_or_none_given"
+
+    outcome: Annotated[Outcome | None, _is("How the call ends.")] = None
+    q931_status: Annotated[Cause | None, _is("The same by its Q.850 cause.")] = None
+
+
+class RuleGivenJson(EndingJson, kw_only=True):
+    """An outcome rule to set
+
+    It has outcome or q931_status, or both if they say the same.
+    """
+
+    rule: ClassVar = "ending_given"
+
+    login_did: Annotated[
+        Annotated[str, Meta(pattern="^[0-9*?]{1,40}$")] | None,
+        _is("A pattern: digits, * for any and ? for one. * if not given."),
+    ] = None
+    delay_s: Annotated[Seconds | None, _is("Seconds between the answer and the end of the call.")] = None
+
+
+class RuleJson(Struct, kw_only=True):
+    """An outcome rule
+
+    How calls end to a number that fits.
+    """
+
+    login_did: Annotated[
+        str, Meta(pattern="^[0-9*?]{1,40}$", description="A pattern: digits, * for any and ? for one.")
+    ]
+    outcome: Outcome
+    q931_status: Cause
+    delay_s: Annotated[
+        Seconds | None,
+        _is("Seconds between the answer and the end of the call; null leaves the server's delay."),
+    ]
+
+    @classmethod
+    def of(cls, rule: OutcomeRule) -> Self:
+        """Show a rule."""
+        how = rule.ending
+        return cls(login_did=rule.login_did, outcome=how.outcome, q931_status=how.q931_status, delay_s=rule.delay_s)
+
+
+class FaultJson(Struct, kw_only=True):
+    """A fault
+
+    What goes wrong on purpose. One that is given strikes once, if times is not given.
+    """
+
+    rule: ClassVar = "fault_given"
+
+    kind: Annotated[FaultKind, _is("What goes wrong; docs/how-to/faults.md explains each.")]
+    times: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_TIMES)] | None,
+        _is("How many requests, or CDRs, it still alters; null for every one."),
+    ] = 1
+    probability: Annotated[int | float, Meta(gt=0, le=1, description="The chance for each one.")] = 1.0
+    status: Annotated[int, Meta(ge=500, le=599, description="The HTTP status of a server error.")] = 503
+    delay_s: Annotated[Seconds, _is("Seconds by which it is late.")] = 0.0
+    jitter_s: Annotated[Seconds, _is("Up to so many seconds more.")] = 0.0
+    accepted: Annotated[bool, _is("Whether an altered request is accepted, and charged, all the same.")] = True
+
+    @classmethod
+    def of(cls, fault: Fault) -> Self:
+        """Show a fault."""
+        return cls(**msgspec.structs.asdict(fault))
+
+    def read(self) -> Fault:
+        """Return the fault; raise UsageError if a value is not valid."""
+        return Fault(**msgspec.structs.asdict(self))
+
+
+class WebhookGivenJson(Struct, kw_only=True):
+    """A webhook to add
+
+    The settings of the vendor's form.
+    """
+
+    url: Annotated[str, _common("url_given"), _is("Where CDRs go: http or https.")]
+    body: Annotated[
+        Annotated[list[Annotated[str, _common("variable")]], Meta(max_length=MAX_FIELDS)] | None,
+        _is("The variables of the CDR, in their order; the three of the article if not given."),
+    ] = None
+    method: Annotated[WebhookMethod, _is("POST with a JSON body, or GET with the variables in the query string.")] = (
+        WebhookMethod.POST
+    )
+    headers: Annotated[dict[str, Any], _common("headers_given"), _is("Headers of the request.")] = {}
+    query: Annotated[dict[str, Any], _common("fields"), _is("Parameters added to the URL.")] = {}
+    constants: Annotated[dict[str, Any], _common("constants_given"), _is("Constants added to the variables.")] = {}
+    retry: Annotated[bool, _is('"Retry on error": whether a CDR that is not acknowledged is sent again.')] = True
+    never_disable: Annotated[bool, _is('"Never disable this webhook", however many CDRs failed.')] = False
+    cacert: Annotated[
+        str | None,
+        _is(
+            "The path, on the server's machine, of a PEM file of authorities that an https endpoint's certificate is "
+            "trusted by, in place of the machine's own. It is read when it is given. Empty for none."
+        ),
+    ] = None
+    insecure: Annotated[bool, _is("Whether any certificate of an https endpoint is accepted. Not with cacert.")] = False
+    enabled: Annotated[bool, _is("Whether CDRs are sent to it.")] = True
+
+
+class WebhookJson(WebhookGivenJson, kw_only=True):
+    """A webhook
+
+    A subscription of an account to the event "Flash call". The values of its headers are masked: ***.
+    """
+
+    n: Annotated[Count, _is("Numbers the account's subscriptions from 1.")]
+    failed_in_a_row: Annotated[int, Meta(ge=0, description="CDRs failed since the last that was acknowledged.")]
+    disabled_at: Annotated[
+        Time | None,
+        _is(
+            "When too many CDRs in a row that failed disabled it; null while it is enabled, and when a person "
+            "disabled it."
+        ),
+    ]
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> Self:
+        """Show a webhook. The values of its headers may be secrets."""
+        return cls(
+            n=subscription.number,
+            url=subscription.url,
+            body=list(subscription.body),
+            method=subscription.method,
+            headers=dict.fromkeys(subscription.headers, MASK),
+            query=dict(subscription.query),
+            constants=dict(subscription.constants),
+            retry=subscription.retry,
+            never_disable=subscription.never_disable,
+            cacert=subscription.trust.cacert,
+            insecure=subscription.trust.insecure,
+            enabled=subscription.enabled,
+            failed_in_a_row=subscription.failed_in_a_row,
+            disabled_at=_time(subscription.disabled_at),
+        )
+
+
+class TariffJson(Struct, kw_only=True):
+    """Prices in roubles
+
+    By method, and by the country of the number that calls.
+    """
+
+    call_for_2fa: Roubles
+    flash_call: Annotated[dict[str, Roubles], _is("By the country of the number that calls, ISO 3166-1 numeric.")]
+
+    @classmethod
+    def of(cls, tariff: Tariff) -> Self:
+        """Show a tariff."""
+        by_country = {str(country): format_roubles(price) for country, price in tariff.flash_call.items()}
+        return cls(call_for_2fa=format_roubles(tariff.call_for_2fa), flash_call=by_country)
+
+
+class AccountChangeJson(Struct, kw_only=True):
+    """What to change of an account
+
+    What is not given stays.
+    """
+
+    balance: Annotated[RoublesGiven | None, _is("The balance, in roubles.")] = None
+    numbers: Annotated[
+        Annotated[list[Annotated[str, _common("number_given")]], Meta(max_length=MAX_NUMBERS)] | None,
+        _is("The connected numbers, all of them."),
+    ] = None
+    tariff: Annotated[Annotated[dict[str, Any], _common("tariff_given")] | None, _is("Its prices.")] = None
+    calls_held: Annotated[
+        bool | None, _is("Whether calls placed from now on ring until they are completed manually.")
+    ] = None
+
+
+class OpeningJson(Struct, kw_only=True):
+    """An account to open
+
+    All of it optional; what is not given is drawn or empty.
+    """
+
+    id: Annotated[Id | None, _is("The account's id; drawn from the seed if not given.")] = None
+    token: Annotated[Token | None, _is("What the Authorization header bears; drawn from the seed if not given.")] = None
+    seed: Annotated[Seed | None, _is("What numbers, uuids and faults are drawn from; random if not given.")] = None
+    balance: Annotated[RoublesGiven | None, _is("Roubles; 100.00 if not given.")] = None
+    numbers: Annotated[
+        Annotated[list[Annotated[str, _common("number_given")]], Meta(max_length=MAX_NUMBERS)],
+        _is("Numbers to connect."),
+    ] = []
+    tariff: Annotated[Annotated[dict[str, Any], _common("tariff_given")] | None, _is("Its prices.")] = None
+    outcomes: Annotated[list[RuleGivenJson], Meta(max_length=MAX_RULES, description="Outcome rules.")] = []
+    webhooks: Annotated[list[WebhookGivenJson], Meta(max_length=MAX_SUBSCRIPTIONS, description="Subscriptions.")] = []
+
+
+class AccountJson(Struct, kw_only=True):
+    """An account
+
+    As the admin API shows it, without its token.
+    """
+
+    id: Annotated[Id, _is("A number, as in the configuration file.")]
+    balance: Annotated[Roubles, _is("Roubles; always the sum of the ledger.")]
+    numbers: Annotated[list[Number], _is("Connected numbers, for call_for_2fa.")]
+    seed: Seed
+    tariff: Annotated[TariffJson, _is("Prices in roubles.")]
+    calls_held: Annotated[bool, _is("Whether calls placed from now on ring until they are completed manually.")]
+    webhooks: Annotated[list[WebhookJson], _is("The subscriptions, as they were added.")]
+    outcomes: Annotated[list[RuleJson], _is("The outcome rules; the first that matches wins.")]
+    faults: Annotated[list[FaultJson], _is("The faults that are switched on.")]
+
+    @classmethod
+    def of(cls, account: Account, balance: int) -> Self:
+        """Show an account; its balance is in kopecks."""
+        return cls(
+            id=int(account.id),
+            balance=format_roubles(balance),
+            numbers=list(account.numbers),
+            seed=account.seed,
+            tariff=TariffJson.of(account.tariff),
+            calls_held=account.calls_held,
+            webhooks=[WebhookJson.of(subscription) for subscription in account.subscriptions],
+            outcomes=[RuleJson.of(rule) for rule in account.outcome_rules],
+            faults=[FaultJson.of(fault) for fault in account.faults],
+        )
+
+
+class AccountOpenedJson(AccountJson, kw_only=True):
+    """An account that was just opened
+
+    With its token if that was drawn, not given: it is shown only this once.
+    """
+
+    token: Token | UnsetType = UNSET
+
+
+class TopUpJson(Struct, kw_only=True):
+    """Money to add
+
+    To an account.
+    """
+
+    amount: Annotated[str | int, _common("amount_given")]
+
+
+class EntryJson(Struct, kw_only=True):
+    """A movement of money
+
+    An entry of an account's ledger, whose sum is the balance.
+    """
+
+    n: Annotated[Count, _is("Numbers the account's entries from 1.")]
+    kind: Annotated[EntryKind, _is("Why money moved.")]
+    amount: Annotated[Roubles, _is("Roubles; negative for a charge.")]
+    balance: Annotated[Roubles, _is("The balance after it.")]
+    at: Time
+    verification_call_uuid: Annotated[Uuid | None, _is("The call that was charged; null if it is not a charge.")]
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Show an entry."""
+        return cls(
+            n=entry.n,
+            kind=entry.kind,
+            amount=format_roubles(entry.kopecks),
+            balance=format_roubles(entry.balance),
+            at=time_of(entry.at),
+            verification_call_uuid=entry.verification_call_uuid,
+        )
+
+
+class OrderJson(Struct, kw_only=True):
+    """A call to place
+
+    With the checks and refusals of the vendor's API, but without a token. Empty text is as if not given.
+    """
+
+    rule: ClassVar = "order_given"
+
+    method: Method
+    login_did: Annotated[Number, _is("The number to ring.")]
+    code: Annotated[
+        Annotated[str, Meta(max_length=256)] | None,
+        _is("Four digits in which the caller's number ends. Of flash_call; call_for_2fa ignores it."),
+    ] = None
+    country_id: Annotated[
+        Annotated[str, Meta(max_length=256)] | int | None,
+        _is("The country to call from, as flash_call takes it. Of flash_call; call_for_2fa ignores it."),
+    ] = None
+    caller_did: Annotated[
+        Annotated[str, Meta(max_length=256)] | None,
+        _is("The number to ring from. Of call_for_2fa; flash_call ignores it."),
+    ] = None
+
+
+class ExplanationJson(Struct, kw_only=True):
+    """Why a call is as it is
+
+    Which rule chose what.
+    """
+
+    country: Annotated[str, _is("The country of the number that calls; empty for call_for_2fa.")]
+    number: Annotated[str, _is("The number that calls.")]
+    price: Annotated[str, _is("The price.")]
+    outcome: Annotated[str, _is("The end.")]
+    cdr: Annotated[
+        str | UnsetType, _is("Why a webhook does not get the call's CDR; absent if every webhook gets it.")
+    ] = UNSET
+
+
+class CallJson(Struct, kw_only=True):
+    """A call
+
+    One accepted call; how it ends is null until it has ended.
+    """
+
+    seq: Annotated[Count, _is("Numbers the calls of the server as they arrive, from 1.")]
+    verification_call_uuid: Uuid
+    account_id: Annotated[Id, _is("The account that paid.")]
+    method: Method
+    login_did: Annotated[Number, _is("The number that is called.")]
+    caller_did: Annotated[Number, _is("The number that calls.")]
+    code: Annotated[str, _common("code"), _is("Its last four digits.")]
+    country_id: Annotated[Literal[643, 703] | None, _is("The country of the number that calls; null for call_for_2fa.")]
+    price: Annotated[Roubles, _is("What was charged.")]
+    state: Annotated[Literal["ringing", "completed"], _is("Whether it has ended.")]
+    outcome: Annotated[Outcome | None, _is("How it ended.")]
+    q931_status: Annotated[Cause | None, _is("The Q.850 cause.")]
+    final_status: Annotated[
+        Annotated[str, _common("final_status")] | None, _is("As in the CDR; null where none is documented.")
+    ]
+    explanation: Annotated[ExplanationJson, _is("Why the call is as it is: which rule chose what.")]
+    placed_at: Annotated[Time, _is("When it was accepted.")]
+    ends_at: Annotated[Time | None, _is("When it ends; null while it is held.")]
+    ended_at: Annotated[Time | None, _is("When it ended.")]
+
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """Show a call."""
+        why = call.explanation
+        return cls(
+            seq=call.seq,
+            verification_call_uuid=call.verification_call_uuid,
+            account_id=int(call.account_id),
+            method=call.method,
+            login_did=call.login_did,
+            caller_did=call.caller_did,
+            code=call.code,
+            country_id=call.country_id,  # type: ignore[arg-type]  # the model does not know which there are
+            price=format_roubles(call.price),
+            state=call.state,  # type: ignore[arg-type]  # one of the two
+            outcome=call.ending.outcome if call.ending else None,
+            q931_status=call.ending.q931_status if call.ending else None,
+            final_status=call.ending.final_status if call.ending else None,
+            explanation=ExplanationJson(
+                country=why.country, number=why.number, price=why.price, outcome=why.outcome, cdr=why.cdr or UNSET
+            ),
+            placed_at=time_of(call.placed_at),
+            ends_at=_time(call.ends_at),
+            ended_at=_time(call.ended_at),
+        )
+
+
+class CdrResponseJson(Struct, kw_only=True):
+    """The answer of an endpoint
+
+    To a CDR.
+    """
+
+    headers: Annotated[dict[str, str], _is("Its headers.")]
+    body: Annotated[str, _is("Its first 4096 characters.")]
+
+    @classmethod
+    def of(cls, response: CdrResponse) -> Self:
+        """Show the beginning of an answer."""
+        headers = {name[:MAX_SHOWN]: value[:MAX_SHOWN] for name, value in list(response.headers.items())[:100]}
+        return cls(headers=headers, body=_text(response.body))
+
+
+class AttemptJson(Struct, kw_only=True):
+    """One try to deliver a CDR
+
+    The answer of the endpoint, or why there is none.
+    """
+
+    number: Annotated[Count, _is("From 1.")]
+    at: Annotated[Time, _is("When it began.")]
+    duration_s: Annotated[int | float, Meta(ge=0, description="How long it took, in seconds.")]
+    status: Annotated[int | None, _is("The HTTP status of the answer; null if there was none.")]
+    error: Annotated[str | None, _is("Why there was no acknowledgement; null if there was one.")]
+    sent_twice: Annotated[
+        bool,
+        _is(
+            "Whether it had been sent before on a kept connection, which the endpoint closed without an answer: it may "
+            "have the CDR twice."
+        ),
+    ]
+    response: Annotated[CdrResponseJson | None, _is("The answer; null if there was none.")]
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """Show an attempt."""
+        response = attempt.response
+        return cls(
+            number=attempt.number,
+            at=time_of(attempt.at),
+            duration_s=round(attempt.duration_s, 6),
+            status=attempt.status,
+            error=attempt.error,
+            sent_twice=response is not None and response.sent_twice,
+            response=None if response is None else CdrResponseJson.of(response),
+        )
+
+
+class CdrRequestJson(Struct, kw_only=True):
+    """The request that carries a CDR
+
+    To a webhook.
+    """
+
+    method: Annotated[WebhookMethod, _is("As the webhook has it.")]
+    url: Annotated[str, _is("With the query parameters.")]
+    headers: Annotated[dict[str, str], _is("The values of the webhook's own are masked: ***.")]
+    body: Annotated[str, _is("Its first 4096 characters.")]
+
+    @classmethod
+    def of(cls, request: CdrRequest) -> Self:
+        """Show a request. The values of the webhook's own headers may be secrets."""
+        headers = {name: value if name in SENT_HEADERS else MASK for name, value in request.headers.items()}
+        return cls(method=WebhookMethod(request.method), url=request.url, headers=headers, body=_text(request.body))
+
+
+class DeliveryJson(Struct, kw_only=True):
+    """The delivery of a CDR
+
+    Of one call to one webhook.
+    """
+
+    id: Annotated[Count, _is("Numbers the deliveries of the server from 1.")]
+    verification_call_uuid: Annotated[Uuid, _is("The call.")]
+    account_id: Id
+    webhook: Annotated[Count, _is("The number of the webhook.")]
+    url: Annotated[str, _is("Where the CDR goes.")]
+    state: Annotated[DeliveryState, _is("pending until it was acknowledged or failed.")]
+    due_at: Annotated[
+        Time | None, _is("When it is tried next; null while the call is held, and when nothing is pending.")
+    ]
+    note: Annotated[str, _is("The fault that alters it, or why it failed; empty if there is none.")]
+    cdr: Annotated[Cdr | None, _is("The CDR as it is sent; null while the call rings.")]
+    request: Annotated[CdrRequestJson | None, _is("The request that carries the CDR; null while the call rings.")]
+    attempts: Annotated[list[AttemptJson], _is("Every try so far.")]
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """Show a delivery."""
+        return cls(
+            id=delivery.id,
+            verification_call_uuid=delivery.verification_call_uuid,
+            account_id=int(delivery.account_id),
+            webhook=delivery.subscription,
+            url=delivery.url,
+            state=delivery.state,
+            due_at=_time(delivery.due_at),
+            note=delivery.note,
+            cdr=None if delivery.cdr is None else dict(delivery.cdr),
+            request=None if delivery.request is None else CdrRequestJson.of(delivery.request),
+            attempts=[AttemptJson.of(attempt) for attempt in delivery.attempts],
+        )
+
+
+class RefusalJson(Struct, kw_only=True):
+    """Why a request was refused
+
+    As the error envelope says it.
+    """
+
+    code: RefusalCode
+    message: Annotated[str, _is("For a person to read.")]
+    parameter: Annotated[str | None, _is("The parameter that was wrong.")]
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Self:
+        """Show a refusal."""
+        return cls(code=refusal.code, message=refusal.message, parameter=refusal.parameter)
+
+
+class RequestJson(Struct, kw_only=True):
+    """A request to the vendor's API
+
+    As it arrived, the refused ones included.
+    """
+
+    seq: Annotated[Count, _is("Numbers the requests from 1.")]
+    at: Annotated[Time, _is("When it arrived.")]
+    method: Annotated[str, _is("The HTTP method.")]
+    path: Annotated[str, _is("The path, without the query.")]
+    account_id: Annotated[
+        str | None,
+        _is("That of the path, as text, whether or not there is such an account; null if it has none."),
+    ]
+    parameters: Annotated[dict[str, str], _is("Those that were understood, without a token.")]
+    status: Annotated[int | None, _is("The HTTP status of the answer; null while there is none.")]
+    refusal: Annotated[RefusalJson | None, _is("Why it was refused; null if it was not.")]
+    undocumented: Annotated[list[str], _is("What it relied on that is not documented, a sentence each.")]
+    fault: Annotated[FaultKind | None, _is("The fault that altered it.")]
+    verification_call_uuid: Annotated[Uuid | None, _is("The call that was placed.")]
+
+    @classmethod
+    def of(cls, request: ApiRequest) -> Self:
+        """Show a request."""
+        refusal = request.refusal
+        return cls(
+            seq=request.seq,
+            at=time_of(request.received_at),
+            method=request.method,
+            path=request.path[:MAX_SHOWN],
+            account_id=request.account_id,
+            parameters=dict(request.parameters),
+            status=request.status,
+            refusal=None if refusal is None else RefusalJson.of(refusal),
+            undocumented=[str(use) for use in request.undocumented],
+            fault=None if request.fault is None else FaultKind(request.fault),
+            verification_call_uuid=request.verification_call_uuid,
+        )
+
+
+class AdvanceJson(Struct, kw_only=True):
+    """How far to put the time forward
+
+    For every account.
+    """
+
+    seconds: Annotated[int | float, Meta(ge=0, le=MAX_ADVANCE_S, description="Seconds; at most a year.")]
+
+
+class AdvancedJson(Struct, kw_only=True):
+    """The time afterwards
+
+    Once all that fell due has been tried.
+    """
+
+    now: Time
+
+
+class SessionJson(Struct, kw_only=True):
+    """To open a browser's session
+
+    The answer sets a cookie.
+    """
+
+    token: Annotated[Token, _is("The admin token.")]
+
+
+class DoneJson(Struct, kw_only=True):
+    """Something was done
+
+    There is nothing else to show.
+    """
+
+    status: Annotated[Literal["ok"], _is("It was done.")] = "ok"
+
+
+class HealthJson(Struct, kw_only=True):
+    """The server's health
+
+    That it answers.
+    """
+
+    status: Annotated[Literal["ok"], _is("It answers.")] = "ok"
+    version: Annotated[str, _is("Of the package.")]
+    ready: Annotated[bool, _is("Whether it takes requests.")]
+
+
+class ReadinessJson(Struct, kw_only=True):
+    """Whether new calls are taken
+
+    And if not, why not.
+    """
+
+    status: Annotated[Literal["ok", "unavailable"], _is("In a word.")]
+    ready: Annotated[bool, _is("Whether new calls are taken.")]
+    reasons: Annotated[list[str], _is("Why they are not; empty while they are.")]
+
+
+class NothingJson(Struct, kw_only=True):
+    """Nothing
+
+    An empty object; no body is one too.
+    """
+
+
+class ClosedJson(Struct, kw_only=True):
+    """Which account was closed
+
+    Its calls are forgotten.
+    """
+
+    id: Id
+
+
+class DroppedJson(Struct, kw_only=True):
+    """How much a listener missed
+
+    It was too slow.
+    """
+
+    count: Annotated[Count, _is("Items.")]
+
+
+def time_of(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else time_of(seconds)
+
+
+def _text(body: bytes) -> str:
+    return body[:MAX_SHOWN].decode(errors="replace")
+
+
+SHOWN: Final[Mapping[str, type[Struct]]] = {
+    "account": AccountJson,
+    "account.opened": AccountOpenedJson,
+    "attempt": AttemptJson,
+    "call": CallJson,
+    "clock.advanced": AdvancedJson,
+    "delivery": DeliveryJson,
+    "done": DoneJson,
+    "entry": EntryJson,
+    "fault": FaultJson,
+    "health": HealthJson,
+    "outcome": RuleJson,
+    "readiness": ReadinessJson,
+    "request": RequestJson,
+    "webhook": WebhookJson,
+}
+"""What is shown, by the names of the schemas."""
+GIVEN: Final[Mapping[str, type[Struct]]] = {
+    "account.change": AccountChangeJson,
+    "account.open": OpeningJson,
+    "call.complete": EndingJson,
+    "call.place": OrderJson,
+    "clock.advance": AdvanceJson,
+    "fault.given": FaultJson,
+    "outcome.given": RuleGivenJson,
+    "session.open": SessionJson,
+    "top_up": TopUpJson,
+    "webhook.create": WebhookGivenJson,
+}
+"""What is given. A field that has a default may be left out or null."""
+LISTS: Final[Mapping[str, str]] = {
+    "account": "accounts",
+    "call": "calls",
+    "delivery": "deliveries",
+    "entry": "movements of money",
+    "fault": "faults",
+    "outcome": "outcome rules",
+    "request": "requests",
+    "webhook": "webhooks",
+}
+"""What is shown in lists, in the plural."""
+REPLACED: Final[Mapping[str, int]] = {"fault": MAX_FAULTS, "outcome": MAX_RULES}
+"""Lists that are given as a whole, and how many items each has at most."""
+EVENTS: Final[Mapping[str, type[Struct]]] = {
+    "call": CallJson,
+    "delivery": DeliveryJson,
+    "account": AccountJson,
+    "request": RequestJson,
+    "closed": ClosedJson,
+    "reset": NothingJson,
+    "dropped": DroppedJson,
+}
+"""The data of each server-sent event."""
+
+
+def decode(
+    content: Any, kind: type[_T], place: str = "the body", *, now: Mapping[str, Any] = MappingProxyType({})
+) -> _T:
+    """Return the typed value of a parsed JSON object; ``place`` names it in an error. ``now`` are the values of fields
+    that are not given; any other has its default.
+
+    Types are checked here, and the rules of the model check values. A field that is null is as if not given, unless
+    null has a meaning of its own.
+
+    Raises Refusal ``invalid_parameter`` or ``missing_parameter``, which names the field.
+    """
+    if not isinstance(content, dict):
+        raise invalid("body", f"{place} is {_said(content)}; use a JSON object")
+    hints = get_type_hints(kind)
+    known = list(kind.__struct_fields__)
+    for name in content:
+        if name not in known:
+            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {nearest(name, known)}")
+    given = {}
+    for field in msgspec.structs.fields(kind):
+        name, hint = field.name, hints[field.name]
+        value = content.get(name)
+        if value is not None:
+            where = name if place == "the body" else f"{place}.{name}"
+            given[name] = _decode_value(value, hint, name, where)
+        elif name in now:
+            given[name] = now[name]
+        elif name in content and NoneType in get_args(hint):
+            given[name] = None
+        elif field.required:
+            raise Refusal(RefusalCode.MISSING_PARAMETER, f"{place} needs {name}", name)
+    return kind(**given)
+
+
+def decode_list(content: Any, kind: type[_T]) -> list[_T]:
+    """Return the typed values of a JSON array, or of the object that shows such a list; the errors are decode's."""
+    if isinstance(content, dict):
+        for name in content:
+            if name not in ("items", "next"):
+                raise invalid(name[:40], f"{name[:40]!r} is unknown in the body; known are items, next")
+        if not isinstance(content.get("next"), int | None) or isinstance(content.get("next"), bool):
+            raise invalid("next", f"next is {_said(content['next'])}; use a whole number or null")
+        content = content.get("items")
+    if not isinstance(content, list):
+        raise invalid("items", "the body is not a list; use a list, or an object with the list in items")
+    return [decode(item, kind, f"items[{i}]") for i, item in enumerate(content)]
+
+
+def invalid(name: str, message: str) -> Refusal:
+    """Return the refusal of a field or a parameter."""
+    return Refusal(RefusalCode.INVALID_PARAMETER, message, name)
+
+
+def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
+    """Return the value if its type is what the hint says: an enum for its word, and typed items of a list."""
+    kinds = [kind for kind in (get_args(hint) if get_origin(hint) in _UNIONS else (hint,)) if kind is not NoneType]
+    for kind in kinds:
+        base = get_origin(kind) or kind
+        if issubclass(base, Enum) and isinstance(value, str):
+            try:
+                return base(value)
+            except ValueError:
+                raise invalid(name, f"{where} {value[:40]!r} is unknown; {nearest(value, list(base))}") from None
+        if isinstance(value, base) and isinstance(value, bool) is (base is bool):
+            item = get_args(kind)[0] if base is list else None
+            if isinstance(item, type) and issubclass(item, Struct):
+                return [decode(given, item, f"{where}[{i}]") for i, given in enumerate(value)]
+            return value
+    if float in kinds:
+        kinds = [kind for kind in kinds if kind is not int]
+    words = [
+        next(word for base, word in _WORDS.items() if issubclass(get_origin(kind) or kind, base)) for kind in kinds
+    ]
+    raise invalid(name, f"{where} is {_said(value)}; use {' or '.join(words)}")
+
+
+def _said(value: object) -> str:
+    """Return a number or a switch as JSON has it, and else only its type: text may be secret."""
+    if value is None or isinstance(value, bool | int | float):
+        return msgspec.json.encode(value).decode()[:40]
+    return _WORDS[type(value)]
+
+
+_UNIONS: Final = (Union, UnionType)
+_WORDS: Final[Mapping[type, str]] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+}
