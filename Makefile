@@ -4,7 +4,7 @@
 # make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, advances of the clock, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
-# make schemas   schemas/openapi.json, after a change of a schema or a route
+# make schemas   the schemas of the admin API and schemas/openapi.json, after a change of a field, a schema or a route
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -43,8 +43,9 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# schemas/openapi.json, from the schemas beside it
+# the schemas of the admin API, from web/admin_types.py, and schemas/openapi.json, from the schemas beside it
 schemas: $(VENV)/.ready
+	$(BIN)/python tools/make_schemas.py
 	$(BIN)/python tools/make_openapi.py
 
 screenshots: $(VENV)/.ready $(VENV)/.programs

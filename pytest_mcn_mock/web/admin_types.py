@@ -14,7 +14,7 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode, nearest
 from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
@@ -22,6 +22,7 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
 from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format_roubles
+from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.model.webhooks import MAX_FIELDS, Subscription, WebhookMethod
@@ -50,7 +51,7 @@ Seed = Annotated[int, _common("seed")]
 Number = Annotated[str, _common("number")]
 Uuid = Annotated[str, _common("verification_call_uuid")]
 Cause = Annotated[int, _common("q931_status")]
-Seconds = Annotated[int | float, _common("seconds")]
+Seconds = Annotated[float, _common("seconds")]
 Roubles = Annotated[str, _common("roubles")]
 RoublesGiven = Annotated[str | int, _common("roubles_given")]
 Time = Annotated[str, _common("time")]
@@ -112,7 +113,7 @@ class RuleJson(Struct, kw_only=True):
 class FaultJson(Struct, kw_only=True):
     """A fault
 
-    What goes wrong on purpose. One that is given strikes once, if times is not given.
+    What goes wrong on purpose. One that is given strikes once if times is not given, and every time if it is null.
     """
 
     rule: ClassVar = "fault_given"
@@ -122,7 +123,7 @@ class FaultJson(Struct, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_TIMES)] | None,
         _is("How many requests, or CDRs, it still alters; null for every one."),
     ] = 1
-    probability: Annotated[int | float, Meta(gt=0, le=1, description="The chance for each one.")] = 1.0
+    probability: Annotated[float, Meta(gt=0, le=1, description="The chance for each one.")] = 1.0
     status: Annotated[int, Meta(ge=500, le=599, description="The HTTP status of a server error.")] = 503
     delay_s: Annotated[Seconds, _is("Seconds by which it is late.")] = 0.0
     jitter_s: Annotated[Seconds, _is("Up to so many seconds more.")] = 0.0
@@ -158,7 +159,7 @@ class WebhookGivenJson(Struct, kw_only=True):
     retry: Annotated[bool, _is('"Retry on error": whether a CDR that is not acknowledged is sent again.')] = True
     never_disable: Annotated[bool, _is('"Never disable this webhook", however many CDRs failed.')] = False
     cacert: Annotated[
-        str | None,
+        Annotated[str, Meta(max_length=4096)] | None,
         _is(
             "The path, on the server's machine, of a PEM file of authorities that an https endpoint's certificate is "
             "trusted by, in place of the machine's own. It is read when it is given. Empty for none."
@@ -205,20 +206,34 @@ class WebhookJson(WebhookGivenJson, kw_only=True):
         )
 
 
+class FlashCallPricesJson(Struct, kw_only=True):
+    """The prices of flash_call
+
+    By the country of the number that calls, ISO 3166-1 numeric.
+    """
+
+    russia: Annotated[Roubles, _is("From a Russian number.")] = field(name="643")
+    slovakia: Annotated[Roubles, _is("From a Slovak number.")] = field(name="703")
+
+
 class TariffJson(Struct, kw_only=True):
     """Prices in roubles
 
-    By method, and by the country of the number that calls.
+    By method.
     """
 
-    call_for_2fa: Roubles
-    flash_call: Annotated[dict[str, Roubles], _is("By the country of the number that calls, ISO 3166-1 numeric.")]
+    call_for_2fa: Annotated[Roubles, _is("Of one call.")]
+    flash_call: Annotated[
+        FlashCallPricesJson, _is("Of one call, by the country of the number that calls, ISO 3166-1 numeric.")
+    ]
 
     @classmethod
     def of(cls, tariff: Tariff) -> Self:
         """Show a tariff."""
-        by_country = {str(country): format_roubles(price) for country, price in tariff.flash_call.items()}
-        return cls(call_for_2fa=format_roubles(tariff.call_for_2fa), flash_call=by_country)
+        prices = FlashCallPricesJson(
+            russia=format_roubles(tariff.flash_call[RUSSIA]), slovakia=format_roubles(tariff.flash_call[SLOVAKIA])
+        )
+        return cls(call_for_2fa=format_roubles(tariff.call_for_2fa), flash_call=prices)
 
 
 class AccountChangeJson(Struct, kw_only=True):
@@ -449,7 +464,7 @@ class AttemptJson(Struct, kw_only=True):
 
     number: Annotated[Count, _is("From 1.")]
     at: Annotated[Time, _is("When it began.")]
-    duration_s: Annotated[int | float, Meta(ge=0, description="How long it took, in seconds.")]
+    duration_s: Annotated[float, Meta(ge=0, description="How long it took, in seconds.")]
     status: Annotated[int | None, _is("The HTTP status of the answer; null if there was none.")]
     error: Annotated[str | None, _is("Why there was no acknowledgement; null if there was one.")]
     sent_twice: Annotated[
@@ -594,7 +609,7 @@ class AdvanceJson(Struct, kw_only=True):
     For every account.
     """
 
-    seconds: Annotated[int | float, Meta(ge=0, le=MAX_ADVANCE_S, description="Seconds; at most a year.")]
+    seconds: Annotated[float, Meta(ge=0, le=MAX_ADVANCE_S, description="Seconds; at most a year.")]
 
 
 class AdvancedJson(Struct, kw_only=True):
@@ -758,8 +773,8 @@ def decode(
         if name not in known:
             raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {nearest(name, known)}")
     given = {}
-    for field in msgspec.structs.fields(kind):
-        name, hint = field.name, hints[field.name]
+    for one in msgspec.structs.fields(kind):
+        name, hint = one.name, hints[one.name]
         value = content.get(name)
         if value is not None:
             where = name if place == "the body" else f"{place}.{name}"
@@ -768,7 +783,7 @@ def decode(
             given[name] = now[name]
         elif name in content and NoneType in get_args(hint):
             given[name] = None
-        elif field.required:
+        elif one.required:
             raise Refusal(RefusalCode.MISSING_PARAMETER, f"{place} needs {name}", name)
     return kind(**given)
 
@@ -802,13 +817,12 @@ def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
                 return base(value)
             except ValueError:
                 raise invalid(name, f"{where} {value[:40]!r} is unknown; {nearest(value, list(base))}") from None
-        if isinstance(value, base) and isinstance(value, bool) is (base is bool):
+        is_right = isinstance(value, int | float if base is float else base)  # a whole number is a number too
+        if is_right and isinstance(value, bool) is (base is bool):
             item = get_args(kind)[0] if base is list else None
             if isinstance(item, type) and issubclass(item, Struct):
                 return [decode(given, item, f"{where}[{i}]") for i, given in enumerate(value)]
             return value
-    if float in kinds:
-        kinds = [kind for kind in kinds if kind is not int]
     words = [
         next(word for base, word in _WORDS.items() if issubclass(get_origin(kind) or kind, base)) for kind in kinds
     ]
