@@ -279,8 +279,8 @@ class AdminApi:
 
         It is not a request of an application: it is not among the requests, and no fault of a request strikes it.
         """
-        asked = _read(request, types.OrderJson)
         account = await self._service.accounts.get(account_id)
+        asked = _read(request, types.OrderJson)
         given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
         order = read_order(asked.method, bounded(given), self._service.assumptions)
         call = await self._service.calls.place(account.id, order)

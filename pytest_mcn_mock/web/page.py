@@ -11,8 +11,13 @@ from types import MappingProxyType
 from typing import Final
 
 from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.faults import FaultKind
+from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome
+from pytest_mcn_mock.web.admin_types import EVENTS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
-from pytest_mcn_mock.web.http import Endpoints, Request, Response
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, dump
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -82,11 +87,29 @@ def _answer(request: Request, file: _File) -> Response:
 @cache
 def _files() -> Mapping[str, _File]:
     folder = files("pytest_mcn_mock.web").joinpath("page")
+    bodies = {entry.name: entry.read_bytes() for entry in folder.iterdir()}
     found = {}
-    for entry in folder.iterdir():
-        content_type = _TYPES.get("." + entry.name.rpartition(".")[2])
+    for name, body in {**bodies, "words.js": _words()}.items():
+        content_type = _TYPES.get("." + name.rpartition(".")[2])
         if content_type is not None:
-            body = entry.read_bytes()
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            found[entry.name] = _File(body, {"Content-Type": content_type, "ETag": tag, **SECURITY_HEADERS})
+            found[name] = _File(body, {"Content-Type": content_type, "ETag": tag, **SECURITY_HEADERS})
     return found
+
+
+def _words() -> bytes:
+    """The lists of the package's words that the page offers, as a script."""
+    lists = {
+        "DEFAULT_VARIABLES": DEFAULT_VARIABLES,
+        "DELIVERY_STATES": list(DeliveryState),
+        "EVENTS": list(EVENTS),
+        "FAULTS": list(FaultKind),
+        "MAGIC_NUMBERS": [
+            (number, magic.outcome or "held")
+            for number, magic in MAGIC_NUMBERS.items()
+            if magic.refusal is None and magic.q931_status is None
+        ],
+        "OUTCOMES": list(Outcome),
+        "VARIABLES": list(VARIABLES),
+    }
+    return b"".join(b"export const %b = %b;\n" % (name.encode(), dump(words)) for name, words in lists.items())

@@ -5,19 +5,14 @@ import { announce, confirmDialog, formDialog } from './dialogs.js';
 import { areaField, numberField, selectField, textField } from './fields.js';
 import { money, moment, seconds, t, word } from './i18n.js';
 import { rememberSignedIn } from './prefs.js';
-
-// The destination numbers that decide by themselves how a call ends; docs: how-to/outcomes.
-const MAGIC = [
-  ['70000000001', 'answered'], ['70000000002', 'busy'], ['70000000003', 'no_answer'], ['70000000004', 'rejected'],
-  ['70000000005', 'unavailable'], ['70000000006', 'held'],
-];
+import { MAGIC_NUMBERS } from './words.js';
 
 /** Place a call, and go to it. */
 export async function placeCall(accountId = null) {
   const accounts = (await get('accounts', { limit: 1000 })).items;
   const ids = accounts.map((account) => String(account.id));
   const numbers = [...new Set(accounts.flatMap((account) => account.numbers))].slice(0, 50);
-  const suggestions = [['79157777777', t('place.ordinary')], ...MAGIC.map(([n, what]) => [n, what === 'held' ? t('place.held') : word('outcome', what)])];
+  const suggestions = [['79157777777', t('place.ordinary')], ...MAGIC_NUMBERS.map(([n, what]) => [n, what === 'held' ? t('place.held') : word('outcome', what)])];
   const method = selectField('method', {
     label: t('column.method'), value: 'flash_call', options: [['flash_call', 'flash_call'], ['call_for_2fa', 'call_for_2fa']],
     on: { change: () => adapt() },

@@ -6,7 +6,8 @@ import { actionButton } from './dialogs.js';
 import { h, refill } from './dom.js';
 import { numberField } from './fields.js';
 import { moment, money, seconds, t, word } from './i18n.js';
-import { OUTCOMES, accountLink, amount, deliveryChip, facts, outcomeChip, said, statusChip } from './parts.js';
+import { accountLink, amount, deliveryChip, facts, outcomeChip, said, statusChip } from './parts.js';
+import { OUTCOMES } from './words.js';
 
 /** A call as a panel. */
 export function callPanel(uuid) {

@@ -7,8 +7,9 @@ import { Feed } from './feed.js';
 import { selectField, textField } from './fields.js';
 import { moment, t, word } from './i18n.js';
 import {
-  OUTCOMES, accountLink, amount, callLink, command, curlFor, deliveryChip, emptyState, outcomeChip, said, statusChip,
+  accountLink, amount, callLink, command, curlFor, deliveryChip, emptyState, outcomeChip, said, statusChip,
 } from './parts.js';
+import { DELIVERY_STATES, OUTCOMES } from './words.js';
 
 const FIND_PAUSE_MS = 250;
 
@@ -36,7 +37,7 @@ const KINDS = {
     event: 'delivery',
     key: 'id',
     cursor: 'id',
-    shows: ['pending', 'delivered', 'failed'],
+    shows: DELIVERY_STATES,
     label: (show) => word('delivery', show),
     isShown: (delivery, show) => delivery.state === show,
     words: (delivery) => [delivery.verification_call_uuid, delivery.url, delivery.note],

@@ -3,8 +3,7 @@
 import { SERVER } from './api.js';
 import { h } from './dom.js';
 import { money, number, t, word } from './i18n.js';
-
-export const OUTCOMES = ['answered', 'busy', 'no_answer', 'rejected', 'unavailable'];
+import { OUTCOMES } from './words.js';
 
 /** How a call ended, or that it rings. */
 export function outcomeChip(call) {

@@ -5,12 +5,7 @@ import { actionButton, formDialog } from './dialogs.js';
 import { h } from './dom.js';
 import { checkField, numberField, selectField, textField } from './fields.js';
 import { number, seconds, t, word } from './i18n.js';
-import { OUTCOMES } from './parts.js';
-
-const FAULTS = [
-  'status', 'delay', 'reset', 'cut_off', 'malformed', 'drip', 'cdr_early', 'cdr_duplicated', 'cdr_reordered', 'cdr_late',
-  'cdr_lost', 'cdr_contradicted', 'cdr_unknown_uuid',
-];
+import { FAULTS, OUTCOMES } from './words.js';
 
 /** The card of the outcome rules. */
 export function outcomesSection(account) {

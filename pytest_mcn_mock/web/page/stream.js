@@ -1,7 +1,8 @@
 // The stream of events. A browser opens six connections to a server, and a stream takes one for as long as it lasts: so
 // all tabs of a browser share one stream, which a shared worker holds. This file is the worker, and what asks for it.
 
-const KINDS = ['call', 'delivery', 'account', 'request', 'closed', 'reset', 'dropped'];
+import { EVENTS } from './words.js';
+
 const RECONNECT_MS = 3000;
 
 /** Follow the events until the returned function is called. `hear(kind, data)` gets each event, its data as JSON text,
@@ -44,7 +45,7 @@ function open(hear) {
       hear(isRefused ? 'refused' : 'lost');
       if (isRefused) timer = setTimeout(connect, RECONNECT_MS);
     });
-    for (const kind of KINDS) source.addEventListener(kind, ({ data }) => hear(kind, data));
+    for (const kind of EVENTS) source.addEventListener(kind, ({ data }) => hear(kind, data));
   };
   connect();
   return () => {
@@ -59,7 +60,7 @@ function share() {
   let close = null;
   let state = null;
   const hear = (kind, data) => {
-    if (!KINDS.includes(kind)) state = kind;
+    if (!EVENTS.includes(kind)) state = kind;
     for (const port of ports) port.postMessage([kind, data]);
   };
   addEventListener('connect', ({ ports: [port] }) => {

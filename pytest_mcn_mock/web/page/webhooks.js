@@ -5,11 +5,7 @@ import { actionButton, confirmDialog, formDialog } from './dialogs.js';
 import { h } from './dom.js';
 import { areaField, checkField, checksField, readPairs, selectField, textField, writePairs } from './fields.js';
 import { moment, t } from './i18n.js';
-
-const VARIABLES = [
-  'verification_call_uuid', 'q931_status', 'final_status', 'account_id', 'start_time', 'answer_time', 'stop_time',
-  'hangup_cause', 'number', 'did', 'orig', 'uniqueid',
-];
+import { DEFAULT_VARIABLES, VARIABLES } from './words.js';
 
 /** The card of the subscriptions. */
 export function webhooksSection(account) {
@@ -77,7 +73,7 @@ async function editWebhook(accountId, n) {
       textField('url', { label: t('column.url'), type: 'url', value: now.url ?? '', placeholder: 'http://localhost:8000/webhooks/mcn' }),
       selectField('method', { label: t('column.method'), value: now.method ?? 'POST', options: [['POST', 'POST'], ['GET', 'GET']] }),
       checksField('body', {
-        label: t('webhook.body'), values: now.body ?? VARIABLES.slice(0, 3),
+        label: t('webhook.body'), values: now.body ?? DEFAULT_VARIABLES,
         options: [...new Set([...VARIABLES, ...(now.body ?? [])])],
       }),
       areaField('headers', { label: t('webhook.headers'), hint: t('webhook.headers.hint'), value: headers, rows: 2 }),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 import requests
 from helpers.sandbox import Sandbox, running_sandbox
 
-from pytest_mcn_mock import MCNServer
+from pytest_mcn_mock import FaultKind, MCNServer, Outcome
+from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS
 
 FOLDER = Path(__file__).parents[3] / "pytest_mcn_mock/web/page"
 POLICY = (
@@ -89,7 +93,19 @@ def test_both_languages_have_the_same_texts_and_all_that_are_asked_for(scripts: 
 
 def test_the_list_of_files_is_what_the_modules_import(scripts: dict[str, str]) -> None:
     imported = {name for text in scripts.values() for name in re.findall(r"from '\./([\w.]+)'", text)}
-    assert imported | {"main.js"} == set(scripts)
+    assert imported | {"main.js"} == {*scripts, "words.js"}
+
+
+def test_the_words_that_the_page_offers_are_the_packages_and_have_their_texts(
+    url: str, scripts: dict[str, str]
+) -> None:
+    text = requests.get(f"{url}/__admin/static/words.js", timeout=30).text
+    words = {name: json.loads(value) for name, value in re.findall(r"^export const (\w+) = (.*);$", text, re.MULTILINE)}
+    assert (words["FAULTS"], words["OUTCOMES"]) == (list(FaultKind), list(Outcome))
+    assert (words["VARIABLES"], words["DELIVERY_STATES"]) == (list(VARIABLES), list(DeliveryState))
+    assert dict(words["MAGIC_NUMBERS"]).keys() < MAGIC_NUMBERS.keys()
+    for kind, name in (("fault.kind", "FAULTS"), ("outcome", "OUTCOMES"), ("delivery", "DELIVERY_STATES")):
+        assert [word for word in words[name] if f"'{kind}.{word}':" not in scripts["en.js"]] == []
 
 
 def test_a_call_placed_by_a_tester_is_checked_as_the_vendors_api_does(sandbox: Sandbox) -> None:
