@@ -1,13 +1,17 @@
-"""Makes ``schemas/openapi.json`` from the schemas beside it and the operations below; ``--check`` only compares."""
+"""Makes ``schemas/openapi.json`` from the schemas beside it and the admin API's routes; ``--check`` only compares."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from pytest_mcn_mock.web.admin import ROUTES, Route
+from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
@@ -34,128 +38,6 @@ ERRORS = {
 }
 VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 429, 500, 503)
 ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
-
-ACCOUNT = "/__admin/accounts/{account_id}"
-CALL = "/__admin/calls/{verification_call_uuid}"
-WEBHOOK = f"{ACCOUNT}/webhooks/{{number}}"
-PAGE = ("after", "limit")
-PAGE_OF_ALL = (*PAGE, "order", "account_id")
-ADMIN: dict[str, dict[str, dict[str, Any]]] = {
-    "/__admin/accounts": {
-        "get": {"summary": "Accounts in order of opening.", "query": PAGE, "answer": "account.list"},
-        "post": {
-            "summary": "Open an account.",
-            "body": "account.open",
-            "answer": "account.opened",
-            "status": 201,
-            "errors": (409,),
-        },
-    },
-    ACCOUNT: {
-        "get": {"summary": "One account.", "answer": "account", "etag": True},
-        "patch": {"summary": "Change an account.", "body": "account.change", "answer": "account", "etag": True},
-        "delete": {"summary": "Close an account, and forget its calls.", "status": 204, "etag": True},
-    },
-    f"{ACCOUNT}/top_up": {"post": {"summary": "Add money.", "body": "top_up", "answer": "account", "etag": True}},
-    f"{ACCOUNT}/ledger": {"get": {"summary": "Movements of money.", "query": (*PAGE, "order"), "answer": "entry.list"}},
-    f"{ACCOUNT}/outcomes": {
-        "get": {"summary": "The outcome rules.", "answer": "outcome.list", "etag": True},
-        "put": {"summary": "Replace them.", "body": "outcome.replace", "answer": "outcome.list", "etag": True},
-    },
-    f"{ACCOUNT}/faults": {
-        "get": {"summary": "The faults that are switched on.", "answer": "fault.list", "etag": True},
-        "put": {"summary": "Replace them.", "body": "fault.replace", "answer": "fault.list", "etag": True},
-    },
-    f"{ACCOUNT}/webhooks": {
-        "get": {"summary": "The webhooks.", "answer": "webhook.list", "etag": True},
-        "post": {
-            "summary": "Add a webhook.",
-            "body": "webhook.create",
-            "answer": "webhook",
-            "status": 201,
-            "errors": (409,),
-        },
-    },
-    WEBHOOK: {
-        "get": {"summary": "One webhook.", "answer": "webhook", "etag": True},
-        "patch": {
-            "summary": "Change a webhook.",
-            "body": "webhook.change",
-            "answer": "webhook",
-            "etag": True,
-            "errors": (409,),
-        },
-        "delete": {"summary": "Remove a webhook.", "status": 204, "etag": True},
-    },
-    "/__admin/calls": {"get": {"summary": "Calls in order of arrival.", "query": PAGE_OF_ALL, "answer": "call.list"}},
-    f"{ACCOUNT}/calls": {
-        "post": {
-            "summary": "Place a call, without a token.",
-            "body": "call.place",
-            "answer": "call",
-            "status": 201,
-            "errors": (402, 429),
-        }
-    },
-    CALL: {"get": {"summary": "One call.", "answer": "call"}},
-    f"{CALL}/complete": {
-        "post": {"summary": "End a ringing call.", "body": "call.complete", "answer": "call", "errors": (409,)}
-    },
-    "/__admin/deliveries": {
-        "get": {
-            "summary": "Deliveries of CDRs, in order.",
-            "query": (*PAGE_OF_ALL, "verification_call_uuid"),
-            "answer": "delivery.list",
-        }
-    },
-    "/__admin/deliveries/{delivery_id}": {"get": {"summary": "One delivery.", "answer": "delivery"}},
-    "/__admin/deliveries/{delivery_id}/resend": {
-        "post": {"summary": "Send a CDR again.", "body": "common#nothing", "answer": "delivery", "errors": (409,)}
-    },
-    "/__admin/requests": {
-        "get": {"summary": "Requests to the vendor's API.", "query": PAGE_OF_ALL, "answer": "request.list"}
-    },
-    "/__admin/health": {"get": {"summary": "That the server answers.", "answer": "health"}},
-    "/__admin/health/live": {"get": {"summary": "That the server answers.", "answer": "done"}},
-    "/__admin/health/ready": {
-        "get": {"summary": "Whether new calls are taken.", "answer": "readiness", "otherwise": {503: "readiness"}}
-    },
-    "/__admin/metrics": {
-        "get": {"summary": "Metrics in Prometheus's text format.", "type": "text/plain", "errors": (404,)}
-    },
-    "/__admin/session": {
-        "post": {"summary": "Give a browser a session.", "body": "session.open", "answer": "done"},
-        "delete": {"summary": "Take it away.", "answer": "done"},
-    },
-    "/__admin/clock/advance": {
-        "post": {
-            "summary": "Put the time forward.",
-            "body": "clock.advance",
-            "answer": "clock.advanced",
-            "errors": (409,),
-        }
-    },
-    "/__admin/reset": {
-        "post": {"summary": "Go back to the configured state.", "body": "common#nothing", "answer": "done"}
-    },
-    "/__admin/events": {
-        "get": {
-            "summary": "What changes from now on: server-sent events.",
-            "query": ("account_id",),
-            "answer": "event",
-            "type": "text/event-stream",
-        }
-    },
-    "/__admin/openapi.json": {"get": {"summary": "This description.", "type": JSON}},
-    "/__admin/schemas/{name}.json": {"get": {"summary": "A JSON Schema.", "type": JSON}},
-}
-"""The admin API: of each operation the names of its query parameters, of the schemas of its body and its answer, its
-status where that is not 200, its errors beside the usual ones, what another status shows in place of an error, its
-content type where that is not JSON, and whether what it shows has an ETag.
-"""
-
-OPEN = ("/__admin/health", "/__admin/health/live", "/__admin/health/ready", "/__admin/session")
-"""What demands no admin token."""
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "account_id": {"description": "The account.", "schema": {"type": "integer"}, "example": 12345678},
@@ -238,7 +120,7 @@ def make() -> dict[str, Any]:
             {"name": "flash call", "description": "The vendor's API."},
             {"name": "admin", "description": "The fake's own: for the tester, not a part of the vendor's API."},
         ],
-        "paths": {**_vendor_paths(), **{path: _admin_path(path, methods) for path, methods in ADMIN.items()}},
+        "paths": {**_vendor_paths(), **_admin_paths()},
         "webhooks": {"flash_call": {"post": _cdr()}},
         "components": {
             "schemas": {name: _bundled(name) for name in _names() if name not in NOT_BUNDLED},
@@ -342,52 +224,45 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
     return {"post": operation}
 
 
-def _admin_path(path: str, methods: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "servers": [{"url": SERVER, "description": "The sandbox."}],
-        **{method: _admin_operation(method, path, **described) for method, described in methods.items()},
-    }
+def _admin_paths() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        path = re.sub(r"<(?:int:)?(.+?)>", r"{\1}", f"{ADMIN_PATH}/{route.path}")
+        described = paths.setdefault(path, {"servers": [{"url": SERVER, "description": "The sandbox."}]})
+        described[route.method.lower()] = _admin_operation(route, path)
+    return paths
 
 
-def _admin_operation(
-    method: str,
-    path: str,
-    *,
-    summary: str,
-    query: tuple[str, ...] = (),
-    body: str | None = None,
-    answer: str | None = None,
-    status: int = 200,
-    errors: tuple[int, ...] = (),
-    otherwise: dict[int, str] | None = None,
-    etag: bool = False,
-    type: str = JSON,  # noqa: A002 - the word that the table has for it
-) -> dict[str, Any]:
-    in_path = [word.strip("{}").removesuffix("}.json") for word in path.split("/") if word.startswith("{")]
+def _admin_operation(route: Route, path: str) -> dict[str, Any]:
+    method, etag = route.method.lower(), route.etag
+    in_path = re.findall(r"{(\w+)}", path)
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in in_path
     ]
-    for name in query:
+    for name in route.query:
         described = {key: PARAMETERS[name][key] for key in ("description", "schema")}
         parameters.append({"name": name, "in": "query", **described})
     if etag and method != "get":
         text = "The ETag of what was read: the change is made if it is still that."
         parameters.append({"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}})
-    codes = sorted({*ADMIN_ERRORS, *errors, *([404] if in_path or query else []), *([412] if etag else [])})
+    is_found = [404] if in_path or route.query else []
+    codes = sorted({*ADMIN_ERRORS, *route.errors, *is_found, *([412] if etag else [])})
+    shows_etag = etag and route.status != 204
     operation: dict[str, Any] = {
-        "operationId": re.sub(r"\W+", "_", f"{method}_{path.removeprefix('/__admin/')}").strip("_"),
+        "operationId": re.sub(r"\W+", "_", f"{method}_{path.removeprefix(f'{ADMIN_PATH}/')}").strip("_"),
         "tags": ["admin"],
-        "summary": summary,
+        "summary": (inspect.getdoc(route.endpoint) or "").partition("\n\n")[0].replace("\n", " "),
         "x-mcn-level": "own",
-        "security": [] if path in OPEN else [{}, {"admin_token": []}, {"session": []}],
+        "security": [] if route.is_open else [{}, {"admin_token": []}, {"session": []}],
         "parameters": parameters,
-        "responses": _responses(status, answer, codes, type, etag=etag and status != 204),
+        "responses": _responses(route.status, route.answer, codes, route.content_type, etag=shows_etag),
     }
-    for code, shown in (otherwise or {}).items():
+    for code, shown in route.otherwise.items():
         content = {JSON: {"schema": _ref(shown)}}
         operation["responses"][str(code)] = {"description": "Not so.", "content": content}
-    if body is not None:
-        operation["requestBody"] = {"required": _is_required(body), "content": {JSON: {"schema": _ref(body)}}}
+    if route.body is not None:
+        content = {JSON: {"schema": _ref(route.body)}}
+        operation["requestBody"] = {"required": _is_required(route.body), "content": content}
     return operation
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -43,7 +44,13 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
-_PAGE: Final = ("after", "limit", "order")
+_CURSOR: Final = ("after", "limit")
+_PAGE: Final = (*_CURSOR, "order")
+_OF_ALL: Final = (*_PAGE, "account_id")
+_ACCOUNT: Final = "accounts/<account_id>"
+_WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
+_CALL: Final = "calls/<verification_call_uuid>"
+_DELIVERY: Final = "deliveries/<int:delivery_id>"
 _NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
 _EVENT_STREAM: Final[Mapping[str, str]] = {
     "Content-Type": "text/event-stream",
@@ -56,6 +63,43 @@ _ROUBLES = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?", re.ASCII)
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 _S = TypeVar("_S", bound=Struct)
+_E = TypeVar("_E", bound=Callable[..., Coroutine[Any, Any, Response | None]])
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """An endpoint, and what the OpenAPI description says of it.
+
+    ``query`` are the names of its parameters; ``body`` and ``answer`` the names of schemas. ``errors`` are the statuses
+    beside the usual ones, and ``otherwise`` names the schema of an answer with another status that is not an error.
+    ``etag``: what it shows has an ETag, and a change takes If-Match. ``is_open``: it demands no admin token.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Coroutine[Any, Any, Response | None]]
+    query: tuple[str, ...] = ()
+    body: str | None = None
+    answer: str | None = None
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    otherwise: Mapping[int, str] = {}
+    etag: bool = False
+    is_open: bool = False
+    content_type: str = "application/json"
+
+
+ROUTES: Final[list[Route]] = []
+"""Every route of the admin API."""
+
+
+def _route(method: str, path: str, **described: Any) -> Callable[[_E], _E]:
+    """Make a method the endpoint of a route; the first line of its docstring is the route's summary."""
+
+    def add(endpoint: _E) -> _E:
+        ROUTES.append(Route(method=method, path=path, endpoint=endpoint, **described))
+        return endpoint
+
+    return add
 
 
 class _Find(Protocol[_T_co]):
@@ -86,49 +130,12 @@ class AdminApi:
 
     def endpoints(self) -> Endpoints:
         """Every endpoint by its method and path."""
-        account, webhook = "accounts/<account_id>", "accounts/<account_id>/webhooks/<int:number>"
-        call, delivery = "calls/<verification_call_uuid>", "deliveries/<int:delivery_id>"
-        return {
-            ("GET", "accounts"): self.accounts,
-            ("POST", "accounts"): self.open,
-            ("GET", account): self.account,
-            ("PATCH", account): self.change,
-            ("DELETE", account): self.close,
-            ("POST", f"{account}/top_up"): self.top_up,
-            ("GET", f"{account}/outcomes"): self.outcomes,
-            ("PUT", f"{account}/outcomes"): self.replace_outcomes,
-            ("GET", f"{account}/faults"): self.faults,
-            ("PUT", f"{account}/faults"): self.replace_faults,
-            ("GET", f"{account}/webhooks"): self.webhooks,
-            ("POST", f"{account}/webhooks"): self.subscribe,
-            ("GET", webhook): self.webhook,
-            ("PATCH", webhook): self.change_webhook,
-            ("DELETE", webhook): self.unsubscribe,
-            ("GET", "calls"): self.calls,
-            ("GET", call): self.call,
-            ("POST", f"{call}/complete"): self.complete,
-            ("POST", f"{account}/calls"): self.place,
-            ("GET", "deliveries"): self.deliveries,
-            ("GET", delivery): self.delivery,
-            ("POST", f"{delivery}/resend"): self.resend,
-            ("GET", "requests"): self.requests,
-            ("GET", f"{account}/ledger"): self.ledger,
-            ("POST", "clock/advance"): self.advance,
-            ("POST", "reset"): self.reset,
-            ("GET", "events"): self.events,
-            ("GET", "health"): self.health,
-            ("GET", "health/live"): self.live,
-            ("GET", "health/ready"): self.ready,
-            ("GET", "metrics"): self.metrics,
-            ("POST", "session"): self.open_session,
-            ("DELETE", "session"): self.close_session,
-            ("GET", "openapi.json"): self.openapi,
-            ("GET", "schemas/<name>.json"): self.schema,
-        }
+        return {(route.method, route.path): partial(route.endpoint, self) for route in ROUTES}
 
+    @_route("GET", "accounts", answer="account.list", query=_CURSOR)
     async def accounts(self, request: Request) -> Response:
         """Accounts in order of opening."""
-        parameters = _list_parameters(request, ("after", "limit"))
+        parameters = _list_parameters(request, _CURSOR)
         after, limit = _cursor_and_limit(parameters)
         found = await self._service.storage.accounts(after, limit + 1)
         return _page(
@@ -138,6 +145,7 @@ class AdminApi:
             lambda state: state.account.seq,
         )
 
+    @_route("POST", "accounts", body="account.open", answer="account.opened", status=201, errors=(409,))
     async def open(self, request: Request) -> Response:
         """Open an account. The answer has the token if it was drawn: it is shown only this once."""
         asked = _read(request, types.OpeningJson)
@@ -159,11 +167,13 @@ class AdminApi:
             shown.token = account.token
         return json_response(201, shown)
 
+    @_route("GET", _ACCOUNT, answer="account", etag=True)
     async def account(self, request: Request, account_id: str) -> Response:
         """One account, without its token."""
         state = await self._service.storage.account(account_id)
         return json_response(200, types.AccountJson.of(state.account, state.balance), tagged=_edited(state.account))
 
+    @_route("PATCH", _ACCOUNT, body="account.change", answer="account", etag=True)
     async def change(self, request: Request, account_id: str) -> Response:
         """Change the balance, the numbers, the tariff, or whether calls ring until they are completed manually."""
         asked = _read(request, types.AccountChangeJson)
@@ -181,12 +191,14 @@ class AdminApi:
         await self._service.accounts.change(account_id, change, asked.balance)
         return await self.account(request, account_id)
 
+    @_route("DELETE", _ACCOUNT, status=204, etag=True)
     async def close(self, request: Request, account_id: str) -> Response:
         """Close an account, and forget its calls."""
         _check_precondition(request, _edited(await self._service.accounts.get(account_id)))
         await self._service.accounts.close(account_id)
         return Response(204, b"", {})
 
+    @_route("POST", f"{_ACCOUNT}/top_up", body="top_up", answer="account", etag=True)
     async def top_up(self, request: Request, account_id: str) -> Response:
         """Add money."""
         asked = _read(request, types.TopUpJson)
@@ -194,11 +206,13 @@ class AdminApi:
         await self._service.accounts.top_up(account_id, asked.amount)
         return await self.account(request, account_id)
 
+    @_route("GET", f"{_ACCOUNT}/outcomes", answer="outcome.list", etag=True)
     async def outcomes(self, request: Request, account_id: str) -> Response:
         """The outcome rules; the first that matches wins."""
         shown = _shown_rules(await self._service.accounts.get(account_id))
         return _whole(shown, tagged=shown)
 
+    @_route("PUT", f"{_ACCOUNT}/outcomes", body="outcome.replace", answer="outcome.list", etag=True)
     async def replace_outcomes(self, request: Request, account_id: str) -> Response:
         """Replace the outcome rules."""
         given = decode_list(read_json(request), types.RuleGivenJson)
@@ -211,11 +225,13 @@ class AdminApi:
         await self._service.accounts.change(account_id, change)
         return await self.outcomes(request, account_id)
 
+    @_route("GET", f"{_ACCOUNT}/faults", answer="fault.list", etag=True)
     async def faults(self, request: Request, account_id: str) -> Response:
         """The faults that are switched on."""
         account = await self._service.accounts.get(account_id)
         return _whole([types.FaultJson.of(fault) for fault in account.faults], tagged=account.faults_given)
 
+    @_route("PUT", f"{_ACCOUNT}/faults", body="fault.replace", answer="fault.list", etag=True)
     async def replace_faults(self, request: Request, account_id: str) -> Response:
         """Replace the faults that are switched on; an empty list switches all off."""
         items = [fault.read() for fault in decode_list(read_json(request), types.FaultJson)]
@@ -227,23 +243,27 @@ class AdminApi:
         await self._service.accounts.change(account_id, change)
         return await self.faults(request, account_id)
 
+    @_route("GET", f"{_ACCOUNT}/webhooks", answer="webhook.list", etag=True)
     async def webhooks(self, request: Request, account_id: str) -> Response:
         """The webhooks."""
         account = await self._service.accounts.get(account_id)
         shown = [types.WebhookJson.of(webhook) for webhook in account.subscriptions]
         return _whole(shown, tagged=_edited_webhooks(account))
 
+    @_route("POST", f"{_ACCOUNT}/webhooks", body="webhook.create", answer="webhook", status=201, errors=(409,))
     async def subscribe(self, request: Request, account_id: str) -> Response:
         """Add a webhook, for calls placed from now on."""
         webhook = _make_webhook(_read(request, types.WebhookGivenJson))
         return json_response(201, types.WebhookJson.of(await self._service.accounts.subscribe(account_id, webhook)))
 
+    @_route("GET", _WEBHOOK, answer="webhook", etag=True)
     async def webhook(self, request: Request, account_id: str, number: int) -> Response:
         """One webhook."""
         account = await self._service.accounts.get(account_id)
         found = rules.find_subscription(account, number)
         return json_response(200, types.WebhookJson.of(found), tagged=_edited_webhook(account, found))
 
+    @_route("PATCH", _WEBHOOK, body="webhook.change", answer="webhook", etag=True, errors=(409,))
     async def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
         """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
         given = _read_body(request)
@@ -256,6 +276,7 @@ class AdminApi:
         await self._service.accounts.change(account_id, change)
         return await self.webhook(request, account_id, number)
 
+    @_route("DELETE", _WEBHOOK, status=204, etag=True)
     async def unsubscribe(self, request: Request, account_id: str, number: int) -> Response:
         """Remove a webhook; CDRs still pending to it fail when they are due."""
 
@@ -266,14 +287,17 @@ class AdminApi:
         await self._service.accounts.change(account_id, change)
         return Response(204, b"", {})
 
+    @_route("GET", "calls", answer="call.list", query=_OF_ALL)
     async def calls(self, request: Request) -> Response:
         """Calls in order of arrival, of an account or of all."""
         return await self._list(request, self._service.storage.calls, types.CallJson.of, lambda call: call.seq)
 
+    @_route("GET", _CALL, answer="call")
     async def call(self, request: Request, verification_call_uuid: str) -> Response:
         """One call."""
         return json_response(200, types.CallJson.of(await self._service.storage.call(verification_call_uuid)))
 
+    @_route("POST", f"{_ACCOUNT}/calls", body="call.place", answer="call", status=201, errors=(402, 429))
     async def place(self, request: Request, account_id: str) -> None:
         """Place a call for an account, with the checks and refusals of the vendor's API, but without a token.
 
@@ -287,14 +311,16 @@ class AdminApi:
         await send(json_response(201, types.CallJson.of(call)))
         await self._service.calls.answered(call.verification_call_uuid)
 
+    @_route("POST", f"{_CALL}/complete", body="call.complete", answer="call", errors=(409,))
     async def complete(self, request: Request, verification_call_uuid: str) -> Response:
         """End a ringing call now, in the way that is given or, with an empty object, as planned."""
         how = self._read_ending(_read(request, types.EndingJson))
         return json_response(200, types.CallJson.of(await self._service.calls.complete(verification_call_uuid, how)))
 
+    @_route("GET", "deliveries", answer="delivery.list", query=(*_OF_ALL, "verification_call_uuid"))
     async def deliveries(self, request: Request) -> Response:
         """Deliveries in order, of an account, of a call or of all."""
-        known = ("account_id", *_PAGE, "verification_call_uuid")
+        known = (*_OF_ALL, "verification_call_uuid")
         uuid = _list_parameters(request, known).get("verification_call_uuid")
         of_call = None if uuid is None else await self._service.storage.deliveries_of(uuid)
 
@@ -308,15 +334,18 @@ class AdminApi:
 
         return await self._list(request, find, types.DeliveryJson.of, lambda delivery: delivery.id, known)
 
+    @_route("GET", _DELIVERY, answer="delivery")
     async def delivery(self, request: Request, delivery_id: int) -> Response:
         """One delivery, with its request and every answer."""
         return json_response(200, types.DeliveryJson.of(await self._service.storage.delivery(delivery_id)))
 
+    @_route("POST", f"{_DELIVERY}/resend", body="common#nothing", answer="delivery", errors=(409,))
     async def resend(self, request: Request, delivery_id: int) -> Response:
         """Send a CDR again, whatever became of it."""
         _read(request, types.NothingJson)
         return json_response(200, types.DeliveryJson.of(await self._service.deliveries.resend(delivery_id)))
 
+    @_route("GET", "requests", answer="request.list", query=_OF_ALL)
     async def requests(self, request: Request) -> Response:
         """Requests to the vendor's API as they arrived, the refused ones included."""
 
@@ -327,6 +356,7 @@ class AdminApi:
 
         return await self._list(request, find, types.RequestJson.of, lambda entry: entry.seq)
 
+    @_route("GET", f"{_ACCOUNT}/ledger", answer="entry.list", query=_PAGE)
     async def ledger(self, request: Request, account_id: str) -> Response:
         """An account's movements of money, which add up to its balance."""
         entries = await self._service.storage.ledger(account_id)
@@ -342,6 +372,7 @@ class AdminApi:
 
         return await self._list(request, find, types.EntryJson.of, lambda entry: entry.n, _PAGE)
 
+    @_route("POST", "clock/advance", body="clock.advance", answer="clock.advanced", errors=(409,))
     async def advance(self, request: Request) -> Response:
         """Put the time forward for every account; answered when all that fell due has been tried.
 
@@ -355,12 +386,14 @@ class AdminApi:
         await self._service.advance(seconds)
         return json_response(200, types.AdvancedJson(now=time_of(now)))
 
+    @_route("POST", "reset", body="common#nothing", answer="done")
     async def reset(self, request: Request) -> Response:
         """Go back to the configured state."""
         _read(request, types.NothingJson)
         await self._service.reset()
         return json_response(200, types.DoneJson())
 
+    @_route("GET", "events", answer="event", content_type="text/event-stream", query=("account_id",))
     async def events(self, request: Request) -> Response:
         """What changes from now on, as it changes: server-sent events."""
         account_id = _list_parameters(request, ("account_id",)).get("account_id")
@@ -368,21 +401,25 @@ class AdminApi:
             await self._service.accounts.get(account_id)
         return Response(200, b"", _EVENT_STREAM, stream=self._feed.listen(account_id))
 
+    @_route("GET", "health", answer="health", is_open=True)
     async def health(self, request: Request) -> Response:
         """That the server answers, its version, and whether it is ready."""
         ready = not await self._service.why_not_ready()
         return json_response(200, types.HealthJson(version=self._version, ready=ready), headers=_NOT_STORED)
 
+    @_route("GET", "health/live", answer="done", is_open=True)
     async def live(self, request: Request) -> Response:
         """That the server answers."""
         return json_response(200, types.DoneJson(), headers=_NOT_STORED)
 
+    @_route("GET", "health/ready", answer="readiness", otherwise={503: "readiness"}, is_open=True)
     async def ready(self, request: Request) -> Response:
         """Whether new calls are taken; 503, and why not, while they are not."""
         reasons = await self._service.why_not_ready()
         shown = types.ReadinessJson(status="unavailable" if reasons else "ok", ready=not reasons, reasons=reasons)
         return json_response(503 if reasons else 200, shown, headers=_NOT_STORED)
 
+    @_route("GET", "metrics", content_type="text/plain", errors=(404,))
     async def metrics(self, request: Request) -> Response:
         """What the server counts, in Prometheus's text format."""
         if self._render_metrics is None:
@@ -392,19 +429,23 @@ class AdminApi:
         content_type, text = await self._render_metrics()
         return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
+    @_route("POST", "session", body="session.open", answer="done", is_open=True)
     async def open_session(self, request: Request) -> Response:
         """Give a browser a session, for the admin token."""
         cookie = self._guard.open_session(_read(request, types.SessionJson).token)
         return json_response(200, types.DoneJson(), headers={**_NOT_STORED, **cookie})
 
+    @_route("DELETE", "session", answer="done", is_open=True)
     async def close_session(self, request: Request) -> Response:
         """Take a browser's session away."""
         return json_response(200, types.DoneJson(), headers={**_NOT_STORED, **self._guard.close_session()})
 
+    @_route("GET", "openapi.json")
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI description, self-contained."""
         return Response(200, self._read_schema("openapi"))
 
+    @_route("GET", "schemas/<name>.json")
     async def schema(self, request: Request, name: str) -> Response:
         """A JSON Schema, as the package ships it."""
         return Response(200, self._read_schema(name))
@@ -434,7 +475,7 @@ class AdminApi:
         find: _Find[_T],
         show: Callable[[_T], Struct],
         cursor: Callable[[_T], int],
-        known: Sequence[str] = ("account_id", *_PAGE),
+        known: Sequence[str] = _OF_ALL,
     ) -> Response:
         parameters = _list_parameters(request, known)
         after, limit = _cursor_and_limit(parameters)

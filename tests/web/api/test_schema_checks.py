@@ -88,10 +88,11 @@ def test_a_cdr_that_does_not_fit_is_one(cdr: dict[str, Any]) -> None:
 
 
 BROKEN = """
-from pytest_mcn_mock.web import admin
-async def health(self, request):
-    return admin.json_response(200, {"status": "fine"})
-admin.AdminApi.health = health
+from pytest_mcn_mock.web import admin, admin_types
+plain = admin.json_response
+def answer(status, content, **more):
+    return plain(status, {"status": "fine"} if isinstance(content, admin_types.HealthJson) else content, **more)
+admin.json_response = answer
 """
 
 
