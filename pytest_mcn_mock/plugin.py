@@ -27,7 +27,7 @@ _RETURNED = pytest.StashKey[bool]()
 """Whether the test's function has returned: it was neither skipped nor interrupted, and it did not fail."""
 _PASSED = pytest.StashKey[bool]()
 _FAILED = pytest.StashKey[bool]()
-_STORY = pytest.StashKey[str]()
+_REPORT = pytest.StashKey[str]()
 _SERVER = pytest.StashKey["MCNServer"]()
 _IS_OURS = pytest.StashKey[bool]()
 """Whether the server is the one of this plugin's fixture, and not of one that overrides it."""
@@ -100,11 +100,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     account = item.stash.get(_ACCOUNT, None)
     if account is not None and report.failed and not item.stash[_FAILED]:
         item.stash[_FAILED] = True
-        from pytest_mcn_mock.testing.session import tell_raised
+        from pytest_mcn_mock.testing.report import tell_errors
 
-        lines = [item.stash[_STORY] or _tell(account)]
+        lines = [item.stash[_REPORT] or _report_of(account)]
         errors = item.config.stash[_SERVER].errors
-        lines += map(printable, tell_raised(errors, call.excinfo.value if call.excinfo else None))
+        lines += map(printable, tell_errors(errors, call.excinfo.value if call.excinfo else None))
         report.sections.append(("mcn-mock", "\n".join(lines)))
     if account is not None or _uses_us(item):
         _make_printable(report)
@@ -128,7 +128,7 @@ def _make_printable(report: pytest.TestReport) -> None:
         report.wasxfail = printable_lines(why)
 
 
-def _tell(account: Account) -> str:
+def _report_of(account: Account) -> str:
     try:
         return account.story()
     except Exception as error:  # an error in a report would end the whole run
@@ -273,7 +273,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
         request.config.stash[_HAS_RUN] = mcn_server.is_running()
     # What an earlier run of the same test has left there, which some plugins repeat, is not this one's.
     stash[_FAILED] = stash[_PASSED] = False
-    stash[_STORY] = ""
+    stash[_REPORT] = ""
     strict, fidelity = read_strict(request.config), request.config.getini("mcn_fidelity")
     account, strict = open_for_test(mcn_server, request.node, strict=strict, fidelity=fidelity)
     stash[_ACCOUNT] = account
@@ -286,7 +286,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
             raise_mistakes(account, mcn_server, strict=strict)
     finally:
         # What fails after this, such as another fixture's end, is reported when the account is gone.
-        stash[_STORY] = _tell(account)
+        stash[_REPORT] = _report_of(account)
         account.close()
 
 

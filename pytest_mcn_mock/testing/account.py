@@ -6,50 +6,118 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.compose import prepare_to_send
-from pytest_mcn_mock.errors import NotFound, UsageError
+from pytest_mcn_mock.errors import NotFound, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
-from pytest_mcn_mock.model.faults import Fault, FaultKind, fault_kind
-from pytest_mcn_mock.model.money import Entry, to_decimal
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind, fault_kind
+from pytest_mcn_mock.model.money import Entry, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
+from pytest_mcn_mock.model.requests import ApiRequest, Level
 from pytest_mcn_mock.model.webhooks import MACHINE, Subscription, make_subscription
 from pytest_mcn_mock.service.accounts import Accounts, Roubles
-from pytest_mcn_mock.testing.assertions import Assertions
-from pytest_mcn_mock.testing.strictness import Strictness
+from pytest_mcn_mock.testing import report
+from pytest_mcn_mock.testing.changes import ThreadSignal, loop_signal, run_blocking
+from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
+from pytest_mcn_mock.testing.waiting import DEFAULT_TIMEOUT_S, AccountClock, Arrivals, AsyncWaits
 
-MAX_NUMBER = 10**9
-_T = TypeVar("_T")
-_EARLY = (
+_FIELDS: Final = ("login_did", "code", "caller_did", "country_id", "method", "outcome", "q931_status", "state")
+"""The fields of a call that ``assert_called`` and its sibling can ask for."""
+_MOST_REQUESTS: Final = 5
+_MAX_NUMBER: Final = 10**9
+_EARLY: Final = (
     "cdr_early sends the CDR while a request waits for its answer, and on_test_thread=True sends it while the test "
     "waits for the CDR: subscribe the application without on_test_thread"
 )
+_T = TypeVar("_T")
 
 
-class Account(Assertions, Strictness):
+class Account:
     """An account of the fake operator, with everything in it that is its own.
 
     Money is in roubles. An invalid argument raises UsageError and changes nothing.
     """
 
-    _calls_on_test_thread = False
+    def __init__(self, view: AccountView) -> None:
+        self._view = view
+        self._expected = report.Expectations()
+        self._calls_on_test_thread = False
+        arrivals = Arrivals(view)
+        self._waits = AsyncWaits(view, arrivals, ThreadSignal)
+        self.aio = AsyncWaits(view, arrivals, loop_signal)
+        """The same waits for a test on an event loop."""
+        self.clock = AccountClock(view, self._waits)
+        """The account's time."""
+
+    def __repr__(self) -> str:
+        return f"<Account {self.account_id} at {self.base_url}, seed {self.seed}>"
+
+    def close(self) -> None:
+        """Forget the account; its token is unknown from now on. To close it again does nothing."""
+        with suppress(NotFound):
+            self._run(self._accounts.close(self.account_id))
+
+    # Who it is, and what has happened to it
 
     @property
-    def _accounts(self) -> Accounts:
-        return self._access.service.accounts
+    def base_url(self) -> str:
+        """What stands for https://api.mcn.ru/v2/rest."""
+        return self._view.base_url
 
-    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        __tracebackhide__ = True
-        return self._access.run(coroutine)
+    @property
+    def account_id(self) -> str:
+        """The id, as in the path."""
+        return self._view.opened.id
 
-    def _change(self, change: Callable[[rules.Account], rules.Account]) -> rules.Account:
-        __tracebackhide__ = True
-        return self._run(self._accounts.change(self.account_id, change)).account
+    @property
+    def token(self) -> str:
+        """The token that the API asks for."""
+        return self._view.opened.token
+
+    @property
+    def seed(self) -> int:
+        """What the account's numbers, uuids and faults are drawn from."""
+        return self._view.opened.seed
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The Authorization header to send."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def ack_timeout_s(self) -> float:
+        """How long a webhook may take to acknowledge a CDR, in seconds."""
+        return self._view.service.assumptions.ack_timeout_s
+
+    @property
+    def requests(self) -> list[ApiRequest]:
+        """Every request to a path of the account, the refused ones and those in flight included, as they arrived."""
+        return self._view.requests()
+
+    @property
+    def calls(self) -> list[Call]:
+        """The accepted calls, in order of arrival."""
+        return self._view.calls()
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The deliveries of CDRs, pending ones included, in order of their calls."""
+        return self._view.deliveries()
+
+    def story(self) -> str:
+        """What happened on the account: requests, calls, charges, CDR attempts, what is pending and when it is due.
+
+        A failing test's report shows it. Tokens are not in it.
+        """
+        return report.tell_account(self._view)
+
+    # Money
 
     @property
     def balance(self) -> Decimal:
@@ -59,7 +127,7 @@ class Account(Assertions, Strictness):
     @property
     def ledger(self) -> Sequence[Entry]:
         """Every movement of money, oldest first."""
-        return self._run(self._access.storage.ledger(self.account_id))
+        return self._run(self._view.storage.ledger(self.account_id))
 
     def top_up(self, amount: Roubles) -> None:
         """Add a positive amount."""
@@ -68,6 +136,8 @@ class Account(Assertions, Strictness):
     def set_balance(self, balance: Roubles) -> None:
         """Make the balance what is given."""
         self._run(self._accounts.set_balance(self.account_id, balance))
+
+    # Numbers, webhooks and scenarios
 
     def connect_number(self, number: str) -> None:
         """Connect a number to the account, so that call_for_2fa may ring from it."""
@@ -117,7 +187,7 @@ class Account(Assertions, Strictness):
                 raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
             if on_test_thread and self._is_switched_on(FaultKind.CDR_EARLY):
                 raise UsageError(_EARLY)
-            url = self._access.applications.mount(target, path, on_test_thread=on_test_thread)
+            url = self._view.applications.add(target, path, on_test_thread=on_test_thread)
         subscription = make_subscription(
             url,
             body=body,
@@ -138,7 +208,7 @@ class Account(Assertions, Strictness):
 
         ``number`` is that of the subscription; the account's first is 1. NotFound if there is none.
         """
-        check_whole(number, name="number", least=1, most=MAX_NUMBER)
+        check_whole(number, name="number", least=1, most=_MAX_NUMBER)
         account = self._change(lambda account: rules.enable_subscription(account, number))
         return rules.find_subscription(account, number)
 
@@ -154,7 +224,7 @@ class Account(Assertions, Strictness):
 
         The rule set last is tried first. ``delay_s`` is the time between the answer to the request and the CDR.
         """
-        how = ending(outcome, q931_status, unavailable_cause=self._access.service.assumptions.unavailable_cause)
+        how = ending(outcome, q931_status, unavailable_cause=self._view.service.assumptions.unavailable_cause)
         rule = OutcomeRule(how, login_did, delay_s)
         self._change(lambda account: rules.prefer_rule(account, rule))
 
@@ -199,14 +269,155 @@ class Account(Assertions, Strictness):
         )
         self._change(lambda account: rules.add_fault(account, fault))
 
-    def _is_switched_on(self, kind: FaultKind) -> bool:
-        return any(fault.kind is kind for fault in self._run(self._accounts.get(self.account_id)).faults)
-
     def clear_faults(self) -> None:
         """Switch every fault off."""
         self._change(lambda account: rules.replace_faults(account, ()))
 
-    def close(self) -> None:
-        """Forget the account; its token is unknown from now on. To close it again does nothing."""
-        with suppress(NotFound):
-            self._run(self._accounts.close(self.account_id))
+    # Waiting. Each wait raises WaitTimeout, which tells what is pending, after ``timeout`` seconds.
+
+    def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
+        """The next call that no ``wait_for_call`` has returned yet: of several the one that was placed first.
+
+        Of threads that wait at the same time, each gets a call of its own.
+        """
+        __tracebackhide__ = True
+        return run_blocking(self._waits.wait_for_call(timeout))
+
+    def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
+        """The delivery of the call's CDR once it was acknowledged or failed.
+
+        Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet: of several the one whose call
+        was placed first. Of threads that wait at the same time, each gets a delivery of its own.
+
+        WebhookRaised, at once, if the application raised when it got the CDR.
+        """
+        __tracebackhide__ = True
+        return run_blocking(self._waits.wait_for_cdr(call, timeout))
+
+    def assert_no_cdr(self, within: float = 0.2) -> None:
+        """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
+        __tracebackhide__ = True
+        run_blocking(self._waits.assert_no_cdr(within))
+
+    def settle(self, timeout: float = DEFAULT_TIMEOUT_S) -> None:
+        """Wait until no request is in flight and no CDR that is due is unsent. What is held or due later may stay."""
+        __tracebackhide__ = True
+        run_blocking(self._waits.settle(timeout))
+
+    # Assertions, which show what came nearest when they fail
+
+    def assert_called(self, *, times: int | None = None, **fields: object) -> Call:
+        """At least one call was accepted with these fields, or as many as ``times`` says; returns the first.
+
+        The fields are those of a call: ``login_did``, ``code``, ``caller_did``, ``country_id``, ``method``,
+        ``outcome``, ``q931_status`` and ``state``. A failure shows the calls that came nearest, field by field.
+        """
+        __tracebackhide__ = True
+        if times is not None:
+            check_whole(times, name="times", least=1, most=MAX_TIMES, also="; for no call use assert_not_called")
+        matching = self._matching(fields)
+        if len(matching) != times if times is not None else not matching:
+            expected = "at least once" if times is None else _times(times)
+            raise AssertionError(
+                f"expected a call with {report.tell_fields(fields)} {expected}, got {_times(len(matching))}\n"
+                f"{report.tell_misses(self._view, fields)}"
+            )
+        return matching[0]
+
+    def assert_not_called(self, **fields: object) -> None:
+        """No call was accepted with these fields; without fields, none at all."""
+        __tracebackhide__ = True
+        matching = self._matching(fields)
+        if matching:
+            raise AssertionError(
+                f"expected no call with {report.tell_fields(fields)}, got {len(matching)}\n"
+                f"{report.tell_calls(matching)}"
+            )
+
+    def assert_cdr_delivered(
+        self, call: Call | None = None, *, status: int | None = None, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> Delivery:
+        """The call's CDR (the next one, without a call) was acknowledged, with that HTTP status if one is given.
+
+        Waits for it, ``timeout`` seconds at most, and returns the delivery.
+        """
+        __tracebackhide__ = True
+        if status is not None:
+            check_whole(status, name="status", least=100, most=599, also=", or None for any that acknowledges")
+        delivery = self.wait_for_cdr(call, timeout)
+        if delivery.state is not DeliveryState.DELIVERED or status not in (None, delivery.status):
+            expected = "acknowledged" if status is None else f"acknowledged with {status}"
+            attempts = "\n".join(f"  {attempt}" for attempt in delivery.attempts) or "  it was never sent"
+            raise AssertionError(f"expected the CDR to be {expected}: {delivery!r}\n{attempts}")
+        return delivery
+
+    def assert_ledger_balanced(self) -> None:
+        """The balance is the sum of the ledger, and every call was charged once, at its price."""
+        __tracebackhide__ = True
+        if problems := report.tell_imbalance(self._view):
+            raise AssertionError("the ledger is not balanced\n" + "\n".join(f"  {problem}" for problem in problems))
+
+    def assert_charged_once(self, *, login_did: str) -> None:
+        """Exactly one call to the number was charged: the application did not try again and pay twice."""
+        __tracebackhide__ = True
+        check_text(login_did, name="login_did", example="79157777777")
+        fields = {"login_did": login_did}
+        calls = self._matching(fields)
+        if len(calls) != 1:
+            spent = format_roubles(sum(int(call.price * 100) for call in calls))
+            shown = "\n".join(f"  {call!r}" for call in calls) or report.tell_misses(self._view, fields)
+            requests = "\n".join(f"  {request}" for request in self.requests[-_MOST_REQUESTS:])
+            raise AssertionError(
+                f"expected one charge for {login_did}, got {len(calls)}, {spent} roubles in all\n{shown}\n{requests}"
+            )
+
+    # What may go wrong
+
+    def require_fidelity(self, level: str) -> None:
+        """The application may rely on what is ``documented``, on what was ``observed`` too, or on all that is
+        ``assumed``: what a request uses beyond that is a mistake.
+        """
+        try:
+            self._expected.fidelity = Level(str(level))
+        except ValueError:
+            raise UsageError(f"fidelity {str(level)[:40]!r} is unknown; {nearest(str(level), list(Level))}") from None
+
+    def expect_refusal(self, code: RefusalCode | str) -> None:
+        """The test provokes refusals with this code: they do not fail it, and their absence does."""
+        try:
+            self._expected.refusals.add(RefusalCode(str(code)))
+        except ValueError:
+            raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
+
+    def expect_undelivered(self) -> None:
+        """The test lets CDRs go unacknowledged: those that were tried in vain, or failed, do not fail it."""
+        self._expected.undelivered = True
+
+    def mistakes(self) -> list[str]:
+        """What went wrong on the account or on the server and was not expected, a line each."""
+        return report.tell_mistakes(self._view, self._expected)
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._view.service.accounts
+
+    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        __tracebackhide__ = True
+        return self._view.run(coroutine)
+
+    def _change(self, change: Callable[[rules.Account], rules.Account]) -> rules.Account:
+        __tracebackhide__ = True
+        return self._run(self._accounts.change(self.account_id, change)).account
+
+    def _is_switched_on(self, kind: FaultKind) -> bool:
+        return any(fault.kind is kind for fault in self._run(self._accounts.get(self.account_id)).faults)
+
+    def _matching(self, fields: Mapping[str, object]) -> list[Call]:
+        for name in fields:
+            if name not in _FIELDS:
+                raise UsageError(f"{name[:40]!r} is not a field of a call; {nearest(name, _FIELDS)}")
+        return [call for call in self.calls if not report.differences(call, fields)]
+
+
+def _times(times: int) -> str:
+    return {0: "never", 1: "once"}.get(times, f"{times} times")

@@ -5,22 +5,166 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, TypeVar
-from weakref import WeakValueDictionary
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
-from pytest_mcn_mock.testing.arrivals import Arrivals
-from pytest_mcn_mock.testing.door import LoopThread
+from pytest_mcn_mock.testing.door import Door, LoopThread
 
 _T = TypeVar("_T")
-Wake = Callable[[], object]
+
+
+class Signal(ABC):
+    """Set on any thread, and waited for where it was made. It sets itself when the time is up."""
+
+    def __init__(self, timeout: float | None = None) -> None:
+        """``timeout`` is in seconds; None for no end."""
+        self._ends_at = None if timeout is None else monotonic() + timeout
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the time is up, at least 0; None if it has no end."""
+        return None if self._ends_at is None else max(0.0, self._ends_at - monotonic())
+
+    @abstractmethod
+    def set(self) -> None:
+        """Let ``wait`` return."""
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Return once it is set; it is not set then."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to do then
+        """Nobody waits for it any more."""
+
+
+class ThreadSignal(Signal):
+    """Blocks the thread that waits: a coroutine that waits for nothing else never suspends; see ``run_blocking``."""
+
+    def __init__(self, timeout: float | None = None) -> None:
+        super().__init__(timeout)
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        self._event.wait(self.left_s)
+        self._event.clear()
+
+
+class _LoopSignal(Signal):
+    """Lets the event loop go on with other tasks meanwhile."""
+
+    _alarm: threading.Timer | None = None
+
+    def __init__(self, timeout: float | None, event: Any) -> None:
+        super().__init__(timeout)
+        self._event = event
+
+    async def wait(self) -> None:
+        # The loop's own time may stand still: a test may have stopped the clock.
+        if self._alarm is None and (left_s := self.left_s) is not None:
+            self._alarm = threading.Timer(left_s, self._end)
+            self._alarm.daemon = True
+            self._alarm.start()
+        await self._event.wait()
+        self._renew()
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _end(self) -> None:
+        self._ends_at = 0.0
+        self.set()
+
+    @abstractmethod
+    def _renew(self) -> None:
+        """Be not set."""
+
+
+class _AsyncioSignal(_LoopSignal):
+    def __init__(self, timeout: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(timeout, asyncio.Event())
+        self._loop = loop
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    def _renew(self) -> None:
+        self._event.clear()
+
+
+class _TrioSignal(_LoopSignal):
+    def __init__(self, timeout: float | None, trio: Any, token: Any) -> None:
+        super().__init__(timeout, trio.Event())
+        self._trio = trio
+        self._token = token
+
+    def set(self) -> None:
+        with suppress(self._trio.RunFinishedError):  # as above
+            self._token.run_sync_soon(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
+
+    def _renew(self) -> None:
+        self._event = self._trio.Event()
+
+
+def loop_signal(timeout: float | None = None) -> Signal:
+    """Return a signal for the event loop that runs on this thread. Raise UsageError if none of asyncio or trio does."""
+    if (token := _trio_token()) is not None:
+        return _TrioSignal(timeout, sys.modules["trio"], token)
+    if is_asyncio_running():
+        return _AsyncioSignal(timeout, asyncio.get_running_loop())
+    raise UsageError(
+        "mcn.aio waits on an event loop of asyncio or trio, and none is running here; use the waits of mcn itself"
+    )
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Return the result of a coroutine that waits for a ThreadSignal only."""
+    __tracebackhide__ = True
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    raise AssertionError("a coroutine was to block the thread, and has suspended")
+
+
+def is_asyncio_running() -> bool:
+    """Return whether an event loop of asyncio runs on this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_on_a_loop(loop: LoopThread) -> bool:
+    """Return whether an event loop runs on this thread, which a wait would stop."""
+    if is_asyncio_running():
+        return not loop.is_another_threads(asyncio.get_running_loop())
+    return _trio_token() is not None
+
+
+def _trio_token() -> Any:
+    # A test that runs on trio has imported it.
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        return trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
 
 
 class Job(Protocol):
@@ -33,287 +177,132 @@ class Job(Protocol):
         """Do it no more."""
 
 
-class Inbox:
-    """Jobs for one thread, which does them while it waits for something."""
+class _Wait(NamedTuple):
+    """Somebody on a thread waits for changes of an account."""
 
-    def __init__(self) -> None:
-        self._jobs: deque[Job] = deque()
-        self._wakes: list[Wake] = []
-        self._is_closed = False
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def put(self, job: Job) -> None:
-        """Hand a job over, from any thread."""
-        self._jobs.append(job)
-        if self._is_closed:
-            self.close()
-        for wake in tuple(self._wakes):
-            wake()
-
-    def work(self) -> None:
-        """Do what is there; on the thread itself."""
-        while self._jobs:
-            self._jobs.popleft().run()
-
-    def close(self) -> None:
-        """Cancel what is there, and what is still to come."""
-        self._is_closed = True
-        while self._jobs:
-            with suppress(IndexError):  # another thread has taken it
-                self._jobs.popleft().cancel()
-
-    @contextmanager
-    def woken(self, wake: Wake) -> Iterator[None]:
-        """Wake the thread when a job comes."""
-        self._wakes.append(wake)
-        try:
-            yield
-        finally:
-            self._wakes.remove(wake)
+    account_id: str
+    thread: int
+    signal: Signal
 
 
 class Changes:
-    """Wakes whoever waits on an account.
+    """Wakes whoever waits on an account. A thread that was given jobs does them while it waits.
 
-    A thread that has an inbox does the jobs in it while it waits.
+    Whoever reads or writes what is here holds the door's lock, as the service does when it publishes an event.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[str, list[Wake]] = {}
-        self._arrivals: WeakValueDictionary[str, Arrivals] = WeakValueDictionary()
-        self._inboxes: dict[int, Inbox] = {}
-        self._is_stopping = False
+    def __init__(self, door: Door) -> None:
+        self._lock = door.lock
+        self._waits: list[_Wait] = []
+        self._watchers: dict[str, Callable[[str], None]] = {}
+        self._jobs: dict[int, deque[Job]] = {}
+        self.is_stopping = False
+        """The server was stopped: nothing happens any more, so that nobody waits."""
 
-    def start_waiting(self) -> None:
-        """The server starts, perhaps again."""
-        self._is_stopping = False
-
-    def stop_waiting(self) -> None:
-        """The server stops: nothing happens any more, so that nobody waits, now or from now on."""
-        self._is_stopping = True
-        self.wake_all()
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether nobody waits, because the server was stopped."""
-        return self._is_stopping
-
-    def watch(self, account_id: str, arrivals: Arrivals) -> None:
-        """Tell it of what changes in the account, for as long as somebody holds it."""
+    def stop(self) -> None:
+        """Let nobody wait, now or from now on."""
         with self._lock:
-            self._arrivals[account_id] = arrivals
+            self.is_stopping = True
+            self._wake()
 
-    def inbox(self) -> Inbox:
-        """The inbox of the thread that asks."""
-        return self._inboxes.setdefault(threading.get_ident(), Inbox())
+    def watch(self, account_id: str, note: Callable[[str], None]) -> None:
+        """Call ``note`` with the ``verification_call_uuid`` of each call that changes, until the account is closed."""
+        with self._lock:
+            self._watchers[account_id] = note
+
+    def put(self, thread: int, job: Job) -> None:
+        """Give the thread with that number something to do while it waits."""
+        with self._lock:
+            self._jobs.setdefault(thread, deque()).append(job)
+            for wait in self._waits:
+                if wait.thread == thread:
+                    wait.signal.set()
 
     def count_jobs(self) -> int:
-        """How many jobs wait for their thread."""
-        return sum(map(len, tuple(self._inboxes.values())))
+        """Return how many jobs wait for their thread."""
+        with self._lock:
+            return sum(map(len, self._jobs.values()))
 
-    def forget_inboxes(self) -> None:
+    def cancel_jobs(self) -> None:
         """Cancel the jobs that no thread has come to."""
-        inboxes, self._inboxes = self._inboxes, {}
-        for inbox in inboxes.values():
-            inbox.close()
+        with self._lock:
+            jobs, self._jobs = self._jobs, {}
+        for job in (job for of_thread in jobs.values() for job in of_thread):
+            job.cancel()
 
     def hear(self, event: Event) -> None:
         """Something has happened: a subscriber to ``service.events``."""
         match event:
             case events.CallPlaced(call) | events.CallEnded(call):
-                self._touch(call.account_id, call.verification_call_uuid)
+                self._note(call.account_id, call.verification_call_uuid)
             case events.AttemptMade(delivery) | events.DeliveryResent(delivery) | events.DeliverySettled(delivery):
-                self._touch(delivery.account_id, delivery.verification_call_uuid)
+                self._note(delivery.account_id, delivery.verification_call_uuid)
             case events.RequestAnswered(request):
-                self._touch(request.account_id or "")
-            case events.AccountChanged(account_id) | events.AccountClosed(account_id):
-                self._touch(account_id)
+                self._wake(request.account_id or "")
+            case events.AccountChanged(account_id):
+                self._wake(account_id)
+            case events.AccountClosed(account_id):
+                self._watchers.pop(account_id, None)
+                self._wake(account_id)
             case events.StateReset():
-                self.wake_all()
+                self._wake()
 
-    def _touch(self, account_id: str, verification_call_uuid: str | None = None) -> None:
-        with self._lock:
-            waiting = list(self._waiting.get(account_id, ()))
-            arrivals = self._arrivals.get(account_id)
-        if arrivals is not None and verification_call_uuid is not None:
-            arrivals.note(verification_call_uuid)
-        for wake in waiting:
-            wake()
+    def _note(self, account_id: str, verification_call_uuid: str) -> None:
+        if (note := self._watchers.get(account_id)) is not None:
+            note(verification_call_uuid)
+        self._wake(account_id)
 
-    def wake_all(self) -> None:
-        """Let whoever waits look again."""
-        with self._lock:
-            waiting = [wake for wakes in self._waiting.values() for wake in wakes]
-        for wake in waiting:
-            wake()
+    def _wake(self, account_id: str | None = None) -> None:
+        """Let those who wait on the account look again; without an account, everybody."""
+        for wait in self._waits:
+            if account_id in (None, wait.account_id):
+                wait.signal.set()
 
-    def wait(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
-        """What ``find`` finds, tried again after each change of the account; None after ``timeout`` seconds, and when
-        the server is stopped.
+    async def wait(self, account_id: str, find: Callable[[], _T | None], signal: Signal) -> _T | None:
+        """Return what ``find`` finds, which is called again after each change of the account. Return None if the
+        signal's time is up or the server is stopped.
         """
         __tracebackhide__ = True
-        event = threading.Event()
-        with self._woken(account_id, event.set) as work:
-            deadline = _Deadline(timeout)
-            work()
-            while (found := find()) is None and not self._is_stopping and event.wait(deadline.left()):
-                event.clear()
-                work()
+        with self._waiting(account_id, signal):
+            self._work()
+            while (found := find()) is None and not self.is_stopping and signal.left_s != 0:
+                await signal.wait()
+                self._work()
             return found if found is not None else find()
 
-    def wait_done(self, future: Future[_T]) -> _T:
-        """The future's result, once it is there."""
-        event = threading.Event()
-        future.add_done_callback(lambda _: event.set())
-        with self._woken("", event.set) as work:
-            work()
-            while not future.done():
-                event.wait()
-                event.clear()
-                work()
-            return future.result()
-
-    async def wait_async(self, account_id: str, find: Callable[[], _T | None], timeout: float) -> _T | None:
-        """The same on the running event loop, of asyncio or trio, which goes on with other tasks meanwhile."""
-        signal = make_signal()
-        with self._woken(account_id, signal.set) as work:
-            deadline = _Deadline(timeout)
-            work()
-            if (found := find()) is not None:
-                return found
-            # The loop's own time may stand still: a test may have stopped the clock.
-            with _alarm(timeout, signal.set):
-                while (found := find()) is None and not self._is_stopping and deadline.left() > 0:
-                    await signal.wait()
-                    work()
-            return found if found is not None else find()
-
-    async def wait_done_async(self, future: Future[_T]) -> _T:
-        """The same on the running event loop. It is cancelled with the task that waits."""
-        signal = make_signal()
+    async def wait_done(self, future: Future[_T], signal: Signal) -> _T:
+        """Return the future's result. The future is cancelled with the task that waits."""
+        __tracebackhide__ = True
         future.add_done_callback(lambda _: signal.set())
-        with self._woken("", signal.set) as work:
-            work()
+        with self._waiting("", signal):
+            self._work()
             while not future.done():
                 try:
                     await signal.wait()
                 except BaseException:  # each kind of loop cancels a task by an exception of its own
                     future.cancel()
                     raise
-                work()
-            return future.result()
+                self._work()
+        return future.result()
 
     @contextmanager
-    def _woken(self, account_id: str, wake: Wake) -> Iterator[Callable[[], None]]:
-        """Be woken by changes of the account and by jobs for this thread, which the function that is yielded does."""
-        inbox = self._inboxes.get(threading.get_ident())
+    def _waiting(self, account_id: str, signal: Signal) -> Iterator[None]:
+        wait = _Wait(account_id, threading.get_ident(), signal)
         with self._lock:
-            self._waiting.setdefault(account_id, []).append(wake)
+            self._waits.append(wait)
         try:
-            if inbox is None:
-                yield _nothing_to_do
-            else:
-                with inbox.woken(wake):
-                    yield inbox.work
+            yield
         finally:
             with self._lock:
-                waiting = self._waiting[account_id]
-                waiting.remove(wake)
-                if not waiting:
-                    del self._waiting[account_id]
+                self._waits.remove(wait)
+            signal.close()
 
+    def _work(self) -> None:
+        """Do the jobs of this thread."""
+        while (job := self._next_job()) is not None:
+            job.run()
 
-def _nothing_to_do() -> None:
-    pass
-
-
-class Signal(Protocol):
-    """Set on any thread, and waited for on the event loop on which it was made."""
-
-    def set(self) -> None:
-        """Let ``wait`` return."""
-
-    async def wait(self) -> None:
-        """Return once it is set; it is not set then."""
-
-
-class _AsyncioSignal:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._event = asyncio.Event()
-
-    def set(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    async def wait(self) -> None:
-        await self._event.wait()
-        self._event.clear()
-
-
-class _TrioSignal:
-    def __init__(self, trio: Any, token: Any) -> None:
-        self._trio = trio
-        self._token = token
-        self._event = trio.Event()
-
-    def set(self) -> None:
-        with suppress(self._trio.RunFinishedError):  # as above
-            self._token.run_sync_soon(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
-
-    async def wait(self) -> None:
-        await self._event.wait()
-        self._event = self._trio.Event()
-
-
-def make_signal() -> Signal:
-    """Return a signal for the event loop that runs on this thread; UsageError if it is neither asyncio's nor trio's."""
-    if (token := _trio_token()) is not None:
-        return _TrioSignal(sys.modules["trio"], token)
-    try:
-        return _AsyncioSignal(asyncio.get_running_loop())
-    except RuntimeError:
-        raise UsageError(
-            "mcn.aio waits on an event loop of asyncio or trio, and none is running here; use the waits of mcn itself"
-        ) from None
-
-
-def is_on_a_loop(loop: LoopThread) -> bool:
-    """Whether an event loop runs on this thread, which a wait would stop."""
-    try:
-        return not loop.is_another_threads(asyncio.get_running_loop())
-    except RuntimeError:
-        return _trio_token() is not None
-
-
-def _trio_token() -> Any:
-    # Whoever runs on trio has imported it.
-    trio = sys.modules.get("trio")
-    if trio is None:
-        return None
-    try:
-        return trio.lowlevel.current_trio_token()
-    except RuntimeError:
-        return None
-
-
-@contextmanager
-def _alarm(seconds: float, ring: Wake) -> Iterator[None]:
-    timer = threading.Timer(seconds, ring)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-class _Deadline:
-    def __init__(self, timeout: float) -> None:
-        self._at = monotonic() + timeout
-
-    def left(self) -> float:
-        return max(0.0, self._at - monotonic())
+    def _next_job(self) -> Job | None:
+        with self._lock:
+            jobs = self._jobs.get(threading.get_ident())
+            return jobs.popleft() if jobs else None

@@ -1,4 +1,4 @@
-"""The one way in for threads: a test's, werkzeug's, the plugin's. Whoever is inside has the whole state to himself."""
+"""Threads: one with an event loop, some that wait for a request, and the one door for all of them to the state."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
@@ -135,21 +136,51 @@ async def cancel_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
+class Workers:
+    """Gives each job to a thread that waits for one, or to a new thread if none does, so that no job waits for another:
+    as ``socketserver.ThreadingMixIn`` does, which starts a thread for every request.
+
+    ``start`` is called by one thread only, the one that accepts connections.
+    """
+
+    def __init__(self, work: Callable[..., object], name: str = "mcn-mock-request") -> None:
+        self._work = work
+        self._name = name
+        self._jobs: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+
+    def start(self, *job: Any) -> None:
+        """Do the work with these arguments, in a thread."""
+        if not self._idle.acquire(blocking=False):
+            threading.Thread(target=self._run, daemon=True, name=self._name).start()
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Let the threads end, each when its job has."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._work(*job)
+            self._idle.release()
+        self._jobs.put(None)  # the next one is to end too
+
+
 class Door:
     """Runs a coroutine of the service for a thread: here and now for as long as it does not wait, alone with the state;
-    on the event loop that owns the state from there on.
+    on the event loop that owns the state from there on. Whoever holds ``lock`` is alone with the state.
 
     A hop to the loop and back costs a hundred microseconds, and hardly anything that a test asks for waits.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self.loop = LoopThread("mcn-mock-cdrs", self._lock)
+        self.lock = threading.RLock()
+        self.loop = LoopThread("mcn-mock-cdrs", self.lock)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Return what the coroutine returns, when it has ended."""
         __tracebackhide__ = True
-        with self._lock:
+        with self.lock:
             waits_for = step(coroutine)
         if isinstance(waits_for, Done):
             result: _T = waits_for.result
@@ -159,7 +190,7 @@ class Door:
     def start(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Return a future of what the coroutine returns. To cancel it is to cancel the coroutine."""
         ended: Future[_T] = Future()
-        with self._lock:
+        with self.lock:
             try:
                 waits_for = step(coroutine)
             except Exception as error:
@@ -172,7 +203,7 @@ class Door:
 
     def answer(self, flow: Flow) -> Response:
         """Return the answer of a request. ``finish`` is to follow when it was sent."""
-        with self._lock:
+        with self.lock:
             waits_for = step(flow)
         if isinstance(waits_for, Response):
             return waits_for
@@ -180,7 +211,7 @@ class Door:
 
     def finish(self, flow: Flow) -> None:
         """The answer was sent, or could not be: do what follows it."""
-        with self._lock:
+        with self.lock:
             waits_for = step(flow)
         if not isinstance(waits_for, Done):
             self.loop.run(go_on(flow, waits_for))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import socket
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_plus
 
 from pytest_httpserver import HTTPServer
-from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
@@ -28,140 +24,19 @@ from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import wsgi
-from pytest_mcn_mock.testing.access import Access
 from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.door import Door
-from pytest_mcn_mock.testing.handler import RequestHandler
-from pytest_mcn_mock.testing.workers import Workers
-from pytest_mcn_mock.text import printable, printable_lines
+from pytest_mcn_mock.testing.views import AccountView
 from pytest_mcn_mock.web.application import BASE_PATH, one_slash
 from pytest_mcn_mock.web.reader import Unreadable
 
 if TYPE_CHECKING:
     from pytest_httpserver import WaitingSettings
 
-_POLL_S: Final = 0.02
-"""How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
 _LOG_SIZE: Final = 10_000
-
-_PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
-
-
 _ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
-_log = logging.getLogger("werkzeug")
-
-
-def _log_safely(kind: str, message: str, *args: object) -> None:
-    """Log for werkzeug's server, which quotes what a handler raised: no line of that begins as a line of the log's."""
-    text = printable_lines(message % args if args else message).replace("\n", "\n    ")
-    _log.log(logging.getLevelNamesMapping()[kind.upper()], "%s", text)
-
-
-class LogHandler(RequestHandler):
-    """werkzeug's request handler, which logs each request at ``debug`` and never logs a token.
-
-    It leaves the level and the handlers of the logger ``werkzeug`` alone: a test may have a server of its own.
-    """
-
-    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name for it
-        """Log a line about a request that is not HTTP. A failed TLS handshake is its client's to report."""
-        self.log("debug" if format.startswith("SSL error") else "error", format, *args)
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name for it
-        """Log a line, without the value of ``user_hash``, also where the line quotes a request that is no HTTP."""
-        level = logging.getLevelNamesMapping()[type.upper()]
-        if _log.isEnabledFor(level):
-            line = _PARAMETER.sub(_without_token, message % args if args else message)
-            _log.log(level, "%s - - %s", self.address_string(), printable(line))
-
-
-def _without_token(parameter: re.Match[str]) -> str:
-    name = parameter[1]
-    return f"{name}=***" if unquote_plus(name).lower() == "user_hash" else parameter[0]
-
-
-class _Connections:
-    """The open connections of a server: none of them may keep its end waiting."""
-
-    def __init__(self, how: int) -> None:
-        self._how = how
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._ended = False
-
-    def add(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.add(connection)
-            ended = self._ended
-        if ended:
-            self._shut(connection)
-
-    def discard(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(connection)
-
-    def end(self) -> None:
-        """Read nothing more from any of them, nor from one that comes later."""
-        with self._lock:
-            self._ended = True
-            connections = list(self._open)
-        for connection in connections:
-            self._shut(connection)
-
-    def _shut(self, connection: socket.socket) -> None:
-        with suppress(OSError):  # the client has closed it
-            # Not SSLSocket's own, which would take TLS away from the thread that uses it.
-            socket.socket.shutdown(connection, self._how)
-
-
-class _Listener:
-    """A werkzeug server that never waits for a client: neither to accept the next one, nor to end."""
-
-    def __init__(self, server: BaseWSGIServer) -> None:
-        self._server = server
-        self._workers: Workers | None = None
-        server.RequestHandlerClass = LogHandler
-        if isinstance(server.socket, ssl.SSLSocket):
-            # The thread of the connection does the handshake, with its first read, not the thread that accepts.
-            server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # typeshed lacks it
-        if isinstance(server, ThreadedWSGIServer):
-            # What is being answered is answered to its end.
-            self._connections = _Connections(socket.SHUT_RD)
-            self._work = server.process_request_thread
-            self._workers = Workers(self._answer)
-        else:
-            self._connections = _Connections(socket.SHUT_RDWR)
-            self._work = server.process_request
-        # HTTPServer makes the server itself, and of a class of werkzeug's.
-        server.process_request = self._begin  # type: ignore[assignment,method-assign]
-        server.log = _log_safely  # type: ignore[assignment,method-assign]
-
-    def serve(self) -> None:
-        """Serve until ``stop``."""
-        try:
-            self._server.serve_forever(poll_interval=_POLL_S)
-        finally:
-            if self._workers is not None:
-                self._workers.stop()
-
-    def stop(self) -> None:
-        """Let go of every connection that has not sent its request. The server's ``shutdown`` has to follow."""
-        self._connections.end()
-
-    def _begin(self, connection: Any, address: Any) -> None:
-        self._connections.add(connection)
-        if self._workers is None:
-            self._answer(connection, address)
-        else:
-            self._workers.start(connection, address)
-
-    def _answer(self, connection: Any, address: Any) -> None:
-        try:
-            self._work(connection, address)
-        finally:
-            self._connections.discard(connection)
 
 
 class MCNServer(HTTPServer):
@@ -185,15 +60,15 @@ class MCNServer(HTTPServer):
         super().__init__(
             host, port, ssl_context, default_waiting_settings, threaded=threaded, startup_timeout=startup_timeout
         )
-        self._changes = Changes()
         self._door = Door()
+        self._changes = Changes(self._door)
         self._applications = Applications(self._changes)
         self._fakes: list[tuple[Settings, Fake]] = []
         self.use_settings(Settings() if settings is None else settings)
         self._accounts_opened = count(1)
-        self._listener: _Listener | None = None
+        self._listener: wsgi.Listener | None = None
         self._tls_context: ssl.SSLContext | None = None
-        self._tls: tuple[BaseWSGIServer, _Listener, threading.Thread] | None = None
+        self._tls: tuple[BaseWSGIServer, wsgi.Listener, threading.Thread] | None = None
         self._tls_port = 0
 
     @property
@@ -248,8 +123,8 @@ class MCNServer(HTTPServer):
         if wanted_id is not None and not (isinstance(wanted_id, str) and is_account_id(wanted_id)):
             raise UsageError(f"account_id is {show(account_id)}; use one to fifteen digits, such as '12345678'")
         number = next(self._accounts_opened)
-        access = Access(self._fake, self._door, self._changes, self._applications, self.base_url)
-        opening = self._fake.service.accounts.open(
+        fake = self._fake
+        opening = fake.service.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
             account_id=wanted_id,
@@ -257,7 +132,8 @@ class MCNServer(HTTPServer):
             numbers=connected,
             tariff=tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff),
         )
-        return Account(access.run(opening), access)
+        opened = self._door.run(opening)
+        return Account(AccountView(opened, fake, self._door, self._changes, self._applications, self.base_url))
 
     @property
     def errors(self) -> list[BaseException]:
@@ -285,7 +161,7 @@ class MCNServer(HTTPServer):
     def thread_target(self) -> None:
         """Serve until stopped."""
         if self.server is not None:
-            self._listener = _Listener(self.server)
+            self._listener = wsgi.Listener(self.server)
             self._listener.serve()
 
     @property
@@ -300,7 +176,7 @@ class MCNServer(HTTPServer):
         """
         if self._tls is None:
             server = self._make_tls_server(context)
-            listener = _Listener(server)
+            listener = wsgi.Listener(server)
             thread = threading.Thread(target=listener.serve, daemon=True)
             self._tls_context, self._tls_port = context, server.port
             self._tls = server, listener, thread
@@ -322,7 +198,7 @@ class MCNServer(HTTPServer):
         if was_stopped:
             self._door.loop.start()
             self._applications.loop.start()
-            self._changes.start_waiting()
+            self._changes.is_stopping = False
             for _, fake in self._fakes:
                 fake.worker.start_waiting()
         super().start()
@@ -335,7 +211,7 @@ class MCNServer(HTTPServer):
     def stop(self) -> None:
         """Stop answering, and stop sending CDRs. Waits for no client, and tells whoever waits for something at once."""
         self._door.run(self._stop_waiting())
-        self._changes.stop_waiting()
+        self._changes.stop()
         if self._tls is not None:
             server, listener, thread = self._tls
             self._tls = None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 ARGUMENTS: Final = ("strict", "fidelity", "balance", "seed", "outcome", "tariff")
 """What the marker ``mcn`` takes."""
 _SETTLE_MARGIN_S: Final = 1.0
-_MOST_TOLD: Final = 10
-_MOST_FRAMES: Final = 20
-"""Errors, and frames of each, in a failing test's report."""
 
 
 def make_server(settings: Settings | None) -> MCNServer:
@@ -93,25 +88,6 @@ def raise_errors(server: MCNServer) -> None:
     """Raise what handlers and applications of the user's raised, in a test that has no account."""
     __tracebackhide__ = True
     _raise(server.take_errors(), [])
-
-
-def tell_raised(errors: Sequence[BaseException], failure: BaseException | None) -> list[str]:
-    """Report what handlers and applications raised: with the traceback, unless the test's own failure shows it."""
-    shown: list[BaseException] = []
-    unread = [failure]
-    while unread:
-        error = unread.pop()
-        if error is not None and not any(error is other for other in shown):
-            shown.append(error)
-            unread += [error.__cause__, error.__context__]
-            unread += error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    lines = []
-    for error in errors[:_MOST_TOLD]:
-        lines.append(f"a handler raised {error!r}")
-        if not any(error is other or error.__cause__ is other for other in shown):
-            lines += "".join(format_exception(error, limit=-_MOST_FRAMES)).splitlines()
-    left = len(errors) - _MOST_TOLD
-    return [*lines, f"and {left} errors more"] if left > 0 else lines
 
 
 def _raise(errors: list[BaseException], mistakes: list[str]) -> None:

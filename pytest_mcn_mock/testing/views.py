@@ -1,28 +1,144 @@
-"""A call and a delivery as a test sees them: always as they are now."""
+"""What a test sees of an account, of a call and of a delivery: always as it is now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from typing import Any, TypeVar
 
-from pytest_mcn_mock.errors import NotFound
-from pytest_mcn_mock.model import calls, deliveries
+from pytest_mcn_mock.compose import Fake
+from pytest_mcn_mock.errors import NotFound, WebhookRaised
+from pytest_mcn_mock.model import accounts, calls, deliveries
 from pytest_mcn_mock.model.calls import CdrValue, Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.testing.access import Access
+from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.service.ports import Storage
+from pytest_mcn_mock.testing.applications import Applications
+from pytest_mcn_mock.testing.changes import Changes, Signal, ThreadSignal, is_on_a_loop, run_blocking
+from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.text import printable
+
+_ALL = 10**9
+_T = TypeVar("_T")
+
+
+class AccountView:
+    """What a test sees of an account that it has opened, and the way to the fake behind it."""
+
+    def __init__(
+        self,
+        opened: accounts.Account,
+        fake: Fake,
+        door: Door,
+        changes: Changes,
+        applications: Applications,
+        base_url: str,
+    ) -> None:
+        self.opened = opened
+        self.fake = fake
+        self.door = door
+        self.changes = changes
+        self.applications = applications
+        self.base_url = base_url
+        self._first_request = fake.service.journal.last_seq()
+
+    @property
+    def account_id(self) -> str:
+        """The id, as in the path."""
+        return self.opened.id
+
+    @property
+    def service(self) -> Service:
+        """What the fake does."""
+        return self.fake.service
+
+    @property
+    def storage(self) -> Storage:
+        """What it remembers."""
+        return self.fake.service.storage
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Return the result of a coroutine of the service, which is alone with the state."""
+        __tracebackhide__ = True
+        return self.door.run(coroutine)
+
+    def now(self) -> float:
+        """Return the account's time, in seconds since the epoch."""
+        return self.service.clock.now(self.account_id)
+
+    def requests(self) -> list[ApiRequest]:
+        """Return the requests to paths of the account, as they arrived."""
+        return [request for request in self._since_opening() if request.account_id == self.account_id]
+
+    def heard(self) -> list[ApiRequest]:
+        """Return every request that may be this test's: to a path of the account, and the refused ones that went
+        elsewhere.
+        """
+        return [r for r in self._since_opening() if r.account_id == self.account_id or self._is_stray(r)]
+
+    def calls(self) -> list[Call]:
+        """Return the accepted calls, in order of arrival."""
+        return [Call(call, self) for call in self.run(self.storage.calls(self.account_id, 0, _ALL))]
+
+    def deliveries(self) -> list[Delivery]:
+        """Return the deliveries of CDRs, in order of their calls."""
+        return [delivery for call in self.calls() for delivery in call.deliveries]
+
+    def raise_raised(self, deliveries: Iterable[Delivery]) -> None:
+        """Raise WebhookRaised, once, if the application raised when it got one of these."""
+        __tracebackhide__ = True
+        for delivery in deliveries:
+            attempts, request = delivery.attempts, delivery.request
+            if request is None or not attempts or attempts[-1].error is None:
+                continue
+            if (error := self.applications.take_raised(request)) is not None:
+                raise WebhookRaised(
+                    f"the application raised {type(error).__name__} when it got the CDR: {delivery!r}"
+                ) from error
+
+    async def until_tried(self, delivery: Delivery, signal: Signal) -> None:
+        """Wait for the first attempt at a delivery, for as long as that may take. Raise WebhookRaised, once, if the
+        application raised.
+        """
+        __tracebackhide__ = True
+
+        def is_tried() -> bool | None:
+            return True if delivery.attempts or delivery.state is not DeliveryState.PENDING else None
+
+        await self.changes.wait(self.account_id, is_tried, signal)
+        self.raise_raised([delivery])
+
+    @property
+    def tried_within_s(self) -> float:
+        """How long the first attempt at a delivery may take, in seconds."""
+        return self.service.assumptions.ack_timeout_s + 1
+
+    def _is_stray(self, request: ApiRequest) -> bool:
+        """Return whether a refused request that names another account, or none, is this test's.
+
+        It is if it carries the account's token, or if its path names no account that is or was open: a straggler of an
+        earlier test names that test's account.
+        """
+        if request.refusal is None or request.account_id == self.account_id:
+            return False
+        if request.token_account_id is not None:
+            return request.token_account_id == self.account_id
+        return request.account_id is None or not self.run(self.storage.is_taken(request.account_id))
+
+    def _since_opening(self) -> Sequence[ApiRequest]:
+        return self.service.journal.since(self._first_request)
 
 
 class Call:
     """An accepted call. Two of them are equal if they are the same call."""
 
-    def __init__(self, record: calls.Call, access: Access, after_completion: Callable[[Delivery], None]) -> None:
+    def __init__(self, record: calls.Call, view: AccountView) -> None:
         self._record = record
-        self._access = access
-        self._after_completion = after_completion
+        self._view = view
 
     def __repr__(self) -> str:
         now = self._now
@@ -42,7 +158,7 @@ class Call:
     def _now(self) -> calls.Call:
         # Once it left the bounded journal, or its account is closed, it stays as it was last seen.
         with suppress(NotFound):
-            self._record = self._access.run(self._access.storage.call(self._record.verification_call_uuid))
+            self._record = self._view.run(self._view.storage.call(self._record.verification_call_uuid))
         return self._record
 
     @property
@@ -122,36 +238,37 @@ class Call:
     def deliveries(self) -> list[Delivery]:
         """The deliveries of its CDR, a subscription each."""
         try:
-            found = self._access.run(self._access.storage.deliveries_of(self.verification_call_uuid))
+            found = self._view.run(self._view.storage.deliveries_of(self.verification_call_uuid))
         except NotFound:
             return []
-        return [Delivery(delivery, self, self._access) for delivery in found]
+        return [Delivery(delivery, self, self._view) for delivery in found]
 
     def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
         """End a ringing call now, as planned or as said, and send its CDR.
 
-        Returns the delivery (the first, where the account has several subscriptions) once it was tried, or None where
-        no CDR is pending. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
+        Returns the delivery (the first, if the account has several subscriptions) once it was tried, or None if no CDR
+        is pending. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
 
         UsageError for a call that has ended.
         """
+        __tracebackhide__ = True
+        view = self._view
         how = None
         if outcome is not None or q931_status is not None:
-            cause = self._access.service.assumptions.unavailable_cause
-            how = ending(outcome, q931_status, unavailable_cause=cause)
-        self._record = self._access.run(self._access.service.calls.complete(self.verification_call_uuid, how))
+            how = ending(outcome, q931_status, unavailable_cause=view.service.assumptions.unavailable_cause)
+        self._record = view.run(view.service.calls.complete(self.verification_call_uuid, how))
         delivery = next(iter(self.deliveries), None)
-        if delivery is not None:
-            self._after_completion(delivery)
+        if delivery is not None and not is_on_a_loop(view.door.loop):
+            run_blocking(view.until_tried(delivery, ThreadSignal(view.tried_within_s)))
         return delivery
 
 
 class Delivery:
     """The delivery of a call's CDR to a subscription. Two of them are equal if they are the same delivery."""
 
-    def __init__(self, record: deliveries.Delivery, call: Call, access: Access) -> None:
+    def __init__(self, record: deliveries.Delivery, call: Call, view: AccountView) -> None:
         self._record = record
-        self._access = access
+        self._view = view
         self.call = call
 
     def __repr__(self) -> str:
@@ -172,7 +289,7 @@ class Delivery:
     def _now(self) -> deliveries.Delivery:
         # As for a call.
         with suppress(NotFound):
-            self._record = self._access.run(self._access.storage.delivery(self._record.id))
+            self._record = self._view.run(self._view.storage.delivery(self._record.id))
         return self._record
 
     @property

@@ -1,253 +1,237 @@
-"""Waiting: for calls, for CDRs and for quiet, each on a condition; in a thread, or on an event loop."""
+"""Waiting: for calls, for CDRs and for quiet, each on a condition. The same coroutines serve a thread and a loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from heapq import heappop, heappush
 from typing import TypeVar
 
-from pytest_mcn_mock.errors import Refusal, UsageError, WaitTimeout, WebhookRaised
-from pytest_mcn_mock.model import accounts, calls, deliveries
+from pytest_mcn_mock.errors import NotFound, Refusal, UsageError, WaitTimeout
+from pytest_mcn_mock.model import calls, deliveries
 from pytest_mcn_mock.model.checks import check_seconds, check_timeout, show
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.outcomes import Outcome
-from pytest_mcn_mock.testing import story
-from pytest_mcn_mock.testing.access import Access
-from pytest_mcn_mock.testing.arrivals import Arrivals
-from pytest_mcn_mock.testing.changes import is_on_a_loop
-from pytest_mcn_mock.testing.handle import Handle
-from pytest_mcn_mock.testing.views import Call, Delivery
+from pytest_mcn_mock.testing import report
+from pytest_mcn_mock.testing.changes import Signal, run_blocking
+from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
 
 DEFAULT_TIMEOUT_S = 5.0
-MAX_ADVANCE_S = 10 * 365 * 86_400.0
+_MAX_ADVANCE_S = 10 * 365 * 86_400.0
+_ALL = 10**9
 _T = TypeVar("_T")
 
 
-class Waiting(Handle):
-    """Waits of a synchronous test. Each raises WaitTimeout, which tells what is pending, after ``timeout`` seconds."""
+class Arrivals:
+    """The calls and CDRs of an account that no wait has returned yet, and what is still to happen.
 
-    def __init__(self, opened: accounts.Account, access: Access) -> None:
-        super().__init__(opened, access)
-        self._found: Arrivals | None = None
-        self._told: list[BaseException] = []
-        self.aio = AsyncWaiting(self)
-        """The same waits for a test on an event loop."""
-        self.clock = AccountClock(self)
-        """The account's time."""
+    A wait looks at nothing that an earlier one has seen. The account is watched from the first wait on: if nobody
+    waits, that costs nothing. Whoever asks is alone with the state (``testing.door``), so that each call and each CDR
+    is given out once. Of those that are there the first comes first, in the order in which the calls were placed.
+    """
 
-    def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
-        """The next call that no ``wait_for_call`` has returned yet: of several the one that was placed first.
+    def __init__(self, view: AccountView) -> None:
+        self._view = view
+        self._is_watching = False
+        self._touched: dict[str, None] = {}
+        """Calls that something has happened to since the last look."""
+        self._unfinished: dict[str, None] = {}
+        """Calls that ring or have a pending CDR."""
+        self._known_calls: set[int] = set()
+        self._known_deliveries: set[int] = set()
+        self._returned: set[int] = set()
+        self._calls: list[tuple[int, calls.Call]] = []
+        self._settled: list[tuple[int, int, calls.Call, deliveries.Delivery]] = []
+        self._tried: dict[int, tuple[calls.Call, deliveries.Delivery]] = {}
 
-        Of threads that wait at the same time, each gets a call of its own.
-        """
-        __tracebackhide__ = True
-        return self._wait(self._find_call, timeout, "no call was placed")
+    async def next_call(self) -> Call | None:
+        """Return the first call that was not given out yet."""
+        await self._look()
+        return Call(heappop(self._calls)[1], self._view) if self._calls else None
 
-    def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
-        """The delivery of the call's CDR once it was acknowledged or failed.
+    async def next_settled(self) -> Delivery | None:
+        """Return the first CDR that was acknowledged or failed, and was not given out yet."""
+        await self._look()
+        while self._settled:
+            _, delivery_id, call, delivery = heappop(self._settled)
+            if delivery_id not in self._returned:
+                await self.give_out(delivery_id)
+                return self._show(call, delivery)
+        return None
 
-        Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet: of several the one whose call
-        was placed first. Of threads that wait at the same time, each gets a delivery of its own.
+    async def give_out(self, delivery_id: int) -> None:
+        """Note that somebody has the CDR."""
+        self._tried.pop(delivery_id, None)
+        self._returned.add(delivery_id)
 
-        WebhookRaised, at once, if the application raised when it got the CDR.
-        """
-        __tracebackhide__ = True
-        self._check_call(call)
-        return self._wait(lambda: self._find_cdr(call), timeout, _no_cdr(call))
+    async def next_sent(self) -> Delivery | None:
+        """Return a CDR that was sent, and was not given out yet."""
+        await self._look()
+        return next((self._show(*sent) for sent in self._tried.values()), None)
 
-    def assert_no_cdr(self, within: float = 0.2) -> None:
-        """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
-        __tracebackhide__ = True
-        check_timeout(within, name="within")
-        sent = self._access.changes.wait(self.account_id, self._find_unexpected, within)
-        if sent is not None:
-            raise AssertionError(_unexpected(sent))
+    async def has_due(self, now: float) -> bool:
+        """Return whether a call is to end, or a CDR to be sent, by that moment."""
+        await self._look()
+        storage = self._view.storage
+        for uuid in list(self._unfinished):
+            with suppress(NotFound):
+                call, made = await storage.call(uuid), await storage.deliveries_of(uuid)
+                due = [delivery.due_at for delivery in made if delivery.state is DeliveryState.PENDING]
+                due += [call.ends_at] if call.ending is None else []
+                if any(due_at is not None and due_at <= now for due_at in due):
+                    return True
+        return False
 
-    def settle(self, timeout: float = DEFAULT_TIMEOUT_S) -> None:
-        """Wait until no request is in flight and no CDR that is due is unsent. What is held or due later may stay."""
-        __tracebackhide__ = True
-        self._wait(lambda: self._is_settled() or None, timeout, "the account has not settled")
+    def note(self, verification_call_uuid: str) -> None:
+        """Something has happened to the call."""
+        self._touched[verification_call_uuid] = None
 
-    def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
-        __tracebackhide__ = True
-        check_timeout(timeout)
-        found = self._access.changes.wait(self.account_id, find, timeout)
-        if found is None:
-            raise self._timeout(timeout, otherwise)
-        return found
-
-    def _timeout(self, timeout: float, otherwise: str) -> WaitTimeout:
-        when = "before the server was stopped" if self._access.changes.is_stopping else f"within {timeout:g} s"
-        return WaitTimeout(f"{otherwise} {when}\n{self._tell_pending()}")
-
-    def _not_advanced(self, refusal: Refusal) -> WaitTimeout:
-        return WaitTimeout(f"{refusal.message}\n{self._tell_pending()}")
-
-    def _tell_pending(self) -> str:
-        pending = story.tell_pending(self, self._heard(), self._access, self._now())
-        if count := self._access.applications.waiting_for_thread():
-            pending += f"\n  {count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait"
-        return pending
-
-    def story(self) -> str:
-        """What happened on the account: requests, calls, charges, CDR attempts, what is pending and when it is due.
-
-        A failing test's report shows it. Tokens are not in it.
-        """
-        return story.tell(self, self._heard(), self._access, self._now())
-
-    def _in_flight(self) -> Callable[[], bool | None]:
-        """Whether the requests that are in flight now have been answered: for a wait that no later one makes longer."""
-        unanswered = [request for request in self.requests if not request.is_answered]
-        return lambda: True if all(request.is_answered for request in unanswered) else None
-
-    def _arrivals(self) -> Arrivals:
-        """What has come, watched from the first wait on: an account on which nobody waits pays nothing for it."""
-        return self._access.run(self._watched())
-
-    async def _watched(self) -> Arrivals:
-        if self._found is None:
-            self._found = Arrivals(self._access.storage)
-            self._access.changes.watch(self.account_id, self._found)
-            await self._found.begin(self.account_id)
-        return self._found
-
-    def _is_settled(self) -> bool:
-        """Whether no request is in flight, and nothing that is due is still to be done."""
-        now = self._now()
-        return all(request.is_answered for request in self.requests) and not any(
-            (call.ending is None and call.ends_at is not None and call.ends_at <= now)
-            or any(delivery.due_at is not None and delivery.due_at <= now for delivery in pending)
-            for call, pending in self._access.run(self._arrivals().unfinished())
-        )
-
-    def _find_call(self) -> Call | None:
-        found = self._access.run(self._arrivals().next_call())
-        return None if found is None else self._as_seen(found)
-
-    def _find_cdr(self, call: Call | None) -> Delivery | None:
-        __tracebackhide__ = True
-        arrivals = self._arrivals()
-        if call is None:
-            settled = self._access.run(arrivals.next_settled())
-            found = None if settled is None else self._delivery(*settled)
-        else:
-            found = next((d for d in call.deliveries if d.state is not DeliveryState.PENDING), None)
-            if found is not None:
-                self._access.run(arrivals.give_out(found.id))
-        if self._access.applications.raised:
-            candidates = [found] if found is not None else self.deliveries if call is None else call.deliveries
-            self._tell_raised(candidates)
-        return found
-
-    def _find_unexpected(self) -> Delivery | None:
-        sent = self._access.run(self._arrivals().unexpected())
-        return None if sent is None else self._delivery(*sent)
-
-    def _check_call(self, call: object) -> None:
-        __tracebackhide__ = True
-        if call is not None and not isinstance(call, Call):
-            raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0], or None for the next CDR")
-        if isinstance(call, Call) and call.account_id != self.account_id:
-            raise UsageError(f"call is {call!r}, which is not a call of account {self.account_id}")
-
-    def _tell_raised(self, deliveries: Sequence[Delivery]) -> None:
-        """Raise, once, what the application raised when it got one of these."""
-        __tracebackhide__ = True
-        for delivery in deliveries:
-            attempts, request = delivery.attempts, delivery.request
-            if request is None or not attempts or attempts[-1].error is None:
+    async def _look(self) -> None:
+        storage = self._view.storage
+        if not self._is_watching:
+            self._is_watching = True
+            self._view.changes.watch(self._view.account_id, self.note)
+            for call in await storage.calls(self._view.account_id, 0, _ALL):
+                self.note(call.verification_call_uuid)
+        while self._touched:
+            uuid, _ = self._touched.popitem()
+            try:
+                call, made = await storage.call(uuid), await storage.deliveries_of(uuid)
+            except NotFound:  # it has left the bounded journal
+                self._unfinished.pop(uuid, None)
                 continue
-            error = self._access.applications.error_of(request)
-            if error is not None and not any(error is told for told in self._told):
-                self._told.append(error)
-                raise WebhookRaised(
-                    f"the application raised {type(error).__name__} when it got the CDR: {delivery!r}"
-                ) from error
+            if call.seq not in self._known_calls:
+                self._known_calls.add(call.seq)
+                heappush(self._calls, (call.seq, call))
+            for delivery in made:
+                self._enter(call, delivery)
+            if call.ending is None or any(delivery.state is DeliveryState.PENDING for delivery in made):
+                self._unfinished[uuid] = None
+            else:
+                self._unfinished.pop(uuid, None)
 
-    def _as_seen(self, call: calls.Call) -> Call:
-        return Call(call, self._access, self._after_completion)
+    def _enter(self, call: calls.Call, delivery: deliveries.Delivery) -> None:
+        if delivery.attempts and delivery.id not in self._returned:
+            self._tried[delivery.id] = call, delivery
+        if delivery.state is not DeliveryState.PENDING and delivery.id not in self._known_deliveries:
+            self._known_deliveries.add(delivery.id)
+            heappush(self._settled, (call.seq, delivery.id, call, delivery))
 
-    def _delivery(self, call: calls.Call, delivery: deliveries.Delivery) -> Delivery:
-        return Delivery(delivery, self._as_seen(call), self._access)
-
-    def _after_completion(self, delivery: Delivery) -> None:
-        if not is_on_a_loop(self._access.door.loop):
-            timeout = self.ack_timeout_s + 1
-            self._access.changes.wait(self.account_id, lambda: _was_tried(delivery), timeout)
-            self._tell_raised([delivery])
+    def _show(self, call: calls.Call, delivery: deliveries.Delivery) -> Delivery:
+        return Delivery(delivery, Call(call, self._view), self._view)
 
 
-class AsyncWaiting:
-    """``mcn.aio``: the waits for a test whose application, perhaps, runs on the test's own event loop."""
+class AsyncWaits:
+    """``mcn.aio``: the waits for a test on an event loop, whose application, perhaps, runs on that loop too.
 
-    def __init__(self, account: Waiting) -> None:
-        self._account = account
+    With signals that block the thread they are the waits of ``mcn`` itself. Each raises WaitTimeout, which tells what
+    is pending, after ``timeout`` seconds.
+    """
+
+    def __init__(self, view: AccountView, arrivals: Arrivals, make_signal: Callable[[float | None], Signal]) -> None:
+        self._view = view
+        self._arrivals = arrivals
+        self._make_signal = make_signal
 
     async def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
         """As ``mcn.wait_for_call``."""
-        return await self._wait(self._account._find_call, timeout, "no call was placed")
+        __tracebackhide__ = True
+        return await self._wait(lambda: self._view.run(self._arrivals.next_call()), timeout, "no call was placed")
 
     async def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
         """As ``mcn.wait_for_cdr``."""
-        self._account._check_call(call)
-        return await self._wait(lambda: self._account._find_cdr(call), timeout, _no_cdr(call))
+        __tracebackhide__ = True
+        if call is not None and not isinstance(call, Call):
+            raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0], or None for the next CDR")
+        if call is not None and call.account_id != self._view.account_id:
+            raise UsageError(f"call is {call!r}, which is not a call of account {self._view.account_id}")
+        what = "no CDR was delivered" if call is None else f"no CDR was delivered for {call!r}"
+        return await self._wait(partial(self._find_cdr, call), timeout, what)
 
     async def assert_no_cdr(self, within: float = 0.2) -> None:
         """As ``mcn.assert_no_cdr``."""
+        __tracebackhide__ = True
         check_timeout(within, name="within")
-        changes = self._account._access.changes
-        sent = await changes.wait_async(self._account.account_id, self._account._find_unexpected, within)
+        sent = await self._look_for(lambda: self._view.run(self._arrivals.next_sent()), within)
         if sent is not None:
-            raise AssertionError(_unexpected(sent))
+            raise AssertionError(f"a CDR was sent, and none was expected: {sent!r}")
 
     async def settle(self, timeout: float = DEFAULT_TIMEOUT_S) -> None:
         """As ``mcn.settle``."""
-        await self._wait(lambda: self._account._is_settled() or None, timeout, "the account has not settled")
+        __tracebackhide__ = True
+        await self._wait(lambda: self._is_settled() or None, timeout, "the account has not settled")
 
     async def complete(
         self, call: Call, outcome: Outcome | str | None = None, *, q931_status: int | None = None
     ) -> Delivery | None:
         """As ``call.complete``: it returns once the CDR was tried."""
+        __tracebackhide__ = True
         if not isinstance(call, Call):
             raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0]")
         delivery = call.complete(outcome, q931_status=q931_status)
         if delivery is not None:
-            timeout = self._account.ack_timeout_s + 1
-            changes = self._account._access.changes
-            await changes.wait_async(self._account.account_id, lambda: _was_tried(delivery), timeout)
-            self._account._tell_raised([delivery])
+            await self._view.until_tried(delivery, self._make_signal(self._view.tried_within_s))
         return delivery
 
     async def advance(self, seconds: float) -> None:
         """As ``mcn.clock.advance``."""
-        check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
-        account = self._account
-        changes = account._access.changes
-        await changes.wait_async(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
+        __tracebackhide__ = True
+        check_seconds(seconds, name="seconds", most=_MAX_ADVANCE_S)
+        view = self._view
+        in_flight = [request for request in view.requests() if not request.is_answered]
+        await self._look_for(lambda: all(request.is_answered for request in in_flight) or None, DEFAULT_TIMEOUT_S)
+        advanced = view.door.start(view.fake.worker.advance(seconds, view.account_id))
         try:
-            await changes.wait_done_async(account.clock._advance(seconds))
+            await view.changes.wait_done(advanced, self._make_signal(None))
         except Refusal as refusal:
-            raise account._not_advanced(refusal) from None
+            raise WaitTimeout(f"{refusal.message}\n{report.tell_pending(view)}") from None
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
+        __tracebackhide__ = True
         check_timeout(timeout)
-        found = await self._account._access.changes.wait_async(self._account.account_id, find, timeout)
+        found = await self._look_for(find, timeout)
         if found is None:
-            raise self._account._timeout(timeout, otherwise)
+            when = "before the server was stopped" if self._view.changes.is_stopping else f"within {timeout:g} s"
+            raise WaitTimeout(f"{otherwise} {when}\n{report.tell_pending(self._view)}")
         return found
+
+    async def _look_for(self, find: Callable[[], _T | None], timeout: float) -> _T | None:
+        __tracebackhide__ = True
+        return await self._view.changes.wait(self._view.account_id, find, self._make_signal(timeout))
+
+    def _find_cdr(self, call: Call | None) -> Delivery | None:
+        __tracebackhide__ = True
+        view = self._view
+        if call is None:
+            found = view.run(self._arrivals.next_settled())
+        else:
+            found = next((d for d in call.deliveries if d.state is not DeliveryState.PENDING), None)
+            if found is not None:
+                view.run(self._arrivals.give_out(found.id))
+        if view.applications.has_raised:
+            view.raise_raised([found] if found else view.deliveries() if call is None else call.deliveries)
+        return found
+
+    def _is_settled(self) -> bool:
+        """Return whether no request is in flight, and nothing that is due is still to be done."""
+        view = self._view
+        return all(request.is_answered for request in view.requests()) and not view.run(
+            self._arrivals.has_due(view.now())
+        )
 
 
 class AccountClock:
     """``mcn.clock``: the account's time, which a test can put forward."""
 
-    def __init__(self, account: Waiting) -> None:
-        self._account = account
+    def __init__(self, view: AccountView, waits: AsyncWaits) -> None:
+        self._view = view
+        self._waits = waits
 
     @property
     def now(self) -> float:
         """Seconds since the epoch, by the account's time."""
-        return self._account._now()
+        return self._view.now()
 
     def advance(self, seconds: float) -> None:
         """Put the time forward. What falls due happens, in order: calls end, CDRs and their retries are sent.
@@ -256,27 +240,5 @@ class AccountClock:
 
         WaitTimeout if a CDR that is sent does not end, and if the server is stopped meanwhile.
         """
-        check_seconds(seconds, name="seconds", most=MAX_ADVANCE_S)
-        account = self._account
-        changes = account._access.changes
-        changes.wait(account.account_id, account._in_flight(), DEFAULT_TIMEOUT_S)
-        try:
-            changes.wait_done(self._advance(seconds))
-        except Refusal as refusal:
-            raise account._not_advanced(refusal) from None
-
-    def _advance(self, seconds: float) -> Future[None]:
-        access = self._account._access
-        return access.door.start(access.fake.worker.advance(seconds, self._account.account_id))
-
-
-def _was_tried(delivery: Delivery) -> bool | None:
-    return True if delivery.attempts or delivery.state is not DeliveryState.PENDING else None
-
-
-def _no_cdr(call: Call | None) -> str:
-    return "no CDR was delivered" if call is None else f"no CDR was delivered for {call!r}"
-
-
-def _unexpected(delivery: Delivery) -> str:
-    return f"a CDR was sent, and none was expected: {delivery!r}"
+        __tracebackhide__ = True
+        run_blocking(self._waits.advance(seconds))

@@ -1,35 +1,59 @@
-"""The application under werkzeug's request and response: for pytest-httpserver."""
+"""HTTP for the fixture's server: a werkzeug server that waits for no client, reads requests as the sandbox does, and
+answers them by the application.
+"""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import re
 import socket
+import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from typing import Any, Final
+from contextlib import ExitStack, suppress
+from http.client import HTTPMessage
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_plus
 
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.testing.door import Door
+from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.testing.door import Door, Workers
+from pytest_mcn_mock.text import printable, printable_lines
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
+from pytest_mcn_mock.web.server import LINGER_S, MAX_DISCARDED
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
     KEEP_ALIVE_S,
     LINGER_FORM,
+    MAX_BODY,
     Closing,
+    Request,
     Response,
     ResponseFault,
     Stream,
 )
-from pytest_mcn_mock.web.reader import Unreadable
+from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 READ: Final = "mcn_mock.request"
 """Where a WSGI environment has the Request, or the Unreadable, that the server has read."""
+_BUFFER: Final = 16_384
+_POLL_S: Final = 0.02
+"""How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
+_PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
+
+_log = logging.getLogger("werkzeug")
 
 
 def is_own_path(path: str) -> bool:
@@ -106,3 +130,226 @@ def _reset(connection: socket.socket) -> None:
     with ours, stand_in:
         # The connection's last descriptor goes with this, and with nothing to linger for that sends a reset.
         os.dup2(stand_in.fileno(), connection.fileno())
+
+
+class RequestHandler(WSGIRequestHandler):
+    """Answers one request of a connection, and closes it. The application finds what was read at ``READ``.
+
+    Logs each request at ``debug``, and never logs a token. Leaves the level and the handlers of the logger ``werkzeug``
+    alone: a test may have a server of its own.
+    """
+
+    def setup(self) -> None:
+        """Prepare the connection."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = _Rest(self.connection)
+
+    def handle_one_request(self) -> None:
+        """Read a request by the sandbox's rules, and answer it."""
+        first = _FirstRequest(self.connection)
+        first.read()
+        if first.what is None:
+            return
+        self._read = first.what
+        if first.version == "1.0":
+            self.protocol_version = "HTTP/1.0"  # so that no answer to it is in chunks
+        self.request_version = self.protocol_version
+        self.headers = HTTPMessage()
+        self._target = "/"
+        if isinstance(first.what, Unreadable):
+            self.command = "HEAD" if first.what.is_head else "GET"
+        else:
+            self.command, self._target = first.what.method, first.target
+            for name, value in first.what.headers.items():
+                if name != "expect":  # it has been answered
+                    self.headers[name] = value
+        self.path = "/" + self._target.lstrip("/")  # two slashes would be taken for a host
+        self.run_wsgi()
+        if first.lingers:
+            self.rfile.read()
+
+    def make_environ(self) -> WSGIEnvironment:
+        """The WSGI environment of the request that was read."""
+        environ = super().make_environ()
+        environ[READ] = self._read
+        environ["REQUEST_URI"] = environ["RAW_URI"] = self._target
+        environ["wsgi.input_terminated"] = True
+        environ["wsgi.input"] = io.BytesIO((isinstance(self._read, Request) and self._read.body) or b"")
+        if isinstance(self._read, Request) and "expect" in self._read.headers:
+            environ["HTTP_EXPECT"] = self._read.headers["expect"]
+        return environ
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log a request and the status of its answer, without colours; one that cannot be read is not quoted."""
+        line = "-" if isinstance(self._read, Unreadable) else f"{self.command} {self._target} {self.request_version}"
+        self.log("debug", '"%s" %s %s', line, getattr(code, "value", code), size)
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name for it
+        """Log a line about a request that is not HTTP. A failed TLS handshake is its client's to report."""
+        self.log("debug" if format.startswith("SSL error") else "error", format, *args)
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name for it
+        """Log a line, without the value of ``user_hash``, also if the line quotes a request that is not HTTP."""
+        level = logging.getLevelNamesMapping()[type.upper()]
+        if _log.isEnabledFor(level):
+            line = _PARAMETER.sub(_without_token, message % args if args else message)
+            _log.log(level, "%s - - %s", self.address_string(), printable(line))
+
+
+def _without_token(parameter: re.Match[str]) -> str:
+    name = parameter[1]
+    return f"{name}=***" if unquote_plus(name).lower() == "user_hash" else parameter[0]
+
+
+class _FirstRequest:
+    """The first request of a connection. Implements ``reader.Taker``.
+
+    ``what`` is None if the client left before the head of one had arrived.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = RequestReader(self, _max_body)
+        self.what: Request | Unreadable | None = None
+        self.target, self.version = "/", "1.1"
+        self.lingers = False
+
+    def read(self) -> None:
+        """Read until there is one, or the client has left."""
+        while self.what is None:
+            try:
+                data = self._connection.recv(_BUFFER)
+            except OSError:
+                data = b""
+            if not data:
+                self._reader.cut_short()
+                break
+            self._reader.feed(memoryview(data))
+        self._reader.end()
+
+    def head_began(self) -> None:
+        """See ``reader.Taker``, as for the next ones."""
+
+    def body_began(self, *, is_awaited: bool) -> None:
+        """A body follows."""
+        if is_awaited:
+            with suppress(OSError):
+                self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
+        """Keep the request; what follows it is not read."""
+        self.what = what
+        self.target, self.version = self._reader.target.decode("latin-1"), self._reader.version
+        self._reader.stage = Stage.END
+
+    def give_up(self, what: Request | Unreadable) -> None:
+        """The same, and the client may be sending."""
+        self.lingers = True
+        self.take(what, keeps=False)
+
+
+class _Rest(io.BufferedIOBase):
+    """The bytes behind a request. Closed with them unread, a connection would be reset and its answer lost."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def read(self, size: Any = -1) -> bytes:
+        """Tell the client that nothing follows, and forget what it sends, within bounds."""
+        deadline, forgotten = monotonic() + LINGER_S, 0
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+            while forgotten <= MAX_DISCARDED and (left := deadline - monotonic()) > 0:
+                self._connection.settimeout(left)
+                if not (data := self._connection.recv(_BUFFER)):
+                    break
+                forgotten += len(data)
+        return b""
+
+
+def _max_body(path: str) -> int:
+    """What a user's own handlers answer may be larger."""
+    return MAX_BODY if is_own_path(path) else sys.maxsize
+
+
+class _Connections:
+    """The open connections of a server: none of them may keep its end waiting. Any thread may use it."""
+
+    def __init__(self, how: int) -> None:
+        self._how = how
+        self._open: set[socket.socket] = set()
+        self._ended = False
+
+    def add(self, connection: socket.socket) -> None:
+        self._open.add(connection)
+        if self._ended:  # ``end`` may have looked before this was added
+            self._shut(connection)
+
+    def discard(self, connection: socket.socket) -> None:
+        self._open.discard(connection)
+
+    def end(self) -> None:
+        """Read nothing more from any of them, nor from one that comes later."""
+        self._ended = True
+        for connection in self._open.copy():
+            self._shut(connection)
+
+    def _shut(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has closed it
+            # Not SSLSocket's own, which would take TLS away from the thread that uses it.
+            socket.socket.shutdown(connection, self._how)
+
+
+def _log_safely(kind: str, message: str, *args: object) -> None:
+    """Log for werkzeug's server, which quotes what a handler raised: no line of that begins as a line of the log's."""
+    text = printable_lines(message % args if args else message).replace("\n", "\n    ")
+    _log.log(logging.getLevelNamesMapping()[kind.upper()], "%s", text)
+
+
+class Listener:
+    """A werkzeug server that never waits for a client: neither to accept the next one, nor to end."""
+
+    def __init__(self, server: BaseWSGIServer) -> None:
+        self._server = server
+        self._workers: Workers | None = None
+        server.RequestHandlerClass = RequestHandler
+        if isinstance(server.socket, ssl.SSLSocket):
+            # The thread of the connection does the handshake, with its first read, not the thread that accepts.
+            server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # typeshed lacks it
+        if isinstance(server, ThreadedWSGIServer):
+            # What is being answered is answered to its end.
+            self._connections = _Connections(socket.SHUT_RD)
+            self._work = server.process_request_thread
+            self._workers = Workers(self._answer)
+        else:
+            self._connections = _Connections(socket.SHUT_RDWR)
+            self._work = server.process_request
+        # HTTPServer makes the server itself, and of a class of werkzeug's.
+        server.process_request = self._begin  # type: ignore[assignment,method-assign]
+        server.log = _log_safely  # type: ignore[assignment,method-assign]
+
+    def serve(self) -> None:
+        """Serve until ``stop``."""
+        try:
+            self._server.serve_forever(poll_interval=_POLL_S)
+        finally:
+            if self._workers is not None:
+                self._workers.stop()
+
+    def stop(self) -> None:
+        """Let go of every connection that has not sent its request. The server's ``shutdown`` has to follow."""
+        self._connections.end()
+
+    def _begin(self, connection: Any, address: Any) -> None:
+        self._connections.add(connection)
+        if self._workers is None:
+            self._answer(connection, address)
+        else:
+            self._workers.start(connection, address)
+
+    def _answer(self, connection: Any, address: Any) -> None:
+        try:
+            self._work(connection, address)
+        finally:
+            self._connections.discard(connection)

@@ -17,7 +17,7 @@ from pytest_mcn_mock.cli.commands import INTERRUPTED, STATUS, mcn_mock
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import session
-from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaiting
+from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaits
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def public_members(cls: type) -> Iterator[str]:
                     yield name
 
 
-@pytest.mark.parametrize("cls", [Account, AsyncWaiting, AccountClock, Call, Delivery, MCNServer])
+@pytest.mark.parametrize("cls", [Account, AsyncWaits, AccountClock, Call, Delivery, MCNServer])
 def test_every_member_is_in_the_reference(cls: type) -> None:
     text = page("fixtures.md")
     assert [name for name in public_members(cls) if f"| `{name}" not in text] == []

@@ -72,8 +72,8 @@ def test_threads_of_a_test_that_wait_are_told(silent: str, others: ThreadPoolExe
         others.submit(account.wait_for_call, FOREVER_S),
         others.submit(account.settle, FOREVER_S),
     ]
-    changes = server._fake, account._access.changes  # noqa: SLF001 - that they wait is seen nowhere else
-    wait_until(lambda: bool(changes[0].worker._advances) and len(changes[1]._waiting[account.account_id]) == 3)  # noqa: SLF001
+    worker, changes = server._fake.worker, server._changes  # noqa: SLF001 - that they wait is seen nowhere else
+    wait_until(lambda: bool(worker._advances) and len(changes._waits) == len(waits))  # noqa: SLF001
     server.stop()
     for wait in waits:
         error = wait.exception(timeout=30)

@@ -1,0 +1,240 @@
+"""What a test is told about its account, for people: in a failing test's report, by a wait or an assertion that failed,
+and at the end of a strict test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from traceback import format_exception
+from typing import Final, TypeVar
+
+from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.money import EntryKind, Method, format_roubles
+from pytest_mcn_mock.model.requests import Level
+from pytest_mcn_mock.testing.applications import LEFT, RAISED
+from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
+from pytest_mcn_mock.text import printable
+
+_MOST: Final = 50
+"""Lines of a kind: a report is to be read."""
+_MOST_CALLS: Final = 5
+"""Calls in the message of an assertion."""
+_MOST_ERRORS: Final = 10
+_MOST_FRAMES: Final = 20
+"""Errors, and frames of each, in a failing test's report."""
+_UNACKNOWLEDGED: Final = {DeliveryState.FAILED: "failed", DeliveryState.PENDING: "not acknowledged"}
+
+_T = TypeVar("_T")
+
+
+def tell_account(view: AccountView) -> str:
+    """Return what happened on the account: what a failing test's report shows. No token is in it."""
+    settings, kopecks = view.run(view.storage.account(view.account_id))
+    balance = format_roubles(kopecks)
+    lines = [f"account {view.account_id}: balance {balance} roubles, seed {view.opened.seed}"]
+    if settings.calls_held:
+        lines.append("calls are held until call.complete()")
+    lines += [f"fault switched on: {fault}" for fault in settings.faults]
+    if not settings.subscriptions:
+        lines.append("no subscription: no CDR is sent (mcn.subscribe)")
+    for subscription in settings.subscriptions:
+        disabled = "" if subscription.enabled else ", disabled"
+        if subscription.disabled_at is not None:
+            disabled = f", disabled after too many CDRs failed (mcn.enable_webhook({subscription.number}) enables it)"
+        lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
+    lines += _placed_too_early(view)
+    lines += _section("requests", view.heard(), lambda request: [str(request)])
+    lines += _section("ledger", view.run(view.storage.ledger(view.account_id)), lambda entry: [str(entry)])
+    now = view.now()
+    lines += _section("calls", view.calls(), lambda call: list(_call(call, now)))
+    return "\n".join(map(printable, lines))
+
+
+def tell_pending(view: AccountView) -> str:
+    """Return what is still to happen, or why nothing is: for a wait that ended in vain."""
+    now, requests = view.now(), view.requests()
+    lines = [f"in flight: {request}" for request in requests if not request.is_answered]
+    for call in view.calls():
+        if call.state == "ringing":
+            when = "until call.complete()" if call.ends_at is None else f"for {call.ends_at - now:g} s more"
+            lines.append(f"ringing {when}: {call!r}")
+        pending = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.PENDING]
+        lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in pending]
+    lines += [f"not accepted: {request}" for request in view.heard() if request.refusal is not None][-_MOST:]
+    if not requests:
+        lines.append(f"no request arrived for account {view.account_id}: does the application use mcn.base_url?")
+    lines += _placed_too_early(view)
+    if not view.run(view.service.accounts.get(view.account_id)).subscriptions:
+        lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
+    lines = lines or ["nothing is pending"]
+    if count := view.changes.count_jobs():
+        lines.append(f"{count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait")
+    return "\n".join(f"  {printable(line)}" for line in lines)
+
+
+class Expectations:
+    """What a test expects to go wrong on its account, and how much its application may rely on."""
+
+    def __init__(self) -> None:
+        self.refusals: set[RefusalCode] = set()
+        self.undelivered = False
+        self.fidelity = Level.ASSUMED
+
+
+def tell_mistakes(view: AccountView, expected: Expectations) -> list[str]:
+    """Return what went wrong on the account or on the server and was not expected, a line each."""
+    refused = [(request, request.refusal.code) for request in view.heard() if request.refusal is not None]
+    lines = [f"refused: {r}" for r, code in refused if r.is_mistake and code not in expected.refusals]
+    missing = expected.refusals - {code for _, code in refused}
+    lines += [f"expected a refusal {code}, got none" for code in sorted(missing)]
+    if not expected.undelivered:
+        lines += [f"{_UNACKNOWLEDGED[d.state]}: {d!r}" for d in view.deliveries() if _is_unacknowledged(d)]
+    relied_on = [
+        f"relied on: {request.method} …/{request.path.rstrip('/').rpartition('/')[2]}: {use}"
+        for request in view.requests()
+        for use in request.undocumented
+        if not expected.fidelity.allows(use.level)
+    ]
+    return [*lines, *dict.fromkeys(relied_on)]
+
+
+def tell_misses(view: AccountView, fields: Mapping[str, object]) -> str:
+    """Return the calls that came nearest to these fields, the nearest first, and the refused requests."""
+    calls = sorted(view.calls(), key=lambda call: len(differences(call, fields)))
+    lines = []
+    for call in calls[:_MOST_CALLS]:
+        lines.append(f"  {call!r}")
+        lines += [
+            f"    {name}: expected {fields[name]!r}, got {actual!r}"
+            for name, actual in differences(call, fields).items()
+        ]
+    if len(calls) > _MOST_CALLS:
+        lines.append(f"  and {len(calls) - _MOST_CALLS} calls more")
+    lines += [f"  refused: {request}" for request in view.heard() if request.refusal is not None]
+    return "\n".join(lines) or "  no request arrived at all: does the application use mcn.base_url?"
+
+
+def differences(call: Call, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the call's own values of those of the fields that it does not have."""
+    return {name: actual for name, value in fields.items() if str(actual := getattr(call, name)) != str(value)}
+
+
+def tell_calls(calls: Sequence[Call]) -> str:
+    """Return the first calls, a line each."""
+    return "\n".join(f"  {call!r}" for call in calls[:_MOST_CALLS])
+
+
+def tell_fields(fields: Mapping[str, object]) -> str:
+    """Return the fields of an assertion, in a line."""
+    return ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "any fields"
+
+
+def tell_imbalance(view: AccountView) -> list[str]:
+    """Return what is wrong with the money of the account, a line each."""
+    entries = view.run(view.storage.ledger(view.account_id))
+    balance = view.run(view.service.accounts.balance(view.account_id))
+    total = sum(entry.kopecks for entry in entries)
+    problems = []
+    if total != balance:
+        problems.append(f"the balance is {format_roubles(balance)}, the entries sum to {format_roubles(total)}")
+    charges = [entry for entry in entries if entry.kind is EntryKind.CHARGE]
+    for call in view.calls():
+        charged = [-e.amount for e in charges if e.verification_call_uuid == call.verification_call_uuid]
+        if charged != [call.price]:
+            problems.append(f"{call!r} costs {call.price} and was charged {', '.join(map(str, charged)) or 'never'}")
+    return problems
+
+
+def tell_errors(errors: Sequence[BaseException], failure: BaseException | None) -> list[str]:
+    """Return what handlers and applications raised: with the traceback, unless the test's own failure shows it."""
+    shown: list[BaseException] = []
+    unread = [failure]
+    while unread:
+        error = unread.pop()
+        if error is not None and not any(error is other for other in shown):
+            shown.append(error)
+            unread += [error.__cause__, error.__context__]
+            unread += error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    lines = []
+    for error in errors[:_MOST_ERRORS]:
+        lines.append(f"a handler raised {error!r}")
+        if not any(error is other or error.__cause__ is other for other in shown):
+            lines += "".join(format_exception(error, limit=-_MOST_FRAMES)).splitlines()
+    left = len(errors) - _MOST_ERRORS
+    return [*lines, f"and {left} errors more"] if left > 0 else lines
+
+
+def _is_unacknowledged(delivery: Delivery) -> bool:
+    """Return whether the webhook has not taken the CDR: it failed, or its last attempt failed.
+
+    Not if a fault altered it, which is a scenario, if the test left the event loop of its application, or if the
+    application raised, which is reported as such.
+    """
+    if delivery.note or delivery.state is DeliveryState.DELIVERED:
+        return False
+    if not delivery.attempts:
+        return delivery.state is DeliveryState.FAILED
+    error = delivery.attempts[-1].error or ""
+    return error != LEFT and not error.startswith(RAISED)
+
+
+def _placed_too_early(view: AccountView) -> list[str]:
+    """Say how many calls were placed before there was a webhook to send their CDRs to."""
+    if not view.run(view.service.accounts.get(view.account_id)).subscriptions_made:
+        return []
+    owing = [c for c in view.calls() if c.method is Method.FLASH_CALL or view.service.assumptions.call_for_2fa_cdr]
+    count = len(list(takewhile(lambda call: not call.deliveries, owing)))
+    if not count:
+        return []
+    were, them = ("1 call was", "it") if count == 1 else (f"{count} calls were", "them")
+    return [f"{were} placed before the first subscription: no CDR is sent for {them}"]
+
+
+def _section(title: str, items: Sequence[_T], lines_of: Callable[[_T], list[str]]) -> list[str]:
+    """Return the last items, as many as there are lines for, and one in any case."""
+    lines: list[str] = []
+    shown = 0
+    for item in reversed(items):
+        more = lines_of(item)
+        if shown and len(lines) + len(more) > _MOST:
+            break
+        lines[:0] = more
+        shown += 1
+    left_out = [f"  … {len(items) - shown} earlier"] if len(items) > shown else []
+    return [f"{title}:" if lines else f"{title}: none", *left_out, *(f"  {line}" for line in lines)]
+
+
+def _call(call: Call, now: float) -> Iterator[str]:
+    price = format_roubles(int(call.price * 100))
+    outcome = call.outcome or call.state
+    cause = "" if call.q931_status is None else f" (q931_status {call.q931_status})"
+    yield (
+        f"{call.verification_call_uuid} {call.method} {call.caller_did} -> {call.login_did}, {price} roubles, "
+        f"{outcome}{cause}"
+    )
+    why = call.explanation
+    for what, sentence in (
+        ("country", why.country),
+        ("number", why.number),
+        ("price", why.price),
+        ("end", why.outcome),
+        ("CDR", why.cdr),
+    ):
+        if sentence:
+            yield f"  {what}: {sentence}"
+    for delivery in call.deliveries:
+        yield f"  CDR to {delivery.url}: {delivery.state}{_due(delivery, now)}"
+        for attempt in delivery.attempts:
+            yield f"    {attempt}, after {attempt.duration_s * 1000:.0f} ms"
+
+
+def _due(delivery: Delivery, now: float) -> str:
+    note = f" ({delivery.note})" if delivery.note else ""
+    if delivery.state is not DeliveryState.PENDING:
+        return note
+    if delivery.due_at is None:
+        return f"{note}, held" if delivery.call.state == "ringing" else f"{note}, after another delivery"
+    wait = delivery.due_at - now
+    return f"{note}, due now" if wait <= 0 else f"{note}, due in {wait:g} s"
