@@ -61,13 +61,24 @@ class ThreadSignal(Signal):
 
 
 class _LoopSignal(Signal):
-    """Lets the event loop go on with other tasks meanwhile."""
+    """Lets the event loop go on with other tasks meanwhile.
+
+    ``make_event`` makes an event of the loop, and ``post`` runs a function on the loop from any thread.
+    """
 
     _alarm: threading.Timer | None = None
 
-    def __init__(self, timeout: float | None, event: Any) -> None:
+    def __init__(
+        self, timeout: float | None, make_event: Callable[[], Any], post: Callable[[Callable[[], object]], object]
+    ) -> None:
         super().__init__(timeout)
-        self._event = event
+        self._make_event = make_event
+        self._post = post
+        self._event = make_event()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
+            self._post(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
 
     async def wait(self) -> None:
         # The loop's own time may stand still: a test may have stopped the clock.
@@ -76,7 +87,7 @@ class _LoopSignal(Signal):
             self._alarm.daemon = True
             self._alarm.start()
         await self._event.wait()
-        self._renew()
+        self._event = self._make_event()
 
     def close(self) -> None:
         if self._alarm is not None:
@@ -86,44 +97,13 @@ class _LoopSignal(Signal):
         self._ends_at = 0.0
         self.set()
 
-    @abstractmethod
-    def _renew(self) -> None:
-        """Be not set."""
-
-
-class _AsyncioSignal(_LoopSignal):
-    def __init__(self, timeout: float | None, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(timeout, asyncio.Event())
-        self._loop = loop
-
-    def set(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    def _renew(self) -> None:
-        self._event.clear()
-
-
-class _TrioSignal(_LoopSignal):
-    def __init__(self, timeout: float | None, trio: Any, token: Any) -> None:
-        super().__init__(timeout, trio.Event())
-        self._trio = trio
-        self._token = token
-
-    def set(self) -> None:
-        with suppress(self._trio.RunFinishedError):  # as above
-            self._token.run_sync_soon(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
-
-    def _renew(self) -> None:
-        self._event = self._trio.Event()
-
 
 def loop_signal(timeout: float | None = None) -> Signal:
     """Return a signal for the event loop that runs on this thread. Raise UsageError if none of asyncio or trio does."""
     if (token := _trio_token()) is not None:
-        return _TrioSignal(timeout, sys.modules["trio"], token)
+        return _LoopSignal(timeout, sys.modules["trio"].Event, token.run_sync_soon)
     if is_asyncio_running():
-        return _AsyncioSignal(timeout, asyncio.get_running_loop())
+        return _LoopSignal(timeout, asyncio.Event, asyncio.get_running_loop().call_soon_threadsafe)
     raise UsageError(
         "mcn.aio waits on an event loop of asyncio or trio, and none is running here; use the waits of mcn itself"
     )

@@ -144,30 +144,65 @@ class RequestHandler(WSGIRequestHandler):
         super().setup()
         self.rfile.close()
         self.rfile = _Rest(self.connection)
+        self._reader = RequestReader(self, _max_body)
+        self._read: Request | Unreadable | None = None
+        self._target = "/"
+        self._lingers = False
 
     def handle_one_request(self) -> None:
         """Read a request by the sandbox's rules, and answer it."""
-        first = _FirstRequest(self.connection)
-        first.read()
-        if first.what is None:
+        self._receive()
+        if self._read is None:
             return
-        self._read = first.what
-        if first.version == "1.0":
-            self.protocol_version = "HTTP/1.0"  # so that no answer to it is in chunks
         self.request_version = self.protocol_version
         self.headers = HTTPMessage()
-        self._target = "/"
-        if isinstance(first.what, Unreadable):
-            self.command = "HEAD" if first.what.is_head else "GET"
+        if isinstance(self._read, Unreadable):
+            self._target = "/"
+            self.command = "HEAD" if self._read.is_head else "GET"
         else:
-            self.command, self._target = first.what.method, first.target
-            for name, value in first.what.headers.items():
+            self.command = self._read.method
+            for name, value in self._read.headers.items():
                 if name != "expect":  # it has been answered
                     self.headers[name] = value
         self.path = "/" + self._target.lstrip("/")  # two slashes would be taken for a host
         self.run_wsgi()
-        if first.lingers:
+        if self._lingers:
             self.rfile.read()
+
+    def _receive(self) -> None:
+        """Read until there is a request, or the client has left before the head of one had arrived."""
+        while self._read is None:
+            try:
+                data = self.connection.recv(_BUFFER)
+            except OSError:
+                data = b""
+            if not data:
+                self._reader.cut_short()
+                break
+            self._reader.feed(memoryview(data))
+        self._reader.end()
+
+    def head_began(self) -> None:
+        """See ``reader.Taker``, as for the next ones."""
+
+    def body_began(self, *, is_awaited: bool) -> None:
+        """A body follows."""
+        if is_awaited:
+            with suppress(OSError):
+                self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
+        """Keep the request; what follows it is not read."""
+        self._read = what
+        self._target = self._reader.target.decode("latin-1")
+        if self._reader.version == "1.0":
+            self.protocol_version = "HTTP/1.0"  # so that no answer to it is in chunks
+        self._reader.stage = Stage.END
+
+    def give_up(self, what: Request | Unreadable) -> None:
+        """The same, and the client may be sending."""
+        self._lingers = True
+        self.take(what, keeps=False)
 
     def make_environ(self) -> WSGIEnvironment:
         """The WSGI environment of the request that was read."""
@@ -202,53 +237,6 @@ def _without_token(parameter: re.Match[str]) -> str:
     return f"{name}=***" if unquote_plus(name).lower() == "user_hash" else parameter[0]
 
 
-class _FirstRequest:
-    """The first request of a connection. Implements ``reader.Taker``.
-
-    ``what`` is None if the client left before the head of one had arrived.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._reader = RequestReader(self, _max_body)
-        self.what: Request | Unreadable | None = None
-        self.target, self.version = "/", "1.1"
-        self.lingers = False
-
-    def read(self) -> None:
-        """Read until there is one, or the client has left."""
-        while self.what is None:
-            try:
-                data = self._connection.recv(_BUFFER)
-            except OSError:
-                data = b""
-            if not data:
-                self._reader.cut_short()
-                break
-            self._reader.feed(memoryview(data))
-        self._reader.end()
-
-    def head_began(self) -> None:
-        """See ``reader.Taker``, as for the next ones."""
-
-    def body_began(self, *, is_awaited: bool) -> None:
-        """A body follows."""
-        if is_awaited:
-            with suppress(OSError):
-                self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
-        """Keep the request; what follows it is not read."""
-        self.what = what
-        self.target, self.version = self._reader.target.decode("latin-1"), self._reader.version
-        self._reader.stage = Stage.END
-
-    def give_up(self, what: Request | Unreadable) -> None:
-        """The same, and the client may be sending."""
-        self.lingers = True
-        self.take(what, keeps=False)
-
-
 class _Rest(io.BufferedIOBase):
     """The bytes behind a request. Closed with them unread, a connection would be reset and its answer lost."""
 
@@ -273,34 +261,6 @@ def _max_body(path: str) -> int:
     return MAX_BODY if is_own_path(path) else sys.maxsize
 
 
-class _Connections:
-    """The open connections of a server: none of them may keep its end waiting. Any thread may use it."""
-
-    def __init__(self, how: int) -> None:
-        self._how = how
-        self._open: set[socket.socket] = set()
-        self._ended = False
-
-    def add(self, connection: socket.socket) -> None:
-        self._open.add(connection)
-        if self._ended:  # ``end`` may have looked before this was added
-            self._shut(connection)
-
-    def discard(self, connection: socket.socket) -> None:
-        self._open.discard(connection)
-
-    def end(self) -> None:
-        """Read nothing more from any of them, nor from one that comes later."""
-        self._ended = True
-        for connection in self._open.copy():
-            self._shut(connection)
-
-    def _shut(self, connection: socket.socket) -> None:
-        with suppress(OSError):  # the client has closed it
-            # Not SSLSocket's own, which would take TLS away from the thread that uses it.
-            socket.socket.shutdown(connection, self._how)
-
-
 def _log_safely(kind: str, message: str, *args: object) -> None:
     """Log for werkzeug's server, which quotes what a handler raised: no line of that begins as a line of the log's."""
     text = printable_lines(message % args if args else message).replace("\n", "\n    ")
@@ -313,17 +273,19 @@ class Listener:
     def __init__(self, server: BaseWSGIServer) -> None:
         self._server = server
         self._workers: Workers | None = None
+        self._open: set[socket.socket] = set()
+        self._has_ended = False
         server.RequestHandlerClass = RequestHandler
         if isinstance(server.socket, ssl.SSLSocket):
             # The thread of the connection does the handshake, with its first read, not the thread that accepts.
             server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined] # typeshed lacks it
         if isinstance(server, ThreadedWSGIServer):
             # What is being answered is answered to its end.
-            self._connections = _Connections(socket.SHUT_RD)
+            self._how = socket.SHUT_RD
             self._work = server.process_request_thread
             self._workers = Workers(self._answer)
         else:
-            self._connections = _Connections(socket.SHUT_RDWR)
+            self._how = socket.SHUT_RDWR
             self._work = server.process_request
         # HTTPServer makes the server itself, and of a class of werkzeug's.
         server.process_request = self._begin  # type: ignore[assignment,method-assign]
@@ -338,11 +300,17 @@ class Listener:
                 self._workers.stop()
 
     def stop(self) -> None:
-        """Let go of every connection that has not sent its request. The server's ``shutdown`` has to follow."""
-        self._connections.end()
+        """Read nothing more from any connection, nor from one that comes later. The server's ``shutdown`` has to
+        follow.
+        """
+        self._has_ended = True
+        for connection in self._open.copy():
+            self._shut(connection)
 
     def _begin(self, connection: Any, address: Any) -> None:
-        self._connections.add(connection)
+        self._open.add(connection)
+        if self._has_ended:  # ``stop`` may have looked before the connection was added
+            self._shut(connection)
         if self._workers is None:
             self._answer(connection, address)
         else:
@@ -352,4 +320,9 @@ class Listener:
         try:
             self._work(connection, address)
         finally:
-            self._connections.discard(connection)
+            self._open.discard(connection)
+
+    def _shut(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has closed it
+            # Not SSLSocket's own, which would take TLS away from the thread that uses it.
+            socket.socket.shutdown(connection, self._how)
