@@ -371,7 +371,7 @@ class CallOnThread:
             return
         if self._subscribed.is_async and is_asyncio_running():
             task = asyncio.get_running_loop().create_task(self._call_asgi())
-            task.add_done_callback(self._end)
+            task.add_done_callback(lambda task: self.answer.set_result(_answer_of(task)))
             return
         began = monotonic()
         try:
@@ -409,14 +409,6 @@ class CallOnThread:
                 raise SendError(f"no answer within {self._timeout_s:g} s") from None
             raise
 
-    def _end(self, task: asyncio.Task[CdrResponse]) -> None:
-        if task.cancelled():
-            self.answer.set_result(SendError(LEFT))
-        elif (error := task.exception()) is not None:
-            self.answer.set_result(error)
-        else:
-            self.answer.set_result(task.result())
-
 
 class CallOnLoop:
     """A request to an ASGI application on another thread's event loop, which may stop or be closed at any moment.
@@ -443,14 +435,8 @@ class CallOnLoop:
         self.answer.add_done_callback(lambda _: self._leave(coroutine, task))
 
     def _end(self, task: asyncio.Task[CdrResponse]) -> None:
-        if task.cancelled():
-            self.answer.cancel()
-        if not self.answer.set_running_or_notify_cancel():
-            return
-        if (error := task.exception()) is not None:
-            self.answer.set_result(error)
-        else:
-            self.answer.set_result(task.result())
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_result(_answer_of(task))
 
     def _leave(self, coroutine: Coroutine[Any, Any, CdrResponse], task: asyncio.Task[CdrResponse]) -> None:
         if not self.answer.cancelled() or self._tell(task.cancel):
@@ -465,3 +451,7 @@ class CallOnLoop:
         except RuntimeError:
             return False
         return True
+
+
+def _answer_of(task: asyncio.Task[CdrResponse]) -> Answer:
+    return SendError(LEFT) if task.cancelled() else task.exception() or task.result()

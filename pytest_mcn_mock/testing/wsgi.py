@@ -28,7 +28,6 @@ from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.door import Door, Workers
 from pytest_mcn_mock.text import printable, printable_lines
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
-from pytest_mcn_mock.web.server import LINGER_S, MAX_DISCARDED
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
@@ -42,6 +41,7 @@ from pytest_mcn_mock.web.http import (
     Stream,
 )
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
+from pytest_mcn_mock.web.server import LINGER_S, MAX_DISCARDED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
