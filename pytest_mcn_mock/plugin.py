@@ -100,11 +100,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     account = item.stash.get(_ACCOUNT, None)
     if account is not None and report.failed and not item.stash[_FAILED]:
         item.stash[_FAILED] = True
-        from pytest_mcn_mock.testing.report import tell_errors
+        from pytest_mcn_mock.testing.report import describe_errors
 
         lines = [item.stash[_REPORT] or _report_of(account)]
         errors = item.config.stash[_SERVER].errors
-        lines += map(printable, tell_errors(errors, call.excinfo.value if call.excinfo else None))
+        lines += map(printable, describe_errors(errors, call.excinfo.value if call.excinfo else None))
         report.sections.append(("mcn-mock", "\n".join(lines)))
     if account is not None or _uses_us(item):
         _make_printable(report)
@@ -147,9 +147,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     try:
         result = yield
         if server is not None and server.errors and item.stash.get(_PASSED, False):
-            from pytest_mcn_mock.testing.session import raise_errors
+            from pytest_mcn_mock.testing.session import raise_mistakes
 
-            raise_errors(server)
+            raise_mistakes(server)
     finally:
         if server is not None:
             server.clear()
@@ -283,7 +283,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
         # A test that has failed says why already, and its report shows the account's story. One that was skipped,
         # that is expected to fail or that was interrupted has nothing to say.
         if stash[_PASSED] and not stash[_FAILED]:
-            raise_mistakes(account, mcn_server, strict=strict)
+            raise_mistakes(mcn_server, account, strict=strict)
     finally:
         # What fails after this, such as another fixture's end, is reported when the account is gone.
         stash[_REPORT] = _report_of(account)

@@ -115,7 +115,7 @@ class Account:
 
         A failing test's report shows it. Tokens are not in it.
         """
-        return report.tell_account(self._view)
+        return report.describe_account(self._view)
 
     # Money
 
@@ -319,8 +319,8 @@ class Account:
         if len(matching) != times if times is not None else not matching:
             expected = "at least once" if times is None else _times(times)
             raise AssertionError(
-                f"expected a call with {report.tell_fields(fields)} {expected}, got {_times(len(matching))}\n"
-                f"{report.tell_misses(self._view, fields)}"
+                f"expected a call with {report.describe_fields(fields)} {expected}, got {_times(len(matching))}\n"
+                f"{report.describe_misses(self._view, fields)}"
             )
         return matching[0]
 
@@ -330,8 +330,8 @@ class Account:
         matching = self._matching(fields)
         if matching:
             raise AssertionError(
-                f"expected no call with {report.tell_fields(fields)}, got {len(matching)}\n"
-                f"{report.tell_calls(matching)}"
+                f"expected no call with {report.describe_fields(fields)}, got {len(matching)}\n"
+                f"{report.describe_calls(matching)}"
             )
 
     def assert_cdr_delivered(
@@ -354,7 +354,7 @@ class Account:
     def assert_ledger_balanced(self) -> None:
         """The balance is the sum of the ledger, and every call was charged once, at its price."""
         __tracebackhide__ = True
-        if problems := report.tell_imbalance(self._view):
+        if problems := report.list_imbalances(self._view):
             raise AssertionError("the ledger is not balanced\n" + "\n".join(f"  {problem}" for problem in problems))
 
     def assert_charged_once(self, *, login_did: str) -> None:
@@ -365,7 +365,7 @@ class Account:
         calls = self._matching(fields)
         if len(calls) != 1:
             spent = format_roubles(sum(int(call.price * 100) for call in calls))
-            shown = "\n".join(f"  {call!r}" for call in calls) or report.tell_misses(self._view, fields)
+            shown = "\n".join(f"  {call!r}" for call in calls) or report.describe_misses(self._view, fields)
             requests = "\n".join(f"  {request}" for request in self.requests[-_MOST_REQUESTS:])
             raise AssertionError(
                 f"expected one charge for {login_did}, got {len(calls)}, {spent} roubles in all\n{shown}\n{requests}"
@@ -395,7 +395,7 @@ class Account:
 
     def mistakes(self) -> list[str]:
         """What went wrong on the account or on the server and was not expected, a line each."""
-        return report.tell_mistakes(self._view, self._expected)
+        return report.list_mistakes(self._view, self._expected)
 
     @property
     def _accounts(self) -> Accounts:

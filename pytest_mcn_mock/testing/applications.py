@@ -423,7 +423,7 @@ class CallOnLoop:
         self._loop = loop
         self._application = application
         self._request = request
-        if not self._tell(self._begin):
+        if not self._post(self._begin):
             raise SendError(LEFT)
 
     def _begin(self) -> None:
@@ -439,12 +439,12 @@ class CallOnLoop:
             self.answer.set_result(_answer_of(task))
 
     def _leave(self, coroutine: Coroutine[Any, Any, CdrResponse], task: asyncio.Task[CdrResponse]) -> None:
-        if not self.answer.cancelled() or self._tell(task.cancel):
+        if not self.answer.cancelled() or self._post(task.cancel):
             return
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()
 
-    def _tell(self, job: Callable[[], object]) -> bool:
+    def _post(self, job: Callable[[], object]) -> bool:
         """Have the loop do something, unless it is closed, as it may be between a look at it and this."""
         try:
             self._loop.call_soon_threadsafe(job)

@@ -29,7 +29,7 @@ _UNACKNOWLEDGED: Final = {DeliveryState.FAILED: "failed", DeliveryState.PENDING:
 _T = TypeVar("_T")
 
 
-def tell_account(view: AccountView) -> str:
+def describe_account(view: AccountView) -> str:
     """Return what happened on the account: what a failing test's report shows. No token is in it."""
     settings, kopecks = view.run(view.storage.account(view.account_id))
     balance = format_roubles(kopecks)
@@ -52,7 +52,7 @@ def tell_account(view: AccountView) -> str:
     return "\n".join(map(printable, lines))
 
 
-def tell_pending(view: AccountView) -> str:
+def describe_pending(view: AccountView) -> str:
     """Return what is still to happen, or why nothing is: for a wait that ended in vain."""
     now, requests = view.now(), view.requests()
     lines = [f"in flight: {request}" for request in requests if not request.is_answered]
@@ -83,7 +83,7 @@ class Expectations:
         self.fidelity = Level.ASSUMED
 
 
-def tell_mistakes(view: AccountView, expected: Expectations) -> list[str]:
+def list_mistakes(view: AccountView, expected: Expectations) -> list[str]:
     """Return what went wrong on the account or on the server and was not expected, a line each."""
     refused = [(request, request.refusal.code) for request in view.heard() if request.refusal is not None]
     lines = [f"refused: {r}" for r, code in refused if r.is_mistake and code not in expected.refusals]
@@ -100,7 +100,7 @@ def tell_mistakes(view: AccountView, expected: Expectations) -> list[str]:
     return [*lines, *dict.fromkeys(relied_on)]
 
 
-def tell_misses(view: AccountView, fields: Mapping[str, object]) -> str:
+def describe_misses(view: AccountView, fields: Mapping[str, object]) -> str:
     """Return the calls that came nearest to these fields, the nearest first, and the refused requests."""
     calls = sorted(view.calls(), key=lambda call: len(differences(call, fields)))
     lines = []
@@ -121,17 +121,17 @@ def differences(call: Call, fields: Mapping[str, object]) -> dict[str, object]:
     return {name: actual for name, value in fields.items() if str(actual := getattr(call, name)) != str(value)}
 
 
-def tell_calls(calls: Sequence[Call]) -> str:
+def describe_calls(calls: Sequence[Call]) -> str:
     """Return the first calls, a line each."""
     return "\n".join(f"  {call!r}" for call in calls[:_MOST_CALLS])
 
 
-def tell_fields(fields: Mapping[str, object]) -> str:
+def describe_fields(fields: Mapping[str, object]) -> str:
     """Return the fields of an assertion, in a line."""
     return ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "any fields"
 
 
-def tell_imbalance(view: AccountView) -> list[str]:
+def list_imbalances(view: AccountView) -> list[str]:
     """Return what is wrong with the money of the account, a line each."""
     entries = view.run(view.storage.ledger(view.account_id))
     balance = view.run(view.service.accounts.balance(view.account_id))
@@ -147,7 +147,7 @@ def tell_imbalance(view: AccountView) -> list[str]:
     return problems
 
 
-def tell_errors(errors: Sequence[BaseException], failure: BaseException | None) -> list[str]:
+def describe_errors(errors: Sequence[BaseException], failure: BaseException | None) -> list[str]:
     """Return what handlers and applications raised: with the traceback, unless the test's own failure shows it."""
     shown: list[BaseException] = []
     unread = [failure]

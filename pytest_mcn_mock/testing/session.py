@@ -72,33 +72,23 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     return account, strict
 
 
-def raise_mistakes(account: Account, server: MCNServer, *, strict: bool) -> None:
-    """Let what is in flight settle, then raise, all at once, what went wrong and was not expected.
+def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict: bool = False) -> None:
+    """Let what is in flight on the account settle, then raise, all at once, what went wrong and was not expected.
 
-    What a handler raised fails the test even where it is not strict.
+    An exception of a handler or of an application fails the test even if the test is not strict, or has no account.
     """
     __tracebackhide__ = True
     server.leave_stopped_loops()
-    with suppress(WaitTimeout):  # what hangs is not wrong for that
-        account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
-    _raise(server.take_errors(), account.mistakes() if strict else [])
-
-
-def raise_errors(server: MCNServer) -> None:
-    """Raise what handlers and applications of the user's raised, in a test that has no account."""
-    __tracebackhide__ = True
-    _raise(server.take_errors(), [])
-
-
-def _raise(errors: list[BaseException], mistakes: list[str]) -> None:
-    __tracebackhide__ = True
-    told = [
-        *(printable_lines(f"a handler raised {type(error).__name__}: {error}") for error in errors),
-        *(printable(mistake) for mistake in mistakes),
-    ]
-    if not told:
+    if account is not None:
+        with suppress(WaitTimeout):  # a request that hangs is not a mistake for that
+            account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
+    errors = server.take_errors()
+    mistakes = [printable_lines(f"a handler raised {type(error).__name__}: {error}") for error in errors]
+    if account is not None and strict:
+        mistakes += map(printable, account.mistakes())
+    if not mistakes:
         return
-    lines = "\n".join(f"  {mistake}" for mistake in told)
+    lines = "\n".join(f"  {mistake}" for mistake in mistakes)
     cause = errors[0] if len(errors) == 1 else BaseExceptionGroup("handlers raised", errors) if errors else None
     raise MistakesError(
         f"the test passed, but this went wrong on its account or server:\n{lines}\n"

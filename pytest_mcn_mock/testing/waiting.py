@@ -185,7 +185,7 @@ class AsyncWaits:
         try:
             await view.changes.wait_done(advanced, self._make_signal(None))
         except Refusal as refusal:
-            raise WaitTimeout(f"{refusal.message}\n{report.tell_pending(view)}") from None
+            raise WaitTimeout(f"{refusal.message}\n{report.describe_pending(view)}") from None
 
     async def _wait(self, find: Callable[[], _T | None], timeout: float, otherwise: str) -> _T:
         __tracebackhide__ = True
@@ -193,7 +193,7 @@ class AsyncWaits:
         found = await self._look_for(find, timeout)
         if found is None:
             when = "before the server was stopped" if self._view.changes.is_stopping else f"within {timeout:g} s"
-            raise WaitTimeout(f"{otherwise} {when}\n{report.tell_pending(self._view)}")
+            raise WaitTimeout(f"{otherwise} {when}\n{report.describe_pending(self._view)}")
         return found
 
     async def _look_for(self, find: Callable[[], _T | None], timeout: float) -> _T | None:

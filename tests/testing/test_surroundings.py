@@ -71,6 +71,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, no_proxy: str | None
 ) -> None:
     """Nothing listens at the proxy, so that a request through it fails."""
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the proxies of its first request
     for name in PROXIES:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
