@@ -14,6 +14,7 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.text import is_encodable, shown_url
 
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
+_BEHIND_AN_ADDRESS = re.compile(r"\][^:]")
 MAX_SHOWN = 60
 MAX_DELAY_S = 86_400.0
 """A day."""
@@ -98,6 +99,7 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_url = is_url and not _BEHIND_AN_ADDRESS.search(parts.netloc)  # urlsplit ignores what is there
     except ValueError:
         is_url = False
     if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):

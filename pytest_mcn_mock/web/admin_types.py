@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from pytest_mcn_mock.errors import Refusal, RefusalCode, nearest
 from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
 from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.checks import MAX_URL_LENGTH
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
 from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format_roubles
@@ -57,11 +59,12 @@ RoublesGiven = Annotated[str | int, _common("roubles_given")]
 Time = Annotated[str, _common("time")]
 Fields = Annotated[dict[str, str], _common("fields")]
 Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/variables"})]
+Variables = Annotated[list[Annotated[str, _common("variable")]], Meta(max_length=MAX_FIELDS)]
 Count = Annotated[int, Meta(ge=1)]
 
 
 class EndingJson(Struct, kw_only=True):
-    """How to end a ringing call
+    """How to end a ringing call.
 
     Or an empty object: as planned.
     """
@@ -73,7 +76,7 @@ class EndingJson(Struct, kw_only=True):
 
 
 class RuleGivenJson(EndingJson, kw_only=True):
-    """An outcome rule to set
+    """An outcome rule to set.
 
     It has outcome or q931_status, or both if they say the same.
     """
@@ -88,7 +91,7 @@ class RuleGivenJson(EndingJson, kw_only=True):
 
 
 class RuleJson(Struct, kw_only=True):
-    """An outcome rule
+    """An outcome rule.
 
     How calls end to a number that fits.
     """
@@ -111,7 +114,7 @@ class RuleJson(Struct, kw_only=True):
 
 
 class FaultJson(Struct, kw_only=True):
-    """A fault
+    """A fault.
 
     What goes wrong on purpose. One that is given strikes once if times is not given, and every time if it is null.
     """
@@ -140,14 +143,14 @@ class FaultJson(Struct, kw_only=True):
 
 
 class WebhookGivenJson(Struct, kw_only=True):
-    """A webhook to add
+    """A webhook to add.
 
     The settings of the vendor's form.
     """
 
     url: Annotated[str, _common("url_given"), _is("Where CDRs go: http or https.")]
     body: Annotated[
-        Annotated[list[Annotated[str, _common("variable")]], Meta(max_length=MAX_FIELDS)] | None,
+        Variables | None,
         _is("The variables of the CDR, in their order; the three of the article if not given."),
     ] = None
     method: Annotated[WebhookMethod, _is("POST with a JSON body, or GET with the variables in the query string.")] = (
@@ -170,12 +173,14 @@ class WebhookGivenJson(Struct, kw_only=True):
 
 
 class WebhookJson(WebhookGivenJson, kw_only=True):
-    """A webhook
+    """A webhook.
 
     A subscription of an account to the event "Flash call". The values of its headers are masked: ***.
     """
 
     n: Annotated[Count, _is("Numbers the account's subscriptions from 1.")]
+    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_LENGTH, description="Where CDRs go: http or https.")]
+    body: Annotated[Variables, _is("The variables of the CDR, in their order.")]
     failed_in_a_row: Annotated[int, Meta(ge=0, description="CDRs failed since the last that was acknowledged.")]
     disabled_at: Annotated[
         Time | None,
@@ -207,7 +212,7 @@ class WebhookJson(WebhookGivenJson, kw_only=True):
 
 
 class FlashCallPricesJson(Struct, kw_only=True):
-    """The prices of flash_call
+    """The prices of flash_call.
 
     By the country of the number that calls, ISO 3166-1 numeric.
     """
@@ -217,7 +222,7 @@ class FlashCallPricesJson(Struct, kw_only=True):
 
 
 class TariffJson(Struct, kw_only=True):
-    """Prices in roubles
+    """Prices in roubles.
 
     By method.
     """
@@ -237,7 +242,7 @@ class TariffJson(Struct, kw_only=True):
 
 
 class AccountChangeJson(Struct, kw_only=True):
-    """What to change of an account
+    """What to change of an account.
 
     What is not given stays.
     """
@@ -254,7 +259,7 @@ class AccountChangeJson(Struct, kw_only=True):
 
 
 class OpeningJson(Struct, kw_only=True):
-    """An account to open
+    """An account to open.
 
     All of it optional; what is not given is drawn or empty.
     """
@@ -273,7 +278,7 @@ class OpeningJson(Struct, kw_only=True):
 
 
 class AccountJson(Struct, kw_only=True):
-    """An account
+    """An account.
 
     As the admin API shows it, without its token.
     """
@@ -305,7 +310,7 @@ class AccountJson(Struct, kw_only=True):
 
 
 class AccountOpenedJson(AccountJson, kw_only=True):
-    """An account that was just opened
+    """An account that was just opened.
 
     With its token if that was drawn, not given: it is shown only this once.
     """
@@ -314,7 +319,7 @@ class AccountOpenedJson(AccountJson, kw_only=True):
 
 
 class TopUpJson(Struct, kw_only=True):
-    """Money to add
+    """Money to add.
 
     To an account.
     """
@@ -323,7 +328,7 @@ class TopUpJson(Struct, kw_only=True):
 
 
 class EntryJson(Struct, kw_only=True):
-    """A movement of money
+    """A movement of money.
 
     An entry of an account's ledger, whose sum is the balance.
     """
@@ -349,7 +354,7 @@ class EntryJson(Struct, kw_only=True):
 
 
 class OrderJson(Struct, kw_only=True):
-    """A call to place
+    """A call to place.
 
     With the checks and refusals of the vendor's API, but without a token. Empty text is as if not given.
     """
@@ -373,7 +378,7 @@ class OrderJson(Struct, kw_only=True):
 
 
 class ExplanationJson(Struct, kw_only=True):
-    """Why a call is as it is
+    """Why a call is as it is.
 
     Which rule chose what.
     """
@@ -388,7 +393,7 @@ class ExplanationJson(Struct, kw_only=True):
 
 
 class CallJson(Struct, kw_only=True):
-    """A call
+    """A call.
 
     One accepted call; how it ends is null until it has ended.
     """
@@ -441,7 +446,7 @@ class CallJson(Struct, kw_only=True):
 
 
 class CdrResponseJson(Struct, kw_only=True):
-    """The answer of an endpoint
+    """The answer of an endpoint.
 
     To a CDR.
     """
@@ -457,7 +462,7 @@ class CdrResponseJson(Struct, kw_only=True):
 
 
 class AttemptJson(Struct, kw_only=True):
-    """One try to deliver a CDR
+    """One try to deliver a CDR.
 
     The answer of the endpoint, or why there is none.
     """
@@ -492,7 +497,7 @@ class AttemptJson(Struct, kw_only=True):
 
 
 class CdrRequestJson(Struct, kw_only=True):
-    """The request that carries a CDR
+    """The request that carries a CDR.
 
     To a webhook.
     """
@@ -510,7 +515,7 @@ class CdrRequestJson(Struct, kw_only=True):
 
 
 class DeliveryJson(Struct, kw_only=True):
-    """The delivery of a CDR
+    """The delivery of a CDR.
 
     Of one call to one webhook.
     """
@@ -548,7 +553,7 @@ class DeliveryJson(Struct, kw_only=True):
 
 
 class RefusalJson(Struct, kw_only=True):
-    """Why a request was refused
+    """Why a request was refused.
 
     As the error envelope says it.
     """
@@ -564,7 +569,7 @@ class RefusalJson(Struct, kw_only=True):
 
 
 class RequestJson(Struct, kw_only=True):
-    """A request to the vendor's API
+    """A request to the vendor's API.
 
     As it arrived, the refused ones included.
     """
@@ -604,7 +609,7 @@ class RequestJson(Struct, kw_only=True):
 
 
 class AdvanceJson(Struct, kw_only=True):
-    """How far to put the time forward
+    """How far to put the time forward.
 
     For every account.
     """
@@ -613,7 +618,7 @@ class AdvanceJson(Struct, kw_only=True):
 
 
 class AdvancedJson(Struct, kw_only=True):
-    """The time afterwards
+    """The time afterwards.
 
     Once all that fell due has been tried.
     """
@@ -622,7 +627,7 @@ class AdvancedJson(Struct, kw_only=True):
 
 
 class SessionJson(Struct, kw_only=True):
-    """To open a browser's session
+    """To open a browser's session.
 
     The answer sets a cookie.
     """
@@ -631,7 +636,7 @@ class SessionJson(Struct, kw_only=True):
 
 
 class DoneJson(Struct, kw_only=True):
-    """Something was done
+    """Something was done.
 
     There is nothing else to show.
     """
@@ -640,7 +645,7 @@ class DoneJson(Struct, kw_only=True):
 
 
 class HealthJson(Struct, kw_only=True):
-    """The server's health
+    """The server's health.
 
     That it answers.
     """
@@ -651,7 +656,7 @@ class HealthJson(Struct, kw_only=True):
 
 
 class ReadinessJson(Struct, kw_only=True):
-    """Whether new calls are taken
+    """Whether new calls are taken.
 
     And if not, why not.
     """
@@ -662,14 +667,14 @@ class ReadinessJson(Struct, kw_only=True):
 
 
 class NothingJson(Struct, kw_only=True):
-    """Nothing
+    """Nothing.
 
     An empty object; no body is one too.
     """
 
 
 class ClosedJson(Struct, kw_only=True):
-    """Which account was closed
+    """Which account was closed.
 
     Its calls are forgotten.
     """
@@ -678,7 +683,7 @@ class ClosedJson(Struct, kw_only=True):
 
 
 class DroppedJson(Struct, kw_only=True):
-    """How much a listener missed
+    """How much a listener missed.
 
     It was too slow.
     """
@@ -767,24 +772,21 @@ def decode(
     """
     if not isinstance(content, dict):
         raise invalid("body", f"{place} is {_said(content)}; use a JSON object")
-    hints = get_type_hints(kind)
-    known = list(kind.__struct_fields__)
     for name in content:
-        if name not in known:
-            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {nearest(name, known)}")
+        if name not in kind.__struct_fields__:
+            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {nearest(name, kind.__struct_fields__)}")
     given = {}
-    for one in msgspec.structs.fields(kind):
-        name, hint = one.name, hints[one.name]
+    for name, hint, is_required in _fields_of(kind):
+        where = name if place == "the body" else f"{place}.{name}"
         value = content.get(name)
         if value is not None:
-            where = name if place == "the body" else f"{place}.{name}"
             given[name] = _decode_value(value, hint, name, where)
         elif name in now:
             given[name] = now[name]
         elif name in content and NoneType in get_args(hint):
             given[name] = None
-        elif one.required:
-            raise Refusal(RefusalCode.MISSING_PARAMETER, f"{place} needs {name}", name)
+        elif is_required:
+            raise Refusal(RefusalCode.MISSING_PARAMETER, f"{where} is required", name)
     return kind(**given)
 
 
@@ -805,6 +807,13 @@ def decode_list(content: Any, kind: type[_T]) -> list[_T]:
 def invalid(name: str, message: str) -> Refusal:
     """Return the refusal of a field or a parameter."""
     return Refusal(RefusalCode.INVALID_PARAMETER, message, name)
+
+
+@cache
+def _fields_of(kind: type[Struct]) -> list[tuple[str, Any, bool]]:
+    """Return the name and the type of each field, and whether it is required."""
+    hints = get_type_hints(kind)
+    return [(one.name, hints[one.name], one.required) for one in msgspec.structs.fields(kind)]
 
 
 def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
