@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_RULES
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.web import admin_types as types
@@ -27,6 +28,50 @@ SHARED: dict[type[Enum], str] = {Outcome: "outcome", Method: "method", RefusalCo
 CHANGE = "What is not given stays. A header given as *** keeps its value; enabled true counts its failures anew."
 NULL = "Null is as if not given."
 
+SHOWN: dict[str, type[Struct]] = {
+    "account": types.AccountJson,
+    "account.opened": types.AccountOpenedJson,
+    "attempt": types.AttemptJson,
+    "call": types.CallJson,
+    "clock.advanced": types.AdvancedJson,
+    "delivery": types.DeliveryJson,
+    "done": types.DoneJson,
+    "entry": types.EntryJson,
+    "fault": types.FaultJson,
+    "health": types.HealthJson,
+    "outcome": types.RuleJson,
+    "readiness": types.ReadinessJson,
+    "request": types.RequestJson,
+    "webhook": types.WebhookJson,
+}
+"""What is shown, by the names of the schemas."""
+GIVEN: dict[str, type[Struct]] = {
+    "account.change": types.AccountChangeJson,
+    "account.open": types.OpeningJson,
+    "call.complete": types.EndingJson,
+    "call.place": types.OrderJson,
+    "clock.advance": types.AdvanceJson,
+    "fault.given": types.FaultJson,
+    "outcome.given": types.RuleGivenJson,
+    "session.open": types.SessionJson,
+    "top_up": types.TopUpJson,
+    "webhook.create": types.WebhookGivenJson,
+}
+"""What is given. A field that has a default may be left out or null."""
+LISTS: dict[str, str] = {
+    "account": "accounts",
+    "call": "calls",
+    "delivery": "deliveries",
+    "entry": "movements of money",
+    "fault": "faults",
+    "outcome": "outcome rules",
+    "request": "requests",
+    "webhook": "webhooks",
+}
+"""What is shown in lists, in the plural."""
+REPLACED: dict[str, int] = {"fault": MAX_FAULTS, "outcome": MAX_RULES}
+"""Lists that are given as a whole, and how many items each has at most."""
+
 
 class Maker:
     """Makes the schema of what is shown, or of what is given."""
@@ -34,7 +79,7 @@ class Maker:
     def __init__(self, *, is_given: bool, is_change: bool = False) -> None:
         self._is_given = is_given
         self._is_change = is_change
-        named = types.GIVEN if is_given else types.SHOWN
+        named = GIVEN if is_given else SHOWN
         self._names = {kind.__name__: name for name, kind in named.items()}
         self._components: dict[str, Any] = {}
         self._kinds: dict[str, Any] = {}
@@ -108,14 +153,14 @@ class Maker:
 def make() -> dict[str, Any]:
     """Every schema of the admin API, by its name."""
     shown, given, changed = Maker(is_given=False), Maker(is_given=True), Maker(is_given=True, is_change=True)
-    made = {name: {**_head(name, kind), **shown.make(kind)} for name, kind in types.SHOWN.items()}
-    for name, kind in types.GIVEN.items():
+    made = {name: {**_head(name, kind), **shown.make(kind)} for name, kind in SHOWN.items()}
+    for name, kind in GIVEN.items():
         has_optional = any(not field.required for field in msgspec.structs.fields(kind))
         made[name] = {**_head(name, kind, NULL if has_optional else ""), **given.make(kind)}
     change = _named("webhook.change", "What to change of a webhook", f"{CHANGE} {NULL}")
     made["webhook.change"] = {**change, **changed.make(types.WebhookGivenJson)}
     following = {"$ref": f"{COMMON}/next"}
-    for name, many in types.LISTS.items():
+    for name, many in LISTS.items():
         head = _named(f"{name}.list", f"A list of {many}", "At most limit items, and the cursor for what follows.")
         items = {
             "description": f"The {many}.",
@@ -123,13 +168,13 @@ def make() -> dict[str, Any]:
             "items": {"$ref": f"{name}.schema.json"},
         }
         made[f"{name}.list"] = {**head, **_object(items=items, next=following)}
-    for name, most in types.REPLACED.items():
+    for name, most in REPLACED.items():
         text = "In place of those there are: the list itself, or an object with it in items, as it is shown."
-        head = _named(f"{name}.replace", f"The {types.LISTS[name]} of an account", text)
+        head = _named(f"{name}.replace", f"The {LISTS[name]} of an account", text)
         array = {"type": "array", "maxItems": most, "items": {"$ref": f"{name}.given.schema.json"}}
         as_shown = _object(items={"description": "The list.", **array}, next=following)
         made[f"{name}.replace"] = {**head, "oneOf": [array, {**as_shown, "required": ["items"]}]}
-    names = {kind: name for name, kind in types.SHOWN.items()}
+    names = {kind: name for name, kind in SHOWN.items()}
     events = []
     for name, kind in types.EVENTS.items():
         title, _ = _said(kind)

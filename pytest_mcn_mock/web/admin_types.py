@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode, nearest
-from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
+from pytest_mcn_mock.model.accounts import MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.checks import MAX_URL_LENGTH
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
@@ -704,49 +704,6 @@ def _text(body: bytes) -> str:
     return body[:MAX_SHOWN].decode(errors="replace")
 
 
-SHOWN: Final[Mapping[str, type[Struct]]] = {
-    "account": AccountJson,
-    "account.opened": AccountOpenedJson,
-    "attempt": AttemptJson,
-    "call": CallJson,
-    "clock.advanced": AdvancedJson,
-    "delivery": DeliveryJson,
-    "done": DoneJson,
-    "entry": EntryJson,
-    "fault": FaultJson,
-    "health": HealthJson,
-    "outcome": RuleJson,
-    "readiness": ReadinessJson,
-    "request": RequestJson,
-    "webhook": WebhookJson,
-}
-"""What is shown, by the names of the schemas."""
-GIVEN: Final[Mapping[str, type[Struct]]] = {
-    "account.change": AccountChangeJson,
-    "account.open": OpeningJson,
-    "call.complete": EndingJson,
-    "call.place": OrderJson,
-    "clock.advance": AdvanceJson,
-    "fault.given": FaultJson,
-    "outcome.given": RuleGivenJson,
-    "session.open": SessionJson,
-    "top_up": TopUpJson,
-    "webhook.create": WebhookGivenJson,
-}
-"""What is given. A field that has a default may be left out or null."""
-LISTS: Final[Mapping[str, str]] = {
-    "account": "accounts",
-    "call": "calls",
-    "delivery": "deliveries",
-    "entry": "movements of money",
-    "fault": "faults",
-    "outcome": "outcome rules",
-    "request": "requests",
-    "webhook": "webhooks",
-}
-"""What is shown in lists, in the plural."""
-REPLACED: Final[Mapping[str, int]] = {"fault": MAX_FAULTS, "outcome": MAX_RULES}
-"""Lists that are given as a whole, and how many items each has at most."""
 EVENTS: Final[Mapping[str, type[Struct]]] = {
     "call": CallJson,
     "delivery": DeliveryJson,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 import pytest_mcn_mock
@@ -18,6 +19,8 @@ from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import session
 from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaits
+from pytest_mcn_mock.web import admin_types
+from pytest_mcn_mock.web.admin_types import FlashCallPricesJson
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +96,13 @@ def test_every_route_and_refusal_is_in_the_reference() -> None:
     missing = [route for method, path in application.routes() if (route := f"`{method} {path}") not in text]
     assert missing == []
     assert [code for code in RefusalCode if f"| `{code}` |" not in text] == []
+
+
+def test_every_field_of_the_admin_api_is_in_the_reference() -> None:
+    text = page("http-api.md")
+    kinds = [kind for kind in vars(admin_types).values() if inspect.isclass(kind) and issubclass(kind, msgspec.Struct)]
+    own = [kind for kind in kinds if kind.__module__ == admin_types.__name__ and kind is not FlashCallPricesJson]
+    assert [(kind, name) for kind in own for name in kind.__struct_fields__ if f"`{name}`" not in text] == []
 
 
 def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
