@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.delivery.worker import DeliveryWorker, Sender
@@ -23,9 +22,7 @@ from pytest_mcn_mock.web.api_mcn import ClientApi
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
-
-if TYPE_CHECKING:
-    from pytest_mcn_mock.web.http import Endpoints
+from pytest_mcn_mock.web.http import Endpoints
 
 Post = Callable[[Callable[[], None]], None]
 """Runs a function on the event loop, soon; at once if it is called there."""

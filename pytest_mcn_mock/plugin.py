@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_mcn_mock import real_time  # noqa: F401 - before a test can stop the clock
+from pytest_mcn_mock import clocks  # noqa: F401 - before a test can stop the clock
 from pytest_mcn_mock.text import encodable, printable, printable_lines
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
+from typing import Final
 
 from pytest_mcn_mock.cli.banner import greeting
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.demo import Demo
-from pytest_mcn_mock.cli.descriptors import connections_within_limit
 from pytest_mcn_mock.cli.logs import dropped_lines, log_event, redacted, without_secrets
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
 from pytest_mcn_mock.cli.opening import open_accounts, opening
@@ -39,6 +39,8 @@ STOP_S = 10.0
 MAX_CONNECTIONS = 1024
 """Connections that are served at once; MAX_WAITING more wait in the kernel's queue. Fewer if descriptors are scarce."""
 MAX_WAITING = 1024
+RESERVE: Final = 1024
+"""File descriptors for everything but the clients' connections: CDRs, the state, modules that are imported late."""
 HEAD_TIMEOUT_S = 10.0
 """How long a request's head may take to arrive, and how long a connection may be idle."""
 _MANY = 10**9
@@ -75,7 +77,7 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
-    max_connections = connections_within_limit(MAX_CONNECTIONS)
+    max_connections = _connections_within_limit(MAX_CONNECTIONS)
     with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
         fake = await _open(config, demo)
         watching = asyncio.get_running_loop().create_task(fake.service.storage.watch())
@@ -216,6 +218,46 @@ async def _stop(fake: Fake, server: HttpServer) -> None:
     await server.stop(STOP_S)
     await fake.worker.drain(STOP_S)
     await fake.worker.close()
+
+
+def _connections_within_limit(wanted: int) -> int:
+    """Return how many of the wanted connections can be served, at least one.
+
+    First raise the soft limit of descriptors, as far as needed and as the hard limit allows. If that is not enough,
+    keep a quarter of the descriptors for CDRs and the state, and log that.
+    """
+    limit = _raise_limit(wanted + RESERVE)
+    if limit is None:
+        return wanted
+    possible = max(1, limit - min(RESERVE, max(32, limit // 4)))
+    if possible >= wanted:
+        return wanted
+    _log.warning(
+        "at most %d connections are served at once, not %d: this process may open %d files; raise the hard limit, "
+        "ulimit -Hn, to %d",
+        possible,
+        wanted,
+        limit,
+        wanted + RESERVE,
+    )
+    return possible
+
+
+def _raise_limit(needed: int) -> int | None:
+    """Raise the limit of descriptors to ``needed`` if possible. Return the limit, or None if there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None if soft == resource.RLIM_INFINITY else soft
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    except (OSError, ValueError):  # macOS may allow less than its hard limit says
+        return soft
+    return raised
 
 
 async def _resolve(host: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from pytest_mcn_mock.certificates import make_context
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.conformance.webhook import Message
 from pytest_mcn_mock.delivery.client import (
     MAX_RESPONSE,
@@ -28,7 +29,6 @@ from pytest_mcn_mock.delivery.client import (
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Trust
-from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.applications import DOMAIN, call_asgi, call_wsgi, is_asgi
 from pytest_mcn_mock.testing.door import LoopThread
 from pytest_mcn_mock.text import printable

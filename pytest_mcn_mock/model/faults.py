@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +15,6 @@ from msgspec.structs import replace
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_number, check_seconds, check_whole, show
 from pytest_mcn_mock.model.draws import draw_chance, draw_share
-
-if TYPE_CHECKING:  # a call remembers the fault of its CDR
-    pass
 
 
 class FaultKind(StrEnum):

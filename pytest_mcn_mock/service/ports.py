@@ -49,9 +49,8 @@ class AccountSnapshot(NamedTuple):
 
 
 class CallDecision(NamedTuple):
-    """What was decided for an order, or for a call that ends: the call, its deliveries, and the account afterwards.
-
-    Deliveries of an order are numbered from the next number on, in order. One with the id 0 is numbered by the store.
+    """What was decided for an order: the call, its deliveries, and the account afterwards. New
+    deliveries are numbered from ``next_delivery`` on, in order; the storage numbers one whose id is 0.
     """
 
     call: Call
@@ -60,7 +59,7 @@ class CallDecision(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A call that a step has ended, and its deliveries."""
+    """A call that a step has ended, and its deliveries. The storage numbers a delivery whose id is 0."""
 
     call: Call
     deliveries: Sequence[Delivery]

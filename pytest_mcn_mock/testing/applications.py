@@ -21,12 +21,12 @@ from msgspec import Struct
 from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Response
 
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.delivery.worker import Sender
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import Targets
-from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.testing.changes import Changes, is_asyncio_running
 from pytest_mcn_mock.testing.door import LoopThread, RealTimeLoop, Workers
 from pytest_mcn_mock.text import printable

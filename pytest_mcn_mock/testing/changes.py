@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.testing.door import Door, LoopThread

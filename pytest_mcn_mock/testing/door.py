@@ -11,8 +11,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
-from pytest_mcn_mock.real_time import monotonic
 from pytest_mcn_mock.web.http import Flow, Response
 
 _T = TypeVar("_T")

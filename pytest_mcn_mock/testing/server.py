@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from pytest_httpserver import HTTPServer
+from pytest_httpserver import HTTPServer, WaitingSettings
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
@@ -31,9 +31,6 @@ from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.testing.views import AccountView
 from pytest_mcn_mock.web.application import BASE_PATH, one_slash
 from pytest_mcn_mock.web.reader import Unreadable
-
-if TYPE_CHECKING:
-    from pytest_httpserver import WaitingSettings
 
 _LOG_SIZE: Final = 10_000
 _ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
@@ -13,12 +13,10 @@ from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, neare
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
 from pytest_mcn_mock.model.checks import check_bool
 from pytest_mcn_mock.model.draws import seed_from_name
+from pytest_mcn_mock.settings import Settings
+from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
-
-if TYPE_CHECKING:
-    from pytest_mcn_mock.settings import Settings
-    from pytest_mcn_mock.testing.account import Account
 
 ARGUMENTS: Final = ("strict", "fidelity", "balance", "seed", "outcome", "tariff")
 """What the marker ``mcn`` takes."""

@@ -24,7 +24,7 @@ from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHand
 from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pytest_mcn_mock.real_time import monotonic
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.testing.door import Door, Workers
 from pytest_mcn_mock.text import printable, printable_lines
 from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash

@@ -15,7 +15,8 @@ import time
 from collections import deque
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from ssl import SSLContext
+from typing import Any, Final, cast
 
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.web.application import Application
@@ -115,31 +116,14 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _log = logging.getLogger("mcn_mock")
 
 
-class Host(Protocol):
-    """What a connection needs of its server. ``date`` is the line of the Date header."""
-
-    application: Application
-    head_timeout_s: float
-    date: bytes
-
-    def run(self, answering: asyncio.Task[None]) -> None:
-        """Look after the task until it has ended."""
-
-    def joined(self, connection: Connection) -> None:
-        """The connection has begun."""
-
-    def left(self, connection: Connection) -> None:
-        """The connection has ended."""
-
-
 class Connection(asyncio.BufferedProtocol):
     """Answers a client's requests one after the other. ``deadline`` is when it is to be failed, in the loop's time.
 
     Requests that arrive while another is answered wait, and nothing more is read meanwhile.
     """
 
-    def __init__(self, host: Host, *, is_tls: bool = False) -> None:
-        self._host = host
+    def __init__(self, server: HttpServer, *, is_tls: bool = False) -> None:
+        self._server = server
         self._is_tls = is_tls
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -155,7 +139,7 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         self.has_joined = False
         """Whether it was a connection at any time: TLS may fail before."""
-        self.deadline = self._loop.time() + host.head_timeout_s
+        self.deadline = self._loop.time() + server.head_timeout_s
 
     @property
     def is_idle(self) -> bool:
@@ -204,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         """See ``asyncio.BufferedProtocol``, as for the next ones."""
         self._transport = cast("asyncio.Transport", transport)
         self.has_joined = True
-        self._host.joined(self)
+        self._server.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone; half a request of it is in the journal all the same."""
@@ -214,7 +198,7 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting.clear()
         self._reader.cut_short()
         self._reader.end()
-        self._host.left(self)
+        self._server.left(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -255,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def head_began(self) -> None:
         """See ``reader.Taker``, as for the next ones."""
-        self.deadline = self._loop.time() + self._host.head_timeout_s
+        self.deadline = self._loop.time() + self._server.head_timeout_s
 
     def body_began(self, *, is_awaited: bool) -> None:
         """A body follows."""
@@ -290,22 +274,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer(self, what: Request | Unreadable, *, keeps: bool, version: str) -> None:
         if isinstance(what, Unreadable):
-            refusal = self._host.application.refuse_unread(what.status, what.why)
-            self._write(whole_answer(refusal, self._host.date, keeps=False, says_keep=False, is_head=what.is_head))
+            refusal = self._server.application.refuse_unread(what.status, what.why)
+            self._write(whole_answer(refusal, self._server.date, keeps=False, says_keep=False, is_head=what.is_head))
             self._answered(keeps=False)
             return
-        flow = self._host.application.serve(what)
+        flow = self._server.application.serve(what)
         waits_for = step(flow)
         if isinstance(waits_for, Response) and waits_for.fault is None and waits_for.stream is None:
             keeps = keeps and not self._is_at_end()
             self._write(self._whole(what, waits_for, keeps=keeps))
             self._answered(keeps=keeps)
             if not isinstance(rest := step(flow), Done):
-                self._host.run(self._loop.create_task(go_on(flow, rest)))
+                self._server.run(self._loop.create_task(go_on(flow, rest)))
         else:
             self._is_answering = True
             driving = self._drive(flow, waits_for, what, keeps=keeps, version=version)
-            self._host.run(self._loop.create_task(driving))
+            self._server.run(self._loop.create_task(driving))
 
     def _is_at_end(self) -> bool:
         """Whether nothing follows the request that is answered, because one of the two sides ends."""
@@ -324,7 +308,7 @@ class Connection(asyncio.BufferedProtocol):
     def _wait_for_more(self) -> None:
         if self._reader.stage is Stage.NOTHING and not self._is_choked:
             self._unsent = None
-            self.deadline = self._loop.time() + self._host.head_timeout_s
+            self.deadline = self._loop.time() + self._server.head_timeout_s
 
     def _leave(self) -> None:
         """End the connection. A client that may be sending is told that nothing follows, and gets the time to read it:
@@ -361,7 +345,7 @@ class Connection(asyncio.BufferedProtocol):
     def _whole(self, request: Request, response: Response, *, keeps: bool) -> bytes:
         says_keep = keeps and "connection" in request.headers
         is_head = request.method == "HEAD"
-        return whole_answer(response, self._host.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
+        return whole_answer(response, self._server.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
     async def _drive(self, flow: Flow, waits_for: Any, request: Request, *, keeps: bool, version: str) -> None:
         """Take a request from a step that takes time to its end."""
@@ -376,7 +360,7 @@ class Connection(asyncio.BufferedProtocol):
                 keeps = False
             finally:  # what was accepted takes its course, also if the server stops
                 if not isinstance(rest := step(flow), Done):
-                    self._host.run(self._loop.create_task(go_on(flow, rest)))
+                    self._server.run(self._loop.create_task(go_on(flow, rest)))
         finally:
             self._is_answering = False
         self._answered(keeps=keeps)
@@ -389,7 +373,7 @@ class Connection(asyncio.BufferedProtocol):
                 await self._send_stream(response, response.stream, is_chunked=version != "1.0")
                 return False
             response.stream.close()
-            self._write(head_of(response, self._host.date, keeps=keeps, length=None, is_chunked=version != "1.0"))
+            self._write(head_of(response, self._server.date, keeps=keeps, length=None, is_chunked=version != "1.0"))
             return keeps
         whole = self._whole(request, response, keeps=keeps)
         if response.fault is not None:
@@ -404,7 +388,7 @@ class Connection(asyncio.BufferedProtocol):
         ended = self._loop.create_task(self._ended.wait())
         ended.add_done_callback(lambda _: changed.set())
         try:
-            self._write(head_of(response, self._host.date, keeps=False, length=None, is_chunked=is_chunked))
+            self._write(head_of(response, self._server.date, keeps=False, length=None, is_chunked=is_chunked))
             while not (stream.has_ended or ended.done()):
                 changed.clear()
                 events = await stream.take() or KEEP_ALIVE
@@ -448,9 +432,6 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
 _SWEEP_S = 1.0
 """How often it is looked for connections that are to be failed, and what the Date header says."""
 _NO_DESCRIPTOR_S = 0.1
@@ -471,7 +452,8 @@ class HttpServer:
     """Serves the application on a listening socket. To be made, started and stopped on one event loop.
 
     At most ``max_connections`` are served at once; more wait in the kernel's queue until one ends. A request's head may
-    take ``head_timeout_s`` seconds to arrive, and a connection may be idle for so long. Implements ``connection.Host``.
+    take ``head_timeout_s`` seconds to arrive, and a connection may be idle for so long. ``date`` is the line of the
+    Date header.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from helpers.sandbox import MCN_MOCK
 
 from pytest_mcn_mock import ConfigError, NumberFormat, Outcome
 from pytest_mcn_mock.cli import config
-from pytest_mcn_mock.cli.toml_lines import find_lines
+from pytest_mcn_mock.cli.config import find_lines
 from pytest_mcn_mock.errors import RefusalCode
 
 WHOLE = """
