@@ -90,7 +90,7 @@ def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
         assert list(read_query(query.encode()).items()) == pairs
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(path=PATHS, pairs=PAIRS, headers=HEADERS, body=BODIES)
 @example(
     f"/v2/rest/account/{ACCOUNT}/flash_call", [("login_did", "79157777777")], {"authorization": f"Bearer {TOKEN}"}, b""
@@ -102,7 +102,7 @@ def test_arbitrary_parameters(
     check(make_fake(), Request("POST", path, query, headers, body))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     method=st.sampled_from(["POST", "GET", "HEAD", "OPTIONS"]) | st.text("ABCX", min_size=1, max_size=6),
     path=st.text(max_size=60).map(lambda text: f"/{text}"),

@@ -71,10 +71,6 @@ def run(sandbox: Sandbox, folder: Path, *arguments: str) -> str:
     "group,examples,phases",
     [
         ("vendor", 1, "coverage"),
-        ("admin", 1, "coverage"),
-        ("calls", 1, "coverage"),
-        ("away", 1, "coverage"),
-        ("events", 1, "coverage"),
         pytest.param("vendor", 300, "examples,coverage,fuzzing,stateful", marks=pytest.mark.soak),
         pytest.param("admin", 100, "examples,coverage,fuzzing,stateful", marks=pytest.mark.soak),
         pytest.param("calls", 300, "examples,coverage,fuzzing", marks=pytest.mark.soak),
