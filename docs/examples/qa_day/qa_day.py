@@ -1,6 +1,6 @@
 """A QA engineer's day with the sandbox, from an empty folder: python qa_day.py FOLDER
 
-It does by itself what docs/tutorial/qa-day.md does by hand, with Chromium in place of the person.
+It does by itself what docs/tutorial/qa-day.md does manually, with Chromium in place of the person.
 """
 
 import json
