@@ -1,7 +1,7 @@
-"""How a coroutine is run: by hand for as long as it does not wait, and by the event loop from there on.
+"""How a coroutine is run: stepped by its caller for as long as it does not wait, and by the event loop from there on.
 
-A request's life is one coroutine, and so is each thing that a tester does. Most of them never wait. To step such a
-coroutine by hand costs a microsecond, a task of the event loop twelve (docs/explanation/performance.md).
+A request's life is one coroutine, and so is each thing that a tester does. Most of them never wait. Stepping such a
+coroutine costs a microsecond, a task of the event loop twelve (docs/explanation/performance.md).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def on_loop() -> Generator[None, None, None]:
 
 
 async def go_on(flow: Coroutine[Any, None, _T], waits_for: Any) -> _T:
-    """Run the rest of a coroutine that was stepped by hand and waits for this. To be awaited in a task."""
+    """Run the rest of a coroutine that was stepped and waits for this. To be awaited in a task."""
     result: _T = await _go_on(flow, waits_for, ())
     return result
 

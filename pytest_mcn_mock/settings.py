@@ -1,4 +1,4 @@
-"""The settings of one server, from which ``compose`` wires an operator."""
+"""The settings of one server, from which ``compose`` wires a fake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SIZE: Final = 10**9
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
-    account's ledger entries. ``max_pending`` bounds the pending CDRs: a call that would owe one more is refused.
+    account's ledger entries. ``max_pending`` bounds the pending CDRs: a call that would add one more is refused.
     ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
     a ``login_did`` of ``MAGIC_NUMBERS`` forces how its call ends; a sandbox knows them unless told otherwise, a
     fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone

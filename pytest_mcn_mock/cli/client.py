@@ -261,10 +261,10 @@ def split_url(url: str) -> tuple[str, str]:
     """Return scheme and host of a sandbox's URL, and the path before its own paths, which is mostly empty."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or not _VISIBLE.fullmatch(url) or parts.query or parts.fragment or "@" in parts.netloc:
+        is_valid = False
+    if not is_valid or not _VISIBLE.fullmatch(url) or parts.query or parts.fragment or "@" in parts.netloc:
         shown = "that was given" if "@" in url else repr(url[:80])  # what is before an @ is a secret
         raise UsageError(f"--url {shown} is no URL of a sandbox, such as {DEFAULT_URL}")
     path = parts.path.rstrip("/")

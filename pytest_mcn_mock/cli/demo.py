@@ -1,8 +1,8 @@
 """``mcn-mock serve --demo``: a day's traffic to look at.
 
-The day goes in by the front door: each request is one that a client could have sent, each CDR is sent, tried again and
-failed by the courier that always does it. Two parts are stand-ins while that lasts: the clock, which shows the day
-that has just passed, and the sender, which answers by itself, so that nothing leaves the machine.
+The day goes the usual way: each request is one that a client could have sent, and the usual worker sends each CDR,
+tries it again and lets it fail. Two parts are replaced meanwhile: the clock, which shows the day that has just passed,
+and the sender, which answers by itself, so that nothing leaves the machine.
 """
 
 from __future__ import annotations

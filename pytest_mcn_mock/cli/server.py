@@ -138,7 +138,7 @@ def _on_signals(stop: Callable[[], object]) -> None:
 
 
 async def _open(config: Config, demo: Demo | None) -> Fake:
-    """A wired fake with its accounts, and with what its state owes under way again."""
+    """Return a fake with its accounts, whose pending work goes on."""
     if demo is not None and config.settings.state is not None:
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
     if config.reset_state and config.settings.state is None:
@@ -163,7 +163,7 @@ async def _open(config: Config, demo: Demo | None) -> Fake:
 
 
 async def _accounts(config: Config, storage: Storage) -> Sequence[AccountState]:
-    """The configured accounts that are open, or the first one that is."""
+    """Return the configured accounts that are open, or the first open one."""
     found = []
     for account in config.accounts:
         with suppress(NotFound):
@@ -172,7 +172,7 @@ async def _accounts(config: Config, storage: Storage) -> Sequence[AccountState]:
 
 
 def _compose(config: Config, demo: Demo | None) -> Fake:
-    """A wired fake, and what watches it. To be called on the loop that is to carry its CDRs."""
+    """Return a fake with its log and metrics. To be called on the loop that is to send its CDRs."""
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
     metrics = Metrics(version("pytest-mcn-mock"), clock)
@@ -211,7 +211,7 @@ async def _gauges(fake: Fake, guard: Guard, max_pending: int) -> Gauges:
 
 
 async def _stop(fake: Fake, server: HttpServer) -> None:
-    """Answer what is under way, then try once more what is pending."""
+    """Answer requests that are under way, then try once more to send pending CDRs."""
     fake.service.is_stopping = True
     fake.feed.close()
     fake.worker.stop_waiting()
@@ -261,7 +261,7 @@ def _raise_limit(needed: int) -> int | None:
 
 
 async def _resolve(host: str) -> str:
-    """The address of a host, IPv4 where it has both: the server takes no names."""
+    """Return the address of a host, IPv4 if it has both kinds. ConfigError if there is no such host."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -270,7 +270,7 @@ async def _resolve(host: str) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. ConfigError where the address cannot be listened on."""
+    """Return a listening socket. ConfigError if the address cannot be listened on."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         if os.name == "posix":  # on Windows two servers could then listen on one port

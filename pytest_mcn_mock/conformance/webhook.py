@@ -1,6 +1,6 @@
 """The webhook under check, as its subscription describes it, and what can be sent to it.
 
-Records are rendered by the rules of the operator's own CDRs; only mistakes are written by hand.
+Records are rendered by the rules of the operator's own CDRs; only the altered ones are written here.
 """
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | N
 
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
-"""Refusals that are a scenario: a sound application meets the one, and only a test sends the other."""
+"""Refusals that are a scenario: a correct application can meet the first, and only a test sends the second."""
 
 
 MAX_PATH: Final = 512

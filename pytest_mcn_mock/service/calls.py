@@ -171,19 +171,19 @@ class Calls:
             deliveries = deliveries if call.ending is None else apply_cdr_fault(fault, call, deliveries)
         return CallDecision(call, deliveries, account)
 
-    def _check_load(self, owing: int, snapshot: AccountSnapshot) -> None:
-        if owing > self._max_pending:  # there will never be room
+    def _check_load(self, added: int, snapshot: AccountSnapshot) -> None:
+        if added > self._max_pending:  # there will never be room
             raise Refusal(
-                RefusalCode.OVERLOADED, f"it would owe {owing} CDRs; at most {self._max_pending} may be pending"
+                RefusalCode.OVERLOADED, f"the call would add {added} CDRs; at most {self._max_pending} may be pending"
             )
-        if owing and snapshot.pending + owing > self._max_pending:
+        if added and snapshot.pending + added > self._max_pending:
             raise Refusal(
                 RefusalCode.OVERLOADED, f"{snapshot.pending} CDRs are pending; at most {self._max_pending} may be"
             )
         if snapshot.unlisted >= self._max_pending:
             raise Refusal(
                 RefusalCode.OVERLOADED,
-                f"{self._max_pending} calls ring or owe a CDR beside those that are listed; wait until one ends",
+                f"{self._max_pending} unlisted calls ring or have a pending CDR; wait until one ends",
             )
 
     async def _send_early(self, call: Call) -> None:

@@ -260,7 +260,7 @@ def _keep_log(engine: Engine) -> None:
     """Let SQLite keep a write-ahead log, with which ``synchronous = NORMAL`` flushes nothing to the disk at a commit.
 
     What was committed is with the operating system then, and a process that is killed loses none of it. A power cut may
-    cost the last commits, never the soundness of the file; a fake can live with that, and is several times as fast.
+    cost the last commits, but never damages the file. A fake can live with that, and is several times as fast.
     """
     connection = engine.raw_connection()
     try:

@@ -550,7 +550,7 @@ class SqlStorage(Transactions):
                 )
             )
             call = decided.call
-            owed, made = _number(decided.deliveries, row.deliveries_made)
+            numbered, made = _number(decided.deliveries, row.deliveries_made)
             values = {
                 "seq": call.seq,
                 "verification_call_uuid": call.verification_call_uuid,
@@ -560,7 +560,7 @@ class SqlStorage(Transactions):
                 "is_listed": True,
                 **call_values(call),
             }
-            new = [new_delivery(delivery, call, is_answered=False) for delivery in owed]
+            new = [new_delivery(delivery, call, is_answered=False) for delivery in numbered]
             step.write(_INSERT[calls], values)
             if new:
                 step.write(_INSERT[deliveries], new)
@@ -574,7 +574,7 @@ class SqlStorage(Transactions):
                     "balance": balance,
                     "first_entry": self._fold(step, account_id, row.first_entry, n),
                     "last_entry": n,
-                    "more_pending": _count_pending(owed),
+                    "more_pending": _count_pending(numbered),
                 },
             )
             self._write_account(step, account, decided.account)
@@ -584,7 +584,7 @@ class SqlStorage(Transactions):
                 listed, dropped = listed - 1, dropped + 1
             step.write(_WRITE_NUMBERS, {"calls": call.seq, "deliveries": made, "listed": listed, "dropped": dropped})
         await step.kept()
-        return CallDecision(call, owed, decided.account)
+        return CallDecision(call, numbered, decided.account)
 
     def _unlist_oldest(self, step: Statements) -> None:
         oldest = step.first(_READ_OLDEST)

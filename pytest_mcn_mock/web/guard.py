@@ -141,7 +141,7 @@ class Guard:
             return False
         if hmac.compare_digest(_raw(_bearer(request.headers)), self._token):
             return True
-        # Read by hand: our value is never quoted, and http.cookies takes quadratic time for some hostile ones.
+        # Not by http.cookies: our value is never quoted, and that takes quadratic time for some hostile ones.
         cookies = (cookie.strip().partition("=") for cookie in request.headers.get("cookie", "").split(";"))
         return any(
             name == COOKIE and hmac.compare_digest(_raw(value), self._session.encode()) for name, _, value in cookies

@@ -44,7 +44,7 @@ def rest(connection: socket.socket) -> bytes:
     return received
 
 
-def spoil(sandbox: Sandbox, **fault: object) -> None:
+def add_fault(sandbox: Sandbox, **fault: object) -> None:
     """Switch a fault on for the next request."""
     faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
     requests.put(faults, json=[{**fault, "times": 1}], timeout=30).raise_for_status()
@@ -107,7 +107,7 @@ def test_an_answer_reaches_a_client_that_has_sent_more_behind_its_last_request(s
 
 def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last_says_so(sandbox: Sandbox) -> None:
     """RFC 9112, 9.6: nothing may follow an answer that says ``Connection: close``."""
-    spoil(sandbox, kind="delay", delay_s=0.5)
+    add_fault(sandbox, kind="delay", delay_s=0.5)
     with sandbox.connect() as connection:
         connection.sendall((CALL + b"\r\n") * 3)
         wait_until(lambda: bool(sandbox.admin("requests")["items"]))
@@ -122,7 +122,7 @@ def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last
 def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox) -> None:
     """Not that of the last request that was read."""
     for version, other, is_chunked in ((b"1.0", b"1.1", False), (b"1.1", b"1.0", True)):
-        spoil(sandbox, kind="delay", delay_s=0.5)
+        add_fault(sandbox, kind="delay", delay_s=0.5)
         with sandbox.connect() as connection:
             ask = EVENTS.replace(b"1.1\r\n", version + b"\r\nConnection: keep-alive\r\n")
             connection.sendall(CALL + b"\r\n" + ask + HEALTH.replace(b"1.1", other) + b"\r\n")
@@ -134,7 +134,7 @@ def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox) -> 
 
 def test_a_body_that_is_awaited_behind_another_request_is_asked_for_in_its_turn(sandbox: Sandbox) -> None:
     """RFC 9110, 10.1.1."""
-    spoil(sandbox, kind="delay", delay_s=0.2)
+    add_fault(sandbox, kind="delay", delay_s=0.2)
     lines = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
     with sandbox.connect() as connection:
         connection.sendall(CALL + b"\r\n" + CALL + lines)

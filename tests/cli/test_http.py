@@ -61,7 +61,7 @@ def content(answer: tuple[int, dict[str, str], bytes]) -> Any:
     return json.loads(answer[2])
 
 
-def spoil(sandbox: Sandbox, **fault: Any) -> None:
+def add_fault(sandbox: Sandbox, **fault: Any) -> None:
     """Switch a fault on for the next request."""
     faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
     requests.put(faults, json=[{**fault, "times": 1}], timeout=30).raise_for_status()
@@ -73,7 +73,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(wire: Wire) -> None:
 
 
 def test_a_request_waits_for_the_one_before_it_on_its_connection_alone(shared: Sandbox, wire: Wire) -> None:
-    spoil(shared, kind="delay", delay_s=0.2)
+    add_fault(shared, kind="delay", delay_s=0.2)
     wire.send(CALL + b"\r\n" + HEALTH + b"\r\n" + CALL + b"Connection: close\r\n\r\n" + HEALTH + b"\r\n")
     assert shared.admin("health")  # somebody else's is answered meanwhile
     assert "object" in content(wire.answer())
@@ -195,7 +195,7 @@ def test_a_client_that_sends_no_more_gets_its_answer(wire: Wire) -> None:
 
 
 def test_a_client_that_sends_no_more_gets_an_answer_that_is_late(shared: Sandbox, wire: Wire) -> None:
-    spoil(shared, kind="delay", delay_s=0.2)
+    add_fault(shared, kind="delay", delay_s=0.2)
     wire.send(CALL + b"\r\n").socket.shutdown(socket.SHUT_WR)
     assert wire.answer()[0] == 200
     assert wire.rest() == b""
@@ -211,16 +211,16 @@ def test_half_a_request_of_a_client_that_has_gone_is_in_the_journal(shared: Sand
 
 def test_faults_end_the_connection_as_they_are_to(shared: Sandbox) -> None:
     with closing(Wire(shared)) as wire:
-        spoil(shared, kind="reset")
+        add_fault(shared, kind="reset")
         with pytest.raises(ConnectionResetError):
             wire.send(CALL + b"\r\n").socket.recv(1)
     with closing(Wire(shared)) as wire:
-        spoil(shared, kind="cut_off")
+        add_fault(shared, kind="cut_off")
         head, _, body = wire.send(CALL + b"\r\n").rest().partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split()[0])
         assert len(body) == length // 2
     with closing(Wire(shared)) as wire:
-        spoil(shared, kind="drip", delay_s=0.1)
+        add_fault(shared, kind="drip", delay_s=0.1)
         assert "object" in content(wire.send(CALL + b"\r\n").answer())
         assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
 

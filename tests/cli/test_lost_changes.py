@@ -46,13 +46,13 @@ def execute(path: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def spoil(path: Path, when: str) -> None:
+def let_fail(path: Path, when: str) -> None:
     """Let every transaction fail that does this: ``INSERT ON calls``, ``UPDATE ON deliveries WHEN …``."""
-    execute(path, f"CREATE TRIGGER spoilt BEFORE {when} BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    execute(path, f"CREATE TRIGGER failing BEFORE {when} BEGIN SELECT RAISE(ABORT, 'no room'); END")
 
 
-def mend(path: Path) -> None:
-    execute(path, "DROP TRIGGER spoilt")
+def let_succeed(path: Path) -> None:
+    execute(path, "DROP TRIGGER failing")
 
 
 class Silent:
@@ -146,11 +146,11 @@ async def test_nobody_is_told_of_what_could_not_be_kept(
     async with composed(tmp_path / "state.db", told) as fake:
         before = await contents(fake)
         assert [type(event) for event in told] == [AccountChanged, AccountChanged, CallPlaced]
-        spoil(tmp_path / "state.db", when)
+        let_fail(tmp_path / "state.db", when)
         with pytest.raises(StorageFailed):
             await change(fake)
         assert (await contents(fake), len(told)) == (before, 3)
-        mend(tmp_path / "state.db")
+        let_succeed(tmp_path / "state.db")
         await until(lambda: fake.service.storage.failure is None)
         assert len(told) == 3
         await change(fake)
@@ -160,7 +160,7 @@ async def test_nobody_is_told_of_what_could_not_be_kept(
 @pytest.mark.asyncio
 async def test_the_numbers_and_the_balance_change_together_or_not_at_all(tmp_path: Path) -> None:
     async with composed(tmp_path / "state.db", []) as fake:
-        spoil(tmp_path / "state.db", "INSERT ON ledger")
+        let_fail(tmp_path / "state.db", "INSERT ON ledger")
         body = b'{"numbers": ["79158888888"], "balance": "1.00", "calls_held": false}'
         flow = fake.application.serve(Request("PATCH", "/__admin/accounts/1", b"", {"host": "localhost"}, body))
         response = await go_on_until(Response, flow, step(flow))
@@ -197,10 +197,10 @@ def test_metrics_events_and_log_tell_of_no_call_that_was_lost(tmp_path: Path) ->
     with Receiver() as receiver, sandbox_with_state(tmp_path, receiver) as (sandbox, state):
         with requests.get(f"{sandbox.url}/__admin/events", stream=True, timeout=60) as events:
             lines = events.iter_lines()
-            spoil(state, "INSERT ON calls")
+            let_fail(state, "INSERT ON calls")
             assert call(sandbox) == 503
             assert charged(sandbox) == 0
-            mend(state)
+            let_succeed(state)
             wait_until(lambda: call(sandbox) == 200)
             told: list[bytes] = []
             while b"event: delivery" not in told:
@@ -213,11 +213,11 @@ def test_metrics_events_and_log_tell_of_no_call_that_was_lost(tmp_path: Path) ->
 
 def test_an_attempt_whose_result_is_lost_is_in_the_record_and_not_made_again(tmp_path: Path) -> None:
     with Receiver() as receiver, sandbox_with_state(tmp_path, receiver) as (sandbox, state):
-        spoil(state, "UPDATE ON deliveries WHEN NEW.state = 'delivered'")
+        let_fail(state, "UPDATE ON deliveries WHEN NEW.state = 'delivered'")
         assert call(sandbox) == 200
         ready = f"{sandbox.url}/__admin/health/ready"
         wait_until(lambda: requests.get(ready, timeout=60).status_code == 503)
-        mend(state)
+        let_succeed(state)
         wait_until(lambda: requests.get(ready, timeout=60).status_code == 200)
         wait_until(lambda: sandbox.admin("deliveries")["items"][0]["state"] == "delivered")
         (delivery,) = sandbox.admin("deliveries")["items"]

@@ -256,22 +256,22 @@ def test_a_call_is_placed_through_the_vendors_api(stand_in: StandIn) -> None:
 
 
 def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None:
-    def spoil(value: Any) -> Any:
+    def made_hostile(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: spoil(item) for name, item in value.items()}
+            return {name: made_hostile(item) for name, item in value.items()}
         if isinstance(value, list):
-            return [spoil(item) for item in value]
+            return [made_hostile(item) for item in value]
         return f"{value}{HOSTILE}" if isinstance(value, str) and "T12:" not in value else value
 
     webhook = {"n": 1, "enabled": True, "method": "POST", "url": "http://x", "body": ["q931_status"]}
     rule = {"login_did": "7*", "outcome": "busy", "q931_status": 17, "delay_s": None}
-    account = spoil({**ACCOUNT, "token": "t", "webhooks": [webhook], "outcomes": [rule]})
+    account = made_hostile({**ACCOUNT, "token": "t", "webhooks": [webhook], "outcomes": [rule]})
     entry = {"kind": "charge", "amount": "-0.15", "balance": "1", "at": "then", "verification_call_uuid": UUID}
-    call, delivery = spoil(CALL), spoil(DELIVERY)
+    call, delivery = made_hostile(CALL), made_hostile(DELIVERY)
     stand_in.answers |= {
         "accounts": listed(account, following=HOSTILE),
         "accounts/5": (200, account),
-        "accounts/5/ledger": listed(spoil(entry)),
+        "accounts/5/ledger": listed(made_hostile(entry)),
         "accounts/5/top_up": (200, account),
         "calls": listed(call),
         f"calls/{UUID}": (200, call),

@@ -147,7 +147,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    "spoil,hint",
+    "damage,hint",
     [
         (lambda c: c.update(version=2), "version 2"),
         (lambda c: c.update(format="x"), "$.format"),
@@ -157,10 +157,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> str:
         (lambda c: c["exchanges"][0]["answer"].update(json=[[]] * 300), "objects and lists"),
     ],
 )
-def test_a_file_that_is_no_recording_is_said(tmp_path: Path, recorded: str, spoil: Any, hint: str) -> None:
+def test_a_file_that_is_no_recording_is_said(tmp_path: Path, recorded: str, damage: Any, hint: str) -> None:
     file = tmp_path / "seen.json"
     content = json.loads(recorded)
-    spoil(content)
+    damage(content)
     file.write_text(json.dumps(content), encoding="utf-8")
     told = tool("verify", "--replay", file)
     assert (told.status, told.out) == (2, "")

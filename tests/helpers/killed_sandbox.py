@@ -82,7 +82,7 @@ class Killed:
                 enough.release()
 
     def check(self) -> str:
-        """Start it once more, let it deliver what it owes, and compare its books with what clients and receiver saw."""
+        """Start it again, let it deliver pending CDRs, and compare its books with what clients and receiver saw."""
         with running_sandbox(*self.arguments) as sandbox:
             calls = list(everything(sandbox, "calls"))
             deliveries = wait_until_delivered(sandbox)

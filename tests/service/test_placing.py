@@ -251,7 +251,7 @@ def test_a_call_that_there_will_never_be_room_for_says_so() -> None:
     steps = ServiceSteps(settings={"max_pending": 1})
     for path in ("a", "b"):
         steps.subscribe(f"{HOOK}/{path}")
-    with pytest.raises(Refusal, match="it would owe 2 CDRs; at most 1 may be pending"):
+    with pytest.raises(Refusal, match="the call would add 2 CDRs; at most 1 may be pending"):
         steps.call()
 
 
@@ -260,7 +260,7 @@ def test_too_many_calls_that_ring_beside_those_that_are_listed_refuse_another() 
     steps.hold()
     steps.call()
     steps.call()
-    with pytest.raises(Refusal, match="1 calls ring or owe a CDR beside those that are listed"):
+    with pytest.raises(Refusal, match="1 unlisted calls ring or have a pending CDR"):
         steps.call()
 
 

@@ -52,7 +52,7 @@ def resend(steps: ServiceSteps) -> None:
     run(steps.service.deliveries.resend(1))
 
 
-def give_up(steps: ServiceSteps) -> None:
+def let_fail(steps: ServiceSteps) -> None:
     run(steps.service.deliveries.fail(steps.delivery(), "removed"))
 
 
@@ -81,7 +81,7 @@ STEPS: dict[str, tuple[Step | None, Step, str, list[str]]] = {
         "settle",
         ["AttemptMade", "DeliverySettled", "AccountChanged"],
     ),
-    "given up": (place_and_claim, give_up, "settle", ["DeliverySettled"]),
+    "failed": (place_and_claim, let_fail, "settle", ["DeliverySettled"]),
     "sent again": (place_and_claim, resend, "change_delivery", ["DeliveryResent"]),
     "setting": (None, hold, "change_account", ["AccountChanged"]),
     "fault": (None, lambda steps: steps.inject(FaultKind.STATUS), "change_account", ["AccountChanged"]),

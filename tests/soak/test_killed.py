@@ -32,7 +32,7 @@ def test_a_hundred_kills_lose_no_call_charge_none_twice_and_every_cdr_arrives(
 
 
 def kill_at_start(killed: Killed) -> None:
-    """Kill it while it reads its state, or sends what it owes."""
+    """Kill it while it reads its state, or sends pending CDRs."""
     command = [MCN_MOCK, "serve", "--port", "0", *killed.arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:

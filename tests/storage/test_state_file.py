@@ -55,13 +55,13 @@ def execute(path: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def spoil(path: Path, when: str) -> None:
+def let_fail(path: Path, when: str) -> None:
     """Let every transaction fail that does this: ``INSERT ON calls``."""
-    execute(path, f"CREATE TRIGGER spoilt BEFORE {when} BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    execute(path, f"CREATE TRIGGER failing BEFORE {when} BEGIN SELECT RAISE(ABORT, 'no room'); END")
 
 
-def mend(path: Path) -> None:
-    execute(path, "DROP TRIGGER spoilt")
+def let_succeed(path: Path) -> None:
+    execute(path, "DROP TRIGGER failing")
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_a_claim_runs_out_unless_it_is_renewed(steps: Steps) -> None:
 
 
 def test_steps_of_one_round_share_a_commit_and_its_failure(steps: Steps, path: Path) -> None:
-    spoil(path, "INSERT ON deliveries WHEN NEW.id = 3")
+    let_fail(path, "INSERT ON deliveries WHEN NEW.id = 3")
     before = steps.contents()
 
     async def place_three() -> list[object]:
@@ -500,7 +500,7 @@ def by(statement: str) -> Callable[[Path], None]:
 
 
 VERSION = "UPDATE meta SET value = '{}' WHERE key = 'schema_version'"
-SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "newer": (by(VERSION.format(3)), "is of a newer version of mcn-mock, form 3; this one knows 2$"),
     "older": (by(VERSION.format(1)), "is of an older version of mcn-mock, form 1; this one knows 2; start with a new"),
     "no version": (by("DELETE FROM meta"), "is a database of another program"),
@@ -522,13 +522,13 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("spoil_it, problem", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("damage, problem", DAMAGED.values(), ids=DAMAGED)
 def test_a_file_that_cannot_be_used_is_said_and_left_as_it_is(
-    steps: Steps, path: Path, spoil_it: Callable[[Path], object], problem: str
+    steps: Steps, path: Path, damage: Callable[[Path], object], problem: str
 ) -> None:
     steps.place()
     steps.end()
-    spoil_it(path)
+    damage(path)
     before = path.read_bytes()
     with pytest.raises(ConfigError, match=problem) as caught:
         SqlStorage(f"sqlite:///{path}", JOURNAL)

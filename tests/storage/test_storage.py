@@ -161,7 +161,7 @@ def test_a_reset_forgets_everything_but_the_numbers_given_out(steps: Steps) -> N
 # Calls
 
 
-def test_placing_charges_records_and_owes_in_one_step(steps: Steps) -> None:
+def test_placing_charges_and_records_call_and_deliveries_in_one_step(steps: Steps) -> None:
     call = steps.place()
     assert steps.run(steps.storage.call(call.verification_call_uuid)) == call
     assert steps.balance() == OPENING - PRICE
@@ -252,7 +252,7 @@ def test_a_call_ends_once(steps: Steps) -> None:
     assert steps.finish(replace(call, verification_call_uuid="nobody_1"), fail) is None
 
 
-def test_a_call_without_a_cdr_owes_nothing(steps: Steps) -> None:
+def test_a_call_without_a_cdr_has_no_delivery(steps: Steps) -> None:
     call = steps.place("1", lambda snapshot: accept(snapshot)._replace(deliveries=()))
     assert steps.deliveries_of(call) == ()
     assert steps.finish(call) is not None
@@ -272,7 +272,7 @@ def test_the_journal_is_bounded_for_all_accounts_together(steps: Steps) -> None:
 
 
 @pytest.mark.parametrize("settled_first", [True, False])
-def test_what_leaves_the_journal_is_gone_with_its_deliveries_once_it_owes_nothing(
+def test_a_call_that_leaves_the_journal_is_gone_once_none_of_its_deliveries_is_pending(
     steps: Steps, settled_first: bool
 ) -> None:
     call = steps.place()
@@ -570,7 +570,7 @@ def test_a_reordered_cdr_that_a_person_settles_waits_no_more(steps: Steps, is_se
         steps.resend(waiting, at=1.5)
         steps.settle(steps.claimed()[0])
     else:
-        steps.change(waiting, state=DeliveryState.FAILED, note="given up")
+        steps.change(waiting, state=DeliveryState.FAILED, note="failed")
     before = steps.deliveries_of(first)
     steps.finish(steps.place())
     (handed,) = steps.claimed()
