@@ -270,8 +270,8 @@ class DeliveryWorker:
         except StorageFailed:
             asyncio.get_running_loop().call_later(RETRY_S, self._look_soon, key)
             return
-        if claimed.next_due_at is not None and self._clock.is_shared:
-            self._alarms.set(key, claimed.next_due_at)
+        if claimed.next_due_at is not None:
+            self._alarms.set_if_none(key, claimed.next_due_at)
 
     async def _claim(self, key: Key, until: float, *, limit: int = _AT_ONCE, newest_call: int | None = None) -> Claimed:
         is_of_advance = newest_call is not None
@@ -520,6 +520,12 @@ class Alarms:
             return  # when the first one rings, the next one is set
         heapq.heappush(alarms.entries, (deadline, moment))
         self._set_timer(key, alarms)
+
+    def set_if_none(self, key: Key, moment: float) -> None:
+        """Ring at that moment, unless an alarm is set that rings by then: whoever looks then sets the next one."""
+        alarms = self._of.get(key)
+        if alarms is None or all(known > moment for _, known in alarms.entries):
+            self.set(key, moment)
 
     def put_forward(self, key: Key, seconds: float) -> None:
         """The time was put forward: its moments come nearer."""

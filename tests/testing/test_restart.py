@@ -158,3 +158,23 @@ def test_a_call_that_rings_and_a_retry_that_is_due_later_go_on_after_a_restart()
         assert [delivery.state for delivery in account.deliveries] == ["delivered"] * 2
         assert flash_call(account).status_code == 200
         server.stop()
+
+
+def test_what_is_due_later_comes_by_itself_after_a_restart() -> None:
+    with Gated() as webhook:
+        webhook.answer(0, 500)
+        server = MCNServer()
+        server.start()
+        account = server.open_account()
+        account.subscribe(webhook.url)
+        for delay_s in (0, 0.4, 0.2, 3600):
+            account.set_outcome("busy", delay_s=delay_s)
+            flash_call(account)
+        account.settle()
+        server.stop()
+        webhook.open()
+        server.start()
+        came = [account.wait_for_cdr().call.verification_call_uuid for _ in range(3)]
+        assert sorted(came) == sorted(call.verification_call_uuid for call in account.calls[:3])
+        assert account.calls[3].state == "ringing"
+        server.stop()
