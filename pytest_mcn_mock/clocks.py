@@ -56,5 +56,5 @@ class VirtualClock:
         self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
 
     def reach(self, account_id: str | None, moment: float) -> None:
-        """It is that late for the account, if it is not later already."""
+        """Put the account's time forward to the moment, if it is not later already."""
         self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self.START)

@@ -1,4 +1,4 @@
-"""From settings to a running fake: the one place that chooses implementations."""
+"""Make a running fake from settings: the only place that chooses implementations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def compose(
     render_metrics: RenderMetrics | None = None,
     make_sender: Callable[[Targets | None], Sender] | None = None,
 ) -> Fake:
-    """Wire a fake. ``post`` reaches the event loop that owns its state from other threads, if other threads ask
+    """Make a fake. ``post`` reaches the event loop that owns its state from other threads, if other threads ask
     anything of the fake (see ``testing.door``). ``opening`` makes the accounts that it is configured with.
 
     By default it is a server of its own: the machine's time, CDRs over sockets, and a guard without a token.
@@ -98,7 +98,7 @@ def compose(
 
 
 def _admin_endpoints(service: Service, feed: Feed, guard: Guard, render_metrics: RenderMetrics | None) -> Endpoints:
-    """The admin API and the page."""
+    """Return the endpoints of the admin API and the page."""
     # Most tests never ask it, and its modules and routes take 12 ms.
     from pytest_mcn_mock import schemas
     from pytest_mcn_mock.web.admin import AdminApi
@@ -137,7 +137,7 @@ def preload() -> None:
 
 
 def open_storage(settings: Settings, *, has_one_time: bool) -> Storage:
-    """The storage that the settings ask for. ConfigError if its database cannot be used."""
+    """Return the storage that the settings name. Raises ConfigError if its database cannot be used."""
     if settings.state is None:
         return MemoryStorage(settings.journal_size, has_one_time=has_one_time)
     # SQLAlchemy is of the sandbox's extra.
@@ -158,7 +158,7 @@ def prepare_to_send(*, is_tls: bool) -> None:
 
 
 def make_http_sender(targets: Targets | None = None) -> Sender:
-    """What sends CDRs over sockets, to the targets alone if there are any."""
+    """Return the sender of CDRs over sockets. With targets it connects to nothing else."""
     # A test without a webhook never needs it, nor httptools.
     from pytest_mcn_mock.delivery.client import HttpSender
 

@@ -43,7 +43,7 @@ async def go_on(flow: Coroutine[Any, None, _T], waits_for: Any) -> _T:
 
 
 async def go_on_until(kind: type[_K], flow: Coroutine[Any, None, Any], waits_for: Any) -> _K:
-    """The same, until the coroutine yields a value of that kind; return the value."""
+    """Run it in the same way until it yields a value of that kind; return the value."""
     value: _K = await _go_on(flow, waits_for, (kind,))
     return value
 
@@ -53,7 +53,7 @@ def _go_on(flow: Coroutine[Any, None, Any], yielded: Any, stop_at: tuple[type, .
     while not isinstance(yielded, stop_at):
         try:
             yield yielded
-        except BaseException as error:  # the task is cancelled, say, and the coroutine is to hear of it
+        except BaseException as error:  # such as CancelledError: the coroutine has to get it too
             thrown = error
             try:
                 yielded = flow.throw(thrown)

@@ -24,14 +24,14 @@ _SUFFIX = ".schema.json"
 
 
 def names() -> list[str]:
-    """The names of all schemas, and ``openapi``."""
+    """Return the names of all schemas, and ``openapi``."""
     return sorted(_files())
 
 
 @lru_cache(maxsize=64)
 def read(name: str) -> bytes:
-    """A schema by its name, such as ``config``, as it is in its file; NotFound, with the nearest name, if there is
-    none.
+    """Return a schema by its name, such as ``config``, as it is in its file. Raises NotFound, with the nearest name, if
+    there is none.
     """
     files = _files()
     if name not in files:
@@ -40,13 +40,13 @@ def read(name: str) -> bytes:
 
 
 def load(name: str) -> dict[str, Any]:
-    """The same, parsed."""
+    """Return a schema by its name, parsed."""
     schema: dict[str, Any] = json.loads(read(name))
     return schema
 
 
 def registry() -> Registry[Any]:
-    """Every schema by its ``$id``, for a validator that is to follow a ``$ref`` from one to another offline."""
+    """Return every schema by its ``$id``, for a validator that follows each ``$ref`` offline."""
     from referencing import Registry, Resource
 
     loaded = [load(name) for name in names() if name != OPENAPI]

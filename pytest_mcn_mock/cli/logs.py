@@ -91,7 +91,7 @@ class TextFormatter(logging.Formatter):
     """``time LEVEL logger: message field=value …``, a line, whatever is in the message. A traceback follows it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items() if name != "event")
         line = printable(f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}")
         trace = _traceback(self, record)
@@ -102,7 +102,7 @@ class JsonFormatter(logging.Formatter):
     """An object a line: ``time``, ``level``, ``logger``, ``message``, and what the line is about."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         content = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -145,7 +145,7 @@ def _log_call(call: Call) -> None:
 
 
 def log_request(entry: ApiRequest) -> None:
-    """A request that was answered, or was not. Its query and its headers are not in it."""
+    """Log a request that was answered, or could not be. Its query and its headers are not logged."""
     level = logging.DEBUG if entry.refusal is None else logging.INFO
     if not _log.isEnabledFor(level):
         return
@@ -185,13 +185,13 @@ def _log_delivery(delivery: Delivery, what: str, *, is_failure: bool = False) ->
 
 
 def without_secrets(text: str, delivery: Delivery) -> str:
-    """The text without the secrets of the delivery's URL, which an error message may quote."""
+    """Return the text without the secrets of the delivery's URL, which an error message may quote."""
     sent = delivery.request.url if delivery.request else delivery.url
     return text.replace(sent, redacted(sent)).replace(delivery.url, redacted(delivery.url))
 
 
 def redacted(url: str) -> str:
-    """The URL without what may be secret in it: user, password and query."""
+    """Return the URL without its secrets: user, password and query."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -214,7 +214,7 @@ def _time(record: logging.LogRecord) -> str:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Log nothing meanwhile: what is made up to look at did not happen."""
+    """Log nothing meanwhile: made-up traffic did not happen."""
     before = _log.disabled
     _log.disabled = True
     try:

@@ -68,7 +68,7 @@ def show_address(host: str, port: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
-    """The head as far as it is the same for every request to a webhook, without the end of its last line."""
+    """Return the part of the head that is the same for every request to a webhook, without the end of its last line."""
     try:
         parts = urlsplit(url)
         origin, target = _origin(parts), _target(parts)
@@ -461,17 +461,17 @@ class Connection(asyncio.BufferedProtocol):
         del self._parser  # which holds this, so that nobody else would let go of its buffers
 
     def on_message_begin(self) -> None:
-        """Called by the parser, as what follows."""
+        """Close if nobody waits for an answer. The parser calls this and the next methods."""
         if self._waiter is None:
             self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; one of the trailer is dropped."""
+        """Add a field of the head; drop one of the trailer."""
         if self._status is None:
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The end of a head."""
+        """Note the status: the head is complete."""
         if self._status is not None:
             return  # of an answer to nothing
         status = self._parser.get_status_code()
@@ -483,7 +483,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(is_kept=False)
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body."""
+        """Add a part of the body."""
         if self._waiter is None:
             return
         self._body += data
@@ -492,7 +492,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(is_kept=False)
 
     def on_message_complete(self) -> None:
-        """The end of an answer."""
+        """Report the answer, which is complete."""
         if self._status is not None:
             self._finish(is_kept=self._parser.should_keep_alive() and self._status != SWITCHING_PROTOCOLS)
 

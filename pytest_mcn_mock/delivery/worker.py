@@ -26,7 +26,7 @@ from pytest_mcn_mock.service.deliveries import Result, prepare
 from pytest_mcn_mock.service.ports import Claimed, Clock, Due, Storage
 
 PER_HOST: Final = 32
-"""Attempts under way to one host; more wait, so that an endpoint that hangs delays nobody else's CDRs."""
+"""Attempts under way to one host. More wait, so that an endpoint that hangs delays only its own CDRs."""
 LEASE_S: Final = 15.0
 """How long a claim holds. It is renewed while the attempt is under way, and runs out if the process dies."""
 RETRY_S: Final = 1.0
@@ -34,11 +34,12 @@ RETRY_S: Final = 1.0
 STALL_S: Final = 5.0
 """How much longer than two attempts may take an advance waits for the next one to end, before it fails."""
 GRAIN_S: Final = 0.1
-"""An advance does at once what is due within so many seconds if the time passes by itself. One thing after the other, a
-slow webhook would make it take longer than the time that it skips."""
+"""If the time passes by itself, an advance does all work at once that is due within so many seconds. One piece after
+the other, a slow webhook would make the advance take longer than the time that it skips.
+"""
 STOPPED: Final = "the server was stopped meanwhile"
 _AT_ONCE: Final = 1000
-"""Work that is claimed in one step."""
+"""Pieces of work that are claimed in one step."""
 _NO_LIMIT: Final = 10**9
 
 _log = logging.getLogger("mcn_mock")
@@ -48,19 +49,19 @@ Key = str | None
 
 
 class Sender(Protocol):
-    """What carries a request; see ``HttpSender``."""
+    """Sends requests; see ``HttpSender``."""
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """Return the endpoint's answer; SendError if none arrives within ``timeout_s`` seconds."""
+        """Return the endpoint's answer. Raises SendError if none arrives within ``timeout_s`` seconds."""
         ...
 
     async def close(self) -> None:
-        """Nothing more is sent."""
+        """Close the connections: nothing more is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the worker has to do now. ``under_way`` counts attempts that wait for an answer, ``waiting`` the deliveries
+    """The worker's load. ``under_way`` counts attempts that wait for an answer, ``waiting`` the deliveries
     that are due and not claimed. ``oldest_due_at`` is in seconds since the epoch, None if there is neither.
     """
 
@@ -143,12 +144,14 @@ class DeliveryWorker:
             self._look_soon(key)
 
     def recover(self) -> None:
-        """The state can be kept again: do what could not be kept meanwhile. The rest tries again by itself."""
+        """Keep what the service could not keep: the storage works again. The worker's own steps try again by
+        themselves.
+        """
         if self._service is not None:
             self._start(self._service.calls.recover())
 
     def stop_waiting(self) -> None:
-        """The server stops: nobody waits for an attempt, and ``advance`` raises a Refusal, at once and from now on."""
+        """Let nobody wait for an attempt, and let ``advance`` raise a Refusal from now on: the server stops."""
         self._is_stopping = True
         if self._post is None:
             self._let_go()
@@ -156,18 +159,18 @@ class DeliveryWorker:
             self._post(self._let_go)
 
     def start_waiting(self) -> None:
-        """The server starts, perhaps again: the time can be put forward."""
+        """Let ``advance`` work again: the server starts."""
         self._is_stopping = False
 
     async def advance(self, seconds: float, account_id: str | None = None) -> None:
         """Put the time forward: that of an account that has its own, or with None that of all.
 
-        The work of calls that were placed before, and that falls due on the way, is done in order, one thing after the
-        other. So is what an attempt that fails makes due again within the time. What comes meanwhile is not waited for,
-        and is done when it is due. Two advances of the same time come one after the other.
+        Work of calls that were placed before, and that falls due on the way, is done in order, one piece after the
+        other. Retries that fall due on the way are done too. Work of calls that are placed meanwhile is not waited for,
+        and is done when it is due. Two advances of the same time follow one another.
 
-        Raises Refusal if no attempt ends within twice the time that one may take, STALL_S more: the time stays where it
-        is then. Raises Refusal if the server is stopped meanwhile.
+        Raises Refusal if no attempt ends within twice the time that one may take and STALL_S more; the time stays where
+        it is then. Raises Refusal if the server is stopped meanwhile.
         """
         if self._is_stopping:
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
@@ -183,14 +186,14 @@ class DeliveryWorker:
             for task, key in zip(tasks, keys, strict=True):
                 task.cancel()
                 self._advances.pop(task, None)
-                self._look_soon(key)  # what came meanwhile may have the whole of each host's places now
+                self._look_soon(key)  # the room that was left to the advance is free
         if any(task.cancelled() for task in tasks):
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
         for task in tasks:
             task.result()
 
     async def load(self) -> Load:
-        """Return what there is to do now."""
+        """Return the load at this moment."""
         backlog = await self._storage.backlog(self._clock.now(None))
         oldest = [due.due_at for due in self._under_way.values()]
         if backlog.oldest_due_at is not None:
@@ -198,9 +201,9 @@ class DeliveryWorker:
         return Load(backlog.waiting, len(self._under_way), min(oldest, default=None))
 
     async def drain(self, timeout_s: float) -> None:
-        """Do now what is due later, once, and wait until all that is under way has ended, ``timeout_s`` at most.
+        """Do all work once now, also if it is due later, and wait until it has ended, ``timeout_s`` seconds at most.
 
-        What fails is not tried again. What is left is what ``Storage.pending`` returns.
+        Failed attempts are not tried again. ``Storage.pending`` returns the deliveries that are left.
         """
         self._is_draining = True
         await _cancel(self._advances)
@@ -222,7 +225,7 @@ class DeliveryWorker:
             await asyncio.wait(self._under_way, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
-        """Stop at once what is under way. ``resume`` takes it up again."""
+        """Stop all work at once. ``resume`` takes it up again."""
         self._is_draining = True
         self._alarms.clear()
         self._let_go()
@@ -233,7 +236,7 @@ class DeliveryWorker:
         if self._sender is not None:
             await self._sender.close()
             self._sender = None
-        # They belong to the loop on which somebody waited for them.
+        # Locks belong to the loop on which somebody waited for them.
         self._claiming = asyncio.Lock()
         self._turns.clear()
 
@@ -258,7 +261,7 @@ class DeliveryWorker:
             self._start(self._look(key))
 
     async def _look(self, key: Key) -> None:
-        """Take what is due now, and begin it."""
+        """Claim the work that is due now, and begin it."""
         try:
             async with self._claiming:
                 while True:
@@ -275,7 +278,7 @@ class DeliveryWorker:
 
     async def _claim(self, key: Key, until: float, *, limit: int = _AT_ONCE, newest_call: int | None = None) -> Claimed:
         is_of_advance = newest_call is not None
-        # An advance does not wait for what came after it: half of each host's places are left to it.
+        # An advance does not wait for newer work: half of each host's room is left to the advance.
         per_host = PER_HOST if is_of_advance or not self._advances else PER_HOST // 2
         claimed = await self._storage.claim(
             until,
@@ -285,7 +288,7 @@ class DeliveryWorker:
             account_id=key,
             newest_call=newest_call,
             under_way=self._per_host,
-            # One that does one thing after the other needs no limit.
+            # An advance that does one piece of work after the other needs no limit.
             per_host=_NO_LIMIT if is_of_advance and not self._clock.is_shared else per_host,
         )
         if claimed.lacks_room:
@@ -344,7 +347,7 @@ class DeliveryWorker:
             response = await self._sender.send(request, self._ack_timeout_s)
         except SendError as failure:
             error = str(failure)
-        except OSError as failure:  # no file descriptor is free, say
+        except OSError as failure:  # such as: no file descriptor is free
             error = f"the attempt failed: {failure.strerror or failure}"[:300]
         except Exception as failure:
             _log.exception("an attempt of delivery %d failed", delivery.id)
@@ -371,11 +374,11 @@ class DeliveryWorker:
             self._renewing = asyncio.get_running_loop().call_later(LEASE_S / 3, self._renew)
 
     async def _renewed(self, delivery_ids: list[int]) -> None:
-        with suppress(StorageFailed):  # then it may be sent twice
+        with suppress(StorageFailed):  # then the CDR may be sent twice
             await self._storage.renew(delivery_ids, LEASE_S)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it here, and in a task from where it has to wait."""
+        """Step the coroutine here; if it waits, run the rest as a task."""
         waits_for = step(work)
         if not isinstance(waits_for, Done):
             task = asyncio.get_running_loop().create_task(go_on(work, waits_for))
@@ -437,7 +440,7 @@ class DeliveryWorker:
 
     async def _until_free(self, key: Key, newest_call: int, next_due_at: float | None) -> None:
         """Wait until no attempt that the advance waits for is under way or, if the time passes by itself, until the
-        next thing is due. Refusal if none ends for too long.
+        next work is due. Raises Refusal if no attempt ends for too long.
         """
         patience_s = 2 * self._ack_timeout_s + STALL_S
         while tasks := self._of(key, newest_call):
@@ -468,7 +471,7 @@ class DeliveryWorker:
 
 
 async def _until_kept(keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do a step, again and again while the storage fails: the attempt was made all the same."""
+    """Repeat a step until the storage keeps it: the attempt was made all the same."""
     while True:
         try:
             await keep()
@@ -487,8 +490,9 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 @dataclass(slots=True)
 class _AlarmsOfTime:
-    """The alarms of one time: when each rings, and for which moment. ``forward`` is how far that time was put forward:
-    a deadline has it added when it is entered, and loses what was added since.
+    """The alarms of one time: the deadline of each on the loop's clock, and the moment it stands for. ``forward`` is
+    how far the time was put forward so far; a deadline has it added when it is entered, so that a later advance brings
+    it nearer.
     """
 
     entries: list[tuple[float, float]] = field(default_factory=list)
@@ -499,8 +503,8 @@ class _AlarmsOfTime:
 class Alarms:
     """Calls ``ring`` with the key of a time when a moment of it has come, on the event loop.
 
-    A time that stands still reaches the moment by that: as many seconds after the alarm was set as the moment was
-    ahead.
+    A time that stands still is put forward to the moment then: as many seconds after the alarm was set as the moment
+    was ahead.
     """
 
     def __init__(self, clock: Clock, ring: Callable[[Key], None]) -> None:
@@ -528,7 +532,7 @@ class Alarms:
             self.set(key, moment)
 
     def put_forward(self, key: Key, seconds: float) -> None:
-        """The time was put forward: its moments come nearer."""
+        """Bring the alarms of a time nearer: it was put forward."""
         if (alarms := self._of.get(key)) is not None:
             alarms.forward += seconds
             self._set_timer(key, alarms)

@@ -1,4 +1,4 @@
-"""Place a call: what an order becomes on an account, decided without changing anything."""
+"""Place a call: decide an order on an account. Nothing is changed here."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def place(
     """Decide an order: caller, price, ending. Pure. A call without delay is returned already ended.
 
     ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a number of that table goes before every rule.
+    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a magic number wins over every outcome rule.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
     которого звоним"), and ``insufficient_funds`` if the price is more than the balance.
     """
     magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
     if magic is not None and magic.refusal is not None:
-        raise Refusal(magic.refusal, f"{order.login_did} is the magic number that is refused so", "login_did")
+        raise Refusal(magic.refusal, f"{order.login_did} is the magic number for this refusal", "login_did")
     draw = draw_call(account.seed, n)
     if order.method is Method.CALL_FOR_2FA:
         if order.caller_did not in account.numbers:
@@ -93,7 +93,7 @@ def place(
 
 
 class _Plan(Struct, frozen=True):
-    """How a call is going to end, by which rule, and after how many seconds; None: when somebody completes it."""
+    """How a call will end, by which rule, and after how many seconds; None: when somebody completes it."""
 
     ending: Ending
     rule: str
@@ -122,7 +122,7 @@ def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _
 
 
 def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:
-    """Which webhooks do not get the call's CDR, and why; empty if all of them do."""
+    """Return which webhooks do not get the call's CDR, and why; empty if all of them get it."""
     if not assumptions.has_cdr(method):
         return ""
     return "; ".join(subscription.why_disabled for subscription in account.subscriptions if not subscription.enabled)

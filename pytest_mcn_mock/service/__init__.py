@@ -20,7 +20,7 @@ Opening = Callable[[Accounts], Iterable[tuple[Account, int]]]
 
 @dataclass(slots=True)
 class Service:
-    """What an operator does, over one storage. What is only read is read from the storage itself."""
+    """The parts of an operator, over one storage. Reading goes to the storage itself."""
 
     storage: Storage
     clock: Clock

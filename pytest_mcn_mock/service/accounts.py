@@ -23,7 +23,7 @@ Roubles = str | int | Decimal
 
 
 class Accounts:
-    """Opens, changes and closes accounts. NotFound if there is no such account."""
+    """Opens, changes and closes accounts. Raises NotFound if there is no such account."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Accounts:
         self._worker = worker
         self._events = events
         self.default_tariff = default_tariff
-        """That of an account which has none of its own."""
+        """The tariff of accounts that have none of their own."""
         self._targets = targets
 
     def make(
@@ -58,7 +58,7 @@ class Accounts:
 
         Raises UsageError for an invalid argument.
         """
-        drawn_id, drawn_token = draw_account(seed)  # of whatever it is: Account says what is wrong with a seed
+        drawn_id, drawn_token = draw_account(seed)  # of any value: Account checks the seed
         account = Account(
             id=drawn_id if account_id is None else account_id,
             token=drawn_token if token is None else token,
@@ -109,7 +109,7 @@ class Accounts:
         return opened
 
     async def close(self, account_id: str) -> None:
-        """Forget an account with all that is its own."""
+        """Forget an account with its calls and deliveries."""
         await self._storage.close_account(account_id)
         self._worker.forget(account_id)
         self._events.publish(AccountClosed(account_id))
@@ -117,7 +117,7 @@ class Accounts:
     async def reset(self, opening: Iterable[tuple[Account, int]]) -> None:
         """Forget everything, and open these accounts with their opening balances, in kopecks.
 
-        What is under way to a webhook arrives there, and its result is forgotten too.
+        A CDR that is under way to a webhook arrives there, and its result is dropped.
         """
         await self._storage.reset(tuple(opening), self._clock.now(None))
         self._worker.forget()
@@ -134,8 +134,8 @@ class Accounts:
     async def change(
         self, account_id: str, change: Callable[[Account], Account], balance: Roubles | None = None
     ) -> AccountState:
-        """Replace an account's settings by what ``change`` makes of them, and make its balance so many roubles if that
-        is given. What ``change`` raises leaves the account as it was.
+        """Change an account's settings with ``change``, and set its balance in roubles if that is given. If ``change``
+        raises, nothing has changed.
         """
         target = None if balance is None else parse_roubles(balance, name="balance")
 
@@ -157,7 +157,7 @@ class Accounts:
         return state.account.subscriptions[-1]
 
     async def top_up(self, account_id: str, amount: Roubles) -> None:
-        """Add roubles. UsageError unless the amount is positive."""
+        """Add roubles. Raises UsageError if the amount is not positive."""
         kopecks = parse_roubles(amount)
         if kopecks <= 0:
             raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
@@ -165,8 +165,8 @@ class Accounts:
         await self._change(account_id, lambda account, _: AccountDecision(account, posting))
 
     async def set_balance(self, account_id: str, balance: Roubles) -> None:
-        """Make the balance so many roubles, by an adjustment in the ledger."""
-        parse_roubles(balance, name="balance")  # None is no balance, though ``change`` takes it for leaving it alone
+        """Set the balance in roubles, with an adjustment in the ledger."""
+        parse_roubles(balance, name="balance")  # ``change`` would accept None, and leave the balance alone
         await self.change(account_id, lambda account: account, balance)
 
     async def take_request_fault(self, account: Account) -> Fault | None:
@@ -189,7 +189,7 @@ class Accounts:
         return after
 
     def _check_targets(self, account: Account, known: Account | None = None) -> None:
-        """Raise UsageError if one of the account's new webhooks is at a place where none may be."""
+        """Raise UsageError if a new webhook of the account is not at one of the targets."""
         if self._targets is not None:
             known_urls = {subscription.url for subscription in known.subscriptions} if known else set()
             for subscription in account.subscriptions:
@@ -197,7 +197,7 @@ class Accounts:
                     self._targets.check(subscription.url)
 
     async def _is_given_and_taken(self, account_id: str | None, token: str | None) -> bool:
-        """Return whether what was given, and was not drawn, is taken: to draw again does not help then."""
+        """Return whether a given id or token is taken. Then drawing again does not help."""
         if account_id is not None and await self._storage.is_taken(account_id):
             return True
         return token is not None and await self._storage.account_of_token(token) is not None

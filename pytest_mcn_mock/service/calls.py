@@ -21,13 +21,13 @@ from pytest_mcn_mock.service.events import CallEnded, CallPlaced, Events
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision, Clock, Ended, Storage, Worker
 
 ANSWERS_S: Final = 5.0
-"""How long the time is not put forward because an answer has not been sent, its client perhaps being slow."""
+"""How long an advance waits for answers that are not sent yet: a client may be slow."""
 
 
 class Calls:
     """The switch: an order is decided, charged and recorded in one step; its end and its CDRs follow the answer.
 
-    Which orders have not been answered is known here alone: an answer belongs to a connection.
+    The storage does not know which orders are not answered yet: an answer belongs to a connection.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Calls:
         self._magic_numbers = magic_numbers
         self._unanswered: set[str] = set()
         self._unkept_answers: set[str] = set()
-        """Calls that were answered while that could not be kept."""
+        """Calls whose answer was sent while the storage could not keep that."""
         self._waits: list[tuple[set[str], Callable[[], object]]] = []
 
     async def place(self, account_id: str, order: CallOrder) -> Call:
-        """Accept an order and charge for it, or raise the Refusal that says why not.
+        """Accept an order and charge for it. Raises the Refusal that says why not.
 
-        Call ``answered`` when the answer was sent: the call ends, and its CDRs are sent, after that. A fault may have
-        the CDR come before the answer.
+        Call ``answered`` when the answer was sent: the call ends, and its CDRs are sent, after that. With the fault
+        ``cdr_early`` the CDR comes before the answer.
         """
         decided = await self._storage.place(account_id, lambda snapshot: self._decide(snapshot, order))
         call = decided.call
@@ -70,7 +70,7 @@ class Calls:
         return call
 
     async def answered(self, verification_call_uuid: str) -> None:
-        """The answer to the order was sent: what the call has to do is due from now on."""
+        """Make the work of a call due: the answer to its order was sent."""
         try:
             due_at = await self._storage.answered(verification_call_uuid)
         except StorageFailed:
@@ -82,7 +82,7 @@ class Calls:
             self._worker.wake(account_of(verification_call_uuid), due_at)
 
     def wait_no_more(self, verification_call_uuid: str) -> None:
-        """Let nobody wait for the call's answer: it was sent, or a fault holds it back."""
+        """Let no advance wait for the call's answer: it was sent, or a fault delays it."""
         self._unanswered.discard(verification_call_uuid)
         for uuids, tell in self._waits:
             uuids.discard(verification_call_uuid)
@@ -106,19 +106,19 @@ class Calls:
             self._waits.remove(waiting)
 
     def forget_all(self) -> None:
-        """Every call is forgotten: nobody waits for its answer."""
+        """Wait for no call's answer any more: every call is forgotten."""
         self._unkept_answers.clear()
         for uuid in tuple(self._unanswered):
             self.wait_no_more(uuid)
 
     async def recover(self) -> None:
-        """The state can be kept again: keep which orders were answered meanwhile."""
+        """Keep which orders were answered while the storage failed: it works again."""
         lost, self._unkept_answers = self._unkept_answers, set()
         for uuid in lost:
             await self.answered(uuid)
 
     async def end(self, verification_call_uuid: str, how: Ending | None = None) -> Ended | None:
-        """End a ringing call as planned, or as said. None if it has ended, or is gone."""
+        """End a ringing call, as planned if ``how`` is None. Return None if it has ended, or is gone."""
 
         def decide(call: Call, deliveries: Sequence[Delivery]) -> Ended:
             now = self._clock.now(call.account_id)
@@ -145,7 +145,7 @@ class Calls:
         return ended.call
 
     async def is_overloaded(self) -> bool:
-        """Return whether as many CDRs are pending as may be, so that a call which would add one is refused."""
+        """Return whether a call that would add a CDR is refused now, because too many are pending."""
         counts = await self._storage.counts()
         return max(counts.unlisted, counts.pending) >= self._max_pending
 
@@ -187,7 +187,7 @@ class Calls:
             )
 
     async def _send_early(self, call: Call) -> None:
-        """Send the CDR before the answer; return when that was tried, or cannot be."""
+        """Send the CDR before the answer; return when that was tried, or is impossible."""
         await on_loop()
         tried = self._worker.expect_attempt(call.verification_call_uuid)
         if call.ending is None:

@@ -1,4 +1,4 @@
-"""Delivering CDRs: what is sent, and what an attempt leads to. Sending itself is the worker's."""
+"""Delivering CDRs: what is sent, and what follows an attempt. The worker sends."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Result(NamedTuple):
-    """What came of an attempt that began ``at`` a moment and took ``duration_s`` seconds: a response, or the ``error``
-    that says why there is none.
+    """The result of an attempt that began ``at`` a moment, in seconds since the epoch, and took ``duration_s`` seconds:
+    a response, or the ``error`` that says why there is none.
     """
 
     at: float
@@ -67,7 +67,7 @@ class Deliveries:
     async def settle(self, claimed: Delivery, result: Result) -> None:
         """Record the result of an attempt at a delivery, as it was claimed for it.
 
-        Does nothing if its account was closed meanwhile. StorageFailed if that cannot be kept.
+        Does nothing if its account was closed meanwhile. Raises StorageFailed if the result cannot be kept.
         """
         response, error = result.response, result.error
         if response is not None:
@@ -94,7 +94,7 @@ class Deliveries:
         self._tell(settled, attempt)
 
     async def fail(self, claimed: Delivery, why: str) -> None:
-        """Give a claimed delivery up without an attempt."""
+        """Let a claimed delivery fail without an attempt, with ``why`` as its note."""
 
         def decide(delivery: Delivery, account: Account) -> tuple[Delivery, Account]:
             if delivery.state is not DeliveryState.PENDING:
@@ -104,9 +104,10 @@ class Deliveries:
         self._tell(await self._storage.settle(claimed, self._clock.now(claimed.account_id), decide), None)
 
     async def resend(self, delivery_id: int) -> Delivery:
-        """Make a CDR pending again and send it now, whatever became of it. Retries follow as if it were the first time.
+        """Make a delivery pending again, in any state, and due now. Retries follow as the first time.
 
-        NotFound if there is none, Conflict for one whose call has not ended or whose webhook was removed.
+        Raises NotFound if there is no such delivery. Raises Conflict if its call has not ended, its webhook was
+        removed, or it was tried MAX_ATTEMPTS times.
         """
 
         def decide(delivery: Delivery, call: Call, account: Account) -> Delivery:
@@ -143,7 +144,7 @@ class Deliveries:
                 self._worker.wake(delivery.account_id, due_at)
 
     def _count_failures(self, account: Account, before: Delivery, after: Delivery) -> Account:
-        """The account after an attempt: failed CDRs in a row are counted, and too many of them disable the webhook."""
+        """Return the account after an attempt. Failed CDRs in a row are counted, and too many disable the webhook."""
         if after.state is DeliveryState.PENDING:
             return account
         is_acknowledged = after.attempts[-1].error is None
@@ -171,8 +172,8 @@ class Deliveries:
 
 
 def prepare(delivery: Delivery, call: Call, account: Account) -> Delivery:
-    """Return the delivery with its CDR, and the request that carries it; as it is if it has them, or if its webhook was
-    removed.
+    """Return the delivery with its CDR and its request. It is returned unchanged if it has them already, or if its
+    webhook was removed.
     """
     subscription = look_up_subscription(account, delivery.subscription)
     if delivery.request is not None or subscription is None:
@@ -201,7 +202,7 @@ def make_request(subscription: Subscription, record: dict[str, CdrValue]) -> Cdr
 
 
 def _as_told(call: Call, delivery: Delivery) -> Call:
-    """The call as its CDR tells it, which a fault may let lie."""
+    """Return the call as its CDR reports it; a fault may alter ending or uuid."""
     if delivery.says is None and delivery.of_uuid is None:
         return call
     uuid = delivery.of_uuid or call.verification_call_uuid

@@ -1,4 +1,4 @@
-"""What happened: each kind a type of its own, told after it is kept."""
+"""Events: each kind is a type of its own, and is reported after it is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CallEnded(NamedTuple):
 
 
 class AttemptMade(NamedTuple):
-    """A CDR was sent, or could not be. DeliverySettled follows if that decides about the delivery."""
+    """A CDR was sent, or could not be sent. DeliverySettled follows if that settles the delivery."""
 
     delivery: Delivery
     attempt: Attempt
@@ -39,7 +39,7 @@ class DeliveryResent(NamedTuple):
 
 
 class DeliverySettled(NamedTuple):
-    """A delivery is pending no more: delivered, or failed. ``attempt`` is the one that decided, None if none did."""
+    """A delivery is delivered or failed. ``attempt`` is the one that settled it, None if none did."""
 
     delivery: Delivery
     attempt: Attempt | None
@@ -52,7 +52,7 @@ class AccountChanged(NamedTuple):
 
 
 class AccountClosed(NamedTuple):
-    """An account was closed, and all that was its own is forgotten."""
+    """An account was closed, and forgotten with its calls."""
 
     account_id: str
 
@@ -81,17 +81,17 @@ Event = (
 
 
 class Events:
-    """Tells each subscriber what happened, in order. If one raises, that is logged: what happened has happened."""
+    """Reports each event to each subscriber, in order. An exception of a subscriber is only logged."""
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[Event], None]] = []
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
-        """Tell it of every event from now on."""
+        """Report every event from now on to the subscriber."""
         self._subscribers.append(subscriber)
 
     def publish(self, event: Event) -> None:
-        """Tell it to each subscriber."""
+        """Report an event to each subscriber."""
         for subscriber in self._subscribers:
             try:
                 subscriber(event)

@@ -12,11 +12,11 @@ from pytest_mcn_mock.service.events import Events, RequestAnswered
 from pytest_mcn_mock.service.ports import Clock
 
 _MAX_WORD: Final = 32
-"""Characters that are kept of a method, and of the path's account id: each is longer than any that there is."""
+"""Characters that are kept of a method, and of the path's account id. No valid one is longer."""
 
 
 class Journal:
-    """The last ``size`` requests to the API, those of unknown paths and accounts included."""
+    """The last ``size`` requests to the API, also those to unknown paths and accounts."""
 
     def __init__(self, clock: Clock, events: Events, size: int) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Journal:
         self._requests: deque[ApiRequest] = deque(maxlen=size)
         self._seq = count(1)
         self.dropped = 0
-        """How many requests are listed no more, because the journal was full."""
+        """How many requests are not listed any more, because the journal was full."""
 
     def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
         """Enter a request that has just arrived. Only the beginnings of a long path and id are kept."""
@@ -38,18 +38,18 @@ class Journal:
         return request
 
     def answered(self, request: ApiRequest) -> None:
-        """The answer was sent, or could not be."""
+        """Note that the answer to a request was sent, or could not be sent."""
         request.is_answered = True
         self._events.publish(RequestAnswered(request))
 
     def since(self, after: int) -> Sequence[ApiRequest]:
-        """The requests behind the one whose ``seq`` is ``after``, 0 for all."""
+        """Return the requests behind the one whose ``seq`` is ``after``, 0 for all."""
         return [request for request in self._requests.copy() if request.seq > after]
 
     def page(
         self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
     ) -> Sequence[ApiRequest]:
-        """Requests to paths of an account, or all, in order of arrival or the newest first, behind that ``seq``."""
+        """Return requests to paths of an account, or all, in order of arrival or newest first, behind that ``seq``."""
         requests = self._requests.copy()
         if newest_first:
             requests.reverse()
@@ -66,5 +66,5 @@ class Journal:
         self._requests.clear()
 
     def last_seq(self) -> int:
-        """The ``seq`` of the last request, 0 if there is none."""
+        """Return the ``seq`` of the last request, 0 if there is none."""
         return self._requests[-1].seq if self._requests else 0

@@ -1,4 +1,6 @@
-"""What the service needs from outside itself. Times are seconds since the epoch, money is kopecks."""
+"""The interfaces that the service needs: storage, clock, worker. Times are in seconds since the epoch, money in
+kopecks.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ class AccountState(NamedTuple):
 
 
 class Posting(NamedTuple):
-    """An entry that the ledger is to get."""
+    """A new entry for the ledger."""
 
     kind: EntryKind
     kopecks: int
@@ -27,16 +29,16 @@ class Posting(NamedTuple):
 
 
 class AccountDecision(NamedTuple):
-    """What an account is to become, and the entry that its ledger is to get."""
+    """The account after a change, and the new entry for its ledger."""
 
     account: Account
     posting: Posting | None = None
 
 
 class AccountSnapshot(NamedTuple):
-    """What an order is decided by: the account, its balance, how many of its calls were accepted, the numbers of the
-    next call and of the next delivery, how many deliveries are pending on all accounts, and how many calls are kept
-    although the journal lists them no more.
+    """The state on which an order is decided: the account, its balance, how many of its calls were accepted, the
+    numbers of the next call and of the next delivery, how many deliveries of all accounts are pending, and how many
+    calls are kept although the journal does not list them any more.
     """
 
     account: Account
@@ -75,8 +77,8 @@ class Due(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a claim took, in the order in which it is due, and when the next work is due after that moment. With
-    ``lacks_room`` it left deliveries that are due, for their hosts have too many attempts under way.
+    """The claimed work in order of its due time, and when the next work is due after that moment. ``lacks_room``: it
+    left deliveries that are due, because too many attempts to their hosts are under way.
     """
 
     work: Sequence[Due]
@@ -85,7 +87,7 @@ class Claimed(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A delivery and its account before and after a step, and when a delivery is due that waited for this one."""
+    """A delivery and its account before and after a step, and when another delivery that waited for it is due."""
 
     before: Delivery
     delivery: Delivery
@@ -126,17 +128,17 @@ class Storage(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why no step can be kept at the moment; None if all is well."""
+        """Return why no step can be kept at the moment, None if steps are kept."""
         ...
 
     async def watch(self) -> None:
-        """Look after the place where the state is kept, until cancelled. Return at once if there is nothing to do."""
+        """Watch whether the state can be kept, until cancelled. Return at once if there is nothing to watch."""
 
     async def close(self) -> None:
-        """Leave the place where the state is kept."""
+        """Close the place where the state is kept."""
 
     async def resume(self) -> None:
-        """Make every claim void, and treat every order as answered: the process that held them has ended."""
+        """Void every claim, and treat every order as answered: the process that had them has ended."""
 
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
         """Forget everything, and open these accounts with their opening balances. Ids of accounts may be given out
@@ -192,7 +194,7 @@ class Storage(Protocol):
     async def end_call(
         self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
     ) -> Ended | None:
-        """End a ringing call. None if it has ended, or is gone."""
+        """End a ringing call. Return None if it has ended, or is gone."""
         ...
 
     async def call(self, verification_call_uuid: str) -> Call:
@@ -230,7 +232,7 @@ class Storage(Protocol):
         ...
 
     async def counts(self) -> Counts:
-        """Return how much there is."""
+        """Return how many deliveries and calls there are."""
         ...
 
     # Due work: calls to end at ``ends_at``, and pending deliveries to send at ``due_at``
@@ -261,7 +263,7 @@ class Storage(Protocol):
         ...
 
     async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
-        """Hold claimed deliveries for ``lease_s`` seconds more."""
+        """Extend the claims on deliveries by ``lease_s`` seconds from now."""
 
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
@@ -285,17 +287,19 @@ class Clock(Protocol):
         """Put the account's time forward."""
 
     def reach(self, account_id: str | None, moment: float) -> None:
-        """It is that late, if it is not later already: what was due at that moment happens now."""
+        """Put a time that stands still forward to the moment, if it is not later already."""
 
 
 class Worker(Protocol):
     """Ends calls and sends CDRs when they are due. Its methods return at once."""
 
     def wake(self, account_id: str, due_at: float) -> None:
-        """Work of the account is due at that moment."""
+        """Look for due work of the account at that moment."""
 
     def expect_attempt(self, verification_call_uuid: str) -> Awaitable[None]:
-        """Return what is done once a CDR of the call was tried, or cannot be. To be called on the event loop."""
+        """Return an awaitable that is done when a CDR of the call was tried, or will not be. To be called on the event
+        loop.
+        """
         ...
 
     async def advance(self, seconds: float, account_id: str | None = None) -> None:
@@ -306,4 +310,4 @@ class Worker(Protocol):
         """
 
     def forget(self, account_id: str | None = None) -> None:
-        """The account is closed, or with None everything was forgotten: nobody waits for its work."""
+        """Let nobody wait for the work of a closed account or, with None, for any: everything was forgotten."""

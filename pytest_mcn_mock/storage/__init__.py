@@ -1,4 +1,4 @@
-"""Where the state is kept. Here is what the stores share."""
+"""Storages: where the state is kept. This module has what they share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from pytest_mcn_mock.errors import NotFound
 
 MAX_ANSWERS_SIZE: Final = 64 * 2**20
-"""Bytes that the endpoints' answers take up; then the oldest keep their status alone."""
+"""Bytes that answers of endpoints may take up. Above it the oldest ones keep only their status."""
 ANSWER_SIZE: Final = 512
 """Bytes of an answer beside its text."""
 
 
 class Room:
-    """How many attempts to each host may still begin. ``full`` are the hosts that have none left."""
+    """Counts how many attempts to each host may still begin. ``full`` are the hosts without room."""
 
     def __init__(self, under_way: Mapping[str, int], per_host: int) -> None:
         self._under_way = dict(under_way)

@@ -1,4 +1,4 @@
-"""State in the process's memory: dictionaries. The default, and gone with the process."""
+"""State in memory: dictionaries. This is the default; the state is lost when the process ends."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from pytest_mcn_mock.service.ports import (
 from pytest_mcn_mock.storage import ANSWER_SIZE, MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
 
 THE_CALL: Final = 0
-"""In place of a delivery's id: the work is to end the call itself."""
+"""Stands for a delivery's id if the work is to end the call."""
 
 
 @dataclass(slots=True, eq=False)
 class AccountRow:
-    """All that is one account's own. ``waiting`` are deliveries that wait until one of another call is settled."""
+    """An account with everything it has. ``waiting`` are deliveries that wait until one of another call is settled."""
 
     account: Account
     ledger: Ledger
@@ -45,13 +45,13 @@ class AccountRow:
     waiting: dict[int, CallRow] = field(default_factory=dict)
 
     def state(self) -> AccountState:
-        """The account and its balance."""
+        """Return the account and its balance."""
         return AccountState(self.account, self.ledger.balance)
 
 
 @dataclass(slots=True, eq=False)
 class CallRow:
-    """A call with its deliveries, and the work of it that nobody has claimed, by the delivery's id."""
+    """A call with its deliveries, and its work that nobody has claimed, by the delivery's id."""
 
     owner: AccountRow
     call: Call
@@ -61,13 +61,13 @@ class CallRow:
     is_answered: bool = False
 
     def is_finished(self) -> bool:
-        """Whether the call has ended, and none of its deliveries is pending."""
+        """Return whether the call has ended, and none of its deliveries is pending."""
         return self.call.ending is not None and all(d.state is not DeliveryState.PENDING for d in self.deliveries)
 
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A call to end, or a delivery to send to the host. ``is_over`` if it was claimed, or is not due any more."""
+    """A call to end, or a delivery to send to the host. ``is_over``: it was claimed, or is not due any more."""
 
     due_at: float
     row: CallRow
@@ -92,18 +92,18 @@ class Queue:
         heapq.heappush(self._heap, (work.due_at, self._order, work))
 
     def drop(self, work: Work) -> None:
-        """Take out work that is due no more."""
+        """Take out work that is not due any more."""
         work.is_over = True
         del work.row  # nothing of a closed account is kept
         self._size -= 1
-        # Of the entries no more are over than are not, so that a closed account leaves nothing behind.
+        # At most half of the entries are over, so that a closed account leaves nothing behind.
         if len(self._heap) + sum(map(len, self._lines.values())) > 2 * self._size:
             self._heap = [entry for entry in self._heap if not entry[2].is_over]
             heapq.heapify(self._heap)
             self._lines = {host: kept for host, line in self._lines.items() if (kept := _without_the_past(line))}
 
     def take(self, until: float, room: Room, newest_call: int | None, limit: int) -> list[Work]:
-        """Take out at most so much work that is due by then."""
+        """Take out at most ``limit`` pieces of work that are due by ``until``."""
         taken: list[Work] = []
         newer: list[Work] = []
         for work in self._due(until, room):
@@ -123,24 +123,24 @@ class Queue:
         return taken
 
     def next_due_at(self) -> float | None:
-        """When the next work is due that has not fallen due yet."""
+        """Return when the next work falls due, None if there is none."""
         while self._heap and self._heap[0][2].is_over:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def has_lines(self) -> bool:
-        """Whether work waits for room."""
+        """Return whether work waits for room."""
         return any(not work.is_over for line in self._lines.values() for work in line)
 
     def overdue(self, now: float) -> Iterator[float]:
-        """When each delivery was due that should have been claimed by now."""
+        """Yield when each delivery was due that nobody has claimed by now."""
         lined = (work for line in self._lines.values() for work in line)
         for work in (*lined, *(work for due_at, _, work in self._heap if due_at <= now)):
             if not work.is_over and work.delivery_id != THE_CALL:
                 yield work.due_at
 
     def _due(self, until: float, room: Room) -> Iterator[Work]:
-        """Take out what is due and has room, one after the other."""
+        """Take out the work that is due and has room, one piece after the other."""
         for host in list(self._lines):
             line = self._lines[host]
             while line and room.has(host):
@@ -161,7 +161,7 @@ def _without_the_past(line: deque[Work]) -> deque[Work]:
 
 
 def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None, limit: int) -> Iterator[Work]:
-    """Take out at most so much work of all these queues, in the order in which it is due."""
+    """Take out at most ``limit`` pieces of due work of all these queues, in order of their due time."""
     if len(queues) == 1:
         yield from queues[0].take(until, room, newest_call, limit)
         return
@@ -175,18 +175,18 @@ def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None
 
 
 class Answers:
-    """What endpoints answered, the oldest first: MAX_ANSWERS_SIZE bytes for all of them."""
+    """The answers of endpoints that are kept, the oldest first: MAX_ANSWERS_SIZE bytes for all."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[int, int, int]] = deque()
         self._size = 0
 
     def add(self, delivery: Delivery, is_there: Callable[[int], object]) -> Iterator[tuple[int, int]]:
-        """Count the answer to the last attempt; yield the deliveries, and the attempts, whose answers are to go."""
+        """Count the answer to the last attempt; yield deliveries and attempts whose answers must be dropped."""
         attempt = delivery.attempts[-1]
         if attempt.response is None:
             return
-        while self._kept and not is_there(self._kept[0][0]):  # it took its answers along
+        while self._kept and not is_there(self._kept[0][0]):  # its answers are gone with it
             self._size -= self._kept.popleft()[2]
         taken = attempt.response.size() + ANSWER_SIZE
         self._kept.append((delivery.id, attempt.number, taken))
@@ -235,7 +235,7 @@ class MemoryStorage:
         pass
 
     async def resume(self) -> None:
-        """Claim again what is due: the work that was claimed died with the loop that did it."""
+        """Queue the work again that was claimed: the loop that did it has ended."""
         for row in self._calls.values():
             row.is_answered = True
             self._enqueue_all(row)

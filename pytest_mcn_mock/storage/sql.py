@@ -1,4 +1,4 @@
-"""State in a database, which outlives the process. The database decides: a step is statements in a transaction."""
+"""State in a database, which is kept when the process ends. A step is statements in a transaction."""
 
 from __future__ import annotations
 

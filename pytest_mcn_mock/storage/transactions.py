@@ -1,4 +1,4 @@
-"""Steps in a database that share transactions, and what happens if it cannot be written."""
+"""Steps in a database that share transactions, and the recovery if the database cannot be written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Transaction:
-    """An open transaction, those who wait for its end, and why it failed."""
+    """A transaction, the futures that wait for its end, and why it failed."""
 
     __slots__ = ("failure", "is_over", "waiters")
 
@@ -34,7 +34,7 @@ class Transaction:
 
 
 class Statements:
-    """What is executed in one transaction."""
+    """Executes statements in one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute
@@ -57,7 +57,8 @@ class Statements:
 class Step(Statements):
     """A part of a transaction that happens as a whole: it reads, lets the rules decide, and writes.
 
-    An error before the first ``write`` leaves the steps alone that share the transaction. After that they fail too.
+    If it fails before its first ``write``, the other steps of the transaction are not affected. After that they fail
+    too.
     """
 
     def __init__(self, transactions: Transactions) -> None:
@@ -73,7 +74,7 @@ class Step(Statements):
         self._transaction = self._transactions.end_step(error, has_written=self.has_written)
 
     async def kept(self) -> None:
-        """Wait until what was written is committed. StorageFailed if that is not possible."""
+        """Wait until the step is committed. Raises StorageFailed if that is impossible."""
         if self._transaction is not None:
             await self._transactions.end_of(self._transaction)
 
@@ -82,11 +83,11 @@ class Transactions:
     """The database that a URL names, and the transaction that is open, if one is.
 
     Steps run on the caller's thread. Those of the loop that runs ``watch`` share a commit if they come in one round of
-    it; any other thread commits at once. If something cannot be written, nothing of the transaction has happened, and
-    no step is admitted until the database takes something again, which ``watch`` tries every RETRY_S seconds.
+    it; any other thread commits at once. If a write fails, nothing of the transaction has happened, and every step is
+    refused until the database can be written again, which ``watch`` tries every RETRY_S seconds.
     ``on_recovery`` is called then.
 
-    ``load`` reads what is there when it is opened; see ``open_database``, also for what is raised.
+    ``load`` reads the state when the database is opened; see ``open_database``, also for the errors.
     """
 
     def __init__(self, url: str, load: Callable[[Statements], None]) -> None:
@@ -99,22 +100,22 @@ class Transactions:
 
     @property
     def connection(self) -> Connection:
-        """The connection on which all happens."""
+        """Return the connection, which every statement uses."""
         return self._database.connection
 
     def step(self) -> Step:
-        """Return a step, to be used in a ``with`` statement, and to be waited for afterwards."""
+        """Return a step, for a ``with`` statement. Await its ``kept`` afterwards."""
         return Step(self)
 
     def begin_step(self) -> None:
-        """Let no other thread in. StorageFailed if no step is admitted."""
+        """Lock out other threads. Raises StorageFailed if no step can be kept now."""
         self._lock.acquire()
         if self.failure is not None:
             self._lock.release()
             raise StorageFailed(self.failure)
 
     def end_step(self, error: BaseException | None, *, has_written: bool) -> Transaction | None:
-        """Return the transaction that the step is a part of, None if it wrote nothing. StorageFailed if it failed."""
+        """Return the step's transaction, None if the step wrote nothing. Raises StorageFailed if it failed."""
         try:
             if error is not None and (has_written or isinstance(error, SQLAlchemyError)):
                 failed = self._fail(error)
@@ -130,7 +131,7 @@ class Transactions:
             self._lock.release()
 
     async def end_of(self, transaction: Transaction) -> None:
-        """Wait until it is committed. StorageFailed if that is not possible."""
+        """Wait until the transaction is committed. Raises StorageFailed if that is impossible."""
         loop = asyncio._get_running_loop()  # noqa: SLF001
         if loop is None or loop is not self._loop:
             self._commit(transaction)
@@ -154,7 +155,7 @@ class Transactions:
             if transaction.is_over:
                 return
             try:
-                self._database.check_files()  # or nobody would find what is committed
+                self._database.check_files()  # if they are gone, nobody would find the commit
                 self.connection.commit()
             except Exception as error:
                 self._fail(error)
@@ -163,10 +164,10 @@ class Transactions:
                 self._transaction = None
 
     def _fail(self, error: BaseException) -> StorageFailed:
-        """Nothing of what was not committed has happened."""
+        """Roll back, and let the steps of the open transaction fail."""
         try:
             self._database.check_files()
-        except StateFileLost as lost:  # which says more than what SQLite made of it
+        except StateFileLost as lost:  # which says more than SQLite's error
             error = lost
         why = reason(error)
         if isinstance(error, SQLAlchemyError | StateFileLost):
@@ -183,7 +184,7 @@ class Transactions:
         return StorageFailed(self.failure)
 
     def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
-        """Read outside a step. StorageFailed if that is not possible."""
+        """Read outside a step. Raises StorageFailed if that is impossible."""
         with self._lock:
             try:
                 return self.connection.execute(query, values).all()
@@ -233,7 +234,7 @@ class Transactions:
         return True
 
     async def close(self) -> None:
-        """Commit what is open, and leave the database."""
+        """Commit the open transaction, and close the database."""
         with self._lock:
             if self._transaction is not None:
                 self._commit(self._transaction)

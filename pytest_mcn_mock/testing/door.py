@@ -1,4 +1,4 @@
-"""Threads: one with an event loop, some that wait for a request, and the one door for all of them to the state."""
+"""Threads: one with an event loop, some that wait for a request, and the door through which all reach the state."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pytest_mcn_mock.web.http import Flow, Response
 _T = TypeVar("_T")
 
 _END_S: Final = 2.0
-"""How long ``stop`` waits for what runs on the loop. An application that hangs does not keep pytest from ending."""
+"""How long ``stop`` waits for the loop to end: an application that hangs must not keep pytest from ending."""
 
 
 class RealTimeLoop(asyncio.SelectorEventLoop):
-    """Goes by the time that really passes, also while a test has stopped the clock."""
+    """An event loop on real time, also while a test has stopped the clock."""
 
     def time(self) -> float:
         """Seconds of the real monotonic clock."""
@@ -48,7 +48,7 @@ class LoopThread:
         self._is_stopped = False
 
     def post(self, job: Callable[[], object]) -> None:
-        """Run a function on the loop's thread: at once if this is it, else soon. Not at all once it is stopped."""
+        """Run a function on the loop's thread: at once if this is that thread, else soon; never after a ``stop``."""
         if threading.current_thread() is self._thread:
             job()
             return
@@ -72,7 +72,7 @@ class LoopThread:
             return self._running()
 
     def is_another_threads(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is this loop and this thread is not its own: green threads are one thread to asyncio."""
+        """Return whether this is the loop, and this thread not its own: green threads are one thread to asyncio."""
         return loop is self._loop and threading.current_thread() is not self._thread
 
     def stop(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
@@ -129,7 +129,7 @@ def _leaving(lock: threading.RLock) -> selectors.BaseSelector:
 
 
 async def cancel_all() -> None:
-    """End what else runs on the loop, and wait for its end: for ``LoopThread.stop``."""
+    """Cancel every other task of the loop, and wait for its end: for ``LoopThread.stop``."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -167,8 +167,8 @@ class Workers:
 
 
 class Door:
-    """Runs a coroutine of the service for a thread: here and now for as long as it does not wait, alone with the state;
-    on the event loop that owns the state from there on. Whoever holds ``lock`` is alone with the state.
+    """Runs a coroutine of the service for a thread. The thread steps it itself for as long as it does not wait; if it
+    waits, the event loop that owns the state runs the rest. The holder of ``lock`` is alone with the state.
 
     A hop to the loop and back costs a hundred microseconds, and hardly anything that a test asks for waits.
     """
@@ -202,7 +202,7 @@ class Door:
         return self.loop.run(go_on(coroutine, waits_for))
 
     def answer(self, flow: Flow) -> Response:
-        """Return the answer of a request. ``finish`` is to follow when it was sent."""
+        """Return the answer of a request. Call ``finish`` when it was sent."""
         with self.lock:
             waits_for = step(flow)
         if isinstance(waits_for, Response):
@@ -210,7 +210,7 @@ class Door:
         return self.loop.run(go_on_until(Response, flow, waits_for)).result()
 
     def finish(self, flow: Flow) -> None:
-        """The answer was sent, or could not be: do what follows it."""
+        """Do what follows the answer, which was sent or could not be sent."""
         with self.lock:
             waits_for = step(flow)
         if not isinstance(waits_for, Done):

@@ -1,4 +1,4 @@
-"""The vendor's API of the article: its two methods as an application calls them, and what a fault makes of answers."""
+"""The vendor's API of the article: its two methods, and how a fault alters their answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_mcn_mock.web.parameters import Given, read_parameters
 
 
 def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assumptions) -> CallOrder:
-    """The order that the parameters make; Refusal ``missing_parameter`` or ``invalid_parameter``, naming the one."""
+    """Return the order. Raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter."""
     login_did = _number(parameters, "login_did", assumptions)
     if method is Method.CALL_FOR_2FA:
         return CallOrder(method, login_did, caller_did=_number(parameters, "caller_did", assumptions))
@@ -45,7 +45,7 @@ def _code(parameters: Mapping[str, str]) -> str | None:
 
 
 def apply_fault(response: Response, fault: Fault) -> Response:
-    """The answer, altered by a fault that strikes; see ``draw_fault``."""
+    """Return the answer as the fault alters it; see ``draw_fault``."""
     wait_s = fault.delay_s + fault.jitter_s
     match fault.kind:
         case FaultKind.STATUS:
@@ -66,7 +66,7 @@ def apply_fault(response: Response, fault: Fault) -> Response:
 
 
 _MANY: Final = 512
-"""Bytes of parameters of which it is looked how much of them the journal keeps; a proper request has a hundred."""
+"""From so many bytes on, parameters are cut for the journal; an ordinary request has a hundred."""
 
 
 class ClientApi:
@@ -77,7 +77,7 @@ class ClientApi:
         self._takes_pasted = service.assumptions.number_format == NumberFormat.PASTED
 
     def endpoints(self) -> Endpoints:
-        """Every endpoint by its method and path."""
+        """Return every endpoint by its method and path."""
         return {
             ("POST", "account/<account_id>/call_for_2fa"): self.call_for_2fa,
             ("POST", "account/<account_id>/flash_call"): self.flash_call,
@@ -92,7 +92,7 @@ class ClientApi:
         await self._serve(request, entry, account_id, Method.FLASH_CALL)
 
     async def _serve(self, request: Request, entry: ApiRequest, account_id: str, method: Method) -> None:
-        """An order from its arrival to what follows its answer."""
+        """Serve an order: from the token to what follows the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
         order = read_order(method, parameters, self._service.assumptions)
         fault = await self._service.accounts.take_request_fault(account)
@@ -114,7 +114,9 @@ class ClientApi:
     async def _enter(
         self, request: Request, entry: ApiRequest, account_id: str, method: Method
     ) -> tuple[Account, dict[str, str]]:
-        """The account that the token names, if it is the one in the path, and the request's parameters."""
+        """Return the account of the token, which must be the one in the path, and the parameters. Note both in
+        ``entry``.
+        """
         account, given = await self._admit(request, entry, account_id)
         entry.parameters = given.all
         if "user_hash" in given.all:
@@ -153,7 +155,7 @@ async def _answer(entry: ApiRequest, response: Response) -> None:
 
 
 def _envelope(call: Call) -> Response:
-    """The success envelope: every value in ``object`` is text, the code's leading zeros included."""
+    """Return the success envelope: every value in ``object`` is text, the code with its leading zeros."""
     caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
     placed = {
         "login_did": call.login_did,

@@ -1,4 +1,4 @@
-"""The application: a request value in, a response value out. Nothing here knows a socket or a framework."""
+"""The application: routes a request to its endpoint, and turns errors into answers. It knows no socket."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAX_KEPT: Final = 1024
 """Paths whose endpoint is remembered, if they are no longer than MAX_KEPT_PATH characters."""
 MAX_KEPT_PATH: Final = 256
 RETRY_AFTER_S: Final = "1"
-"""What an overloaded server says (RFC 9110, 10.2.3): it has room again as soon as one CDR is settled."""
+"""Seconds after which a client may try again (RFC 9110, 10.2.3): there is room as soon as one CDR is settled."""
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 _TO_THE_PAGE: Final = {"Location": f"{ADMIN_PATH[1:]}/"}
-"""Whoever opens the server's address in a browser wants the page. Relative, so that it holds below a proxy's path."""
+"""For a browser that opens the server's address. Relative, so that it is right below a proxy's path too."""
 _ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
 _SLASHES = re.compile("//+")
 
@@ -40,8 +40,8 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Application:
-    """Routes a request, and turns whatever goes wrong into the error envelope: an exception that nobody expected is
-    logged and answered with ``internal_error``.
+    """Routes a request, and turns errors into the error envelope. An unexpected exception is logged, and answered with
+    ``internal_error``.
 
     ``admin`` is asked for the admin API's endpoints at the first request to one of them.
     """
@@ -55,18 +55,18 @@ class Application:
         guard: Guard,
     ) -> None:
         self._client = Api(BASE_PATH, client_api.endpoints, assumptions)
-        # A tester's tools rely on the admin API, whatever is assumed of the vendor's.
+        # A tester's tools rely on the admin API: assumptions about the vendor's API do not change it.
         self._admin = Api(ADMIN_PATH, admin, Assumptions())
         self._journal = journal
         self._guard = guard
 
     def routes(self) -> list[tuple[str, str]]:
-        """Every method and path there is; a path's variables are in braces."""
+        """Return every method and path; a path's variables are in braces."""
         return [*self._client.routes(), *self._admin.routes()]
 
     async def serve(self, request: Request) -> None:
-        """A request, from who asks to what follows the answer. A client's is in the journal before anything else
-        happens.
+        """Serve a request, from the guard to what follows the answer. The journal gets a client's request before
+        anything else happens.
         """
         path = request.path
         if "//" in path:
@@ -87,7 +87,7 @@ class Application:
 
     async def _serve_admin(self, request: Request) -> None:
         try:
-            whole_body(request)  # nothing is asked of an endpoint without it
+            whole_body(request)  # no endpoint is asked without it
             endpoint, arguments = self._admin.find(request)
             response = await endpoint(request, **arguments)
             if response is None:
@@ -114,7 +114,7 @@ class Application:
             self._journal.answered(entry)
 
     def refuse_unread(self, status: int, why: str) -> Response:
-        """The answer to what is no request that could be in the journal."""
+        """Return the answer to a request that cannot be read. It is not in the journal."""
         return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
 
 
@@ -141,15 +141,17 @@ class Api:
         return lambda path, method: (remembered if len(path) <= MAX_KEPT_PATH else routes.match)(path, method)
 
     def routes(self) -> list[tuple[str, str]]:
-        """The methods and paths, as the reference writes them."""
+        """Return the methods and paths, as the reference writes them."""
         return [(method, _VARIABLE.sub(r"{\1}", f"{self._base}/{path}")) for method, path in self._endpoints]
 
     def find(self, request: Request) -> tuple[Endpoint, Mapping[str, Any]]:
-        """The endpoint of a request, and the variables of its path; werkzeug's HTTPException if there is none."""
+        """Return the endpoint of a request and the variables of its path. Raises werkzeug's HTTPException if there is
+        none.
+        """
         return self._find(request.path, request.method)
 
     def answer_to(self, error: Exception) -> tuple[Response, Refusal]:
-        """The answer to a request that met the error, and the refusal that it tells."""
+        """Return the answer to a request that failed with the error, and the refusal that it shows."""
         headers = None
         match error:
             case Refusal():
@@ -172,7 +174,7 @@ class Api:
         return self.refuse(refusal, headers), refusal
 
     def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
-        """The error envelope, with the code's own status if no other is given."""
+        """Return the error envelope, with the code's own status if no other is given."""
         if refusal.code is RefusalCode.OVERLOADED:
             headers = {"Retry-After": RETRY_AFTER_S}
         elif refusal.code is RefusalCode.UNAUTHORIZED:
@@ -188,12 +190,12 @@ class Api:
 
 
 def one_slash(path: str) -> str:
-    """The path as it is routed: several slashes in a row count as one, because a base URL may end in one."""
+    """Return the path as it is routed: several slashes in a row count as one, because a base URL may end in one."""
     return _SLASHES.sub("/", path)
 
 
 def _fill(template: Any, values: dict[str, Any]) -> Any:
-    """The template with each text that is a key of ``values`` replaced by the value."""
+    """Return the template with each text that is a key of ``values`` replaced by the value."""
     if isinstance(template, str):
         return values.get(template, template)
     if isinstance(template, list):

@@ -1,4 +1,4 @@
-"""Server-sent events: what happens on the server, for whoever watches it live.
+"""Server-sent events: what happens on the server, for those who watch it live.
 
 The format is that of the HTML standard, 9.2 "Server-sent events".
 """
@@ -31,7 +31,7 @@ _Item = Call | Delivery | ApiRequest | None
 
 
 class Feed:
-    """Subscribes to ``service.events``, and tells every listener. Costs nothing while there is none."""
+    """Reports ``service.events`` to every listener. Costs nothing while there is none."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -40,7 +40,7 @@ class Feed:
         """Items that slow listeners missed."""
 
     def hear(self, event: Event) -> None:
-        """Something has happened."""
+        """Report an event to the listeners."""
         if not self._listeners:
             return
         match event:
@@ -58,8 +58,8 @@ class Feed:
                     listener.put(("reset", 0), None)
 
     def listen(self, account_id: str | None = None) -> Listener:
-        """A new listener for what happens from now on, to an account or to all; Refusal ``service_unavailable`` for too
-        many.
+        """Return a new listener for the events of an account, or of all, from now on. Raises Refusal
+        ``service_unavailable`` if there are too many.
         """
         if len(self._listeners) >= MAX_LISTENERS:
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already; close one")
@@ -68,20 +68,20 @@ class Feed:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """The listener has gone."""
+        """Forget a listener that has gone."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
     def close(self) -> None:
-        """The server stops: every stream ends."""
+        """End every stream: the server stops."""
         for listener in self._listeners:
             listener.has_ended = True
             listener.wake()
 
     async def take(self, listener: Listener) -> bytes:
-        """The events that wait for a listener, each item as it was last; empty if there is none.
+        """Return the events that wait for a listener, each item in its last state; empty if there is none.
 
-        What is more than MAX_MESSAGE bytes waits for the next time.
+        Events above MAX_MESSAGE bytes wait for the next call.
         """
         told, size = [], 0
         while listener.pending and size < MAX_MESSAGE:
@@ -137,11 +137,11 @@ class Listener:
         self.has_ended = False
 
     def wake_by(self, wake: Callable[[], object]) -> None:
-        """See ``http.Stream``, as for the next ones."""
+        """See ``http.Stream``, here and for ``take`` and ``close``."""
         self.wake = wake
 
     def put(self, key: _Key, item: _Item) -> None:
-        """An item changed; an older state of it that still waits is not sent."""
+        """Add an item that changed. An older state of it that still waits is not sent."""
         self.pending[key] = item
         if len(self.pending) > MAX_PENDING:
             self.pending.popitem(last=False)
@@ -149,14 +149,14 @@ class Listener:
         self.wake()
 
     async def take(self) -> bytes:
-        """What there is to send."""
+        """Return the events to send now."""
         return await self._feed.take(self)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """End: nobody listens any more."""
         self._feed.leave(self)
 
 
 def _format(event: str, data: Struct) -> bytes:
-    """JSON has no line breaks outside its strings, and escapes those inside."""
+    """Return the event as it is sent. JSON on one line has no line break, also not in its strings."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), dump(data))

@@ -1,4 +1,4 @@
-"""Who may ask at all: a check of a request before anything answers it. It stops what a browser can be made to do.
+"""The guard: checks each request before anything answers it, so that no foreign web page can use a browser to ask.
 
 A web page from elsewhere can send requests to this machine (CSRF), and can make its own name resolve to it (DNS
 rebinding). Both show in headers that a page cannot choose: Origin, Sec-Fetch-Site and Host.
@@ -23,7 +23,7 @@ ADMIN_PATH: Final = "/__admin"
 COOKIE: Final = "mcn_mock_session"
 _PAGE: Final = frozenset({ADMIN_PATH, f"{ADMIN_PATH}/"})
 _OPEN: Final = frozenset({*_PAGE, *(f"{ADMIN_PATH}/health{part}" for part in ("", "/live", "/ready"))})
-"""What is answered without a token: it holds nothing of any account."""
+"""Paths that are answered without a token: they show nothing of any account."""
 _STATIC: Final = f"{ADMIN_PATH}/static/"
 _SESSION: Final = f"{ADMIN_PATH}/session"
 _READS: Final = frozenset({"GET", "HEAD"})
@@ -32,10 +32,10 @@ _VENDORS: Final = ("mcn.ru", "mcntele.com")
 
 
 class Guard:
-    """Refuses foreign web pages, and whoever has no token where one is demanded.
+    """Refuses foreign web pages, and requests without a token if one is demanded.
 
     ``allowed_hosts`` are names, beside those of this machine, under which the server is reached. With ``admin_token``
-    everything under ``/__admin`` demands it; without, it demands a Host that is this machine's.
+    everything under ``/__admin`` demands it. Without one, ``/__admin`` demands a Host that is this machine's.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Guard:
         session = hmac.new(secrets.token_bytes(32), self._token or b"", hashlib.sha256)
         self._session = session.hexdigest()
         self.refused: Counter[str] = Counter()
-        """How many requests did not pass, by code."""
+        """How many requests were refused, by code."""
 
     def check(self, request: Request) -> None:
         """Let the request pass, or raise the Refusal: ``forbidden`` for a foreign page, ``unauthorized`` without token.
@@ -84,13 +84,13 @@ class Guard:
             )
 
     def open_session(self, token: str) -> dict[str, str]:
-        """The header that gives a browser a session. Refusal ``unauthorized`` for another token than the server's."""
+        """Return the header that gives a browser a session. Raises Refusal ``unauthorized`` for a wrong token."""
         if self._token is None or not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
             raise Refusal(RefusalCode.UNAUTHORIZED, "that is not the admin token", "token")
         return {"Set-Cookie": self._cookie(self._session)}
 
     def close_session(self) -> dict[str, str]:
-        """The header that takes a browser's session away."""
+        """Return the header that takes a browser's session away."""
         return {"Set-Cookie": f"{self._cookie('')}; Max-Age=0"}
 
     def _cookie(self, value: str) -> str:
@@ -99,7 +99,7 @@ class Guard:
         return f"{COOKIE}={value}; HttpOnly; SameSite=Strict{secure}"
 
     def _is_visit(self, request: Request) -> bool:
-        """Whether somebody follows a link to the page: it is the same for everybody, and no frame may hold it."""
+        """Return whether somebody follows a link to the page, the same for everybody, which may be in no frame."""
         headers = request.headers
         return (
             request.method in _READS
@@ -193,5 +193,5 @@ def _host_of_origin(origin: str) -> str:
 
 
 def _raw(text: str) -> bytes:
-    """The bytes of a header; it was decoded as Latin-1."""
+    """Return the bytes of a header, which was decoded as Latin-1."""
     return text.encode("latin-1", "replace")

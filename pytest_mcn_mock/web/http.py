@@ -1,4 +1,4 @@
-"""The two values between a server and the application."""
+"""Request and response: the values between a server and the application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 MAX_BODY: Final = 65_536
-"""Bytes of a request's body. The API's own parameters are some dozens of bytes; what is larger is refused unread."""
+"""Bytes of a request's body. The API's own parameters are some dozens of bytes; a larger body is refused unread."""
 KEEP_ALIVE: Final = b":\n\n"
 """A comment in a stream of events, so that a connection on which nothing happens is not taken for dead."""
 KEEP_ALIVE_S: Final = 15.0
@@ -29,8 +29,8 @@ JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application
 class Request:
     """A request as it arrived. Names of headers are lower-case; ``path`` is decoded, ``query`` is not.
 
-    ``body`` is None where it is larger than MAX_BODY: it was not read then. ``is_whole`` is False where the connection
-    ended before the body did.
+    ``body`` is None if it is larger than MAX_BODY: it was not read. ``is_whole`` is False if the connection ended
+    before the body did.
     """
 
     method: str
@@ -67,14 +67,14 @@ class Stream(Protocol):
     """The server stops: nothing follows."""
 
     def wake_by(self, wake: Callable[[], object]) -> None:
-        """Call this when there is something to take, or the stream has ended."""
+        """Call ``wake`` when there is something to take, or the stream has ended."""
 
     async def take(self) -> bytes:
-        """What there is to send now; empty where there is nothing."""
+        """Return the bytes to send now; empty if there are none."""
         ...
 
     def close(self) -> None:
-        """The client has gone."""
+        """End the stream: the client has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ Flow = Coroutine[Any, None, None]
 waits for.
 """
 Endpoint = Callable[..., Coroutine[Any, None, Response | None]]
-"""What answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
+"""Answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
 Endpoints = Mapping[tuple[str, str], Endpoint]
 """The endpoints by method and path."""
 
@@ -113,19 +113,19 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     tagged: Any = None,
 ) -> Response:
-    """A JSON answer of plain values and Structs, with the entity tag of ``tagged`` if that is given."""
+    """Return a JSON answer of plain values and Structs, with the entity tag of ``tagged`` if that is given."""
     if tagged is not None:
         headers = {**(headers or {}), "ETag": etag_of(tagged)}
     return Response(status, dump(content), {**JSON_HEADERS, **headers} if headers else JSON_HEADERS)
 
 
 def etag_of(content: Any) -> str:
-    """The entity tag of a content (RFC 9110, 8.8.3): the same for the same content."""
+    """Return the entity tag of a content (RFC 9110, 8.8.3): the same for the same content."""
     return f'"{blake2b(dump(content), digest_size=12).hexdigest()}"'
 
 
 def dump(content: Any) -> bytes:
-    """Plain values and Structs as JSON on one line, as ``json.dumps`` writes it.
+    """Return plain values and Structs as JSON on one line, as ``json.dumps`` writes it.
 
     A lone surrogate, which UTF-8 cannot write, becomes JSON's own escape of it.
     """

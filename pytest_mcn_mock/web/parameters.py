@@ -1,7 +1,7 @@
-"""The parameters of a request: from the query string, and from a form or a JSON body where there is one.
+"""The parameters of a request: from the query string, and from a form or a JSON body if there is one.
 
-"The query wins": a parameter that is in both is taken from the query. One that is there twice in the same place is
-refused, for nobody can say which of the two was meant. Empty means not given ("Если поле не заполнено").
+"The query wins": a parameter that is in both is taken from the query. A parameter that is twice in the same place is
+refused, because nothing says which of the two is meant. Empty means not given ("Если поле не заполнено").
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pytest_mcn_mock.web.http import MAX_BODY, Request
 MAX_PARAMETERS = 64
 MAX_VALUE_LENGTH = 256
 MAX_WHOLE = 2**53
-"""UndocumentedUse it not every whole number has a float of its own (IEEE 754)."""
+"""Above it not every whole number has a float of its own (IEEE 754)."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class Given(NamedTuple):
     """The parameters of a request that are not empty, as text: ``all`` of them, and by where they were.
 
-    ``body`` is None where there is none, and ``body_type`` its media type. ``not_text`` names the values of a JSON body
+    ``body`` is None if there is none, and ``body_type`` its media type. ``not_text`` names the values of a JSON body
     that were a number or null.
     """
 
@@ -42,10 +42,10 @@ class Given(NamedTuple):
 
 
 def read_parameters(request: Request) -> Given:
-    """Every parameter that was given.
+    """Return every parameter that was given.
 
     Raises Refusal ``invalid_parameter`` for text that UTF-8 cannot write, a parameter given twice or longer than 256
-    characters, more than 64 of them, and a body that is not what its Content-Type says; ``payload_too_large`` for a
+    characters, more than 64 of them, and a body that is not of its Content-Type; ``payload_too_large`` for a
     body over 64 KiB.
     """
     query = read_query(request.query)
@@ -60,7 +60,7 @@ def read_parameters(request: Request) -> Given:
 
 
 def bounded(given: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that are not empty; Refusal ``invalid_parameter`` for one longer than 256 characters."""
+    """Return the parameters that are not empty. Raises Refusal ``invalid_parameter`` for one over 256 characters."""
     kept = {}
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
@@ -75,12 +75,12 @@ def _given(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_json(request: Request) -> Any:
-    """The JSON document of a request, whatever its Content-Type; the same refusals as for read_parameters."""
+    """Return the JSON document of a request with any Content-Type. Raises as ``read_parameters``."""
     return _parse_json(whole_body(request))
 
 
 def whole_body(request: Request) -> bytes:
-    """The body of a request. Refusal ``payload_too_large`` or ``invalid_parameter`` if it was not read, or not all."""
+    """Return a request's body. Raises Refusal ``payload_too_large`` or ``invalid_parameter`` if it is not whole."""
     if request.body is None:
         raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
     if not request.is_whole:
@@ -89,7 +89,7 @@ def whole_body(request: Request) -> bytes:
 
 
 def read_query(query: bytes) -> dict[str, str]:
-    """The parameters of a query string; the same refusals as for read_parameters."""
+    """Return the parameters of a query string. Raises as ``read_parameters``."""
     if not query:
         return {}
     try:
@@ -107,7 +107,7 @@ def read_query(query: bytes) -> dict[str, str]:
 
 
 def _read_body(body: bytes, mime_type: str, options: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The parameters of a body, and the names of those that were no text."""
+    """Return the parameters of a body, and the names of those that were not text."""
     if mime_type == "application/json":
         return _read_json(body)
     return _read_form(body, mime_type, options) if mime_type in _FORMS else {}, ()
@@ -140,7 +140,7 @@ def _parse_json(body: bytes) -> Any:
 
 
 def _number(text: str) -> float:
-    """A number with a fraction; 5.0 and 5e0 are whole numbers, as JSON Schema has it."""
+    """Return the number; 5.0 and 5e0 are whole numbers, as in JSON Schema."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) <= MAX_WHOLE else number
 
@@ -178,7 +178,7 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
 
 
 def _in_memory(*_: object, **__: object) -> io.BytesIO:
-    """Where a file of a form goes: it is refused, and a body is small."""
+    """Return a place for a file of a form. The file is refused later, and a body is small."""
     return io.BytesIO()
 
 

@@ -42,14 +42,14 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Stage(Enum):
-    """What the next byte belongs to."""
+    """The part of a request to which the next byte belongs."""
 
     NOTHING = auto()
     """No request has begun."""
     HEAD = auto()
     BODY = auto()
     END = auto()
-    """Nothing: the client is not listened to any more."""
+    """Nothing more is read from the client."""
 
 
 class Unreadable(NamedTuple):
@@ -61,13 +61,13 @@ class Unreadable(NamedTuple):
 
 
 class Taker(Protocol):
-    """Where requests go."""
+    """Gets the requests."""
 
     def head_began(self) -> None:
-        """The first byte of a request has arrived."""
+        """Note that the first byte of a request has arrived."""
 
     def body_began(self, *, is_awaited: bool) -> None:
-        """The head has arrived and a body follows. ``is_awaited``: the client wants to be told to send it."""
+        """Note that the head has arrived and a body follows. ``is_awaited``: the client waits for ``100 Continue``."""
 
     def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
         """Take a request, or one that cannot be read. ``keeps``: the client may send another one."""
@@ -77,7 +77,7 @@ class Taker(Protocol):
 
 
 class _Enough(Exception):
-    """Raised in a callback of the parser to end it: what follows is not looked at."""
+    """Raised in a callback of the parser to end it: the bytes that follow are not read."""
 
 
 class RequestReader:
@@ -126,7 +126,7 @@ class RequestReader:
                 self._give_up(self._too_much())
 
     def cut_short(self) -> None:
-        """Nothing more comes. A request whose body has begun is reported as not whole."""
+        """End the reading. A request whose body has begun is reported as not whole."""
         if self.stage is Stage.BODY:
             self._give_up(self._request(b"", is_whole=False))
         self.stage = Stage.END
@@ -139,7 +139,7 @@ class RequestReader:
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Begin a request."""
         if self._goes_on:
             return
         if self.stage is Stage.END:
@@ -152,7 +152,7 @@ class RequestReader:
         self._taker.head_began()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the target, most often the whole."""
+        """Add a part of the target, which is most often the whole."""
         if self._goes_on:
             return
         self.target += url
@@ -161,7 +161,7 @@ class RequestReader:
             self._refuse(self._too_much())
 
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
-        """A header. One behind a body in chunks is only counted."""
+        """Add a header. One behind a body in chunks is only counted."""
         if self._goes_on:
             return
         self._lines += 1
@@ -175,7 +175,7 @@ class RequestReader:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
 
     def on_headers_complete(self) -> None:
-        """The end of the head."""
+        """Check the head, which is complete."""
         headers = self._headers
         if self._goes_on:
             self._goes_on = False
@@ -197,13 +197,13 @@ class RequestReader:
         self._taker.body_began(is_awaited=is_awaited)
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """Add a part of the body."""
         if len(self._body) + len(body) > self._limit:
             self._too_large()
         self._body += body
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Report the request, which is complete."""
         if self._upgrades:
             return
         parser = self._parser
@@ -221,7 +221,7 @@ class RequestReader:
         headers = self._headers
         if version not in {"1.1", "1.0"}:
             is_newer = version > "1.1"
-            self._refuse(self._unreadable(505 if is_newer else 400, f"HTTP/{version} is not spoken; use HTTP/1.1"))
+            self._refuse(self._unreadable(505 if is_newer else 400, f"HTTP/{version} is not supported; use HTTP/1.1"))
         host = headers.get("host")
         if host is None:
             if version == "1.1":
@@ -241,7 +241,7 @@ class RequestReader:
             self._read_target()
 
     def _read_target(self) -> None:
-        """A target in another form than the path and the query (RFC 9112, 3.2)."""
+        """Read a target that is not a path and a query (RFC 9112, 3.2)."""
         method = self._parser.get_method()
         if method == b"CONNECT" or (method == b"OPTIONS" and self.target == b"*"):
             return
@@ -255,9 +255,9 @@ class RequestReader:
             self.target = path if path.startswith(b"/") else b"/" + path
 
     def _without_upgrade(self, rest: memoryview) -> memoryview:
-        """What a new parser is to read in place of ``rest``, which follows the head of a request to another protocol.
+        """Return what a new parser reads in place of ``rest``, which follows a head that asks for another protocol.
 
-        We speak no other, and ignore the wish (RFC 9110, 7.8). The parser takes it for granted, and skips the body.
+        The server speaks no other protocol, and ignores the wish (RFC 9110, 7.8). The parser would skip the body.
         """
         lines = [f"{self._parser.get_method().decode()} / HTTP/{self.version}"]
         self._parser = HttpRequestParser(self)
@@ -281,7 +281,7 @@ class RequestReader:
         self._refuse(self._request(None))
 
     def _too_much(self) -> Unreadable:
-        """The refusal of a head, or of a trailer, that is over its bounds."""
+        """Return the refusal of a head or a trailer that is too large."""
         if len(self.target) > MAX_HEAD // 2:
             return self._unreadable(
                 414, f"a request has at most {MAX_HEAD} bytes before its body; its target is too long"

@@ -43,14 +43,14 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def date_line(seconds: float) -> bytes:
-    """The Date header for a time in seconds since the epoch (RFC 9110, 5.6.7), whatever the locale."""
+    """Return the Date header for a time in seconds since the epoch (RFC 9110, 5.6.7), in any locale."""
     year, month, day, hour, minute, second, weekday, *_ = time.gmtime(seconds)
     date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
     return f"Date: {date}\r\n".encode()
 
 
 def whole_answer(response: Response, date: bytes, *, keeps: bool, says_keep: bool, is_head: bool) -> bytes:
-    """The head and the body; to HEAD, and with 204 and 304, there is none. ``says_keep`` where the client asked."""
+    """Return head and body; there is no body for HEAD, 204 and 304. ``says_keep``: the client asked for it."""
     head = head_of(response, date, keeps=keeps, says_keep=says_keep, length=len(response.body))
     return head if is_head or response.status in _WITHOUT_BODY else head + response.body
 
@@ -64,8 +64,8 @@ def head_of(
     length: int | None,
     is_chunked: bool = False,
 ) -> bytes:
-    """The first line and the headers, with the empty line behind. A ``length`` of None is not known; a body that is not
-    ``is_chunked`` either ends with the connection.
+    """Return the first line and the headers, with the empty line behind them. With a ``length`` of None it is not
+    known: the body ends with the connection, if it is not ``is_chunked``.
     """
     if response.headers is JSON_HEADERS:
         start = _json_start(response.status, keeps, says_keep)
@@ -79,7 +79,7 @@ def head_of(
 
 
 def chunk_of(data: bytes) -> bytes:
-    """A part of a body in chunks; it is not empty."""
+    """Return a chunk of a body. ``data`` must not be empty, for an empty chunk ends the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -103,13 +103,13 @@ def _line(header: tuple[str, str]) -> bytes:
 
 
 _BUFFER: Final = 16_384
-"""Bytes that are read at once, and so of the requests that a client can send ahead of their answers."""
+"""Bytes that are read at once. So many bytes of requests a client can send before it has its answers."""
 MAX_DISCARDED: Final = 1_048_576
 """Bytes that are read and forgotten behind a refused request, so that its answer is not lost to a reset."""
 BODY_TIMEOUT_S = 30.0
 """How long a request's body may take to arrive, and how long a client may take none of its answer."""
 LINGER_S: Final = 2.0
-"""How long a client that was refused may take to hear of it and leave."""
+"""How long a client that was refused may take to read its answer and leave."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -117,7 +117,8 @@ _log = logging.getLogger("mcn_mock")
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Answers a client's requests one after the other. ``deadline`` is when it is to be failed, in the loop's time.
+    """Answers a client's requests one after the other. ``deadline`` is when it ends if nothing happens, in the loop's
+    time.
 
     Requests that arrive while another is answered wait, and nothing more is read meanwhile.
     """
@@ -138,16 +139,16 @@ class Connection(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self.has_joined = False
-        """Whether it was a connection at any time: TLS may fail before."""
+        """Whether the connection was made: TLS may fail before."""
         self.deadline = self._loop.time() + server.head_timeout_s
 
     @property
     def is_idle(self) -> bool:
-        """Whether no byte of a request has arrived that is not answered."""
+        """Return whether every request of which a byte has arrived is answered."""
         return self._reader.stage is Stage.NOTHING and not self._is_answering and not self._waiting
 
     def expire(self) -> None:
-        """The deadline has passed. An answer may take longer, if the client takes what there is of it."""
+        """End the connection, whose deadline has passed. An answer may take longer if the client goes on reading."""
         if (self._is_answering and not self._is_choked) or self._is_being_taken():
             return
         if self._reader.stage is Stage.BODY:
@@ -156,7 +157,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def _is_being_taken(self) -> bool:
-        """Whether an answer is under way, and the client has taken a part of it since this was last asked."""
+        """Return whether an answer is under way, and the client has read a part of it since the last call."""
         if self._transport is None or not (unsent := self._transport.get_write_buffer_size()):
             return False
         before, self._unsent = self._unsent, unsent
@@ -166,18 +167,18 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def close(self) -> None:
-        """End the connection once what was written is sent."""
+        """End the connection when everything written is sent."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """End the connection at once, and do nothing about what has arrived."""
+        """End the connection at once, and answer nothing more."""
         self._reader.stage = Stage.END
         if self._transport is not None:
             self._transport.abort()
 
     def finish(self) -> None:
-        """Answer what has begun to arrive, and nothing after it."""
+        """Answer the request that has begun to arrive, and none after it."""
         if self.is_idle:
             self.close()
         self._is_last = True
@@ -185,13 +186,13 @@ class Connection(asyncio.BufferedProtocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.BufferedProtocol``, as for the next ones."""
+        """See ``asyncio.BufferedProtocol``, here and for the next methods."""
         self._transport = cast("asyncio.Transport", transport)
         self.has_joined = True
         self._server.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone; half a request of it is in the journal all the same."""
+        """End: the client has gone. If half a request has arrived, the journal gets it all the same."""
         self._transport = None
         self._ended.set()
         self._writable.set()
@@ -201,11 +202,11 @@ class Connection(asyncio.BufferedProtocol):
         self._server.left(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
+        """Return the place for the next bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Some bytes of requests have arrived."""
+        """Read the bytes that have arrived."""
         if self._reader.stage is not Stage.END:
             self._reader.feed(self._buffer[:nbytes])
             return
@@ -214,21 +215,21 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def eof_received(self) -> bool:
-        """The client sends no more. It may wait for an answer, which over TLS it cannot get any more."""
+        """Note that the client sends no more. It may wait for an answer, which it cannot get over TLS any more."""
         self._is_last = True
         self._reader.cut_short()
         self._ended.set()
         return (self._is_answering or bool(self._waiting)) and not self._is_tls
 
     def pause_writing(self) -> None:
-        """The client takes nothing: no more is answered before it does."""
+        """Answer nothing more until the client reads: it is slow."""
         self._is_choked = True
         self._writable.clear()
         self._unsent = None if self._transport is None else self._transport.get_write_buffer_size()
         self.deadline = self._loop.time() + BODY_TIMEOUT_S
 
     def resume_writing(self) -> None:
-        """It does."""
+        """Go on: the client reads again."""
         self._is_choked = False
         self._unsent = None
         self._writable.set()
@@ -238,18 +239,18 @@ class Connection(asyncio.BufferedProtocol):
     # What the reader calls
 
     def head_began(self) -> None:
-        """See ``reader.Taker``, as for the next ones."""
+        """See ``reader.Taker``, here and for the next methods."""
         self.deadline = self._loop.time() + self._server.head_timeout_s
 
     def body_began(self, *, is_awaited: bool) -> None:
-        """A body follows."""
+        """Give the body its time; tell the client to send it if it waits for that."""
         self.deadline = self._loop.time() + BODY_TIMEOUT_S
         self._is_awaited = is_awaited
         if not self._is_busy():
             self._ask_for_body()
 
     def take(self, what: Request | Unreadable, *, keeps: bool) -> None:
-        """Answer it, when those before it are answered."""
+        """Answer the request, when those before it are answered."""
         if self._is_busy():
             self._waiting.append((what, keeps, self._reader.version))
             if self._transport is not None:
@@ -258,7 +259,7 @@ class Connection(asyncio.BufferedProtocol):
             self._answer(what, keeps=keeps, version=self._reader.version)
 
     def give_up(self, what: Request | Unreadable) -> None:
-        """Answer it so that the answer arrives, although the client may be sending."""
+        """Answer the last request so that the answer arrives, although the client may still be sending."""
         self._lingers = True
         self.take(what, keeps=False)
 
@@ -292,7 +293,7 @@ class Connection(asyncio.BufferedProtocol):
             self._server.run(self._loop.create_task(driving))
 
     def _is_at_end(self) -> bool:
-        """Whether nothing follows the request that is answered, because one of the two sides ends."""
+        """Return whether nothing follows the present request, because client or server ends the connection."""
         return self._is_last and not self._waiting and self._reader.stage not in {Stage.HEAD, Stage.BODY}
 
     def _answered(self, *, keeps: bool) -> None:
@@ -311,8 +312,8 @@ class Connection(asyncio.BufferedProtocol):
             self.deadline = self._loop.time() + self._server.head_timeout_s
 
     def _leave(self) -> None:
-        """End the connection. A client that may be sending is told that nothing follows, and gets the time to read it:
-        closed with unread bytes, the connection would be reset, and the answer lost (RFC 9112, 9.6).
+        """End the connection. A client that may still be sending gets time to read its answer: if the connection were
+        closed with unread bytes, it would be reset, and the answer lost (RFC 9112, 9.6).
         """
         if self._transport is None or self._transport.is_closing():
             return
@@ -348,7 +349,7 @@ class Connection(asyncio.BufferedProtocol):
         return whole_answer(response, self._server.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
     async def _drive(self, flow: Flow, waits_for: Any, request: Request, *, keeps: bool, version: str) -> None:
-        """Take a request from a step that takes time to its end."""
+        """Run the rest of a request that waits: until its answer is sent and what follows it is done."""
         try:
             response = await go_on_until(Response, flow, waits_for)
             try:
@@ -367,7 +368,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer_waiting()
 
     async def _send(self, request: Request, response: Response, *, keeps: bool, version: str) -> bool:
-        """Send an answer that takes time, or may; return whether the connection goes on after it."""
+        """Send an answer that may take time; return whether the connection goes on after it."""
         if response.stream is not None:
             if request.method != "HEAD":
                 await self._send_stream(response, response.stream, is_chunked=version != "1.0")
@@ -382,7 +383,9 @@ class Connection(asyncio.BufferedProtocol):
         return keeps
 
     async def _send_stream(self, response: Response, stream: Stream, *, is_chunked: bool) -> None:
-        """A body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 has not."""
+        """Send a body without an end, each change when it happens: in chunks (RFC 9112, 7.1), which HTTP/1.0 does not
+        have.
+        """
         changed = asyncio.Event()
         stream.wake_by(lambda: self._loop.call_soon_threadsafe(changed.set))
         ended = self._loop.create_task(self._ended.wait())
@@ -406,7 +409,7 @@ class Connection(asyncio.BufferedProtocol):
             stream.close()
 
     async def _send_with_fault(self, whole: bytes, body: bytes, fault: ResponseFault, *, keeps: bool) -> bool:
-        """The answer as a fault has it; whether the connection goes on after it."""
+        """Send the answer as the fault alters it; return whether the connection goes on after it."""
         await asyncio.sleep(fault.delay_s)
         head = len(whole) - len(body)
         if fault.closing is Closing.RESET:
@@ -425,7 +428,7 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def _reset(self) -> None:
-        """End the connection with a reset: with nothing to linger for, that is what closing the socket does."""
+        """End the connection with a reset: closing a socket that does not linger does that."""
         if self._transport is not None:
             connection = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER_FORM, 1, 0))
@@ -433,16 +436,16 @@ class Connection(asyncio.BufferedProtocol):
 
 
 _SWEEP_S = 1.0
-"""How often it is looked for connections that are to be failed, and what the Date header says."""
+"""How often connections past their deadline are ended, and the Date header is made."""
 _NO_DESCRIPTOR_S = 0.1
-"""How long no connection is taken after there was no file descriptor for one."""
+"""How long the server takes no connection after there was no file descriptor for one."""
 _SAID_S = 60.0
-"""How long the log says nothing more of that."""
+"""How long the log does not repeat that."""
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
-"""What ``accept`` says of a connection whose client has left, or which a firewall refuses."""
+"""Errors of ``accept`` for a connection whose client has left, or which a firewall refuses."""
 
 TLS_SHUTDOWN_S = 1.0
-"""How long a client may take to end its TLS. One that is idle reads nothing, and never ends it."""
+"""How long a client may take to end its TLS. An idle one reads nothing, and never ends it."""
 
 _SEND_BUFFER = 65_536
 """Bytes of answers that the kernel holds for a connection; Linux takes twice as many."""
@@ -476,7 +479,7 @@ class HttpServer:
     def start(self, listener: socket.socket) -> None:
         """Serve on this socket, which listens already."""
         listener.setblocking(False)
-        # The kernel would take megabytes of an answer, and it would not be seen whether a slow client goes on reading.
+        # Otherwise the kernel takes megabytes of an answer, and nothing shows whether a slow client goes on reading.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._listener = listener
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
@@ -504,19 +507,19 @@ class HttpServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def run(self, answering: asyncio.Task[None]) -> None:
-        """Look after the task until it has ended."""
+        """Keep a task that answers, until it has ended."""
         self._tasks.add(answering)
         answering.add_done_callback(self._tasks.discard)
 
     def joined(self, connection: Connection) -> None:
-        """The connection has begun."""
+        """Count a connection that has begun."""
         self._connections.add(connection)
         self._empty.clear()
         if self._is_stopping:
             connection.finish()
 
     def left(self, connection: Connection) -> None:
-        """The connection has ended."""
+        """Forget a connection that has ended."""
         self._connections.discard(connection)
         self._room.release()
         if not self._connections:
