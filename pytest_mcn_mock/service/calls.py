@@ -187,10 +187,17 @@ class Calls:
             )
 
     async def _send_early(self, call: Call) -> None:
-        """Send the CDR before the answer; return when that was tried, or is impossible."""
+        """Send the CDR before the answer; return when that was tried, or is impossible. The call goes its usual way if
+        the state cannot be written now.
+        """
         await on_loop()
-        tried = self._worker.expect_attempt(call.verification_call_uuid)
+        uuid = call.verification_call_uuid
         if call.ending is None:
-            await self.end(call.verification_call_uuid)
-        await self.answered(call.verification_call_uuid)
-        await tried
+            try:
+                await self.end(uuid)
+            except StorageFailed:
+                return
+        tried = self._worker.expect_attempt(uuid)
+        await self.answered(uuid)
+        if uuid not in self._unkept_answers:
+            await tried

@@ -266,6 +266,26 @@ async def test_an_early_cdr_that_is_nowhere_to_be_sent_holds_nothing_up(has_webh
         await asyncio.wait_for(steps.service.calls.place(ACCOUNT, FLASH), timeout=60)
 
 
+@pytest.mark.parametrize("rings", [False, True])
+@pytest.mark.parametrize("step", ["end_call", "answered"])
+async def test_an_early_cdr_that_cannot_be_kept_comes_later_and_its_order_waits_for_nothing(
+    step: str, rings: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "RETRY_S", 0.0)
+    async with ServiceSteps(clock=SystemClock()) as steps:
+        steps.subscribe()
+        if rings:
+            steps.ring(0.05, BUSY)
+        steps.inject(FaultKind.CDR_EARLY)
+        steps.storage.failing = {step}
+        call = await asyncio.wait_for(steps.service.calls.place(ACCOUNT, FLASH), timeout=5)
+        await steps.service.calls.answered(call.verification_call_uuid)
+        steps.storage.recover()
+        await until(lambda: steps.states() == ["delivered"])
+        assert [request.url for request in steps.sender.sent] == [HOOK]
+        assert steps.of(call).state == "completed"
+
+
 # A storage that fails
 
 
