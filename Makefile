@@ -1,6 +1,6 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
-# make test-fast   the tests of the rules, the service, the stores and the webhooks: seconds, no browser, no sandbox
+# make test-fast   the tests of the rules, the service, the storages and the webhooks: seconds, no browser, no sandbox
 # make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, advances of the clock, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew

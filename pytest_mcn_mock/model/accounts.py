@@ -31,14 +31,14 @@ MAX_FAULTS = 100
 
 
 class Account(HidesSecrets, frozen=True, dict=True):
-    """An account's settings. Its money is in the ledger and its calls are in the store.
+    """An account's settings. Its money is in the ledger and its calls are in the storage.
 
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``calls_held`` keeps new calls from ending until somebody completes them.
 
     ``faults`` are those that can still strike, ``faults_given`` the list as it was last edited.
     ``fault_draws`` counts how often a fault could have struck, ``subscriptions_made`` the subscriptions ever made.
-    ``seq`` numbers the accounts of a store in order of opening, from 1.
+    ``seq`` numbers the accounts of a storage in order of opening, from 1.
 
     Raises UsageError if the id, the token or the seed is not valid. ``connect_number`` checks numbers.
     """

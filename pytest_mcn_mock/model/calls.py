@@ -44,9 +44,9 @@ class Call(Struct, frozen=True):
     """One accepted call.
 
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how
-    the call is going to end, at ``ends_at`` or, where that is None, when somebody completes it. ``ending`` and
-    ``ended_at`` are None until it has ended. ``country_id`` is the country of the number that calls, None for a
-    call_for_2fa. ``cdr_fault`` is what alters its CDR. ``seq`` numbers the calls of a store as they arrive, from 1.
+    the call will end, at ``ends_at`` or, if that is None, when somebody completes it. ``ending`` and ``ended_at`` are
+    None until it has ended. ``country_id`` is the country of the number that calls, None for a call_for_2fa.
+    ``cdr_fault`` is the fault that alters its CDR. ``seq`` numbers the calls of a storage as they arrive, from 1.
     """
 
     verification_call_uuid: str

@@ -116,7 +116,7 @@ class Delivery(Struct, frozen=True):
 
     ``due_at`` is when it is tried next, in seconds since the epoch: None while the call is held, and when nothing
     is pending any more. ``cdr`` and ``request`` are None until the call has ended. ``id`` numbers the deliveries of a
-    store from 1.
+    storage from 1.
     """
 
     id: int

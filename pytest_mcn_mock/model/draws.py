@@ -1,7 +1,7 @@
 """Random values of an account, drawn from its seed: the n-th draw of a seed is the same on every machine.
 
-A draw depends on the seed and on its number alone, not on the draws before it, so a store that outlives its process
-needs to keep a counter only.
+A draw depends only on the seed and on its number, not on the draws before it. So a storage needs to keep only a
+counter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ID_MASK = (1 << _ID_BITS) - 1
 
 
 class CallDraw(Struct, frozen=True):
-    """What one call draws: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
+    """The draw of a call: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
 
     call_id: str
     number: int

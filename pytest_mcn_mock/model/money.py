@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -94,17 +93,6 @@ class Tariff(Struct, frozen=True):
         if method is Method.CALL_FOR_2FA or caller_country is None:
             return self.call_for_2fa
         return self.flash_call[caller_country]
-
-    def explain(self, method: Method, caller_country: int | None) -> str:
-        """Return a sentence for the call's explanation."""
-        return _explain(method, caller_country, self.price(method, caller_country))
-
-
-@lru_cache(maxsize=256)
-def _explain(method: Method, caller_country: int | None, price: int) -> str:
-    if method is Method.CALL_FOR_2FA or caller_country is None:
-        return f"call_for_2fa costs {format_roubles(price)}"
-    return f"flash_call from a {COUNTRY_NAMES[caller_country]} number costs {format_roubles(price)}"
 
 
 def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:

@@ -165,9 +165,3 @@ def caller_number(country: int, code: str | None, draw: int) -> str:
     draw, middle = divmod(draw, 10**_FREE_DIGITS)
     ending = code if code is not None else f"{draw % 10_000:04d}"
     return f"{blocks[block]}{middle:0{_FREE_DIGITS}d}{ending}"
-
-
-def explain_caller(country: int, code: str | None) -> str:
-    """Return a sentence for the call's explanation."""
-    ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
-    return f"{COUNTRY_NAMES[country]} number, {ends}"

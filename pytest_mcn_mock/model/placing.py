@@ -12,7 +12,7 @@ from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder, Explanation
 from pytest_mcn_mock.model.draws import draw_call
 from pytest_mcn_mock.model.money import Method, format_roubles
-from pytest_mcn_mock.model.numbering import caller_number, choose_country, explain_caller, warn_of_domestic
+from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, caller_number, choose_country, warn_of_domestic
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending
 
 
@@ -50,7 +50,7 @@ def place(
         choice = choose_country(order.login_did, order.country_id)
         country, country_rule = choice.country, choice.rule
         caller = caller_number(country, order.code, draw.number)
-        caller_rule = explain_caller(country, order.code)
+        caller_rule = _explain_caller(country, order.code)
 
     warnings = [warn_of_domestic("login_did", order.login_did)]
     if order.caller_did is not None:
@@ -79,7 +79,7 @@ def place(
         explanation=Explanation(
             country_rule,
             caller_rule,
-            account.tariff.explain(order.method, country),
+            _explain_price(country, price),
             plan.rule,
             _explain_cdr(account, order.method, assumptions),
         ),
@@ -119,6 +119,19 @@ def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: M
 def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
     how = ending(outcome, unavailable_cause=unavailable_cause)
     return _Plan(how, f"no outcome rule matches: {how}", delay_s)
+
+
+def _explain_caller(country: int, code: str | None) -> str:
+    ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
+    return f"{COUNTRY_NAMES[country]} number, {ends}"
+
+
+@lru_cache(maxsize=256)
+def _explain_price(country: int | None, price: int) -> str:
+    """Return a sentence; without a country the call is a call_for_2fa."""
+    if country is None:
+        return f"call_for_2fa costs {format_roubles(price)}"
+    return f"flash_call from a {COUNTRY_NAMES[country]} number costs {format_roubles(price)}"
 
 
 def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """What a coroutine returns that never waits, as none of the store in memory does."""
+    """What a coroutine returns that never waits, as none of the storage in memory does."""
     done = step(coroutine)
     assert isinstance(done, Done), f"it waits for {done}"
     result: _T = done.result

@@ -1,4 +1,4 @@
-"""The service over the store in memory, with one account: its steps in short, a sender by a script, and a store that
+"""The service over the storage in memory, with one account: its steps in short, a scripted sender, and a storage that
 can be made to fail.
 """
 
@@ -41,7 +41,7 @@ BUSY, ANSWERED = (ending(outcome, unavailable_cause=20) for outcome in (Outcome.
 
 
 class FailingStorage:
-    """The store in memory, whose steps that are named in ``failing`` cannot be kept."""
+    """The storage in memory, whose steps that are named in ``failing`` cannot be kept."""
 
     def __init__(self, storage: MemoryStorage) -> None:
         self._storage = storage

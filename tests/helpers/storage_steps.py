@@ -1,4 +1,4 @@
-"""A store and the steps that its tests take, without a service: each runs on a loop of its own until it has ended."""
+"""A storage and the steps that its tests take, without a service: each runs on a loop of its own until it has ended."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def render(delivery: Delivery, call: Call, of: Account) -> Delivery:
 
 
 class Steps:
-    """A store, and the steps of its tests in short. ``run`` runs one that has no short form."""
+    """A storage, and the steps of its tests in short. ``run`` runs one that has no short form."""
 
     def __init__(self, storage: Storage, loop: asyncio.AbstractEventLoop) -> None:
         self.storage = storage
@@ -107,7 +107,7 @@ class Steps:
         return self.loop.run_until_complete(step)
 
     def end(self) -> None:
-        """Close the store."""
+        """Close the storage."""
         self.has_ended = True
         self._watch.cancel()
         self.run(asyncio.wait([self._watch]))

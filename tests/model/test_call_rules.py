@@ -1,4 +1,4 @@
-"""What becomes of an order: the call, its end, and its record."""
+"""How an order is decided: the call, its end, and its record."""
 
 from __future__ import annotations
 
@@ -121,7 +121,12 @@ def test_a_call_is_explained_in_four_sentences() -> None:
         "flash_call from a Russian number costs 0.15",
         "outcome rule for 7915*: busy (q931_status 17, NO ANSWER)",
     ]
-    assert str(decide(CALL_FOR_2FA).explanation).startswith("from the connected number of the request; ")
+    without_code = decide(replace(FLASH, country_id="703")).explanation
+    assert without_code.number == "Slovak number, random, as no code was given"
+    assert without_code.price == "flash_call from a Slovak number costs 0.45"
+    assert str(decide(CALL_FOR_2FA).explanation).startswith(
+        "from the connected number of the request; call_for_2fa costs 0.01; "
+    )
 
 
 def test_the_default_outcome_and_the_cause_of_unavailable_are_settings() -> None:

@@ -112,16 +112,15 @@ def test_what_a_full_ledger_folds_is_brought_forward() -> None:
 
 # "сам вызов метода стоит 1 копейку"; "от 15 копеек … с российского номера и 45 копеек … со словацкого номера"
 @pytest.mark.parametrize(
-    "method,country,price,words",
+    "method,country,price",
     [
-        (Method.CALL_FOR_2FA, None, 1, "call_for_2fa costs 0.01"),
-        (Method.FLASH_CALL, RUSSIA, 15, "flash_call from a Russian number costs 0.15"),
-        (Method.FLASH_CALL, SLOVAKIA, 45, "flash_call from a Slovak number costs 0.45"),
+        (Method.CALL_FOR_2FA, None, 1),
+        (Method.FLASH_CALL, RUSSIA, 15),
+        (Method.FLASH_CALL, SLOVAKIA, 45),
     ],
 )
-def test_the_default_tariff_is_the_articles(method: Method, country: int | None, price: int, words: str) -> None:
+def test_the_default_tariff_is_the_articles(method: Method, country: int | None, price: int) -> None:
     assert Tariff().price(method, country) == price
-    assert Tariff().explain(method, country) == words
 
 
 @pytest.mark.parametrize(

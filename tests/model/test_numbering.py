@@ -13,7 +13,6 @@ from pytest_mcn_mock.model.numbering import (
     caller_number,
     choose_country,
     clean_pasted,
-    explain_caller,
     is_code,
     is_number,
     lacks_country,
@@ -109,11 +108,6 @@ def test_without_a_code_the_end_is_random_and_the_same_draw_gives_the_same_numbe
     callers = [caller_number(RUSSIA, None, draw_call(1, n).number) for n in range(100)]
     assert callers == [caller_number(RUSSIA, None, draw_call(1, n).number) for n in range(100)]
     assert len({caller[-4:] for caller in callers}) > 90
-
-
-def test_a_callers_number_is_explained() -> None:
-    assert explain_caller(RUSSIA, "0042") == "Russian number, ends in the requested code 0042"
-    assert explain_caller(SLOVAKIA, None) == "Slovak number, random, as no code was given"
 
 
 @pytest.mark.parametrize(

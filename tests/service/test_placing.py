@@ -273,7 +273,7 @@ def test_an_answer_that_could_not_be_kept_is_kept_once_the_store_has_recovered(s
     steps.storage.failing = {"answered"}
     run(steps.service.calls.answered(call.verification_call_uuid))
     run(steps.service.calls.until_answered())
-    assert steps.claim() == [], "it is not known to the store"
+    assert steps.claim() == [], "it is not known to the storage"
     run(steps.service.calls.recover())
     assert steps.storage.refused == ["answered", "answered"]
     steps.storage.recover()

@@ -1,4 +1,4 @@
-"""Every store that there is, for the suite that runs over all of them."""
+"""Every kind of storage, for the suite that runs over all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def make_steps(
     request: pytest.FixtureRequest, tmp_path: Path, loop: asyncio.AbstractEventLoop
 ) -> Iterator[Callable[..., Steps]]:
-    """A function that makes an empty store with a journal of so many calls."""
+    """A function that makes an empty storage with a journal of so many calls."""
     names = count()
     with ExitStack() as opened:
 

@@ -391,18 +391,18 @@ def test_nothing_is_kept_until_the_database_takes_something_again(
 
 
 def recover(steps: Steps) -> None:
-    """Wait until the store takes steps again."""
+    """Wait until the storage takes steps again."""
     wait_until(steps, lambda: steps.storage.failure is None)
 
 
 def break_down(steps: Steps) -> None:
-    """Wait until the store notices, though nobody takes a step."""
+    """Wait until the storage notices, though nobody takes a step."""
     wait_until(steps, lambda: steps.storage.failure is not None)
 
 
 def wait_until(steps: Steps, holds: Callable[[], bool]) -> None:
     async def wait() -> None:
-        while not holds():  # noqa: ASYNC110 - the store tells nobody of a failure
+        while not holds():  # noqa: ASYNC110 - the storage reports a failure to nobody
             await asyncio.sleep(0.01)
 
     steps.run(asyncio.wait_for(wait(), 30))

@@ -1,4 +1,4 @@
-"""One suite over every store: what ``service.ports.Storage`` asks of it."""
+"""One suite over every storage: the behaviour that ``service.ports.Storage`` describes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOURNAL = 5
 
 @pytest.fixture
 def steps(make_steps: Callable[..., Steps]) -> Steps:
-    """A store with an account that has a webhook."""
+    """A storage with an account that has a webhook."""
     made = make_steps(JOURNAL)
     made.open()
     return made
