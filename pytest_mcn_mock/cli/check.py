@@ -105,7 +105,7 @@ def check(
         raise UsageError("give the URL of the webhook, such as http://127.0.0.1:8000/webhooks/mcn")
     for uuid in uuids:
         if not _UUID.fullmatch(uuid):
-            raise UsageError(f"uuid {uuid[:40]!r} is no verification_call_uuid, such as 'fa278be48dc2_117793'")
+            raise UsageError(f"uuid {uuid[:40]!r} is not a verification_call_uuid, such as 'fa278be48dc2_117793'")
     webhook = Webhook(url, form, _headers(headers, token), account, template or DEFAULT_TEMPLATE, timeout)
     transport = SocketTransport(read_trust(cacert, insecure=insecure, name="--cacert"))
     run = Run(webhook, transport, secrets.randbits(32), time.time, uuids)

@@ -193,7 +193,7 @@ class SandboxClient:
 
     def stranger(self, why: str) -> Unreachable:
         """Return the error for a server that is not a sandbox, or one of quite another version."""
-        return Unreachable(f"what answers at {self.url} is no mcn-mock sandbox: {why}; give the sandbox's as --url")
+        return Unreachable(f"what answers at {self.url} is not an mcn-mock sandbox: {why}; give the sandbox's as --url")
 
     def _silent(self, error: Exception) -> Unreachable:
         if isinstance(error, TimeoutError):
@@ -266,7 +266,7 @@ def split_url(url: str) -> tuple[str, str]:
         is_valid = False
     if not is_valid or not _VISIBLE.fullmatch(url) or parts.query or parts.fragment or "@" in parts.netloc:
         shown = "that was given" if "@" in url else repr(url[:80])  # what is before an @ is a secret
-        raise UsageError(f"--url {shown} is no URL of a sandbox, such as {DEFAULT_URL}")
+        raise UsageError(f"--url {shown} is not the URL of a sandbox, such as {DEFAULT_URL}")
     path = parts.path.rstrip("/")
     for pasted in _PASTED_PATHS:
         path = path.removesuffix(pasted)

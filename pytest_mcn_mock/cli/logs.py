@@ -49,7 +49,7 @@ def set_up(log_format: str, level: str) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a line of asyncio is to be logged: not that a client has left, which is no mistake."""
+    """Return whether a line of asyncio is to be logged: not that a client has left, which is not a mistake."""
     return record.msg != "socket.send() raised exception."
 
 

@@ -137,7 +137,7 @@ def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: in
     Raise UsageError if ``login_did`` is not a number, and as ``ending`` does.
     """
     if not is_number(login_did):
-        raise UsageError(f"login_did {login_did[:40]!r} is no number; it is {NUMBER_FORM}")
+        raise UsageError(f"login_did {login_did[:40]!r} is not a number; it is {NUMBER_FORM}")
     if outcome is None and q931_status is None:
         outcome = Outcome.ANSWERED
     uuid = uuid or f"{secrets.token_hex(6)}_{_ACCOUNT}"

@@ -38,7 +38,7 @@ class Expect(StrEnum):
 
 _CORRECT: Final = {
     Expect.ACKNOWLEDGED: "answers 2xx within the operator's time-out",
-    Expect.UNKNOWN: "answers 2xx (a 4xx is no crash, but the operator counts it as a failure and tries again)",
+    Expect.UNKNOWN: "answers 2xx (a 4xx is not a crash, but the operator counts it as a failure and tries again)",
     Expect.ANSWERED: "answers 2xx or 4xx, never 5xx",
 }
 
@@ -201,7 +201,7 @@ _RECORDS: Final = (
         "late",
         "a record of a call of yesterday",
         _one(_late),
-        "a login that is over, expired or deleted is no error: acknowledge its record and do nothing",
+        "a login that is over, expired or deleted is not an error: acknowledge its record and do nothing",
         "a record can be sent again manually, or wait for a repair of the endpoint",
         "observed: the vendor has a resend mechanism for webhooks",
     ),
@@ -433,7 +433,7 @@ _MISTAKES: Final = (
         "uuid_as_object",
         "a record with verification_call_uuid as an object",
         _with(verification_call_uuid={"$ne": None}),
-        "check that it is text: an object is no key, and in a query of MongoDB it is an operator that fits every call",
+        "check that it is text: an object is not a key, and in a query of MongoDB it is an operator that fits any call",
     ),
     _mistake(
         "nul_character",

@@ -284,7 +284,7 @@ class Plan(Struct, frozen=True):
 def make_plan(participants: Participants, spend: int | None) -> Plan:
     """Return the harmless questions, and of the others as many, in their order, as ``spend`` kopecks pay for.
 
-    The first one that they do not pay for ends the plan. None is no permission to place a call at all.
+    The first one that they do not pay for ends the plan. None does not allow any call.
     """
     asked = list(HARMLESS)
     not_asked: list[NotAsked] = []

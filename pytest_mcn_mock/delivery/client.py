@@ -255,7 +255,7 @@ class Closed(SendError):
 
 
 class MalformedResponse(SendError):
-    """What came is no HTTP."""
+    """The answer is not HTTP."""
 
 
 class Late(SendError):
@@ -408,7 +408,7 @@ class Connection(asyncio.BufferedProtocol):
             self._head += data
         self._feed(data)
         if self._received > MAX_HEAD and self._status is None:
-            self.fail(MalformedResponse(f"the answer is no HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
+            self.fail(MalformedResponse(f"the answer is not HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
         elif self._received > MAX_HEAD + 8 * self._most:  # more than a whole body in chunks of one byte
             self._finish(is_kept=False)
 
@@ -430,7 +430,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
             is_tls = self._status is None and bytes(self._head[:2]) in _TLS_RECORD
             why = "it is TLS; the URL has to begin with https:" if is_tls else error
-            self.give_up(MalformedResponse(f"the answer is no HTTP: {why}"[:300]))
+            self.give_up(MalformedResponse(f"the answer is not HTTP: {why}"[:300]))
 
     def _read_equal_lengths(self) -> bool:
         """Take several lengths that are equal for one (RFC 9110, 8.6), which the parser does not.

@@ -205,7 +205,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigError("state", [f"is no database URL; it is {FORM}"]) from None
+        raise ConfigError("state", [f"is not a database URL; it is {FORM}"]) from None
     if parsed.drivername != "sqlite":
         raise ConfigError("state", [f"{parsed.drivername[:40]!r} is not known; known is {FORM}"])
     if parsed.host or parsed.username or parsed.password or parsed.port or parsed.query:

@@ -160,7 +160,7 @@ def encode(value: Account | Call | Delivery) -> str:
     try:
         return _ENCODER.encode(value).decode()
     except UnicodeEncodeError:
-        # An endpoint's answer may have bytes in its headers that are no text; they are shown to people and not more.
+        # An endpoint's answer may have bytes in its headers that are not text; they are shown to people and not more.
         return _ENCODER.encode(_spelt(msgspec.to_builtins(value, enc_hook=_plain))).decode()
 
 

@@ -260,7 +260,7 @@ class MCNServer(HTTPServer):
         return super().dispatch(request)
 
     def respond_nohandler(self, request: Request, extra_message: str = "") -> Response:
-        """Nothing registered matches, so that the operator answers: ``not_found`` for what is no path of its own."""
+        """Nothing registered matches, so that the operator answers: ``not_found`` for a path that is not its own."""
         return wsgi.answer(self._fake_of(request).application, request, self._door)
 
     def _fake_of(self, request: Request) -> Fake:

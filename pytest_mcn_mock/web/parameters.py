@@ -146,7 +146,7 @@ def _number(text: str) -> float:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _text(name: str, value: object) -> str:
@@ -166,7 +166,7 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
     try:
         _, form, files = parser.parse(io.BytesIO(body), mime_type, len(body), dict(options))
     except (ValueError, RequestEntityTooLarge):
-        raise _invalid("body", "is no complete multipart form") from None
+        raise _invalid("body", "is not a complete multipart form") from None
     if files:
         raise _invalid(str(next(iter(files)))[:40], "must be text, not a file")
     pairs = [(name, value) for name, values in form.lists() for value in values]

@@ -338,7 +338,7 @@ async def test_a_server_of_tls_that_is_asked_without_is_told() -> None:
     alert = b"\x15\x03\x01\x00\x02\x02\x46"  # RFC 8446, 6: fatal, protocol_version
     async with Endpoint(alert).listening() as endpoint, sending() as sender:
         told = await post(sender, endpoint.url)
-    assert told == "the answer is no HTTP: it is TLS; the URL has to begin with https:"
+    assert told == "the answer is not HTTP: it is TLS; the URL has to begin with https:"
 
 
 @pytest.mark.asyncio

@@ -147,7 +147,7 @@ async def test_what_is_no_body_is_not_read_without_end_either(answer: bytes) -> 
 @pytest.mark.asyncio
 async def test_a_head_without_end_is_no_answer(answer: bytes) -> None:
     async with Endpoint(answer).listening() as endpoint, sending() as sender:
-        assert await post(sender, endpoint.url) == "the answer is no HTTP: its head has more than 64 KiB"
+        assert await post(sender, endpoint.url) == "the answer is not HTTP: its head has more than 64 KiB"
         await soon(endpoint.ended.get())
 
 
@@ -168,7 +168,7 @@ async def test_a_head_without_end_is_no_answer(answer: bytes) -> None:
 @pytest.mark.asyncio
 async def test_what_is_no_http_is_no_answer(answer: bytes) -> None:
     async with Endpoint(answer).listening() as endpoint, sending() as sender:
-        assert re.match("the answer is no HTTP: [A-Z]", str(await post(sender, endpoint.url)))
+        assert re.match("the answer is not HTTP: [A-Z]", str(await post(sender, endpoint.url)))
         await soon(endpoint.ended.get())
 
 

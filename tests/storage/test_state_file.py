@@ -540,8 +540,8 @@ def test_a_file_that_cannot_be_used_is_said_and_left_as_it_is(
 @pytest.mark.parametrize(
     "url, problem",
     [
-        ("", "is no database URL; it is sqlite:///"),
-        ("state.db", "is no database URL"),
+        ("", "is not a database URL; it is sqlite:///"),
+        ("state.db", "is not a database URL"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://state.db", "names more than a file"),

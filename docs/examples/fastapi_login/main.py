@@ -84,7 +84,7 @@ def create_app(base_url, account, token):
         try:
             cdr = Cdr.model_validate_json(await request.body())
         except ValidationError:
-            raise HTTPException(status.HTTP_400_BAD_REQUEST, "this is no CDR") from None
+            raise HTTPException(status.HTTP_400_BAD_REQUEST, "this is not a CDR") from None
         # It may be here before the answer to our own request, so it is kept whether or not there is a login yet.
         calls[cdr.verification_call_uuid] = cdr.final_status or "UNAVAILABLE"
 

@@ -55,6 +55,6 @@ def create_app(**config):
             case {"verification_call_uuid": str(call)}:
                 app.calls[call] = cdr.get("final_status", "UNAVAILABLE")
                 return "", 204
-        return {"error": "this is no CDR"}, 400
+        return {"error": "this is not a CDR"}, 400
 
     return app

@@ -43,7 +43,7 @@ export function createApp(mcn, { codeLivesMs = 300_000, attempts = 3 } = {}) {
   function webhook(body) {
     const cdr = parseObject(body);
     const { verification_call_uuid: call, final_status: finalStatus = "UNAVAILABLE" } = cdr;
-    if (typeof call !== "string" || typeof finalStatus !== "string") throw new HttpError(400, "this is no CDR");
+    if (typeof call !== "string" || typeof finalStatus !== "string") throw new HttpError(400, "this is not a CDR");
     // It may be here before the answer to our own request, so it is kept whether or not there is a login yet.
     calls.set(call, finalStatus);
     return [204];
@@ -111,10 +111,10 @@ function parseObject(body) {
   try {
     content = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch {
-    throw new HttpError(400, "the body is no JSON");
+    throw new HttpError(400, "the body is not JSON");
   }
   if (content === null || typeof content !== "object" || Array.isArray(content)) {
-    throw new HttpError(400, "the body is no JSON object");
+    throw new HttpError(400, "the body is not a JSON object");
   }
   return content;
 }

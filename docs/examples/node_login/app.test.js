@@ -124,7 +124,7 @@ test("a CDR of an unknown call is acknowledged", async (t) => {
   assert.equal((await post("/webhooks/mcn", cdr)).status, 204);
 });
 
-test("what is no CDR is refused", async (t) => {
+test("what is not a CDR is refused", async (t) => {
   const { send } = await startApp(t);
   const notUtf8 = Buffer.from('{"verification_call_uuid": "\xff"}', "latin1");
   for (const body of ["", "{", "[]", "null", '{"verification_call_uuid": 1}', "[".repeat(50_000), notUtf8]) {

@@ -9,7 +9,7 @@ export function announce(message) {
   const announcer = document.getElementById('announcer');
   announcer.textContent = message;
   announcer.classList.remove('shown');
-  void announcer.offsetWidth; // so that the same words appear anew
+  void announcer.offsetWidth; // so that the same words appear again
   announcer.classList.add('shown');
 }
 

@@ -268,7 +268,7 @@ export default {
   'fault.kind.delay': 'Late answer',
   'fault.kind.reset': 'Connection reset',
   'fault.kind.cut_off': 'Answer cut off',
-  'fault.kind.malformed': 'Answer is no JSON',
+  'fault.kind.malformed': 'Answer is not JSON',
   'fault.kind.drip': 'Answer byte by byte',
   'fault.kind.cdr_early': 'CDR before the answer',
   'fault.kind.cdr_duplicated': 'CDR twice',

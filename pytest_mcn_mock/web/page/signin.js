@@ -6,7 +6,7 @@ import { textField } from './fields.js';
 import { t } from './i18n.js';
 import { rememberSignedIn } from './prefs.js';
 
-/** The sign-in form; the page is loaded anew once the token was right. */
+/** The sign-in form; the page is loaded again once the token was right. */
 export function signInView() {
   const token = textField('token', { label: t('signin.token'), hint: t('signin.hint'), type: 'password', autocomplete: 'current-password' });
   const problem = h('p', { class: 'error', role: 'alert', hidden: true });

@@ -103,7 +103,7 @@ def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[
         dialog.dismiss()
 
     def on_console(message: ConsoleMessage) -> None:
-        # What the browser itself says of a status that is not 2xx is no error of the page's.
+        # What the browser itself says of a status that is not 2xx is not an error of the page's.
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             wrong.append(message.text)
 
