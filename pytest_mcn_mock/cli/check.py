@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.cli.client import Answer, answered, trust_options
+from pytest_mcn_mock.cli.client import CommandResult, answered, trust_options
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import COLOUR_OF, Column, is_coloured, print_table
 from pytest_mcn_mock.errors import Unreachable, UsageError
@@ -89,7 +89,7 @@ def check(
     cacert: Path | None,
     insecure: bool,
     junit: BinaryIO | None,
-) -> Answer:
+) -> CommandResult:
     """Check a webhook: send it what the operator may send, and say what is wrong and how to fix it."""
     from pytest_mcn_mock.conformance.cases import choose
     from pytest_mcn_mock.conformance.run import Run
@@ -100,7 +100,7 @@ def check(
     cases = choose(form, only)
     if is_list:
         listed = [{"name": case.name, "sends": case.sends, "sound": case.sound} for case in cases]
-        return Answer(listed, lambda: print_table(_LISTED, cases))
+        return CommandResult(listed, lambda: print_table(_LISTED, cases))
     if url is None:
         raise UsageError("give the URL of the webhook, such as http://127.0.0.1:8000/webhooks/mcn")
     for uuid in uuids:
@@ -119,7 +119,7 @@ def check(
         junit.write(run.as_junit(strict=strict, unreachable=unreachable))
     if unreachable is not None:
         raise Unreachable(f"{shown_url(webhook.url)} cannot be reached: {unreachable}")
-    return Answer(run.as_json(strict=strict), lambda: _report(run), int(run.fails(strict=strict)))
+    return CommandResult(run.as_json(strict=strict), lambda: _report(run), int(run.fails(strict=strict)))
 
 
 def _headers(lines: Sequence[str], token: str | None) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _go_through(run: Run, cases: Sequence[Case]) -> None:
 
 def _report(run: Run) -> None:
     """Print the table, what was found and how to fix it, and a line that sums up."""
-    from pytest_mcn_mock.conformance.verdict import Level
+    from pytest_mcn_mock.conformance.verdict import Severity
 
     print_table(_RESULTS, run.verdicts)
     groups = _by_hint(run.verdicts)
@@ -178,7 +178,7 @@ def _report(run: Run) -> None:
     click.echo()
     if run.is_lenient:
         _explain(_LENIENT, indent="")
-    errors, warnings = run.count(Level.ERROR), run.count(Level.WARNING)
+    errors, warnings = run.count(Severity.ERROR), run.count(Severity.WARNING)
     causes = sum(level == "error" for level, *_ in groups)
     told = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
     result = f"{count(errors, 'error')}{told}, {count(warnings, 'warning')}" if errors or warnings else "sound"

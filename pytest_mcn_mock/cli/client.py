@@ -280,8 +280,8 @@ def _authorization(token: str, what: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer of a command: the document that ``--json`` prints, the same for people, and the exit status.
+class CommandResult:
+    """The result of a command: the document that ``--json`` prints, the same for people, and the exit status.
 
     ``shown`` is a line, or a function that prints more than one.
     """
@@ -291,8 +291,8 @@ class Answer:
     status: int = 0
 
 
-def answered(command: Callable[..., Answer]) -> Callable[..., None]:
-    """Add ``--json``, and print the answer of the command."""
+def answered(command: Callable[..., CommandResult]) -> Callable[..., None]:
+    """Add ``--json`` to a command, and print its result."""
 
     @json_option
     @wraps(command)

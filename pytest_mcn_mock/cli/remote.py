@@ -23,7 +23,7 @@ import click
 
 from pytest_mcn_mock.cli.client import (
     ACCOUNT_ID,
-    Answer,
+    CommandResult,
     Event,
     ListFirst,
     SandboxClient,
@@ -130,7 +130,7 @@ def accounts() -> None:
 @list_options
 @connected
 @answered
-def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Answer:
+def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> CommandResult:
     """Every account, in order of opening."""
     columns = (
         Column("ACCOUNT", "id", right=True),
@@ -141,18 +141,18 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Answ
         Column("CDRS", lambda account: "held" if account["calls_held"] else "sent", spare=1),
     )
     found = sandbox.list("accounts", limit, after)
-    return Answer(found, lambda: print_list(found, "accounts", columns))
+    return CommandResult(found, lambda: print_list(found, "accounts", columns))
 
 
 @accounts.command("show")
 @account_argument
 @connected
 @answered
-def show_account(sandbox: SandboxClient, account_id: int) -> Answer:
+def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
     """One account with its webhooks, its outcome rules and the end of its ledger."""
     account = sandbox.get(f"accounts/{account_id}")
     ledger = sandbox.get(f"accounts/{account_id}/ledger", order="newest", limit=_LEDGER_SHOWN)["items"]
-    return Answer({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
+    return CommandResult({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
 
 
 @accounts.command("open")
@@ -185,7 +185,7 @@ def open_account(
     webhook_cacert: Path | None,
     webhook_insecure: bool,
     seed: int | None,
-) -> Answer:
+) -> CommandResult:
     """Open an account."""
     trust: dict[str, Any] = {"insecure": True} if webhook_insecure else {}
     if webhook_cacert is not None:
@@ -193,7 +193,7 @@ def open_account(
     subscriptions = [{"url": url, **trust} for url in webhooks]
     wanted = _given(id=account_id, token=token, seed=seed, balance=balance, numbers=numbers, webhooks=subscriptions)
     account = sandbox.post("accounts", wanted)
-    return Answer(account, lambda: _print_account(account))
+    return CommandResult(account, lambda: _print_account(account))
 
 
 @accounts.command("top-up")
@@ -201,20 +201,20 @@ def open_account(
 @click.argument("amount", callback=check_amount)
 @connected
 @answered
-def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> Answer:
+def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> CommandResult:
     """Give an account AMOUNT roubles, such as 10.00."""
     account = sandbox.post(f"accounts/{account_id}/top_up", {"amount": amount})
-    return Answer(account, f"account {account_id} has {account['balance']} roubles")
+    return CommandResult(account, f"account {account_id} has {account['balance']} roubles")
 
 
 @accounts.command("close")
 @account_argument
 @connected
 @answered
-def close_account(sandbox: SandboxClient, account_id: int) -> Answer:
+def close_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
     """Close an account; its calls and CDRs are gone with it."""
     sandbox.delete(f"accounts/{account_id}")
-    return Answer({"status": "ok"}, f"account {account_id} is closed")
+    return CommandResult({"status": "ok"}, f"account {account_id} is closed")
 
 
 def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | None = None) -> None:
@@ -293,14 +293,14 @@ def webhooks() -> None:
 @click.argument("number", metavar="N", type=ACCOUNT_ID)
 @connected
 @answered
-def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> Answer:
+def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> CommandResult:
     """Enable webhook N of account ID again.
 
     CDRs of calls placed from now on are sent to it, and its failures are counted from 0. `mcn-mock accounts show ID`
     lists the webhooks.
     """
     webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": True})
-    return Answer(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is enabled")
+    return CommandResult(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is enabled")
 
 
 @click.group(cls=ListFirst)
@@ -316,7 +316,7 @@ def calls() -> None:
 @list_options
 @connected
 @answered
-def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> Answer:
+def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> CommandResult:
     """Calls, the newest first."""
     columns = (
         Column("PLACED (UTC)", lambda call: moment(call["placed_at"])[5:]),
@@ -329,18 +329,18 @@ def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: s
         Column("OUTCOME", outcome_of),
     )
     found = sandbox.list("calls", limit, after, account_id=account, order="newest")
-    return Answer(found, lambda: print_list(found, "calls", columns))
+    return CommandResult(found, lambda: print_list(found, "calls", columns))
 
 
 @calls.command("show")
 @call_argument
 @connected
 @answered
-def show_call(sandbox: SandboxClient, verification_call_uuid: str) -> Answer:
+def show_call(sandbox: SandboxClient, verification_call_uuid: str) -> CommandResult:
     """One call with why it is so, and every attempt to deliver its CDR."""
     call = sandbox.get(f"calls/{segment(verification_call_uuid)}")
     deliveries = sandbox.list("deliveries", 1000, verification_call_uuid=verification_call_uuid)["items"]
-    return Answer({**call, "deliveries": deliveries}, lambda: _print_call(call, deliveries))
+    return CommandResult({**call, "deliveries": deliveries}, lambda: _print_call(call, deliveries))
 
 
 def _print_call(call: Mapping[str, Any], deliveries: list[dict[str, Any]]) -> None:
@@ -380,7 +380,7 @@ def deliveries() -> None:
 @list_options
 @connected
 @answered
-def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> Answer:
+def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> CommandResult:
     """Deliveries, the newest first."""
     columns = (
         Column("ID", "id", right=True),
@@ -391,17 +391,17 @@ def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, aft
         Column("URL", lambda delivery: shown_url(delivery["url"]), fold=True),
     )
     found = sandbox.list("deliveries", limit, after, account_id=account, order="newest")
-    return Answer(found, lambda: print_list(found, "deliveries", columns))
+    return CommandResult(found, lambda: print_list(found, "deliveries", columns))
 
 
 @deliveries.command("show")
 @delivery_argument
 @connected
 @answered
-def show_delivery(sandbox: SandboxClient, delivery_id: int) -> Answer:
+def show_delivery(sandbox: SandboxClient, delivery_id: int) -> CommandResult:
     """One delivery with its request and what each attempt was answered."""
     delivery = sandbox.get(f"deliveries/{delivery_id}")
-    return Answer(delivery, lambda: _print_delivery(delivery))
+    return CommandResult(delivery, lambda: _print_delivery(delivery))
 
 
 def _print_delivery(delivery: Mapping[str, Any]) -> None:
@@ -458,7 +458,7 @@ def call(
     caller_did: str | None,
     account: int,
     token: str,
-) -> Answer:
+) -> CommandResult:
     """Place a call to LOGIN_DID.
 
     As an application does, through the vendor's API: a flash_call, or with --caller-did a call_for_2fa.
@@ -469,7 +469,7 @@ def call(
     parameters = _given(login_did=login_did, code=code, country_id=country_id, caller_did=caller_did)
     answer = sandbox.place_call(account, method, token, parameters)
     placed = answer["object"]
-    return Answer(
+    return CommandResult(
         answer,
         f"{placed['verification_call_uuid']}: {method} to {placed['login_did']}, "
         f"the caller's number ends in {placed['code']}",
@@ -483,21 +483,21 @@ def call(
 @answered
 def complete(
     sandbox: SandboxClient, verification_call_uuid: str, outcome: str | None, q931_status: int | None
-) -> Answer:
+) -> CommandResult:
     """End the ringing call UUID.
 
     As an option says, or without one as the outcome rules planned.
     """
     wanted = _given(outcome=outcome, q931_status=q931_status)
     ended = sandbox.post(f"calls/{segment(verification_call_uuid)}/complete", wanted)
-    return Answer(ended, f"{ended['verification_call_uuid']}: {outcome_of(ended)}")
+    return CommandResult(ended, f"{ended['verification_call_uuid']}: {outcome_of(ended)}")
 
 
 @click.command()
 @delivery_argument
 @connected
 @answered
-def resend(sandbox: SandboxClient, delivery_id: int) -> Answer:
+def resend(sandbox: SandboxClient, delivery_id: int) -> CommandResult:
     """Send the CDR of a delivery again, at once, and wait until that attempt has ended.
 
     The exit status is 0 if the endpoint acknowledged it, which is any 2xx, and 1 if not. Retries follow as if it were
@@ -506,7 +506,7 @@ def resend(sandbox: SandboxClient, delivery_id: int) -> Answer:
     delivery, attempt = _wait_for_attempt(sandbox, sandbox.post(f"deliveries/{delivery_id}/resend"))
     is_acknowledged = attempt is not None and attempt["error"] is None
     shown = f"delivery {delivery_id} to {shown_url(delivery['url'])}: {_result(delivery, attempt)}"
-    return Answer(delivery, shown, 0 if is_acknowledged else 1)
+    return CommandResult(delivery, shown, 0 if is_acknowledged else 1)
 
 
 def _wait_for_attempt(sandbox: SandboxClient, resent: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -543,24 +543,24 @@ def _result(delivery: Mapping[str, Any], attempt: Mapping[str, Any] | None) -> s
 @click.argument("seconds", type=click.FloatRange(min=0))
 @connected
 @answered
-def advance(sandbox: SandboxClient, seconds: float) -> Answer:
+def advance(sandbox: SandboxClient, seconds: float) -> CommandResult:
     """Put the sandbox's clock forward.
 
     By SECONDS; it returns once everything that fell due has been tried.
     """
     answer = sandbox.post("clock/advance", {"seconds": seconds})
-    return Answer(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
+    return CommandResult(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
 
 
 @click.command()
 @connected
 @answered
-def reset(sandbox: SandboxClient) -> Answer:
+def reset(sandbox: SandboxClient) -> CommandResult:
     """Return to the configured state.
 
     Every call and CDR is gone, and every account that was opened since. Nothing is asked first.
     """
-    return Answer(sandbox.post("reset"), "the sandbox is as it was configured")
+    return CommandResult(sandbox.post("reset"), "the sandbox is as it was configured")
 
 
 @click.command()

@@ -13,7 +13,7 @@ import click
 from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.cli.client import Answer, answered, outcome_options, trust_options
+from pytest_mcn_mock.cli.client import CommandResult, answered, outcome_options, trust_options
 from pytest_mcn_mock.cli.remote import print_message, without_user
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
@@ -69,7 +69,7 @@ def trigger(
     timeout: float,
     cacert: Path | None,
     insecure: bool,
-) -> Answer:
+) -> CommandResult:
     """Send a made-up CDR to URL.
 
     It is sent from here, so no sandbox is needed; the request and the answer are printed. The exit status is 0 if the
@@ -106,7 +106,7 @@ def trigger(
         if response is None
         else {"headers": dict(response.headers), "body": response.body.decode("utf-8", "replace")},
     }
-    return Answer(document, lambda: _print(document), 0 if is_acknowledged else 1)
+    return CommandResult(document, lambda: _print(document), 0 if is_acknowledged else 1)
 
 
 def _header(text: str) -> tuple[str, str]:

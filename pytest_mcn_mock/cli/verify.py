@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pytest_mcn_mock.cli.client import Answer, answered
+from pytest_mcn_mock.cli.client import CommandResult, answered
 from pytest_mcn_mock.cli.commands import INTERRUPTED as INTERRUPTED_STATUS
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import Column, print_table
@@ -76,7 +76,7 @@ _OPTIONS = (
 @click.option("--config", type=click.Path(path_type=Path), help="Compare with a fake that has this file's [assumed].")
 @click.option("--list", "is_list", is_flag=True, help="List the questions and ask none.")
 @answered
-def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any) -> Answer:
+def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any) -> CommandResult:
     """Ask a real server what the fake is asked, and report where they differ.
 
     The harmless questions, which a correct server refuses, come first; the questions that can cost money are asked only
@@ -89,7 +89,7 @@ def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any
 
     if is_list:
         listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for q in QUESTIONS.values()]
-        return Answer(listed, lambda: print_table(_LISTED, listed))
+        return CommandResult(listed, lambda: print_table(_LISTED, listed))
     assumptions = _assumptions(config)
     if replay is not None and any(asked[name] is not None for name in ("base_url", "account", "spend", "ring")):
         raise UsageError("--replay asks nothing; leave out --base-url, --account, --spend and --ring")
@@ -97,7 +97,7 @@ def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any
     differences = comparison.compare(seen, assumptions)
     is_interrupted = replay is None and seen.stopped == INTERRUPTED
     status = INTERRUPTED_STATUS if is_interrupted else DIFFERENT if differences else 0
-    return Answer(comparison.as_json(seen, differences), lambda: _report(seen, differences), status)
+    return CommandResult(comparison.as_json(seen, differences), lambda: _report(seen, differences), status)
 
 
 @click.command()

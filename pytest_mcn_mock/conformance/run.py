@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from pytest_mcn_mock.conformance.cases import BARE, CUT_OFF, ORDINARY, Case
 from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
-from pytest_mcn_mock.conformance.verdict import Level, Verdict, evaluate
+from pytest_mcn_mock.conformance.verdict import Severity, Verdict, evaluate
 from pytest_mcn_mock.conformance.webhook import Form, Webhook, Writer
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
 from pytest_mcn_mock.text import shown_url
@@ -93,7 +93,7 @@ class Run(Struct):
         answered = (self.transport.deliver(m, self.webhook.timeout_s, in_turn=case.in_turn) for m in rounds)
         return [exchange for exchanges in answered for exchange in exchanges]
 
-    def count(self, level: Level) -> int:
+    def count(self, level: Severity) -> int:
         """Return how many verdicts have the level."""
         return sum(verdict.level is level for verdict in self.verdicts)
 
@@ -107,8 +107,8 @@ class Run(Struct):
             "url": shown_url(self.webhook.url),
             "sound": not self.fails(strict=strict),
             "cases": len(self.verdicts),
-            "errors": self.count(Level.ERROR),
-            "warnings": self.count(Level.WARNING),
+            "errors": self.count(Severity.ERROR),
+            "warnings": self.count(Severity.WARNING),
             "results": [_result(verdict) for verdict in self.verdicts],
         }
 
@@ -132,7 +132,7 @@ class Run(Struct):
             case = ET.SubElement(suite, "testcase", attributes)
             text = _xml("\n".join(verdict.lines()))
             if verdict.fails(strict=strict):
-                finding, times = max(verdict.findings, key=lambda found: found[0].level is Level.ERROR)
+                finding, times = max(verdict.findings, key=lambda found: found[0].level is Severity.ERROR)
                 message = _xml(verdict.diagnosis(finding, times))
                 ET.SubElement(case, "failure", {"message": message, "type": finding.level}).text = text
             elif verdict.findings:

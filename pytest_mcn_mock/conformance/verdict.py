@@ -65,7 +65,7 @@ _UNREACHABLE: Final = "it could be reached before: it crashed, or takes too few 
 _COOKIE: Final = "exempt the webhook's path from sessions: the operator keeps no cookie, and each record starts another"
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is."""
 
     WARNING = "warning"
@@ -79,7 +79,7 @@ class Finding(Struct, frozen=True):
     ``cause`` is what it has in common with findings of other cases, as far as that is known; else it is empty.
     """
 
-    level: Level
+    level: Severity
     what: str
     hint: str
     cause: str = ""
@@ -93,10 +93,10 @@ class Verdict(Struct, frozen=True):
     findings: tuple[tuple[Finding, int], ...] = ()
 
     @property
-    def level(self) -> Level | None:
+    def level(self) -> Severity | None:
         """That of the worst finding; None if the endpoint is correct."""
         levels = {finding.level for finding, _ in self.findings}
-        return next((level for level in (Level.ERROR, Level.WARNING) if level in levels), None)
+        return next((level for level in (Severity.ERROR, Severity.WARNING) if level in levels), None)
 
     @property
     def duration_s(self) -> float:
@@ -105,7 +105,7 @@ class Verdict(Struct, frozen=True):
 
     def fails(self, *, strict: bool) -> bool:
         """Whether it fails the run; with ``strict`` a warning does too."""
-        return self.level is Level.ERROR or (strict and self.level is Level.WARNING)
+        return self.level is Severity.ERROR or (strict and self.level is Severity.WARNING)
 
     def diagnosis(self, finding: Finding, times: int) -> str:
         """Say what the endpoint did, to what."""
@@ -165,31 +165,36 @@ class _Evaluation(Struct, frozen=True):
             return
         status = exchange.status or 0
         if status >= 500 and status not in self.case.tolerated:
-            yield self._finding(Level.ERROR, f"answered {status} to", self._crash_hint())
+            yield self._finding(Severity.ERROR, f"answered {status} to", self._crash_hint())
         elif 300 <= status < 400:
             yield self._redirected(exchange)
         elif 400 <= status < 500 and self.case.expect is not Expect.ANSWERED:
             yield self._refused(status, was_acknowledged=was_acknowledged)
         if exchange.duration_s >= self.timeout_s * SLOW_PART:
             what = f"took {SLOW_PART:.0%} of the time-out of {self.timeout_s:g} s, or more, to answer"
-            yield Finding(Level.WARNING, what, _LATE)
+            yield Finding(Severity.WARNING, what, _LATE)
         cookie = exchange.header("set-cookie")
         if cookie is not None:
             name = printable(cookie.partition("=")[0].strip(), 40)
-            yield Finding(Level.WARNING, f"set a cookie ({name}) in its answer to", _COOKIE)
+            yield Finding(Severity.WARNING, f"set a cookie ({name}) in its answer to", _COOKIE)
 
     def is_for_lack_of_final_status(
         self, finding: Finding, exchange: Exchange, without_final_status: Callable[[], str | None]
     ) -> bool:
         """Whether the failure is that of every record without final_status."""
         is_failure = exchange.trouble in _CRASHES or (exchange.trouble is None and (exchange.status or 0) >= 400)
-        if finding.level is not Level.ERROR or not is_failure or self.fails_anyway or not _lacks_final_status(exchange):
+        if (
+            finding.level is not Severity.ERROR
+            or not is_failure
+            or self.fails_anyway
+            or not _lacks_final_status(exchange)
+        ):
             return False
         raised = exchange.trouble is Trouble.RAISED and "final_status" in exchange.detail
         return raised or without_final_status() == exchange.shown
 
-    def _finding(self, level: Level, what: str, hint: str) -> Finding:
-        return Finding(Level.WARNING if self.case.optional else level, what, hint)
+    def _finding(self, level: Severity, what: str, hint: str) -> Finding:
+        return Finding(Severity.WARNING if self.case.optional else level, what, hint)
 
     def _crash_hint(self) -> str:
         return "it fails on an ordinary record too: fix that first" if self.fails_anyway else self.case.hint
@@ -208,14 +213,14 @@ class _Evaluation(Struct, frozen=True):
             Trouble.UNREACHABLE: (f"took no connection ({detail}) for", _UNREACHABLE),
         }[trouble]
         is_warning = trouble is Trouble.CLOSED and case.may_close
-        return self._finding(Level.WARNING if is_warning else Level.ERROR, what, hint)
+        return self._finding(Severity.WARNING if is_warning else Severity.ERROR, what, hint)
 
     def _redirected(self, exchange: Exchange) -> Finding:
         try:
             path = printable(urlsplit(exchange.header("location") or "").path, 80)
         except ValueError:
             path = ""
-        level = Level.ERROR if self.case.expect is Expect.ACKNOWLEDGED else Level.WARNING
+        level = Severity.ERROR if self.case.expect is Expect.ACKNOWLEDGED else Severity.WARNING
         asks = any(word in path.lower() for word in ("login", "signin", "sign-in", "auth", "account"))
         hint = f"{_DEMANDS}; the operator follows no redirect" if asks else _REDIRECT
         return self._finding(level, f"redirected ({exchange.status}) to {path or 'nowhere'} in answer to", hint)
@@ -223,10 +228,10 @@ class _Evaluation(Struct, frozen=True):
     def _refused(self, status: int, *, was_acknowledged: bool) -> Finding:
         case = self.case
         if was_acknowledged and status in NOT_KNOWN:
-            return self._finding(Level.ERROR, f"acknowledged it once, and then answered {status} to", case.hint)
+            return self._finding(Severity.ERROR, f"acknowledged it once, and then answered {status} to", case.hint)
         if self.is_lenient and (status in NOT_KNOWN or (status == 403 and case.expect is Expect.UNKNOWN)):
-            return self._finding(Level.WARNING, f"answered {status} to", _UNKNOWN)
-        return self._finding(Level.ERROR, f"answered {status} to", _STATUS_HINTS.get(status, case.hint))
+            return self._finding(Severity.WARNING, f"answered {status} to", _UNKNOWN)
+        return self._finding(Severity.ERROR, f"answered {status} to", _STATUS_HINTS.get(status, case.hint))
 
 
 def _lacks_final_status(exchange: Exchange) -> bool:

@@ -63,9 +63,9 @@ class MCNServer(HTTPServer):
         self._fakes: list[tuple[Settings, Fake]] = []
         self.use_settings(Settings() if settings is None else settings)
         self._accounts_opened = count(1)
-        self._listener: wsgi.Listener | None = None
+        self._listener: wsgi.Acceptor | None = None
         self._tls_context: ssl.SSLContext | None = None
-        self._tls: tuple[BaseWSGIServer, wsgi.Listener, threading.Thread] | None = None
+        self._tls: tuple[BaseWSGIServer, wsgi.Acceptor, threading.Thread] | None = None
         self._tls_port = 0
 
     @property
@@ -158,7 +158,7 @@ class MCNServer(HTTPServer):
     def thread_target(self) -> None:
         """Serve until stopped."""
         if self.server is not None:
-            self._listener = wsgi.Listener(self.server)
+            self._listener = wsgi.Acceptor(self.server)
             self._listener.serve()
 
     @property
@@ -173,7 +173,7 @@ class MCNServer(HTTPServer):
         """
         if self._tls is None:
             server = self._make_tls_server(context)
-            listener = wsgi.Listener(server)
+            listener = wsgi.Acceptor(server)
             thread = threading.Thread(target=listener.serve, daemon=True)
             self._tls_context, self._tls_port = context, server.port
             self._tls = server, listener, thread

@@ -267,7 +267,7 @@ def _log_safely(kind: str, message: str, *args: object) -> None:
     _log.log(logging.getLevelNamesMapping()[kind.upper()], "%s", text)
 
 
-class Listener:
+class Acceptor:
     """A werkzeug server that never waits for a client: neither to accept the next one, nor to end."""
 
     def __init__(self, server: BaseWSGIServer) -> None:

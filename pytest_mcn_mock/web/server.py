@@ -116,7 +116,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _log = logging.getLogger("mcn_mock")
 
 
-class Connection(asyncio.BufferedProtocol):
+class ClientConnection(asyncio.BufferedProtocol):
     """Answers a client's requests one after the other. ``deadline`` is when it ends if nothing happens, in the loop's
     time.
 
@@ -467,7 +467,7 @@ class HttpServer:
         self.date = b""
         self._tls = tls
         self._room = asyncio.Semaphore(max_connections)
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting: asyncio.Task[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -511,14 +511,14 @@ class HttpServer:
         self._tasks.add(answering)
         answering.add_done_callback(self._tasks.discard)
 
-    def joined(self, connection: Connection) -> None:
+    def joined(self, connection: ClientConnection) -> None:
         """Count a connection that has begun."""
         self._connections.add(connection)
         self._empty.clear()
         if self._is_stopping:
             connection.finish()
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: ClientConnection) -> None:
         """Forget a connection that has ended."""
         self._connections.discard(connection)
         self._room.release()
@@ -551,7 +551,7 @@ class HttpServer:
             _log.warning("connections cannot be taken now, and wait: %s", error)
 
     async def _welcome(self, accepted: socket.socket) -> None:
-        connection = Connection(self, is_tls=self._tls is not None)
+        connection = ClientConnection(self, is_tls=self._tls is not None)
         timeout_s, shutdown_s = (None, None) if self._tls is None else (self.head_timeout_s, TLS_SHUTDOWN_S)
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
