@@ -130,7 +130,8 @@ class WaitTimeout(McnMockError, AssertionError, TimeoutError):
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint for the end of a message: the known word that was probably meant, or all known ones if none is near.
+    """Return a hint for the end of a message: the known word that was probably meant, or all known ones if none is
+    near.
 
     Near is a misspelling that keeps the first letter (``prot`` for ``port``), or the beginning of only one known word
     (``final`` for ``final_status``). Another word of the same field would send the reader the wrong way.

@@ -44,8 +44,8 @@ class McnProvider(BaseProvider):
     """
 
     def mcn_did(self, country: int = RUSSIA, code: str | None = None) -> str:
-        """A number of the operator's own, from which a flash call comes: valid, of the country (643 or 703), and ending
-        in ``code`` where one is given.
+        """Return a number of the operator's own, from which a flash call comes: valid, of the country (643 or 703), and
+        ending in ``code`` where one is given.
         """
         if country not in COUNTRY_NAMES:
             raise UsageError(f"country {country!r} has no callers' numbers; it is one of {_words(COUNTRY_NAMES)}")
@@ -54,25 +54,25 @@ class McnProvider(BaseProvider):
         return caller_number(country, code, self.generator.random.getrandbits(64))
 
     def mcn_login_did(self, country: int = RUSSIA) -> str:
-        """A subscriber's mobile number, valid by the numbering plan: whom a call goes to. ``country`` is in MOBILE."""
+        """Return a valid mobile number of a subscriber, to which a call goes. ``country`` is in MOBILE."""
         if country not in MOBILE:
             raise UsageError(f"country {country!r} is not among those with a block of numbers: {_words(MOBILE)}")
         return str(self.numerify(MOBILE[country]))
 
     def mcn_code(self) -> str:
-        """A code: four digits, leading zeros included."""
+        """Return a code: four digits, leading zeros included."""
         return str(self.numerify("####"))
 
     def mcn_account_id(self) -> str:
-        """An account's id: eight digits, as in the vendor's examples."""
+        """Return an account's id: eight digits, as in the vendor's examples."""
         return str(self.random_int(10_000_000, 99_999_999))
 
     def mcn_token(self) -> str:
-        """A token as the fake draws them."""
+        """Return a token as the fake draws them."""
         return f"mcn-{self.generator.random.getrandbits(128):032x}"
 
     def mcn_call_uuid(self, account_id: str | int | None = None) -> str:
-        """A ``verification_call_uuid``: twelve lower-case hex digits, ``_`` and the account's id."""
+        """Return a ``verification_call_uuid``: twelve lower-case hex digits, ``_`` and the account's id."""
         return f"{self.generator.random.getrandbits(48):012x}_{account_id or self.mcn_account_id()}"
 
     def mcn_outcome(self) -> Outcome:
@@ -88,7 +88,7 @@ class McnProvider(BaseProvider):
         account_id: str | int | None = None,
         verification_call_uuid: str | None = None,
     ) -> dict[str, calls.CdrValue]:
-        """The record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
+        """Return the record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
 
         ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
         unavailable number is drawn. ``final_status`` is absent where the article documents none. The account

@@ -1,4 +1,4 @@
-"""What the sandbox prints when it has started: where it listens, commands to paste, its page, what a client needs."""
+"""The greeting that the sandbox prints at its start: its address, commands to paste, its page, data for a client."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _TOP_UP = 100_00
 
 
 def reachable(host: str) -> str:
-    """An address at which a server that listens on ``host`` is reached from this machine."""
+    """Return an address at which a server that listens on ``host`` is reached from this machine."""
     return _EVERYWHERE.get(host, host)
 
 
 def greeting(
     config: Config, accounts: Sequence[AccountState], port: int, tls: Tls | None, drawn: str | None = None
 ) -> str:
-    """The lines, each with its end. The first has the URL, the last begins with ``base URL``.
+    """Return the lines, each with its end. The first has the URL, the last begins with ``base URL``.
 
     ``accounts`` are the configured ones that are open, or the first one that is if none of these are. ``drawn`` is the
     admin token if it was drawn for this start, so that nobody knows it yet.
@@ -60,7 +60,7 @@ class _Banner:
     drawn: str | None
 
     def commands(self, account: Account, balance: int) -> list[str]:
-        """A flash_call and a call_for_2fa that are accepted, or how to make them so."""
+        """Return a flash_call and a call_for_2fa that are accepted, or how to make them so."""
         token = account.token if account.token == PUBLIC_TOKEN else "$TOKEN"
         authorization = f"Authorization: Bearer {token}"
         curl = (
@@ -93,7 +93,7 @@ class _Banner:
         return [f"no account is open; open one: {self._mcn_mock} accounts open --number 79158888888"]
 
     def credentials(self, account: Account | None) -> str:
-        """The account that the commands use, and its token or where that is."""
+        """Return the account that the commands use, and its token or where that is."""
         if account is None:
             return ""
         if account.token == PUBLIC_TOKEN:
@@ -123,10 +123,10 @@ def _url(host: str, port: int, tls: Tls | None) -> str:
 
 
 def _can_pay(state: AccountState) -> bool:
-    """Whether the account can pay a flash_call."""
+    """Return whether the account can pay a flash_call."""
     return state.balance >= state.account.tariff.price(Method.FLASH_CALL, RUSSIA)
 
 
 def _quoted(text: str) -> str:
-    """The text in the shell's quotes; in double ones if a variable is to be filled in."""
+    """Return the text in the shell's quotes; in double ones if the shell has to fill in a variable."""
     return f'"{text}"' if "$" in text else f"'{text}'"

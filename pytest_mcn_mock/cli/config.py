@@ -86,7 +86,7 @@ class AccountConfig:
     is_seed_drawn: bool = False
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of ``service.accounts.Accounts.make``."""
+        """Return the arguments of ``service.accounts.Accounts.make``."""
         return {
             "seed": self.seed,
             "account_id": self.id,

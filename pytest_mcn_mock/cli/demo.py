@@ -92,7 +92,7 @@ class DemoClock:
 
     @property
     def is_past(self) -> bool:
-        """Whether the day is still passing."""
+        """Return whether the day is still passing."""
         return not self.is_shared
 
     def now(self, account_id: str | None) -> float:
@@ -107,7 +107,7 @@ class DemoClock:
             self._machine.move(account_id, seconds)
 
     def reach(self, account_id: str | None, moment: float) -> None:
-        """It is that late for the account, if it is not later already."""
+        """Put the account's time forward to the moment, if it is not later already."""
         if self.is_past:
             self._passed[account_id] = max(self._passed.get(account_id, 0.0), moment - self._start)
 
@@ -116,7 +116,7 @@ class DemoClock:
         self.reach(account_id, self._start + offset_s)
 
     def hand_over(self) -> None:
-        """The day is over: from now on the time is the machine's, for every account."""
+        """Let every account have the machine's time from now on: the day is over."""
         self.is_shared = True
 
 
@@ -127,7 +127,7 @@ class StandIn:
         self._answers = answers
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The answer that is next; SendError if it is none."""
+        """Return the next answer. Raises SendError if there is none for it."""
         status = self._answers.popleft() if self._answers else 204
         if status == _NO_ANSWER:
             raise SendError(f"no answer within {timeout_s:g} s")
@@ -179,7 +179,7 @@ class Demo:
         self.clock = DemoClock()
 
     def make_sender(self, *arguments: Any) -> Sender:
-        """A stand-in while the day passes, the real one, with these arguments, afterwards."""
+        """Return a sender that answers by itself while the day passes, and the real one afterwards."""
         return StandIn(self._answers) if self.clock.is_past else self._make_sender(*arguments)
 
     async def fill(self, fake: Fake) -> None:
@@ -240,7 +240,7 @@ class Demo:
         )
 
     def _request(self, account: _Account) -> Request:
-        """What a client sends: mostly a call, rarely a mistake."""
+        """Return the request of a client: mostly a call, rarely a mistake."""
         parameters = {"login_did": self._fake.mcn_login_did(self._random.choice(COUNTRIES))}
         token, method = account.token, "flash_call"
         if self._random.randrange(100) < account.client.for_2fa:

@@ -117,7 +117,7 @@ class Metrics:
                 self._answered.clear()
 
     async def render(self) -> tuple[str, bytes]:
-        """The content type and the text. NotFound, with what to install, where the library is not there."""
+        """Return content type and text. Raises NotFound, with what to install, if the library is missing."""
         try:
             from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
         except ModuleNotFoundError as error:

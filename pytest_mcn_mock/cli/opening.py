@@ -79,7 +79,7 @@ async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service
 
 
 async def _differences(configured: AccountConfig, tariff: Tariff, service: Service) -> list[str]:
-    """What the state has otherwise than the configuration, a phrase each; no secret is in it."""
+    """Return a phrase for each difference between state and configuration. No secret is in it."""
     kept = await service.accounts.get(configured.id)
     found = []
     if kept.token != configured.token:

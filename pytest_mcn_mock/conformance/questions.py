@@ -59,12 +59,12 @@ class Question(Struct, frozen=True):
 
     @property
     def shows_token(self) -> bool:
-        """Whether a server that takes the token and the account has another reason to refuse it."""
+        """Return whether a server that takes the token and the account has another reason to refuse it."""
         return self.credential is Credential.TOKEN and self.path.startswith("account/$account/")
 
     @property
     def code(self) -> str | None:
-        """The code that it asks for, None if it asks for none."""
+        """Return the code that it asks for, None if it asks for none."""
         return {**dict(self.query), **self.form, **self.content}.get("code")
 
     def price(self, participants: Participants) -> int:

@@ -113,7 +113,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_acceptance(self) -> bool:
-        """Whether a call seems to have been placed: by this API's words, or those of its successors.
+        """Return whether a call seems to have been placed: by this API's words, or those of its successors.
 
         A 2xx alone does not say so: some servers refuse with it.
         """

@@ -69,8 +69,8 @@ class Run(Struct):
         return verdict
 
     def _is_served(self, exchanges: Sequence[Exchange]) -> bool:
-        """Whether anything is served under the URL, as far as can be told: not if records and a body that is cut off
-        all get a 404.
+        """Return whether anything is served under the URL, as far as can be told: not if records and a body that is cut
+        off all get a 404.
         """
         if self.webhook.form is not Form.JSON or any(exchange.status != 404 for exchange in exchanges):
             return True
@@ -98,7 +98,7 @@ class Run(Struct):
         return sum(verdict.level is level for verdict in self.verdicts)
 
     def fails(self, *, strict: bool) -> bool:
-        """Whether a verdict fails the run."""
+        """Return whether a verdict fails the run."""
         return any(verdict.fails(strict=strict) for verdict in self.verdicts)
 
     def as_json(self, *, strict: bool) -> dict[str, Any]:

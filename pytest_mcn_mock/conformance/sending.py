@@ -71,17 +71,17 @@ class Exchange(Struct, frozen=True):
 
     @property
     def request(self) -> CdrRequest:
-        """The request that was sent."""
+        """Return the request that was sent."""
         return self.message.request
 
     @property
     def cdr(self) -> Mapping[str, Any] | None:
-        """The record that was sent; None if it was not a record."""
+        """Return the record that was sent; None if it was not a record."""
         return self.message.cdr
 
     @property
     def shown(self) -> str:
-        """The status or the trouble, in a word."""
+        """Return the status or the trouble, in a word."""
         return str(self.status) if self.trouble is None else self.trouble.replace("_", " ")
 
     def header(self, name: str) -> str | None:

@@ -100,11 +100,11 @@ class Verdict(Struct, frozen=True):
 
     @property
     def duration_s(self) -> float:
-        """The longest answer."""
+        """Return the longest answer."""
         return max((exchange.duration_s for exchange in self.exchanges), default=0.0)
 
     def fails(self, *, strict: bool) -> bool:
-        """Whether it fails the run; with ``strict`` a warning does too."""
+        """Return whether it fails the run; with ``strict`` a warning does too."""
         return self.level is Severity.ERROR or (strict and self.level is Severity.WARNING)
 
     def diagnosis(self, finding: Finding, times: int) -> str:
@@ -181,7 +181,7 @@ class _Evaluation(Struct, frozen=True):
     def is_for_lack_of_final_status(
         self, finding: Finding, exchange: Exchange, without_final_status: Callable[[], str | None]
     ) -> bool:
-        """Whether the failure is that of every record without final_status."""
+        """Return whether the failure is that of every record without final_status."""
         is_failure = exchange.trouble in _CRASHES or (exchange.trouble is None and (exchange.status or 0) >= 400)
         if (
             finding.level is not Severity.ERROR
@@ -235,7 +235,7 @@ class _Evaluation(Struct, frozen=True):
 
 
 def _lacks_final_status(exchange: Exchange) -> bool:
-    """Whether the message is a JSON object, or the variables of a record, without final_status."""
+    """Return whether the message is a JSON object, or the variables of a record, without final_status."""
     record: Any = exchange.cdr
     if record is None:
         try:

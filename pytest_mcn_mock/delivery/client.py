@@ -294,16 +294,16 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether a request can be sent on it."""
+        """Return whether a request can be sent on it."""
         return self._transport is not None and self._waiter is None
 
     @property
     def is_silent(self) -> bool:
-        """Whether not a byte has come since the last request was sent."""
+        """Return whether no byte has come since the last request was sent."""
         return not self._received
 
     def is_accepted(self) -> bool:
-        """Whether the endpoint's system has confirmed all that was sent; True where only Linux could tell.
+        """Return whether the endpoint's system has confirmed all that was sent; True where only Linux could tell.
 
         A system whose backlog is full confirms nothing, although the connection seems to stand on this side.
         """
@@ -317,7 +317,7 @@ class Connection(asyncio.BufferedProtocol):
         return len(state) < _UNACKED_AT + 4 or struct.unpack_from("I", state, _UNACKED_AT)[0] == 0
 
     def is_reusable(self) -> bool:
-        """Whether it is idle, and the endpoint has not closed it. The event loop may not have read the end yet."""
+        """Return whether it is idle, and the endpoint has not closed it. The event loop may not know that yet."""
         transport = self._transport
         if transport is None or self._waiter is not None:
             return False
@@ -327,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def response(self) -> CdrResponse | None:
-        """The last request's answer as far as it has come; None before its status and headers have."""
+        """Return the last request's answer as far as it has come; None before its status and headers have."""
         if self._status is None:
             return None
         headers: dict[str, str] = {}

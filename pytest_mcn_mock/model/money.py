@@ -151,7 +151,7 @@ class Entry(Struct, frozen=True):
 
     @property
     def amount(self) -> Decimal:
-        """The movement in roubles."""
+        """Return the movement in roubles."""
         return to_decimal(self.kopecks)
 
     def __str__(self) -> str:

@@ -324,7 +324,7 @@ class ApiRequest(Struct, eq=False):
 
     @property
     def is_mistake(self) -> bool:
-        """Whether the request was wrong, so that a strict test fails by it."""
+        """Return whether the request was wrong, so that a strict test fails by it."""
         return self.refusal is not None and self.refusal.code not in NOT_A_MISTAKE
 
     def __repr__(self) -> str:

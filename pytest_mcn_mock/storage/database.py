@@ -92,7 +92,7 @@ class _Files:
             self._log.with_name(f"{self._database.name}-shm").unlink(missing_ok=True)
 
     def is_log_alone(self) -> bool:
-        """Whether only the log is lost: closing the database then writes what was in it to the file."""
+        """Return whether only the log is lost: closing the database then writes what was in it to the file."""
         known = self._known.pop(self._log, None)
         try:
             self.check()
@@ -201,7 +201,7 @@ def reason(error: BaseException) -> str:
 
 
 def parse_url(url: str) -> URL:
-    """The URL of a state; ConfigError, which shows no password, if it does not name one file."""
+    """Return the URL of a state. Raises ConfigError, without a password in it, if it does not name one file."""
     try:
         parsed = make_url(url)
     except ArgumentError:

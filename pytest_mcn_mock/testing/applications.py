@@ -76,7 +76,7 @@ class _Subscribed:
 
     @cached_property
     def uses_asgiref(self) -> bool:
-        """Whether the application's synchronous parts are called by asgiref."""
+        """Return whether the application's synchronous parts are called by asgiref."""
         return self.is_async and uses_asgiref(self.application)
 
 
@@ -137,7 +137,7 @@ class Applications:
 
     @property
     def has_raised(self) -> bool:
-        """Whether anything was raised since ``forget_errors``."""
+        """Return whether anything was raised since ``forget_errors``."""
         return bool(self._raised)
 
     def take_raised(self, request: CdrRequest) -> BaseException | None:
@@ -174,7 +174,9 @@ class ApplicationSender:
         self._threads = Workers(_call_in_thread, "mcn-mock-wsgi")
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
-        """The answer; SendError where none comes in time. What an application raises is kept for the test."""
+        """Return the answer. Raises SendError if none comes in time. An exception of an application is kept for the
+        test.
+        """
         __tracebackhide__ = True
         subscribed = self._applications.find(request.url)
         if subscribed is None:
@@ -253,14 +255,14 @@ def _target_of(url: str) -> str:
 
 
 def is_asgi(application: object) -> bool:
-    """Whether an application is called as a coroutine; anything else is WSGI."""
+    """Return whether an application is called as a coroutine; anything else is WSGI."""
     return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(
         getattr(application, "__call__", None)  # noqa: B004 - the method itself is looked at, not whether it is there
     )
 
 
 def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
-    """The answer of a WSGI application, called on this thread; what it raises comes out."""
+    """Return the answer of a WSGI application, called on this thread. Raises the exceptions of the application."""
     parts = urlsplit(request.url)
     builder = EnvironBuilder(
         path=parts.path or "/",
@@ -275,7 +277,7 @@ def call_wsgi(application: Application, request: CdrRequest) -> CdrResponse:
 
 
 async def call_asgi(application: Application, request: CdrRequest) -> CdrResponse:
-    """The answer of an ASGI application, called on this event loop; what it raises comes out."""
+    """Return the answer of an ASGI application, called on this event loop. Raises the exceptions of the application."""
     parts = urlsplit(request.url)
     own = {name.lower(): value for name, value in request.headers.items()}
     headers = {"host": HOST, "content-length": str(len(request.body)), **own}
@@ -319,7 +321,7 @@ def _host(request: CdrRequest) -> str:
 
 
 def uses_asgiref(application: object, depth: int = 2) -> bool:
-    """Whether an ASGI application is Django's, or wraps one: asgiref calls its synchronous parts."""
+    """Return whether an ASGI application is Django's, or wraps one: asgiref calls its synchronous parts."""
     if any(owner.__module__.partition(".")[0] in ("django", "channels") for owner in type(application).__mro__):
         return True
     parts: list[object] = []

@@ -254,7 +254,9 @@ class MCNServer(HTTPServer):
             del self.log[:-_LOG_SIZE]
 
     def dispatch(self, request: Request) -> Response:
-        """A registered handler if one matches; else the operator, which leaves ordered handlers as they are."""
+        """Return the answer of a registered handler if one matches, else the operator's, which leaves ordered handlers
+        alone.
+        """
         if wsgi.is_own_path(request.path) and not self._has_handler(request):
             return wsgi.answer(self._fake_of(request).application, request, self._door)
         return super().dispatch(request)
@@ -264,7 +266,7 @@ class MCNServer(HTTPServer):
         return wsgi.answer(self._fake_of(request).application, request, self._door)
 
     def _fake_of(self, request: Request) -> Fake:
-        """The fake that has the account of the request's path, and otherwise the one that is in use."""
+        """Return the fake that has the account of the request's path, and otherwise the one that is in use."""
         if len(self._fakes) > 1 and (account := _ACCOUNT.search(one_slash(request.path))) is not None:
             for _, fake in self._fakes:
                 if self._door.run(fake.service.storage.is_taken(account[1])):

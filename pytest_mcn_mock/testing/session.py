@@ -49,7 +49,7 @@ def start_again(server: MCNServer, item: pytest.Item, *, is_wanted: bool) -> Non
 
 
 def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelity: str) -> tuple[Account, bool]:
-    """An account as the test's markers ask for it, and whether the test is strict.
+    """Return an account as the test's markers ask for it, and whether the test is strict.
 
     ``strict`` and ``fidelity`` are what holds where no marker says otherwise.
 

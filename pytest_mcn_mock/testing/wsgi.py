@@ -57,18 +57,18 @@ _log = logging.getLogger("werkzeug")
 
 
 def is_own_path(path: str) -> bool:
-    """Whether the path belongs to the application, whether it has such a route or not."""
+    """Return whether the path belongs to the application, also if it has no such route."""
     return one_slash(path).startswith((f"{BASE_PATH}/", f"{ADMIN_PATH}/"))
 
 
 def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugResponse:
-    """The application's answer to a request that could not be read."""
+    """Return the application's answer to a request that could not be read."""
     response = application.refuse_unread(unread.status, unread.why)
     return WerkzeugResponse(response.body, status=response.status, headers=response.headers)
 
 
 def answer(application: Application, request: WerkzeugRequest, door: Door) -> WerkzeugResponse:
-    """The application's answer to a request that its server has read."""
+    """Return the application's answer to a request that its server has read."""
     flow = application.serve(request.environ[READ])
     response = door.answer(flow)
     after = ExitStack()
@@ -86,7 +86,9 @@ def answer(application: Application, request: WerkzeugRequest, door: Door) -> We
 
 
 def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> Iterator[bytes]:
-    """The body, as the fault has it. ``after`` follows when the server comes back for more: it has written it then."""
+    """Yield the body as the fault alters it. ``after`` is called when the server asks for more: it has written all
+    then.
+    """
     with after:
         if response.fault is None:
             yield response.body
@@ -205,7 +207,7 @@ class RequestHandler(WSGIRequestHandler):
         self.take(what, keeps=False)
 
     def make_environ(self) -> WSGIEnvironment:
-        """The WSGI environment of the request that was read."""
+        """Return the WSGI environment of the request that was read."""
         environ = super().make_environ()
         environ[READ] = self._read
         environ["REQUEST_URI"] = environ["RAW_URI"] = self._target

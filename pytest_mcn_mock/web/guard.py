@@ -149,13 +149,13 @@ class Guard:
 
 
 def _bearer(headers: Mapping[str, str]) -> str:
-    """The token of ``Authorization: Bearer``; empty if there is none."""
+    """Return the token of ``Authorization: Bearer``; empty if there is none."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_admin_path(path: str) -> bool:
-    """Whether the path is the admin API's or the page's."""
+    """Return whether the path is the admin API's or the page's."""
     return path == ADMIN_PATH or path.startswith(f"{ADMIN_PATH}/")
 
 
@@ -164,7 +164,7 @@ def _is_vendors(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is a name or an address of this machine itself (RFC 6761, 6.3; RFC 1122, 3.2.1.3; ::1)."""
+    """Return whether the host is a name or an address of this machine (RFC 6761, 6.3; RFC 1122, 3.2.1.3; ::1)."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -176,7 +176,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_of(netloc: str) -> str:
-    """The host of ``host:port``, in lower case; empty where there is none, or where it is not that simple."""
+    """Return the host of ``host:port``, in lower case; empty if there is none, or if it is malformed."""
     if any(character in netloc for character in "@/?#\\, "):
         return ""
     try:

@@ -57,13 +57,13 @@ class Page:
         return {("GET", ""): self.document, ("GET", "static/<name>"): self.static}
 
     async def document(self, request: Request) -> Response:
-        """The document itself. Its addresses are relative: without the slash at the end, the answer leads to it."""
+        """Return the document. Its addresses are relative: a path without the slash at the end is redirected."""
         if not request.path.endswith("/"):
             return Response(308, b"", {"Location": f"{ADMIN_PATH.rpartition('/')[2]}/", **SECURITY_HEADERS})
         return _answer(request, _files()[_DOCUMENT])
 
     async def static(self, request: Request, name: str) -> Response:
-        """A file of the page; NotFound if there is none of that name."""
+        """Return a file of the page. Raises NotFound if there is none of that name."""
         file = _files().get(name)
         if file is None:
             raise NotFound(f"the page has no file {name[:80]!r}")
@@ -76,7 +76,7 @@ def preload() -> None:
 
 
 def _answer(request: Request, file: _File) -> Response:
-    """The file, or 304 where the client says that it has it."""
+    """Return the file, or 304 if the client has it already."""
     known = request.headers.get("if-none-match", "")
     tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
     if file.headers["ETag"] in tags or "*" in tags:
@@ -98,7 +98,7 @@ def _files() -> Mapping[str, _File]:
 
 
 def _words() -> bytes:
-    """The lists of the package's words that the page offers, as a script."""
+    """Return a script with the package's lists of words that the page offers."""
     lists = {
         "DEFAULT_VARIABLES": DEFAULT_VARIABLES,
         "DELIVERY_STATES": list(DeliveryState),
