@@ -61,9 +61,9 @@ def by_accounts(sizes: list[int]) -> Curve:
 
 
 def by_subscriptions(sizes: list[int]) -> Curve:
-    """Webhooks of the account, each of which a call owes a CDR."""
+    """Webhooks of the account; each call has a CDR for each of them."""
     made, before = [], resident_mib()
-    for size in sizes:  # all of them before the calls, each of which owes so many CDRs
+    for size in sizes:  # all of them before the calls, each of which has so many CDRs
         fake = make_fake()
         open_account(fake, subscriptions=size)
         made.append((size, fake, resident_mib() - before))

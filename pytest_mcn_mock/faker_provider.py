@@ -45,7 +45,7 @@ class McnProvider(BaseProvider):
 
     def mcn_did(self, country: int = RUSSIA, code: str | None = None) -> str:
         """Return a number of the operator's own, from which a flash call comes: valid, of the country (643 or 703), and
-        ending in ``code`` where one is given.
+        ending in ``code`` if one is given.
         """
         if country not in COUNTRY_NAMES:
             raise UsageError(f"country {country!r} has no callers' numbers; it is one of {_words(COUNTRY_NAMES)}")
@@ -91,7 +91,7 @@ class McnProvider(BaseProvider):
         """Return the record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
 
         ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
-        unavailable number is drawn. ``final_status`` is absent where the article documents none. The account
+        unavailable number is drawn. ``final_status`` is absent if the article documents none. The account
         is that of ``verification_call_uuid`` where only that is given.
         """
         if outcome is None and q931_status is None:

@@ -319,7 +319,7 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     )  # fmt: skip
     @click.option(
         "--admin-token", envvar="MCN_MOCK_ADMIN_TOKEN", show_envvar=True,
-        help="The token of its admin API, where it demands one.",
+        help="The token of its admin API, if it demands one.",
     )  # fmt: skip
     @click.option(
         "--cacert", type=click.Path(path_type=Path), envvar="MCN_MOCK_CACERT", show_envvar=True,

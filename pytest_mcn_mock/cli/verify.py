@@ -164,7 +164,7 @@ def _interview(
     participants = _participants(account, spend, ring, caller_did)
     plan = make_plan(participants, spend)
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _LOOPBACK:
-        click.echo("mcn-mock: the token travels unencrypted; use https where the server has it", err=True)
+        click.echo("mcn-mock: the token travels unencrypted; use https if the server has it", err=True)
     if plan.calls and not yes:
         _confirm(plan, participants, url)
 

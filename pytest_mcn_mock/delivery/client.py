@@ -34,7 +34,7 @@ _LONE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _VISIBLE: Final = re.compile("[!-~]+")
 _BREAK: Final = re.compile("[\r\n\0]")
 _WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose requests tell their length even where it is 0 (RFC 9110, 8.6)."""
+"""Methods whose requests state their length even if it is 0 (RFC 9110, 8.6)."""
 
 
 class Unsendable(SendError):
@@ -276,7 +276,7 @@ class Connection(asyncio.BufferedProtocol):
         self.is_answered = False
         """Whether an answer has come on it."""
         self.broken: SendError | None = None
-        """Why the body of the last answer is not whole, where it is not, and was not too long either."""
+        """Why the body of the last answer is not whole, if it is not, and was not too long either."""
         self._loop = loop
         self._most = most
         self._parser = self._make_parser()

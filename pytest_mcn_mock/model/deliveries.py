@@ -83,7 +83,7 @@ class CdrResponse(Struct, frozen=True):
 
 class Attempt(Struct, frozen=True):
     """One try to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why there was no
-    acknowledgement, and is None where there was one.
+    acknowledgement, and is None if there was one.
     """
 
     number: int

@@ -44,7 +44,7 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     if roubles.copy_abs() > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
         raise UsageError(f"{name} is too large; the most is {format_roubles(MAX_KOPECKS)} roubles")
     kopecks = int(_CONTEXT.multiply(roubles, KOPECKS_PER_ROUBLE))
-    if to_decimal(kopecks) != roubles:  # a comparison is exact where the product was rounded
+    if to_decimal(kopecks) != roubles:  # a comparison is exact even if the product was rounded
         raise UsageError(
             f"{name} is {str(amount)[:40]} roubles, which has a fraction of a kopeck; two decimals at most"
         )

@@ -189,7 +189,7 @@ class UndocumentedUse(Struct, frozen=True):
 class RequestFacts(NamedTuple):
     """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
 
-    ``parameters`` are those of both places as they were understood. ``body`` is None where there is none;
+    ``parameters`` are those of both places as they were understood. ``body`` is None if there is none;
     ``not_text`` names what was not text in a JSON body. A header that was not sent is empty.
     """
 

@@ -165,7 +165,7 @@ class Applications:
 
 
 class ApplicationSender:
-    """Sends into the application of a URL, and over a socket where it has none."""
+    """Sends into the application of a URL, and over a socket if it has none."""
 
     def __init__(self, applications: Applications, targets: Targets | None) -> None:
         self._applications = applications

@@ -220,7 +220,7 @@ class Call:
 
     @property
     def final_status(self) -> str | None:
-        """``ANSWERED`` or ``NO ANSWER``; None where none is documented, and while it rings."""
+        """``ANSWERED`` or ``NO ANSWER``; None if none is documented, and while it rings."""
         how = self._now.ending
         return how.final_status if how else None
 
@@ -309,7 +309,7 @@ class Delivery:
 
     @property
     def note(self) -> str:
-        """The fault that alters it; empty where there is none."""
+        """The fault that alters it; empty if there is none."""
         return self._now.note
 
     @property
@@ -329,7 +329,7 @@ class Delivery:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of the last answer; None where there was none."""
+        """The HTTP status of the last answer; None if there was none."""
         attempts = self._now.attempts
         return attempts[-1].status if attempts else None
 
@@ -340,6 +340,6 @@ class Delivery:
 
     @property
     def response(self) -> CdrResponse | None:
-        """The last answer; None where there was none."""
+        """The last answer; None if there was none."""
         attempts = self._now.attempts
         return attempts[-1].response if attempts else None

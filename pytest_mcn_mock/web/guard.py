@@ -181,7 +181,7 @@ def _host_of(netloc: str) -> str:
         return ""
     try:
         parts = urlsplit(f"//{netloc}")
-        parts.port  # noqa: B018 - raises where it is not a number
+        parts.port  # noqa: B018 - raises if it is not a number
     except ValueError:
         return ""
     return (parts.hostname or "").removesuffix(".")
