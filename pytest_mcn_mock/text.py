@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import urlsplit
 
 _STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of invisible characters: controls, surrogates, line separators, marks that turn the direction of
@@ -57,6 +56,8 @@ def shown_url(url: str, most: int | None = None) -> str:
 
 def _begins_with_a_host(url: str) -> bool:
     """Return whether the host, and the port if there is one, are valid: a password with a ``?`` in it is neither."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - the plugin loads this module in every run of pytest
+
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0

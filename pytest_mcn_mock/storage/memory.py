@@ -326,7 +326,7 @@ class MemoryStorage:
 
     async def answered(self, verification_call_uuid: str) -> float | None:
         row = self._calls.get(verification_call_uuid)
-        if row is None:
+        if row is None or row.is_answered:
             return None
         row.is_answered = True
         self._enqueue_all(row)

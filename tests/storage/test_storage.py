@@ -376,6 +376,13 @@ def test_nothing_is_due_before_the_answer_was_sent(steps: Steps) -> None:
     assert [(due.due_at, due.call, due.delivery) for due in steps.claim(1.0).work] == [(1.0, ringing, None)]
 
 
+def test_an_order_that_is_answered_twice_makes_nothing_due_again(steps: Steps) -> None:
+    call = steps.place("1", accept_ended)
+    assert len(steps.claimed()) == 1
+    steps.run(steps.storage.answered(call.verification_call_uuid))
+    assert steps.claimed(100.0) == []
+
+
 def test_the_end_of_a_call_that_was_not_answered_yet_makes_nothing_due(steps: Steps) -> None:
     call = steps.place("1", partial(accept, holds=True), answered=False)
     steps.finish(call)
