@@ -509,7 +509,7 @@ class SqlStorage(Transactions):
             step.write(_WRITE_ACCOUNT, {"key": account.id, "data": encode(account)})
 
     async def account(self, account_id: str) -> AccountState:
-        row = self.first(_READ_ACCOUNT, key=account_id)
+        row = await self.kept_first(_READ_ACCOUNT, key=account_id)
         if row is None:
             raise no_account(account_id)
         return state_of(row)
@@ -522,10 +522,10 @@ class SqlStorage(Transactions):
         return self.first(_READ_TAKEN, key=account_id) is not None
 
     async def accounts(self, after: int, limit: int) -> Sequence[AccountState]:
-        return [state_of(row) for row in self.rows(_READ_ACCOUNTS, after=after, n=limit)]
+        return [state_of(row) for row in await self.kept_rows(_READ_ACCOUNTS, after=after, n=limit)]
 
     async def ledger(self, account_id: str) -> Sequence[Entry]:
-        rows = self.rows(_READ_LEDGER, key=account_id)
+        rows = await self.kept_rows(_READ_LEDGER, key=account_id)
         if not rows:
             raise no_account(account_id)
         return tuple(entry_of(row) for row in rows)
@@ -657,7 +657,7 @@ class SqlStorage(Transactions):
         return Ended(call, after)
 
     async def call(self, verification_call_uuid: str) -> Call:
-        row = self.first(_READ_CALL, key=verification_call_uuid)
+        row = await self.kept_first(_READ_CALL, key=verification_call_uuid)
         if row is None:
             raise no_call(verification_call_uuid)
         return decode_call(row.data)
@@ -669,16 +669,16 @@ class SqlStorage(Transactions):
         return [decode_call(row.data) for row in rows]
 
     async def delivery(self, delivery_id: int) -> Delivery:
-        row = self.first(_READ_DELIVERY, key=delivery_id)
+        row = await self.kept_first(_READ_DELIVERY, key=delivery_id)
         if row is None:
             raise no_delivery(delivery_id)
         return decode_delivery(row.data)
 
     async def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
-        row = self.first(_READ_CALL, key=verification_call_uuid)
+        row = await self.kept_first(_READ_CALL, key=verification_call_uuid)
         if row is None:
             raise no_call(verification_call_uuid)
-        return tuple(decode_delivery(found.data) for found in self.rows(_READ_DELIVERIES_OF, key=row.seq))
+        return tuple(decode_delivery(found.data) for found in await self.kept_rows(_READ_DELIVERIES_OF, key=row.seq))
 
     async def deliveries(
         self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
@@ -693,13 +693,13 @@ class SqlStorage(Transactions):
             after = _ALL_CALLS
         query = _page(table, of_account=account_id is not None, newest_first=newest_first)
         key = {} if account_id is None else {"key": account_id}
-        rows = self.rows(query, after=after, n=limit, **key)
+        rows = await self.kept_rows(query, after=after, n=limit, **key)
         if not rows and account_id is not None:
             await self.account(account_id)
         return rows
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
-        return [decode_delivery(row.data) for row in self.rows(_READ_PENDING, n=limit)]
+        return [decode_delivery(row.data) for row in await self.kept_rows(_READ_PENDING, n=limit)]
 
     async def change_delivery(
         self, delivery_id: int, decide: Callable[[Delivery, Call, Account], Delivery]
@@ -728,7 +728,7 @@ class SqlStorage(Transactions):
             self._drop_if_settled(step, row.call_seq, row.account_id)
 
     async def counts(self) -> Counts:
-        return Counts(*self.first(_READ_COUNTS))
+        return Counts(*(await self.kept_first(_READ_COUNTS)))
 
     # Due work
 
@@ -805,7 +805,7 @@ class SqlStorage(Transactions):
                 return taken
 
     async def backlog(self, now: float) -> Backlog:
-        return Backlog(*self.first(_READ_BACKLOG, until=now, now=time.time()))
+        return Backlog(*await self.kept_first(_READ_BACKLOG, until=now, now=time.time()))
 
     async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
         if not delivery_ids:

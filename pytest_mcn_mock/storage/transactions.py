@@ -200,6 +200,21 @@ class Transactions:
         rows = self.rows(query, **values)
         return rows[0] if rows else None
 
+    async def kept_rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+        """Read what is committed: what others have written is read once that is, or as it was if that fails."""
+        while True:
+            rows, transaction = self.rows(query, **values), self._transaction
+            if transaction is None:
+                return rows
+            with suppress(StorageFailed):
+                await self.end_of(transaction)
+                return rows
+
+    async def kept_first(self, query: Select[Any], **values: Any) -> Any:
+        """Read the first row of what is committed; None if there is none."""
+        rows = await self.kept_rows(query, **values)
+        return rows[0] if rows else None
+
     async def watch(self) -> None:
         """See ``service.ports.Storage``, as for ``close``."""
         self._loop = asyncio.get_running_loop()

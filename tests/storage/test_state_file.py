@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from helpers.storage_steps import (
@@ -309,6 +310,32 @@ def test_steps_of_one_round_share_a_commit_and_its_failure(steps: Steps, path: P
     assert [str(result) for result in results] == ["the state cannot be written: no room"] * 3
     assert all(isinstance(result, StorageFailed) for result in results)
     assert steps.contents() == before
+
+
+@pytest.mark.parametrize("failing, balance", [(2, OPENING), (99, OPENING - 2 * PRICE)])
+def test_what_is_not_committed_yet_is_shown_to_nobody(steps: Steps, path: Path, failing: int, balance: int) -> None:
+    let_fail(path, f"INSERT ON deliveries WHEN NEW.id = {failing}")
+
+    async def read_between_two() -> list[Any]:
+        storage = steps.storage
+        return await asyncio.gather(
+            storage.place("1", accept),
+            storage.account("1"),
+            storage.accounts(0, 10),
+            storage.ledger("1"),
+            storage.calls("1", 0, 10),
+            storage.deliveries(None, 0, 10),
+            storage.pending(10),
+            storage.counts(),
+            storage.place("1", accept),
+            return_exceptions=True,
+        )
+
+    _, account, (listed,), ledger, calls, deliveries, pending, counts, _ = steps.run(read_between_two())
+    is_kept = balance != OPENING
+    assert steps.balance() == balance
+    assert account.balance == listed.balance == ledger[-1].balance == OPENING - PRICE * is_kept
+    assert len(calls) == len(deliveries) == len(pending) == counts.pending == is_kept
 
 
 def test_a_refusal_of_the_rules_leaves_the_others_of_its_round_alone(open_steps: Open, steps: Steps) -> None:
