@@ -431,16 +431,22 @@ class CallOnLoop:
     def _begin(self) -> None:
         if self.answer.cancelled():
             return
-        coroutine = call_asgi(self._application, self._request)
+        coroutine = self._call()
         task = self._loop.create_task(coroutine)
         task.add_done_callback(self._end)
         self.answer.add_done_callback(lambda _: self._leave(coroutine, task))
 
-    def _end(self, task: asyncio.Task[CdrResponse]) -> None:
+    async def _call(self) -> Answer:
+        try:
+            return await call_asgi(self._application, self._request)
+        except SystemExit as error:  # out of a task it would end the loop, for every application
+            return error
+
+    def _end(self, task: asyncio.Task[Answer]) -> None:
         if self.answer.set_running_or_notify_cancel():
             self.answer.set_result(_answer_of(task))
 
-    def _leave(self, coroutine: Coroutine[Any, Any, CdrResponse], task: asyncio.Task[CdrResponse]) -> None:
+    def _leave(self, coroutine: Coroutine[Any, Any, Answer], task: asyncio.Task[Answer]) -> None:
         if not self.answer.cancelled() or self._post(task.cancel):
             return
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
@@ -455,5 +461,5 @@ class CallOnLoop:
         return True
 
 
-def _answer_of(task: asyncio.Task[CdrResponse]) -> Answer:
+def _answer_of(task: asyncio.Task[Any]) -> Answer:
     return SendError(LEFT) if task.cancelled() else task.exception() or task.result()

@@ -132,7 +132,14 @@ async def asgi_that_raises(scope: object, receive: object, send: object) -> None
     pytest.fail("in the application")
 
 
-@pytest.mark.parametrize("application,name", [(wsgi_that_raises, "ZeroDivisionError"), (asgi_that_raises, "Failed")])
+async def asgi_that_exits(scope: object, receive: object, send: object) -> None:
+    raise SystemExit("in the application")
+
+
+@pytest.mark.parametrize(
+    "application,name",
+    [(wsgi_that_raises, "ZeroDivisionError"), (asgi_that_raises, "Failed"), (asgi_that_exits, "SystemExit")],
+)
 def test_what_the_application_raises_is_on_the_attempt_and_fails_the_test(
     mcn: Account, request: pytest.FixtureRequest, application: object, name: str
 ) -> None:
