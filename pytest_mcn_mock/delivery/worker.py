@@ -414,12 +414,13 @@ class DeliveryWorker:
             await self._pass(key, seconds, newest[0] if newest else 0)
 
     async def _pass(self, key: Key, seconds: float, newest_call: int) -> None:
-        target = self._clock.now(key) + seconds
         moved, next_due_at = 0.0, None
         while True:
             await self._until_free(key, newest_call, next_due_at)
             async with self._claiming:
-                claimed = await self._claim(key, target, limit=1, newest_call=newest_call)
+                # If the time passes by itself, it is later at the end by as much as the way there takes.
+                until = self._clock.now(key) + seconds - moved
+                claimed = await self._claim(key, until, limit=1, newest_call=newest_call)
                 if claimed.work:
                     due_at = claimed.work[0].due_at
                     step_s = min(max(0.0, due_at - self._clock.now(key)), seconds - moved)
@@ -427,7 +428,7 @@ class DeliveryWorker:
                     self._move(key, step_s)
                     await self._begin(claimed.work[0])
                     if self._clock.is_shared:
-                        more = await self._claim(key, min(target, due_at + GRAIN_S), newest_call=newest_call)
+                        more = await self._claim(key, min(until, due_at + GRAIN_S), newest_call=newest_call)
                         for due in more.work:
                             await self._begin(due)
                         next_due_at = more.next_due_at

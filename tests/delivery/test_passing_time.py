@@ -69,6 +69,22 @@ async def test_what_falls_due_on_the_way_is_done_in_order_at_its_moment() -> Non
         assert (ended(steps)[-1], attempts(steps)[6:]) == (9, [(9.0, 204)])
 
 
+async def test_what_an_attempt_makes_due_that_fails_while_the_time_passes_by_itself_is_done_too() -> None:
+    clock = SystemClock()
+    async with ServiceSteps(clock=clock, retry_after_s=(1.0,)) as steps:
+        steps.subscribe()
+        steps.sender.held.add(HOOK)
+        steps.call()
+        await until(lambda: len(steps.sender.sent) == 1)
+        advance = asyncio.create_task(steps.worker.advance(1.0))
+        await spin()
+        steps.sender.held.clear()
+        clock.move(None, 0.5)  # as if the endpoint took so long
+        steps.sender.answer(0, 500)
+        await advance
+        assert [status for _, status in attempts(steps)] == [500, 204]
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_the_order_is_that_of_a_list_that_is_sorted(seed: int) -> None:
     draw = Random(seed)
