@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -46,7 +46,7 @@ class Load:
         self._asked = 0
         self._random = Random(7)
         self._sandbox_of = sandbox_of
-        self._waiting: list[Talk] = []
+        self._waiting: deque[Talk] = deque()  # in turn: the sandbox closes a connection that is idle for long
 
     def settled(self) -> int:
         """How many calls' CDRs were acknowledged or failed."""
@@ -62,7 +62,7 @@ class Load:
             self.acknowledged[uuid] += 1
             status = 204
         while self._waiting and self._is_to_go_on():
-            self._waiting.pop().send(self._next())
+            self._waiting.popleft().send(self._next())
         return answer(status)
 
     def client(self) -> Talk:
