@@ -113,10 +113,7 @@ class DeliveryWorker:
 
     def wake(self, account_id: str, due_at: float) -> None:
         self._is_used = True
-        if self._post is None:
-            self._alarms.set(self._key(account_id), due_at)
-        else:
-            self._post(partial(self._alarms.set, self._key(account_id), due_at))
+        self._on_loop(partial(self._alarms.set, self._key(account_id), due_at))
 
     def expect_attempt(self, verification_call_uuid: str) -> asyncio.Future[None]:
         expected = asyncio.get_running_loop().create_future()
@@ -127,10 +124,8 @@ class DeliveryWorker:
         return expected
 
     def forget(self, account_id: str | None = None) -> None:
-        if self._post is None:
-            self._forget(account_id)
-        elif self._is_used:  # a loop that nobody needs is not started for this
-            self._post(partial(self._forget, account_id))
+        if self._is_used:  # a loop that nobody needs is not started for this
+            self._on_loop(partial(self._forget, account_id))
 
     # What a server asks for
 
@@ -153,10 +148,8 @@ class DeliveryWorker:
     def stop_waiting(self) -> None:
         """Let nobody wait for an attempt, and let ``advance`` raise a Refusal from now on: the server stops."""
         self._is_stopping = True
-        if self._post is None:
-            self._let_go()
-        elif self._is_used:
-            self._post(self._let_go)
+        if self._is_used:
+            self._on_loop(self._let_go)
 
     def start_waiting(self) -> None:
         """Let ``advance`` work again: the server starts."""
@@ -239,6 +232,12 @@ class DeliveryWorker:
         # Locks belong to the loop on which somebody waited for them.
         self._claiming = asyncio.Lock()
         self._turns.clear()
+
+    def _on_loop(self, job: Callable[[], None]) -> None:
+        if self._post is None:
+            job()
+        else:
+            self._post(job)
 
     # Claiming
 

@@ -145,9 +145,7 @@ class Accounts:
                 self._check_targets(changed, known=account)
             if target is None:
                 return AccountDecision(changed)
-            return AccountDecision(
-                changed, Posting(EntryKind.ADJUSTMENT, target - kopecks, self._clock.now(account_id))
-            )
+            return AccountDecision(changed, self._adjustment(account_id, target - kopecks))
 
         return await self._change(account_id, decide)
 
@@ -166,8 +164,11 @@ class Accounts:
 
     async def set_balance(self, account_id: str, balance: Roubles) -> None:
         """Set the balance in roubles, with an adjustment in the ledger."""
-        parse_roubles(balance, name="balance")  # ``change`` would accept None, and leave the balance alone
-        await self.change(account_id, lambda account: account, balance)
+        target = parse_roubles(balance, name="balance")
+        await self._change(
+            account_id,
+            lambda account, kopecks: AccountDecision(account, self._adjustment(account_id, target - kopecks)),
+        )
 
     async def take_request_fault(self, account: Account) -> Fault | None:
         """Return the fault that strikes a request of the account now, if one does; that uses it up."""
@@ -187,6 +188,9 @@ class Accounts:
         _, after = await self._storage.change_account(account_id, decide)
         self._events.publish(AccountChanged(account_id))
         return after
+
+    def _adjustment(self, account_id: str, kopecks: int) -> Posting:
+        return Posting(EntryKind.ADJUSTMENT, kopecks, self._clock.now(account_id))
 
     def _check_targets(self, account: Account, known: Account | None = None) -> None:
         """Raise UsageError if a new webhook of the account is not at one of the targets."""
