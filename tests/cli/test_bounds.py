@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,15 +17,9 @@ from pytest_mcn_mock import MCNServer, Settings
 
 HEAD = b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n"
 SMALL = (
-    "import pytest_mcn_mock.cli.server as server; server.MAX_CONNECTIONS = 3; server.HEAD_TIMEOUT_S = 0.5; "
+    "import pytest_mcn_mock.cli.server as server; server.MAX_CONNECTIONS = 3; server.HEAD_TIMEOUT_S = 60; "
     "server.STOP_S = 5"
 )
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[Sandbox]:
-    with running_sandbox(before=SMALL) as sandbox:
-        yield sandbox
 
 
 def status(sandbox: Sandbox, sent: bytes) -> int:
@@ -64,16 +57,8 @@ def test_a_request_line_is_bounded(shared: Sandbox) -> None:
     assert status(shared, line % (b"y" * 80_000)) == 414  # RFC 9112, 3
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /__ad", HEAD])
-def test_a_head_that_does_not_arrive_ends_the_connection(small: Sandbox, sent: bytes) -> None:
-    with small.connect() as connection:
-        connection.settimeout(20)  # the server's own would be 30
-        connection.sendall(sent)
-        assert connection.recv(65_536) in {b"", b"HTTP/1.1 408 Request Timeout\r\n"}
-
-
 def test_more_connections_than_are_served_wait_for_one_to_end() -> None:
-    with running_sandbox(before=SMALL.replace("0.5", "60")) as sandbox, ExitStack() as stack:
+    with running_sandbox(before=SMALL) as sandbox, ExitStack() as stack:
         held = [stack.enter_context(sandbox.connect()) for _ in range(3)]
         for connection in held[:2]:
             connection.sendall(HEAD)  # and no end of it

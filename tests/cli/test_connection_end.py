@@ -5,10 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -19,15 +17,6 @@ PATH = "/v2/rest/account/12345678/flash_call"
 CALL = f"POST {PATH}?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n".encode()
 HEALTH = b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n"
 EVENTS = b"GET /__admin/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
-SCHEMA = b"GET /__admin/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
-
-IMPATIENT = (
-    "import pytest_mcn_mock.web.server as c; c.BODY_TIMEOUT_S = 1; "
-    "import pytest_mcn_mock.cli.server as s; s.HEAD_TIMEOUT_S = 1"
-)
-
-PACE_S = 0.07
-"""For each 4 KiB of an answer, so that 200 KB take three seconds."""
 
 
 @pytest.fixture
@@ -144,45 +133,3 @@ def test_a_body_that_is_awaited_behind_another_request_is_asked_for_in_its_turn(
         assert received.index(b"HTTP/1.1 200") < received.index(b"HTTP/1.1 100")
         connection.sendall(b"{}")
         assert b"HTTP/1.1 200" in connection.recv(65_536)
-
-
-def narrow(sandbox: Sandbox) -> socket.socket:
-    """A connection whose client's kernel takes little ahead of its program."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    connection.settimeout(30)
-    address = urlsplit(sandbox.url)
-    connection.connect((address.hostname, address.port or 0))
-    return connection
-
-
-def test_a_slow_reader_that_goes_on_reading_gets_the_whole_answer() -> None:
-    """Although that takes several times as long as a client may take nothing; if it is closed then, too."""
-    with running_sandbox(before=IMPATIENT) as sandbox, narrow(sandbox) as kept, narrow(sandbox) as closed:
-        whole = requests.get(f"{sandbox.url}/__admin/openapi.json", timeout=30).content
-        count = 200_000 // len(whole) + 1
-        received = {kept: b"", closed: b""}
-        for connection, last in ((kept, b""), (closed, b"Connection: close\r\n")):
-            connection.sendall((SCHEMA + b"\r\n") * (count - 1) + SCHEMA + last + b"\r\n")
-        while slow := [connection for connection, answer in received.items() if answer.count(whole) < count]:
-            began = time.monotonic()
-            for connection in slow:
-                chunk = connection.recv(4_096)
-                assert chunk, f"cut off after {len(received[connection])} bytes"
-                received[connection] += chunk
-            while time.monotonic() - began < PACE_S:
-                sandbox.admin("health")
-
-
-def test_a_reader_that_takes_nothing_is_left() -> None:
-    with running_sandbox(before=IMPATIENT) as sandbox, narrow(sandbox) as connection:
-        connection.sendall((SCHEMA + b"\r\n") * 100)  # within what one read brings
-        wait_until(lambda: bool(sandbox.admin("health")) and not is_connected(sandbox, connection))
-
-
-def is_connected(sandbox: Sandbox, connection: socket.socket) -> bool:
-    """Whether the server's end of a connection is open."""
-    local, remote = urlsplit(sandbox.url).port or 0, connection.getsockname()[1]
-    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123 - it is not a file
-        ends = [line.split()[1:4] for line in table.readlines()[1:]]
-    return any(a.endswith(f":{local:04X}") and b.endswith(f":{remote:04X}") and state == "01" for a, b, state in ends)

@@ -106,19 +106,6 @@ def test_a_client_that_dribbles_gets_its_answer_and_delays_nobody(shared: Sandbo
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
-    with running_sandbox(
-        before="import pytest_mcn_mock.web.server as connection; connection.BODY_TIMEOUT_S = 0.1"
-    ) as sandbox:
-        with sandbox.connect() as slow:
-            slow.sendall(
-                b"POST /v2/rest/account/12345678/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n"
-                b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-            )
-            assert slow.recv(65_536).startswith(b"HTTP/1.1 400")
-        assert sandbox.admin("accounts/12345678")["balance"] == "100.00"
-
-
 def test_one_connection_can_carry_many_requests(shared: Sandbox) -> None:
     url = f"{shared.url}/v2/rest/account/12345678/flash_call"
     with requests.Session() as session:
