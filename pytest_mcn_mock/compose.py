@@ -18,8 +18,9 @@ from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.service.ports import Clock, Storage
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.storage.memory import MemoryStorage
-from pytest_mcn_mock.web.api_mcn import ClientApi
 from pytest_mcn_mock.web.application import Application
+from pytest_mcn_mock.web.client_api import ClientApi
+from pytest_mcn_mock.web.dialects import DIALECTS
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import Endpoints
@@ -93,7 +94,8 @@ def compose(
     storage.on_recovery = worker.recover
     guard = guard or Guard()
     admin = partial(_admin_endpoints, service, feed, guard, render_metrics)
-    application = Application(ClientApi(service), admin, service.journal, assumptions, guard)
+    client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
+    application = Application(client_apis, admin, service.journal, assumptions, guard)
     return Fake(service, application, worker, feed)
 
 

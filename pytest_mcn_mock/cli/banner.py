@@ -12,7 +12,7 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA
 from pytest_mcn_mock.service.ports import AccountState
-from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
@@ -43,11 +43,11 @@ def greeting(
     more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     everywhere = f" and on every other address of this machine ({config.host})" if config.host in _EVERYWHERE else ""
     lines = [
-        f"mcn-mock listens on {banner.url}{BASE_PATH}{everywhere} for account {names}{more}",
+        f"mcn-mock listens on {banner.url}{API_MCN.base_path}{everywhere} for account {names}{more}",
         *(banner.commands(*payer) if payer else banner.without_account()),
         *([] if drawn is None else [f"admin token, for everything under {ADMIN_PATH}: {drawn}"]),
         f"page: {banner.url}{ADMIN_PATH}/",
-        f"base URL {banner.url}{BASE_PATH}{banner.credentials(payer.account if payer else None)}",
+        f"base URL {banner.url}{API_MCN.base_path}{banner.credentials(payer.account if payer else None)}",
     ]
     return "".join(f"{line}\n" for line in lines)
 
@@ -65,7 +65,7 @@ class _Banner:
         authorization = f"Authorization: Bearer {token}"
         curl = (
             f"curl {self._trust}-X POST -H 'Content-Type: application/json' -H 'Accept: application/json' "
-            f"-H {_quoted(authorization)} '{self.url}{BASE_PATH}/account/{account.id}"
+            f"-H {_quoted(authorization)} '{self.url}"
         )
 
         def too_poor(price: int) -> str:
@@ -75,7 +75,7 @@ class _Banner:
                 f"{self._mcn_mock} accounts top-up {account.id} {amount}"
             )
 
-        flash_call = f"{curl}/flash_call?login_did={_RING}'"
+        flash_call = f"{curl}{API_MCN.path(Method.FLASH_CALL, account.id)}?login_did={_RING}'"
         price = account.tariff.price(Method.FLASH_CALL, RUSSIA)
         if price > balance:
             flash_call = too_poor(price)
@@ -85,7 +85,8 @@ class _Banner:
         elif price > balance:
             for_2fa = too_poor(price)
         else:
-            for_2fa = f"{curl}/call_for_2fa?caller_did={account.numbers[0]}&login_did={_RING}'"
+            path = API_MCN.path(Method.CALL_FOR_2FA, account.id)
+            for_2fa = f"{curl}{path}?caller_did={account.numbers[0]}&login_did={_RING}'"
         return [flash_call, for_2fa]
 
     def without_account(self) -> list[str]:

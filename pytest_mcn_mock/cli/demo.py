@@ -25,9 +25,10 @@ from pytest_mcn_mock.errors import ConfigError, SendError
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import make_subscription
-from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.http import Request, Response
 
 if TYPE_CHECKING:
@@ -242,9 +243,9 @@ class Demo:
     def _request(self, account: _Account) -> Request:
         """Return the request of a client: mostly a call, rarely a mistake."""
         parameters = {"login_did": self._fake.mcn_login_did(self._random.choice(COUNTRIES))}
-        token, method = account.token, "flash_call"
+        token, method = account.token, Method.FLASH_CALL
         if self._random.randrange(100) < account.client.for_2fa:
-            method, parameters["caller_did"] = "call_for_2fa", account.caller
+            method, parameters["caller_did"] = Method.CALL_FOR_2FA, account.caller
         elif self._random.randrange(2):
             parameters["code"] = self._fake.mcn_code()
         match self._random.randrange(100):
@@ -255,7 +256,7 @@ class Demo:
             case 2:
                 parameters["login_did"] = f"+{parameters['login_did']}"
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        path = f"{BASE_PATH}/account/{account.id}/{method}"
+        path = API_MCN.path(method, account.id)
         return Request("POST", path, urlencode(parameters).encode(), headers)
 
     def _statuses(self, client: Client, offset: float) -> Iterator[int]:
@@ -283,6 +284,6 @@ class Demo:
         await fake.service.accounts.top_up(account.id, account.client.top_up)
         await fake.service.accounts.change(account.id, lambda held: replace(held, calls_held=True))
         query = urlencode({"login_did": self._fake.mcn_login_did(), "code": self._fake.mcn_code()}).encode()
-        path = f"{BASE_PATH}/account/{account.id}/flash_call"
+        path = API_MCN.path(Method.FLASH_CALL, account.id)
         await self._send(fake, Request("POST", path, query, {"authorization": f"Bearer {account.token}"}))
         await fake.service.accounts.change(account.id, lambda held: replace(held, calls_held=False))

@@ -1,8 +1,8 @@
-"""Makes https://api.mcn.ru itself reach the fake, for this process and for as long as a test asks for it.
+"""Make the vendor's own URLs reach the fake, for this process and for as long as a test asks for it.
 
-Three things are replaced, and put back: the resolution of the two host names, the connection to the address that stands
-for them, and the TLS context of a connection to them, which trusts a throw-away authority in place of the world's.
-Everything else is passed on untouched.
+Three things are replaced, and put back: the resolution of the vendor's host names, the connection to the address that
+stands for them, and the TLS context of a connection to them, which trusts a throw-away authority in place of the
+world's. Everything else is passed on untouched.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ import trustme
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.testing.proxies import bypassed
 from pytest_mcn_mock.testing.server import MCNServer
-from pytest_mcn_mock.web.application import BASE_PATH
+from pytest_mcn_mock.web.dialects import API_MCN, HOSTS
 
-HOSTS: Final = ("api.mcn.ru", "api.mcntele.com")
-"""Where the vendor serves the API: in Russia, and outside it."""
 ADDRESS: Final = "127.77.67.78"
-"""Stands for the two hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3); nothing else uses this one."""
+"""Stands for the vendor's hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3); nothing else uses this one."""
 HTTP: Final = 80
 HTTPS: Final = 443
 # gevent and eventlet have a create_connection of their own, which resolves names in its own module.
@@ -140,7 +138,7 @@ def intercepted(server: MCNServer) -> Iterator[str]:
                 )
         interception = _Interception(server)
         try:
-            yield f"https://{HOSTS[0]}{BASE_PATH}"
+            yield API_MCN.vendor_url
         finally:
             interception.end()
 

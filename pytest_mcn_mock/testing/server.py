@@ -29,7 +29,8 @@ from pytest_mcn_mock.testing.applications import DOMAIN, Applications, Applicati
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.testing.views import AccountView
-from pytest_mcn_mock.web.application import BASE_PATH, one_slash
+from pytest_mcn_mock.web.application import one_slash
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.reader import Unreadable
 
 _LOG_SIZE: Final = 10_000
@@ -76,7 +77,7 @@ class MCNServer(HTTPServer):
     @property
     def base_url(self) -> str:
         """What stands for https://api.mcn.ru/v2/rest."""
-        return self.url + BASE_PATH
+        return self.url + API_MCN.base_path
 
     def use_settings(self, settings: Settings) -> None:
         """Give these settings to the accounts that are opened from now on; those that are open keep theirs.

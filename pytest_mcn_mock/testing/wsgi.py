@@ -27,7 +27,8 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.testing.door import Door, Workers
 from pytest_mcn_mock.text import printable, printable_lines
-from pytest_mcn_mock.web.application import BASE_PATH, Application, one_slash
+from pytest_mcn_mock.web.application import Application, one_slash
+from pytest_mcn_mock.web.dialects import DIALECTS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 READ: Final = "mcn_mock.request"
 """Where a WSGI environment has the Request, or the Unreadable, that the server has read."""
 _BUFFER: Final = 16_384
+_OWN: Final = (*(f"{dialect.root}/" for dialect in DIALECTS), f"{ADMIN_PATH}/")
 _POLL_S: Final = 0.02
 """How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
 _PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
@@ -58,7 +60,7 @@ _log = logging.getLogger("werkzeug")
 
 def is_own_path(path: str) -> bool:
     """Return whether the path belongs to the application, also if it has no such route."""
-    return one_slash(path).startswith((f"{BASE_PATH}/", f"{ADMIN_PATH}/"))
+    return one_slash(path).startswith(_OWN)
 
 
 def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugResponse:

@@ -32,7 +32,7 @@ from pytest_mcn_mock.model.webhooks import Subscription, Trust, make_subscriptio
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_types as types
 from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
-from pytest_mcn_mock.web.api_mcn import read_order
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, etag_of, json_response, send
@@ -306,7 +306,7 @@ class AdminApi:
         account = await self._service.accounts.get(account_id)
         asked = _read(request, types.OrderJson)
         given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
-        order = read_order(asked.method, bounded(given), self._service.assumptions)
+        order = API_MCN.read_order(asked.method, bounded(given), self._service.assumptions)
         call = await self._service.calls.place(account.id, order)
         await send(json_response(201, types.CallJson.of(call)))
         await self._service.calls.answered(call.verification_call_uuid)

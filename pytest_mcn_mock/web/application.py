@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -15,13 +15,12 @@ from werkzeug.routing import Map, Rule
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.service.journal import Journal
-from pytest_mcn_mock.web.api_mcn import ClientApi
+from pytest_mcn_mock.web.client_api import ClientApi
+from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects.table import DialectTable
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.parameters import whole_body
-
-BASE_PATH: Final = "/v2/rest"
-"""The path of the vendor's base URL, https://api.mcn.ru/v2/rest."""
 
 MAX_KEPT: Final = 1024
 """Paths whose endpoint is remembered, if they are no longer than MAX_KEPT_PATH characters."""
@@ -33,7 +32,6 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 _TO_THE_PAGE: Final = {"Location": f"{ADMIN_PATH[1:]}/"}
 """For a browser that opens the server's address. Relative, so that it is right below a proxy's path too."""
-_ACCOUNT = re.compile(rf"{BASE_PATH}/account/([^/]+)")
 _SLASHES = re.compile("//+")
 
 _log = logging.getLogger("mcn_mock")
@@ -48,21 +46,21 @@ class Application:
 
     def __init__(
         self,
-        client_api: ClientApi,
+        client_apis: Sequence[ClientApi],
         admin: Callable[[], Endpoints],
         journal: Journal,
         assumptions: Assumptions,
         guard: Guard,
     ) -> None:
-        self._client = Api(BASE_PATH, client_api.endpoints, assumptions)
+        self._clients = [Api(api.dialect.root, api.endpoints, api.dialect, assumptions) for api in client_apis]
         # A tester's tools rely on the admin API: assumptions about the vendor's API do not change it.
-        self._admin = Api(ADMIN_PATH, admin, Assumptions())
+        self._admin = Api(ADMIN_PATH, admin, API_MCN, Assumptions())
         self._journal = journal
         self._guard = guard
 
     def routes(self) -> list[tuple[str, str]]:
         """Return every method and path; a path's variables are in braces."""
-        return [*self._client.routes(), *self._admin.routes()]
+        return [route for api in (*self._clients, self._admin) for route in api.routes()]
 
     async def serve(self, request: Request) -> None:
         """Serve a request, from the guard to what follows the answer. The journal gets a client's request before
@@ -80,7 +78,7 @@ class Application:
         if is_admin_path(request.path):
             await self._serve_admin(request)
         elif request.path == "/" and request.method in _SAFE:
-            where = Refusal(RefusalCode.NOT_FOUND, f"the page is at {ADMIN_PATH}/, and the API is under {BASE_PATH}")
+            where = Refusal(RefusalCode.NOT_FOUND, f"the page is at {ADMIN_PATH}/, and the API is under {API_MCN.root}")
             await send(self._admin.refuse(where, _TO_THE_PAGE, status=302))
         else:
             await self._serve_client(request, path)
@@ -98,16 +96,16 @@ class Application:
 
     async def _serve_client(self, request: Request, path: str) -> None:
         """Serve a client's request. The journal has the path as it was sent."""
-        account_id = _ACCOUNT.match(request.path)
-        entry = self._journal.receive(request.method, path, account_id[1] if account_id else None)
+        api = self._api_of(request.path)
+        entry = self._journal.receive(request.method, path, api.dialect.account_of(request.path))
         try:
-            endpoint, arguments = self._client.find(request)
+            endpoint, arguments = api.find(request)
             await endpoint(request, entry, **arguments)
         except Exception as error:
             if entry.status is not None:
                 _log.exception("what follows an answer failed")
                 return
-            response, entry.refusal = self._client.answer_to(error)
+            response, entry.refusal = api.answer_to(error)
             entry.status, entry.verification_call_uuid = response.status, None
             await send(response)
         finally:
@@ -115,15 +113,22 @@ class Application:
 
     def refuse_unread(self, status: int, why: str) -> Response:
         """Return the answer to a request that cannot be read. It is not in the journal."""
-        return self._client.refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
+        return self._clients[0].refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
+
+    def _api_of(self, path: str) -> Api:
+        """Return the API that answers for a path: that of the first dialect if the path is nobody's."""
+        return next((api for api in self._clients if api.dialect.has_path(path)), self._clients[0])
 
 
 class Api:
-    """One of the two APIs: its paths, and how it refuses."""
+    """A dialect's API, or the admin API: its paths, and how it refuses, which is as ``dialect`` does."""
 
-    def __init__(self, base: str, load: Callable[[], Endpoints], assumptions: Assumptions) -> None:
+    def __init__(
+        self, base: str, load: Callable[[], Endpoints], dialect: DialectTable, assumptions: Assumptions
+    ) -> None:
         self._base = base
         self._load = load
+        self.dialect = dialect
         self._assumptions = assumptions
 
     @cached_property
@@ -136,7 +141,7 @@ class Api:
             Rule(f"{self._base}/{path}", methods=[method], endpoint=endpoint)
             for (method, path), endpoint in self._endpoints.items()
         ]
-        routes = Map(rules, strict_slashes=False, merge_slashes=False).bind("api.mcn.ru")
+        routes = Map(rules, strict_slashes=False, merge_slashes=False).bind(self.dialect.hosts[0])
         remembered = lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
         return lambda path, method: (remembered if len(path) <= MAX_KEPT_PATH else routes.match)(path, method)
 
@@ -179,27 +184,10 @@ class Api:
             headers = {"Retry-After": RETRY_AFTER_S}
         elif refusal.code is RefusalCode.UNAUTHORIZED:
             headers = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 15.5.2
-        status = status or self._assumptions.status_of(refusal.code)
-        values = {
-            "$status": status,
-            "$code": refusal.code,
-            "$message": refusal.message,
-            "$parameter": refusal.parameter,
-        }
-        return json_response(status, _fill(self._assumptions.error_body, values), headers=headers)
+        shown = self.dialect.refuse(refusal, self._assumptions, status)
+        return json_response(shown.status, shown.body, headers=headers)
 
 
 def one_slash(path: str) -> str:
     """Return the path as it is routed: several slashes in a row count as one, because a base URL may end in one."""
     return _SLASHES.sub("/", path)
-
-
-def _fill(template: Any, values: dict[str, Any]) -> Any:
-    """Return the template with each text that is a key of ``values`` replaced by the value."""
-    if isinstance(template, str):
-        return values.get(template, template)
-    if isinstance(template, list):
-        return [_fill(item, values) for item in template]
-    if hasattr(template, "items"):
-        return {name: _fill(value, values) for name, value in template.items()}
-    return template

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.webhooks import is_address
+from pytest_mcn_mock.web.dialects import HOSTS
 from pytest_mcn_mock.web.http import Request
 
 ADMIN_PATH: Final = "/__admin"
@@ -27,7 +28,7 @@ _OPEN: Final = frozenset({*_PAGE, *(f"{ADMIN_PATH}/health{part}" for part in (""
 _STATIC: Final = f"{ADMIN_PATH}/static/"
 _SESSION: Final = f"{ADMIN_PATH}/session"
 _READS: Final = frozenset({"GET", "HEAD"})
-_VENDORS: Final = ("mcn.ru", "mcntele.com")
+_VENDORS: Final = frozenset(".".join(host.split(".")[-2:]) for host in HOSTS)
 """The vendor's domains. His own pages ask his API, and so does a request that was copied from one of them."""
 
 

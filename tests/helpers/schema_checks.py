@@ -19,11 +19,12 @@ from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, render_cdr
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import deliveries
-from pytest_mcn_mock.web import api_mcn, application, feed
+from pytest_mcn_mock.web import application, client_api, feed
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Flow, Request, Response, send
 
-BASE_PATH = application.BASE_PATH
+BASE_PATH = API_MCN.root
 
 
 class Contract:
@@ -99,7 +100,7 @@ class Checks:
         self._report = report
         self._altered = threading.local()
         self._serve = application.Application.serve
-        self._apply_fault: Callable[..., Response] = vars(api_mcn)["apply_fault"]
+        self._apply_fault: Callable[..., Response] = vars(client_api)["apply_fault"]
         self._render = render_cdr
         self._make_request = deliveries.make_request
         self._format: Callable[..., bytes] = vars(feed)["_format"]
@@ -115,7 +116,7 @@ class Checks:
         for owner, name, function in (
             (application.Application, "serve", serve),
             (deliveries, "make_request", self.make_request),
-            (api_mcn, "apply_fault", self.apply_fault),
+            (client_api, "apply_fault", self.apply_fault),
             (deliveries, "render_cdr", self.render),
             (feed, "_format", self.format),
         ):
@@ -133,7 +134,7 @@ class Checks:
             await go_on(flow, rest)
 
     def _check(self, face: application.Application, request: Request, response: Response, *, by_fault: bool) -> None:
-        assumed = face._client._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
+        assumed = face._clients[0]._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
         if application.one_slash(request.path).startswith(ADMIN_PATH) or not (by_fault or may_be_anything):

@@ -1,47 +1,21 @@
-"""The vendor's API of the article: its two methods, and how a fault alters their answers."""
+"""The vendor's API in one of its dialects: how an order is served, and how a fault alters its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.assumptions import NumberFormat
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
 from pytest_mcn_mock.model.requests import MAX_UNDOCUMENTED, ApiRequest, RequestFacts, check_fidelity, kept_parameters
 from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.web.dialects.table import DialectTable
 from pytest_mcn_mock.web.http import Closing, Endpoints, Request, Response, ResponseFault, json_response, send
 from pytest_mcn_mock.web.parameters import Given, read_parameters
-
-
-def read_order(method: Method, parameters: Mapping[str, str], assumptions: Assumptions) -> CallOrder:
-    """Return the order. Raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter."""
-    login_did = _number(parameters, "login_did", assumptions)
-    if method is Method.CALL_FOR_2FA:
-        return CallOrder(method, login_did, caller_did=_number(parameters, "caller_did", assumptions))
-    return CallOrder(method, login_did, code=_code(parameters), country_id=parameters.get("country_id"))
-
-
-def _number(parameters: Mapping[str, str], name: str, assumptions: Assumptions) -> str:
-    given = parameters.get(name)
-    if given is None:
-        raise Refusal(RefusalCode.MISSING_PARAMETER, f"{name} is required", name)
-    number = clean_pasted(given) if assumptions.number_format == NumberFormat.PASTED else given
-    if not is_number(number):
-        raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)
-    return number
-
-
-def _code(parameters: Mapping[str, str]) -> str | None:
-    code = parameters.get("code")
-    if code is not None and not is_code(code):
-        raise Refusal(RefusalCode.INVALID_PARAMETER, "code must be four digits, such as 0042", "code")
-    return code
 
 
 def apply_fault(response: Response, fault: Fault) -> Response:
@@ -70,31 +44,21 @@ _MANY: Final = 512
 
 
 class ClientApi:
-    """``POST /v2/rest/account/{account_id}/call_for_2fa`` and ``…/flash_call``."""
+    """The methods of a dialect."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, dialect: DialectTable) -> None:
         self._service = service
+        self.dialect = dialect
         self._takes_pasted = service.assumptions.number_format == NumberFormat.PASTED
 
     def endpoints(self) -> Endpoints:
         """Return every endpoint by its method and path."""
-        return {
-            ("POST", "account/<account_id>/call_for_2fa"): self.call_for_2fa,
-            ("POST", "account/<account_id>/flash_call"): self.flash_call,
-        }
+        return {("POST", path): partial(self._serve, method) for method, path in self.dialect.methods.items()}
 
-    async def call_for_2fa(self, request: Request, entry: ApiRequest, account_id: str) -> None:
-        """Ring ``login_did`` from ``caller_did``, a number connected to the account."""
-        await self._serve(request, entry, account_id, Method.CALL_FOR_2FA)
-
-    async def flash_call(self, request: Request, entry: ApiRequest, account_id: str) -> None:
-        """Ring ``login_did`` from a number of the vendor's that ends in ``code``."""
-        await self._serve(request, entry, account_id, Method.FLASH_CALL)
-
-    async def _serve(self, request: Request, entry: ApiRequest, account_id: str, method: Method) -> None:
+    async def _serve(self, method: Method, request: Request, entry: ApiRequest, account_id: str) -> None:
         """Serve an order: from the token to what follows the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
-        order = read_order(method, parameters, self._service.assumptions)
+        order = self.dialect.read_order(method, parameters, self._service.assumptions)
         fault = await self._service.accounts.take_request_fault(account)
         if fault is not None:
             entry.fault = fault.kind
@@ -103,7 +67,7 @@ class ClientApi:
                 return
         call = await self._service.calls.place(account.id, order)
         entry.verification_call_uuid = call.verification_call_uuid
-        response = _envelope(call)
+        response = json_response(200, self.dialect.accept(call, self._service.assumptions))
         if fault is not None:
             response = apply_fault(response, fault)
             if response.fault is not None:
@@ -152,19 +116,6 @@ class ClientApi:
 async def _answer(entry: ApiRequest, response: Response) -> None:
     entry.status = response.status
     await send(response)
-
-
-def _envelope(call: Call) -> Response:
-    """Return the success envelope: every value in ``object`` is text, the code with its leading zeros."""
-    caller = {"caller_did": call.caller_did} if call.method is Method.CALL_FOR_2FA else {}
-    placed = {
-        "login_did": call.login_did,
-        **caller,
-        "code": call.code,
-        "account_id": call.account_id,
-        "verification_call_uuid": call.verification_call_uuid,
-    }
-    return json_response(200, {"status": "success", "code": 200, "object": placed})
 
 
 def _facts(request: Request, path: str, given: Given, method: Method) -> RequestFacts:

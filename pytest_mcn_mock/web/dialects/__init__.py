@@ -1,0 +1,14 @@
+"""The dialects: each form of the vendor's API is one module with one table, and nothing else names a path or a host."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pytest_mcn_mock.web.dialects.api_mcn import API_MCN
+
+__all__ = ["API_MCN", "DIALECTS", "HOSTS"]
+
+DIALECTS: Final = (API_MCN,)
+"""Every dialect that the fake speaks; the first is the article's."""
+HOSTS: Final = tuple(host for dialect in DIALECTS for host in dialect.hosts)
+"""Every host at which the vendor serves a dialect."""
