@@ -96,9 +96,10 @@ def unsent_bytes(transport: asyncio.Transport) -> int:
     these become fewer in steps of tens of KiB: a very slow reader then seems to take nothing for a while.
     """
     unsent = transport.get_write_buffer_size()
-    if sys.platform == "linux":
+    connection = transport.get_extra_info("socket")  # None if TLS has ended
+    if sys.platform == "linux" and connection is not None and connection.fileno() >= 0:
         with suppress(OSError):
-            held = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
             unsent += int.from_bytes(held, sys.byteorder)
     return unsent
 

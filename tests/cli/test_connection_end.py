@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 import requests
 from helpers.client import RUSSIAN
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox
 
 PATH = "/v2/rest/account/12345678/flash_call"
 CALL = f"POST {PATH}?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer test-token\r\n".encode()
@@ -94,24 +94,10 @@ def test_an_answer_reaches_a_client_that_has_sent_more_behind_its_last_request(s
     assert placed(sandbox) == 3
 
 
-def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last_says_so(sandbox: Sandbox) -> None:
-    """RFC 9112, 9.6: nothing may follow an answer that says ``Connection: close``."""
-    add_fault(sandbox, kind="delay", delay_s=0.5)
-    with sandbox.connect() as connection:
-        connection.sendall((CALL + b"\r\n") * 3)
-        wait_until(lambda: bool(sandbox.admin("requests")["items"]))
-        sandbox.process.send_signal(signal.SIGTERM)
-        answers = rest(connection)
-    assert answers.count(b"HTTP/1.1 200") == 3
-    assert answers.lower().count(b"connection: close") == 1
-    assert b"connection: close" in answers.lower()[answers.rindex(b"HTTP/1.1") :]
-    assert sandbox.stop()[0] == 0
-
-
 def test_a_stream_has_the_form_of_its_own_requests_version(sandbox: Sandbox) -> None:
     """Not that of the last request that was read."""
     for version, other, is_chunked in ((b"1.0", b"1.1", False), (b"1.1", b"1.0", True)):
-        add_fault(sandbox, kind="delay", delay_s=0.5)
+        add_fault(sandbox, kind="delay", delay_s=0.1)
         with sandbox.connect() as connection:
             ask = EVENTS.replace(b"1.1\r\n", version + b"\r\nConnection: keep-alive\r\n")
             connection.sendall(CALL + b"\r\n" + ask + HEALTH.replace(b"1.1", other) + b"\r\n")

@@ -266,20 +266,3 @@ def test_connections_that_come_and_go_leave_room_for_others() -> None:
             assert [wire.send(HEALTH + b"\r\n").answer()[0] for wire in wires] == [200, 200]
         sandbox.process.send_signal(signal.SIGTERM)
         assert sandbox.stop()[0] == 0
-
-
-def test_what_is_no_tls_leaves_room_for_others(tmp_path: Any) -> None:
-    small = "import pytest_mcn_mock.cli.server as server; server.MAX_CONNECTIONS = 2; server.HEAD_TIMEOUT_S = 0.3"
-    with running_sandbox("--tls-self-signed", before=small, environment={"TMPDIR": str(tmp_path)}) as sandbox:
-        (authority,) = tmp_path.glob("*/authority.pem")
-        silent = [Wire(sandbox) for _ in range(2)]
-        for _ in range(5):
-            with closing(Wire(sandbox)) as wire:
-                wire.send(HEALTH + b"\r\n")
-                assert b"200" not in wire.rest()
-        for _ in range(3):
-            assert requests.get(f"{sandbox.url}/__admin/health", verify=str(authority), timeout=30).status_code == 200
-        for wire in silent:
-            wire.close()
-        status, _, err = sandbox.stop()
-        assert (status, err) == (0, "")

@@ -1,16 +1,24 @@
-"""How long a client may be silent, and that one that is only slow is served to the end."""
+"""How long a client may be silent, and that one that is only slow, or is answered slowly, is served to the end."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 from contextlib import suppress
 
 import pytest
+import trustme
+from helpers.client import RUSSIAN
 from helpers.leaping_loop import HEAD_TIMEOUT_S, Served, serving
 
+from pytest_mcn_mock.model.accounts import replace_faults
+from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.web.server import BODY_TIMEOUT_S
 
 HEAD = b"GET /__admin/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+PATH = "/v2/rest/account/1/flash_call"
+CALL = f"POST {PATH}?login_did={RUSSIAN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t1\r\n".encode()
 MANY = 200_000
 """Bytes of answers: more than the two kernels hold."""
 
@@ -90,13 +98,11 @@ def test_a_head_that_does_not_arrive_ends_the_connection(sent: bytes) -> None:
 
 
 def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
-    head = b"POST /v2/rest/account/1/flash_call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t1\r\n"
-
     async def see(served: Served) -> None:
         before = await served.balance()
         with await served.connect() as connection:
             lines = b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-            await served.loop.sock_sendall(connection, head + lines)
+            await served.loop.sock_sendall(connection, CALL + lines)
             await whole_answer(served)  # by then it has read the other's
             await served.loop.leap(BODY_TIMEOUT_S - 5)
             with pytest.raises(BlockingIOError):
@@ -106,3 +112,51 @@ def test_a_body_that_does_not_arrive_is_refused_in_the_end() -> None:
         assert await served.balance() == before
 
     serving(see)
+
+
+def test_requests_that_wait_when_the_server_stops_are_answered_and_only_the_last_says_so() -> None:
+    """RFC 9112, 9.6: nothing may follow an answer that says ``Connection: close``."""
+
+    async def see(served: Served) -> None:
+        late = [Fault(FaultKind.DELAY, delay_s=5.0)]
+        await served.fake.service.accounts.change("1", lambda account: replace_faults(account, late))
+        with await served.connect() as connection:
+            await served.loop.sock_sendall(connection, (CALL + b"\r\n") * 3)
+            await whole_answer(served)  # by then it has read the calls
+            stopping = asyncio.ensure_future(served.server.stop(30))
+            await served.loop.leap(4)
+            with pytest.raises(BlockingIOError):
+                connection.recv(1)
+            await served.loop.leap(1)
+            answers = await served.read_all(connection)
+        await stopping
+        assert answers.count(b"HTTP/1.1 200") == 3
+        assert answers.lower().count(b"connection: close") == 1
+        assert b"connection: close" in answers.lower()[answers.rindex(b"HTTP/1.1") :]
+
+    serving(see)
+
+
+def test_clients_that_speak_no_tls_leave_room_for_others() -> None:
+    authority = trustme.CA()
+    tls, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.configure_trust(trusting)
+
+    async def see(served: Served) -> None:
+        silent = [await served.connect() for _ in range(2)]
+        for _ in range(5):
+            with await served.connect() as connection:
+                await served.loop.sock_sendall(connection, HEAD + b"\r\n")
+                await served.loop.leap(HEAD_TIMEOUT_S)
+                assert b"200" not in await served.read_all(connection)
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=trusting)
+            writer.write(HEAD + b"Connection: close\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await writer.wait_closed()
+        for connection in silent:
+            connection.close()
+
+    serving(see, max_connections=2, tls=tls)

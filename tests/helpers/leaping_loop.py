@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import closing
+from ssl import SSLContext
 from typing import Any
 
 from helpers.in_process import make_fake, open_account
@@ -33,8 +34,8 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 class Served:
     """A fake on a socket, with the account 1, and a client's connections to it. All are on the same loop."""
 
-    def __init__(self, loop: LeapingLoop, fake: Fake, port: int) -> None:
-        self.loop, self.port, self._fake = loop, port, fake
+    def __init__(self, loop: LeapingLoop, fake: Fake, server: HttpServer, port: int) -> None:
+        self.loop, self.fake, self.server, self.port = loop, fake, server, port
 
     async def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
         """A connection, whose client's kernel may take little ahead of its program."""
@@ -47,7 +48,7 @@ class Served:
 
     async def balance(self) -> int:
         """What the account has, in kopecks."""
-        return (await self._fake.service.storage.account("1")).balance
+        return (await self.fake.service.storage.account("1")).balance
 
     async def read_all(self, connection: socket.socket) -> bytes:
         """What comes until the server ends the connection."""
@@ -57,7 +58,9 @@ class Served:
         return received
 
 
-def serving(see: Callable[[Served], Coroutine[Any, Any, None]]) -> None:
+def serving(
+    see: Callable[[Served], Coroutine[Any, Any, None]], *, max_connections: int = 9, tls: SSLContext | None = None
+) -> None:
     """Serve while ``see`` runs."""
 
     async def serve() -> None:
@@ -66,10 +69,12 @@ def serving(see: Callable[[Served], Coroutine[Any, Any, None]]) -> None:
         fake = make_fake()
         open_account(fake)
         with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-            server = HttpServer(fake.application, max_connections=9, head_timeout_s=HEAD_TIMEOUT_S)
+            server = HttpServer(
+                fake.application, max_connections=max_connections, head_timeout_s=HEAD_TIMEOUT_S, tls=tls
+            )
             server.start(listener)
             try:
-                await see(Served(loop, fake, listener.getsockname()[1]))
+                await see(Served(loop, fake, server, listener.getsockname()[1]))
             finally:
                 await server.stop(0)
 
