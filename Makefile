@@ -4,7 +4,8 @@
 # make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, advances of the clock, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
-# make schemas   the schemas of the admin API and schemas/openapi.json, after a change of a field, a schema or a route
+# make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
+#                schema, a route or docs/fidelity.toml
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -43,10 +44,12 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# the schemas of the admin API, from web/admin_types.py, and schemas/openapi.json, from the schemas beside it
+# the schemas of the admin API, from web/admin_types.py; schemas/openapi.json, from the schemas beside it; and
+# docs/fidelity.md, from docs/fidelity.toml
 schemas: $(VENV)/.ready
 	$(BIN)/python tools/make_schemas.py
 	$(BIN)/python tools/make_openapi.py
+	$(BIN)/python tools/make_fidelity.py
 
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py

@@ -15,6 +15,7 @@ from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
+FIDELITY = ROOT / "docs/fidelity.toml"
 TARGET = SCHEMAS / "openapi.json"
 SERVER = "http://127.0.0.1:8643"
 JSON = "application/json"
@@ -59,24 +60,46 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "order": {"description": "newest: the newest first.", "schema": {"enum": ["oldest", "newest"]}},
 }
+LEVELS = {row["id"]: row["level"] for row in tomllib.loads(FIDELITY.read_text(encoding="utf-8"))["row"]}
+"""The level of each row of docs/fidelity.toml."""
+
+
+def _known(row: str) -> dict[str, str]:
+    """The mark of a thing that a row of docs/fidelity.toml is about."""
+    return {"x-mcn-level": LEVELS[row], "x-mcn-fidelity": row}
+
+
+IN_THE_QUERY = "parameters_are_in_the_query_and_the_body_is_empty"
+THE_METHODS = "the_two_methods_are_at_the_articles_paths"
+OTHERWISE_WRITTEN = "a_request_may_be_written_otherwise_than_anybody_has_seen"
 HEADERS = {
-    name: {"description": f"«--header '{name}: {value}'»", "x-mcn-level": "documented"}
-    for name, value in (("Accept", JSON), ("Content-Type", JSON), ("Authorization", "Bearer <ТОКЕН>"))
+    name: {"description": f"«--header '{name}: {value}'»", **_known(row)}
+    for name, value, row in (
+        ("Accept", JSON, IN_THE_QUERY),
+        ("Content-Type", JSON, IN_THE_QUERY),
+        ("Authorization", "Bearer <ТОКЕН>", "the_token_is_a_bearer_token"),
+    )
 }
 """Headers that OpenAPI takes no parameters for."""
 OTHERWISE = {
-    "accept": ("observed", "No Accept, or */*, is what clients of other methods send."),
+    "accept": (
+        "a_request_without_the_two_headers_is_taken",
+        "No Accept, or */*, is what clients of other methods send.",
+    ),
     "content_type": (
-        "observed",
+        "a_request_without_the_two_headers_is_taken",
         "An empty body with no Content-Type: clients of other methods send that of their body.",
     ),
-    "authorization": ("assumed", "The word Bearer written otherwise is taken (RFC 9110, 11.1)."),
-    "ignored_body": ("assumed", "A body that is neither a form nor JSON is ignored."),
-    "mixed": ("assumed", "Parameters may be in the query and in the body at once; the query wins."),
-    "path": ("assumed", "A slash at the end of the path is ignored."),
-    "slashes": ("assumed", "Several slashes in a row in the path count as one."),
+    "authorization": (OTHERWISE_WRITTEN, "The word Bearer written otherwise is taken (RFC 9110, 11.1)."),
+    "ignored_body": (OTHERWISE_WRITTEN, "A body that is neither a form nor JSON is ignored."),
+    "mixed": (
+        "the_query_wins_over_the_body",
+        "Parameters may be in the query and in the body at once; the query wins.",
+    ),
+    "path": (OTHERWISE_WRITTEN, "A slash at the end of the path is ignored."),
+    "slashes": (OTHERWISE_WRITTEN, "Several slashes in a row in the path count as one."),
 }
-"""What the fake takes that OpenAPI has no place for, with its level."""
+"""What the fake takes that OpenAPI has no place for, with its row of docs/fidelity.toml."""
 EXAMPLES = {"login_did": "79157777777", "caller_did": "79158888888", "code": "0042", "country_id": "643"}
 
 
@@ -107,7 +130,8 @@ def make() -> dict[str, Any]:
             "description": (
                 "The vendor's two methods, as its article «Flash call: звонки для авторизации, API» of 27 May 2022 has "
                 "them, and the admin API of pytest-mcn-mock. x-mcn-level says how well each thing is known: documented "
-                "by the article, observed elsewhere, assumed, or the fake's own."
+                "by the article, observed elsewhere, assumed, or the fake's own; x-mcn-fidelity names its row in "
+                "docs/fidelity.md."
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -130,14 +154,14 @@ def make() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "«--header 'Authorization: Bearer <ТОКЕН>'»",
-                    "x-mcn-level": "documented",
+                    **_known("the_token_is_a_bearer_token"),
                 },
                 "user_hash": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "user_hash",
                     "description": "The token; clients of other methods of the same API send it so, or in the body.",
-                    "x-mcn-level": "observed",
+                    **_known("user_hash_in_place_of_the_header"),
                 },
                 "admin_token": {
                     "type": "http",
@@ -175,7 +199,7 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
             "description": "«account_id - ЛС клиента.»",
             "schema": _ref("common#account_id"),
             "example": "12345678",
-            "x-mcn-level": "documented",
+            **_known("the_account_in_the_path_pays"),
         },
     ]
     for name, described in schema["properties"].items():
@@ -191,21 +215,19 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
                 "description": described["description"] + text,
                 "schema": IN_QUERY[name],
                 "example": EXAMPLES[name],
-                "x-mcn-level": described["x-mcn-level"],
+                **_known(described["x-mcn-fidelity"]),
             }
         )
-    body = {"x-mcn-parameters": _ref(f"{method}.request"), "x-mcn-level": "observed"}
+    body = {"x-mcn-parameters": _ref(f"{method}.request"), **_known("parameters_in_a_form_or_a_json_body")}
     operation: dict[str, Any] = {
         "operationId": method,
         "tags": ["flash call"],
         "summary": summary,
         "description": schema["description"],
-        "x-mcn-level": "documented",
+        **_known(THE_METHODS),
         "security": [{"bearer": []}, {"user_hash": []}],
         "x-mcn-headers": HEADERS,
-        "x-mcn-otherwise": {
-            key: {"description": text, "x-mcn-level": level} for key, (level, text) in OTHERWISE.items()
-        },
+        "x-mcn-otherwise": {key: {"description": text, **_known(row)} for key, (row, text) in OTHERWISE.items()},
         "parameters": parameters,
         "requestBody": {
             "description": (
@@ -213,7 +235,7 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
                 "JSON object. A parameter in the query wins."
             ),
             "required": False,
-            "x-mcn-level": "observed",
+            **_known("parameters_in_a_form_or_a_json_body"),
             "content": {
                 **{form: {"schema": _ref("common#form_parameters"), **body} for form in FORMS},
                 JSON: {"schema": _ref("common#json_parameters"), **body},
@@ -311,7 +333,7 @@ def _cdr() -> dict[str, Any]:
             "Sent to every subscription of the account to the event «Flash call», after the answer. A subscription of "
             "the method GET has the variables in the query string in place of the body; that is assumed."
         ),
-        "x-mcn-level": "documented",
+        **_known("a_webhook_gets_each_calls_record"),
         "security": [],
         "requestBody": {"content": {JSON: {"schema": _ref("cdr")}}},
         "responses": {

@@ -1,4 +1,4 @@
-"""What nobody here has seen: each with its default, and most of it a setting."""
+"""What nobody here has seen: each with its default, and most of it a setting. docs/fidelity.toml has a row for each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+import phonenumbers
 import pytest
 import requests
 from helpers.client import RUSSIAN, call_for_2fa, flash_call, refusal
@@ -106,6 +107,20 @@ def test_a_number_is_7_to_15_digits_and_a_pasted_one_is_refused_unless_set(mcn: 
         assert flash_call(account, PASTED).json()["object"]["login_did"] == RUSSIAN
 
 
+def test_a_number_of_ten_digits_is_of_the_country_of_its_first_digits(mcn: Account) -> None:
+    for number in ("7777777777", "9157777777"):
+        flash_call(mcn, number)
+    assert [(call.country_id, call.price) for call in mcn.calls] == [(703, Decimal("0.45"))] * 2
+
+
+def test_the_callers_are_made_up(mcn: Account) -> None:
+    for country_id in ("643", "703") * 5:
+        flash_call(mcn, country_id=country_id)
+    numbers = [phonenumbers.parse(f"+{call.caller_did}") for call in mcn.calls]
+    assert all(phonenumbers.is_valid_number(number) for number in numbers)
+    assert {phonenumbers.region_code_for_number(number) for number in numbers} == {"RU", "SK"}
+
+
 @pytest.mark.parametrize("country_id", ["0703", "abc", "0643"])
 def test_country_id_is_compared_as_text(mcn: Account, country_id: str) -> None:
     flash_call(mcn, SLOVAK, country_id=country_id)
@@ -158,6 +173,23 @@ def test_a_call_is_answered_unless_set(mcn: Account) -> None:
     with assuming(default_outcome=Outcome.BUSY) as account:
         flash_call(account)
         assert account.calls[0].outcome is Outcome.BUSY
+
+
+@pytest.mark.parametrize("cause", [31, 27])
+def test_final_status_is_absent_for_31_and_the_rest(mcn: Account, receiver: Receiver, cause: int) -> None:
+    mcn.subscribe(receiver.url, body=["q931_status", "final_status"])
+    mcn.set_outcome(q931_status=cause)
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    assert receiver.received == [{"q931_status": cause}]
+
+
+def test_the_variables_come_as_one_json_object(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url, body=["q931_status"])
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    assert receiver.received == [{"q931_status": 16}]
+    assert receiver.headers[0]["Content-Type"] == "application/json"
 
 
 def test_unavailable_is_cause_20_unless_set(mcn: Account) -> None:

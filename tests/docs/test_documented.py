@@ -1,4 +1,4 @@
-"""What the vendor's article says, a test for each sentence. docs/fidelity.md lists every test of this folder."""
+"""What the vendor's article says, a test for each sentence. docs/fidelity.toml has a row for each."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def caller_of(mcn: Account, login_did: str, **parameters: str) -> str:
     return "7" if mcn.calls[-1].caller_did.startswith("7") else "421"
 
 
+@pytest.mark.parametrize("method", ["call_for_2fa", "flash_call"])
+def test_the_two_methods_are_at_the_articles_paths(mcn: Account, method: str) -> None:
+    """Метод post /account/{account_id}/flash_call"""
+    mcn.connect_number(CONNECTED)
+    url = f"{mcn.base_url}/account/{mcn.account_id}/{method}?caller_did={CONNECTED}&login_did={RUSSIAN}"
+    assert requests.post(url, headers=mcn.headers, timeout=30).status_code == 200
+    assert mcn.base_url.endswith("/v2/rest")
+
+
 def test_parameters_are_in_the_query_and_the_body_is_empty(mcn: Account) -> None:
     """curl -X POST --header 'Content-Type: application/json' … '…/flash_call?login_did=79157777777'"""
     response = requests.post(
@@ -31,14 +40,30 @@ def test_parameters_are_in_the_query_and_the_body_is_empty(mcn: Account) -> None
     assert (response.status_code, response.request.body) == (200, None)
 
 
+def test_the_token_is_a_bearer_token(mcn: Account) -> None:
+    """--header 'Authorization: Bearer <ТОКЕН>'"""
+    mcn.expect_refusal("unauthorized")
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did={RUSSIAN}"
+    given = ("", "Bearer another", f"Bearer {mcn.token}")
+    answers = [requests.post(url, headers={"Authorization": header}, timeout=30) for header in given]
+    assert [answer.status_code for answer in answers] == [401, 401, 200]
+
+
+def test_numbers_are_in_international_form_without_a_plus(mcn: Account) -> None:
+    """caller_did=79158888888&login_did=79157777777"""
+    mcn.connect_number("79158888888")
+    assert call_for_2fa(mcn, "79158888888", "79157777777").status_code == 200
+    assert (mcn.calls[0].caller_did, mcn.calls[0].login_did) == ("79158888888", "79157777777")
+
+
 def test_the_account_in_the_path_pays(mcn: Account) -> None:
-    """на нем произойдет списание денег за услугу"""
+    """именно на нем произойдет списание денег за услугу"""
     flash_call(mcn)
     assert mcn.balance == Decimal("99.85")
 
 
 def test_call_for_2fa_costs_one_kopeck(mcn: Account) -> None:
-    """сам вызов метода стоит 1 копейку"""
+    """звонок будет бесплатный, но сам вызов метода стоит 1 копейку"""
     mcn.connect_number(CONNECTED)
     call_for_2fa(mcn, CONNECTED)
     assert mcn.balance == Decimal("99.99")
@@ -118,12 +143,30 @@ def test_the_uuid_is_a_call_id_and_the_account(mcn: Account) -> None:
     assert set(call_id) <= set("0123456789abcdef")
 
 
+def test_a_webhook_gets_each_calls_record(mcn: Account, receiver: Receiver) -> None:
+    """подключить веб-хук “Flash call” и тогда на указанный URL будет приходить информация о звонке"""
+    mcn.subscribe(receiver.url)
+    placed = [flash_call(mcn).json()["object"]["verification_call_uuid"] for _ in range(2)]
+    mcn.settle()
+    assert sorted(cdr["verification_call_uuid"] for cdr in receiver.received) == sorted(placed)
+
+
 def test_the_uuid_ties_the_cdr_to_the_request(mcn: Account, receiver: Receiver) -> None:
     """Код нужен, чтобы связать данные о звонке (CDR) с конкретным случаем вызова API."""
     mcn.subscribe(receiver.url)
     uuid = flash_call(mcn).json()["object"]["verification_call_uuid"]
     mcn.wait_for_cdr()
     assert receiver.received[0]["verification_call_uuid"] == uuid
+
+
+def test_past_events_can_be_looked_at(mcn: Account, receiver: Receiver) -> None:
+    """Просмотр событий также доступен в разделе «Мониторинг»"""
+    mcn.subscribe(receiver.url)
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    url = mcn.base_url.replace("/v2/rest", "/__admin/deliveries")
+    (shown,) = requests.get(url, params={"account_id": mcn.account_id}, timeout=30).json()["items"]
+    assert shown["cdr"] == receiver.received[0]
 
 
 @pytest.mark.parametrize(

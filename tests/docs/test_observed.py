@@ -1,4 +1,7 @@
-"""What another page of the vendor, or a public client of the service, shows."""
+"""What the vendor's handbook, another page of the vendor's or a public client shows.
+
+docs/fidelity.toml has a row for each.
+"""
 
 from __future__ import annotations
 
