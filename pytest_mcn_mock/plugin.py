@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "mcn(strict=…, fidelity=…, balance=…, seed=…, outcome=…, tariff=…): settings of the mcn fixture's account",
+        "mcn(strict=…, fidelity=…, balance=…, credit=…, seed=…, outcome=…, tariff=…): "
+        "settings of the mcn fixture's account",
     )
 
 

@@ -69,7 +69,7 @@ class _Banner:
         )
 
         def too_poor(price: int) -> str:
-            amount = format_roubles(max(_TOP_UP, price - balance))
+            amount = format_roubles(max(_TOP_UP, price - balance - account.credit))
             return (
                 f"account {account.id} has {format_roubles(balance)} roubles, too few for a call; give it more: "
                 f"{self._mcn_mock} accounts top-up {account.id} {amount}"
@@ -77,12 +77,12 @@ class _Banner:
 
         flash_call = f"{curl}{API_MCN.path(Method.FLASH_CALL, account.id)}?login_did={_RING}'"
         price = account.tariff.price(Method.FLASH_CALL, RUSSIA)
-        if price > balance:
+        if not account.can_pay(price, balance):
             flash_call = too_poor(price)
         price = account.tariff.price(Method.CALL_FOR_2FA, None)
         if not account.numbers:
             for_2fa = f"call_for_2fa needs a number that is connected to account {account.id}, and it has none"
-        elif price > balance:
+        elif not account.can_pay(price, balance):
             for_2fa = too_poor(price)
         else:
             path = API_MCN.path(Method.CALL_FOR_2FA, account.id)
@@ -125,7 +125,7 @@ def _url(host: str, port: int, tls: Tls | None) -> str:
 
 def _can_pay(state: AccountState) -> bool:
     """Return whether the account can pay a flash_call."""
-    return state.balance >= state.account.tariff.price(Method.FLASH_CALL, RUSSIA)
+    return state.account.can_pay(state.account.tariff.price(Method.FLASH_CALL, RUSSIA), state.balance)
 
 
 def _quoted(text: str) -> str:

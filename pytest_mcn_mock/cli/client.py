@@ -23,6 +23,7 @@ from click.shell_completion import CompletionItem
 
 from pytest_mcn_mock.cli.output import print_json
 from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable, UsageError
+from pytest_mcn_mock.model.accounts import UNLIMITED
 from pytest_mcn_mock.model.money import format_roubles, parse_roubles
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, MAX_CAUSE, MIN_CAUSE, Outcome
 from pytest_mcn_mock.text import printable
@@ -347,9 +348,16 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def check_amount(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def check_amount(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Return an amount in roubles with two decimals: ``10.00``. Raise UsageError if it is not one."""
+    if value is None:
+        return None
     return format_roubles(parse_roubles(value, name=param.name or "amount"))
+
+
+def check_balance(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return an amount as ``check_amount`` does, or ``unlimited``."""
+    return value if value in (None, UNLIMITED) else check_amount(ctx, param, value)
 
 
 def _completed(

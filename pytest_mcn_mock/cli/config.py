@@ -26,7 +26,7 @@ from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
+from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
 from pytest_mcn_mock.settings import Settings
@@ -74,12 +74,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """An account to open, with ``balance`` in roubles. ``is_seed_drawn`` says that nobody has chosen the seed."""
+    """An account to open; ``balance`` and ``credit`` are in roubles, and the balance may be ``"unlimited"``.
+
+    ``is_seed_drawn`` says that nobody has chosen the seed.
+    """
 
     id: str
     token: str = field(repr=False)
     seed: int
     balance: str | int = accounts.DEFAULT_BALANCE
+    credit: str | int = accounts.DEFAULT_CREDIT
     numbers: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
@@ -91,6 +95,7 @@ class AccountConfig:
             "seed": self.seed,
             "account_id": self.id,
             "token": self.token,
+            "credit": self.credit,
             "numbers": self.numbers,
             "subscriptions": self.subscriptions,
             "outcome_rules": self.outcome_rules,
@@ -258,14 +263,15 @@ class _Reader:
             self._build(at, webhook, partial(_webhook, targets)) for at, webhook in self._tables(path, table, "webhook")
         ]
         rules = [self._rule(at, rule, unavailable_cause) for at, rule in self._tables(path, table, "outcome")]
-        money_and_numbers = {key: table[key] for key in ("balance", "numbers") if key in table}
-        self._build(path, money_and_numbers, _check_balance_and_numbers)
+        money_and_numbers = {key: table[key] for key in ("balance", "credit", "numbers") if key in table}
+        self._build(path, money_and_numbers, _check_money_and_numbers)
         given = self._allowed(path, table)
         return AccountConfig(
             str(given.get("id")),
             given.get("token", ""),
             given.get("seed", secrets.randbits(32)),
             given.get("balance", accounts.DEFAULT_BALANCE),
+            given.get("credit", accounts.DEFAULT_CREDIT),
             tuple(given.get("numbers", ())),
             tuple(webhook for webhook in webhooks if webhook is not None),
             tuple(rule for rule in rules if rule is not None),
@@ -345,10 +351,12 @@ def _settings(tariff: Tariff, assumptions: Assumptions, server: dict[str, Any]) 
     return Settings(tariff, assumptions, **{"magic_numbers": True, **given})
 
 
-def _check_balance_and_numbers(account: dict[str, Any]) -> None:
-    parse_roubles(account.get("balance", accounts.DEFAULT_BALANCE), name="balance")
-    for number in account.get("numbers", ()):
-        accounts.connect_number(accounts.Account("1", "none", 0), number)
+def _check_money_and_numbers(table: dict[str, Any]) -> None:
+    account = accounts.Account("1", "none", 0)
+    accounts.parse_balance(table.get("balance", accounts.DEFAULT_BALANCE))
+    accounts.set_credit(account, table.get("credit", accounts.DEFAULT_CREDIT))
+    for number in table.get("numbers", ()):
+        accounts.connect_number(account, number)
 
 
 def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:

@@ -8,8 +8,8 @@ from typing import Final
 
 from pytest_mcn_mock.cli.config import AccountConfig, Config
 from pytest_mcn_mock.errors import ConfigError, NotFound
-from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
+from pytest_mcn_mock.model.accounts import Account, parse_balance
+from pytest_mcn_mock.model.money import Entry, EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import clean_pasted
 from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import Service
@@ -50,9 +50,9 @@ async def open_accounts(config: Config, service: Service) -> None:
 
 def opening(config: Config, accounts: Accounts) -> list[tuple[Account, int]]:
     """Make the configured accounts, each with its opening balance in kopecks."""
+    opened = [(account, parse_balance(account.balance)) for account in config.accounts]
     return [
-        (accounts.make(**account.arguments()), parse_roubles(account.balance, name="balance"))
-        for account in config.accounts
+        (accounts.make(**account.arguments(), unlimited=balance is None), balance or 0) for account, balance in opened
     ]
 
 
@@ -86,10 +86,7 @@ async def _differences(configured: AccountConfig, tariff: Tariff, service: Servi
         found.append("token")
     if not configured.is_seed_drawn and kept.seed != configured.seed:
         found.append(_differs("seed", kept.seed, configured.seed))
-    first = (await service.storage.ledger(kept.id))[0]
-    opened = parse_roubles(configured.balance, name="balance")
-    if first.kind is EntryKind.OPENING and first.kopecks != opened:
-        found.append(_differs("balance at the opening", format_roubles(first.kopecks), format_roubles(opened)))
+    found += _money_differences(kept, (await service.storage.ledger(kept.id))[0], configured)
     numbers = [clean_pasted(number) for number in configured.numbers]
     if sorted(kept.numbers) != sorted(set(numbers)):
         found.append(_differs("numbers", _listed(kept.numbers), _listed(numbers)))
@@ -102,6 +99,17 @@ async def _differences(configured: AccountConfig, tariff: Tariff, service: Servi
     for webhook, wanted in zip(kept.subscriptions, configured.subscriptions, strict=False):
         found += _webhook_differences(webhook, wanted)
     return found
+
+
+def _money_differences(kept: Account, first: Entry, configured: AccountConfig) -> Iterator[str]:
+    opening = parse_balance(configured.balance)
+    if first.kind is EntryKind.OPENING and first.kopecks != (opening or 0):
+        yield _differs("balance at the opening", format_roubles(first.kopecks), format_roubles(opening or 0))
+    if kept.unlimited is not (opening is None):
+        yield "whether the balance is unlimited"
+    credit = parse_roubles(configured.credit, name="credit")
+    if kept.credit != credit:
+        yield _differs("credit", format_roubles(kept.credit), format_roubles(credit))
 
 
 def _webhook_differences(kept: Subscription, configured: Subscription) -> Iterator[str]:

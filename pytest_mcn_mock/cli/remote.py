@@ -32,6 +32,7 @@ from pytest_mcn_mock.cli.client import (
     answered,
     call_argument,
     check_amount,
+    check_balance,
     complete_account,
     connected,
     delivery_argument,
@@ -46,7 +47,7 @@ from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.cli.tables import Column, is_coloured, print_fields, print_heading, print_list, print_table
 from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable
-from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
 from pytest_mcn_mock.text import printable, printable_lines, shown_url
 
 RECONNECT_S: Final = 0.5
@@ -120,7 +121,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 @click.group(cls=ListFirst)
 def accounts() -> None:
-    """List, show, open, top up and close accounts.
+    """List, show, open, change, top up and close accounts.
 
     Without a command they are listed.
     """
@@ -159,7 +160,18 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
 @click.option("--id", "account_id", type=ACCOUNT_ID, help="Its number; drawn if not given.")
 @click.option("--token", help="Its token; drawn, and printed, if not given.")
 @click.option(
-    "--balance", callback=check_amount, default=DEFAULT_BALANCE, show_default=True, help="Its money, in roubles."
+    "--balance",
+    callback=check_balance,
+    default=DEFAULT_BALANCE,
+    show_default=True,
+    help="Its money, in roubles; or unlimited, which begins at 0.00 and accepts every call.",
+)
+@click.option(
+    "--credit",
+    callback=check_amount,
+    default=DEFAULT_CREDIT,
+    show_default=True,
+    help="How far below zero a call may take the balance, in roubles.",
 )
 @click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
 @click.option(
@@ -180,6 +192,7 @@ def open_account(
     account_id: int | None,
     token: str | None,
     balance: str,
+    credit: str,
     numbers: tuple[str, ...],
     webhooks: tuple[str, ...],
     webhook_cacert: Path | None,
@@ -191,8 +204,28 @@ def open_account(
     if webhook_cacert is not None:
         trust["cacert"] = str(webhook_cacert.absolute())  # the sandbox may have been started elsewhere
     subscriptions = [{"url": url, **trust} for url in webhooks]
-    wanted = _given(id=account_id, token=token, seed=seed, balance=balance, numbers=numbers, webhooks=subscriptions)
+    money = {"balance": balance, "credit": credit}
+    wanted = _given(id=account_id, token=token, seed=seed, **money, numbers=numbers, webhooks=subscriptions)
     account = sandbox.post("accounts", wanted)
+    return CommandResult(account, lambda: _print_account(account))
+
+
+@accounts.command("change")
+@account_argument
+@click.option(
+    "--balance",
+    callback=check_balance,
+    help="Its money, in roubles; or unlimited, which leaves the balance as it is and accepts every call.",
+)
+@click.option("--credit", callback=check_amount, help="How far below zero a call may take the balance, in roubles.")
+@connected
+@answered
+def change_account(sandbox: SandboxClient, account_id: int, balance: str | None, credit: str | None) -> CommandResult:
+    """Change the balance and the credit of an account. What is not given stays."""
+    change = _given(balance=balance, credit=credit)
+    if not change:
+        raise click.UsageError("nothing to change: give --balance or --credit")
+    account = sandbox.patch(f"accounts/{account_id}", change)
     return CommandResult(account, lambda: _print_account(account))
 
 
@@ -224,7 +257,8 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
         {
             "account": account["id"],
             "token": account.get("token"),
-            "balance": f"{account['balance']} roubles",
+            "balance": f"{account['balance']} roubles{', unlimited' if account['unlimited'] else ''}",
+            "credit": f"{account['credit']} roubles",
             "numbers": _some(account["numbers"]) or "none",
             "tariff": f"call_for_2fa {tariff['call_for_2fa']}, {prices}",
             "seed": account["seed"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
@@ -13,7 +14,7 @@ from pytest_mcn_mock.errors import NotFound, UsageError
 from pytest_mcn_mock.model.checks import show
 from pytest_mcn_mock.model.draws import MAX_SEED
 from pytest_mcn_mock.model.faults import Fault, draw_fault
-from pytest_mcn_mock.model.money import Tariff
+from pytest_mcn_mock.model.money import MAX_KOPECKS, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
 from pytest_mcn_mock.model.outcomes import OutcomeRule, RuleIndex
 from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription
@@ -24,6 +25,10 @@ _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 DEFAULT_BALANCE: Final = "100.00"
 """The roubles of a new account, if nothing else is said: in a file, over the admin API, and in a test."""
+UNLIMITED: Final = "unlimited"
+"""The balance of an account on which every call is accepted, whatever it costs: for load tests."""
+DEFAULT_CREDIT: Final = "0.00"
+"""Roubles; the vendor's billing allows a credit, which is 0 by default."""
 MAX_NUMBERS = 10_000
 MAX_SUBSCRIPTIONS = 100
 MAX_RULES = 1_000
@@ -36,11 +41,15 @@ class Account(HidesSecrets, frozen=True, dict=True):
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
     ``calls_held`` keeps new calls from ending until somebody completes them.
 
+    ``credit``, in kopecks, is how far below zero a call may take the balance. With ``unlimited`` every call is
+    accepted, whatever balance and credit are. It is charged all the same: the balance stays the sum of the ledger, and
+    a load test still sees what its calls cost.
+
     ``faults`` are those that can still strike, ``faults_given`` the list as it was last edited.
     ``fault_draws`` counts how often a fault could have struck, ``subscriptions_made`` the subscriptions ever made.
     ``seq`` numbers the accounts of a storage in order of opening, from 1.
 
-    Raises UsageError if the id, the token or the seed is not valid. ``connect_number`` checks numbers.
+    Raises UsageError if the id, the token, the seed or the credit is not valid. ``connect_number`` checks numbers.
     """
 
     _hidden = ("token",)
@@ -49,6 +58,8 @@ class Account(HidesSecrets, frozen=True, dict=True):
     token: str
     seed: int
     tariff: Tariff = Tariff()
+    credit: int = 0
+    unlimited: bool = False
     numbers: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
@@ -66,6 +77,12 @@ class Account(HidesSecrets, frozen=True, dict=True):
             raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed {show(self.seed)} is not a whole number from 0 to {MAX_SEED}")
+        if not 0 <= self.credit <= MAX_KOPECKS:
+            raise UsageError(f"credit is {format_roubles(self.credit)} roubles; a credit is not negative")
+
+    def can_pay(self, price: int, balance: int) -> bool:
+        """Return whether a call is accepted at this price and balance, both in kopecks."""
+        return price <= balance + self.credit or self.unlimited
 
     def outcome_rule(self, login_did: str) -> OutcomeRule | None:
         """Return the first outcome rule that matches the number, or None."""
@@ -79,6 +96,16 @@ class Account(HidesSecrets, frozen=True, dict=True):
 def is_account_id(text: str) -> bool:
     """Return whether the text can be an account's id."""
     return _ID.fullmatch(text) is not None
+
+
+def parse_balance(balance: str | int | Decimal) -> int | None:
+    """Return the kopecks of a balance in roubles, or None for ``"unlimited"``. Raises UsageError as parse_roubles."""
+    return None if balance == UNLIMITED else parse_roubles(balance, name="balance")
+
+
+def set_credit(account: Account, credit: str | int | Decimal) -> Account:
+    """Return the account with a credit in roubles. Raises UsageError if it is negative, or as parse_roubles."""
+    return replace(account, credit=parse_roubles(credit, name="credit"))
 
 
 def connect_number(account: Account, number: str) -> Account:

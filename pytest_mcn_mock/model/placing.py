@@ -33,7 +33,7 @@ def place(
     the epoch, ``seq`` numbers the call. With ``magic_numbers`` a magic number wins over every outcome rule.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
-    которого звоним"), and ``insufficient_funds`` if the price is more than the balance.
+    которого звоним"), and ``insufficient_funds`` if balance and credit do not cover the price.
     """
     magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
     if magic is not None and magic.refusal is not None:
@@ -58,10 +58,11 @@ def place(
     country_rule = "; ".join(filter(None, (country_rule, *warnings)))
 
     price = account.tariff.price(order.method, country)
-    if price > balance:
+    if not account.can_pay(price, balance):
         raise Refusal(
             RefusalCode.INSUFFICIENT_FUNDS,
-            f"the call costs {format_roubles(price)} roubles and the balance is {format_roubles(balance)}",
+            f"the call costs {format_roubles(price)} roubles; the balance is {format_roubles(balance)} and the credit "
+            f"{format_roubles(account.credit)}",
         )
 
     plan = _plan(account, order, assumptions, magic)

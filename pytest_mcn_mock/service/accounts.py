@@ -50,6 +50,8 @@ class Accounts:
         token: str | None = None,
         numbers: Iterable[str] = (),
         tariff: Tariff | None = None,
+        credit: Roubles = rules.DEFAULT_CREDIT,
+        unlimited: bool = False,
         outcome_rules: Iterable[OutcomeRule] = (),
         subscriptions: Iterable[Subscription] = (),
     ) -> Account:
@@ -65,6 +67,7 @@ class Accounts:
             seed=seed,
             tariff=tariff or self.default_tariff,
         )
+        account = rules.set_credit(replace(account, unlimited=unlimited), credit)
         account = rules.replace_rules(account, outcome_rules)
         for number in numbers:
             account = rules.connect_number(account, number)
@@ -82,23 +85,29 @@ class Accounts:
         token: str | None = None,
         numbers: Iterable[str] = (),
         tariff: Tariff | None = None,
+        credit: Roubles = rules.DEFAULT_CREDIT,
         outcome_rules: Iterable[OutcomeRule] = (),
         subscriptions: Iterable[Subscription] = (),
     ) -> Account:
-        """Open an account with its opening balance; see ``make``. Conflict if the id or the token is taken."""
+        """Open an account with its opening balance; see ``make``. Conflict if the id or the token is taken.
+
+        An account whose balance is ``"unlimited"`` opens with 0.
+        """
+        opening = rules.parse_balance(balance)
         account = self.make(
             seed=seed,
             account_id=account_id,
             token=token,
             numbers=numbers,
             tariff=tariff,
+            credit=credit,
+            unlimited=opening is None,
             outcome_rules=outcome_rules,
             subscriptions=subscriptions,
         )
-        opening = parse_roubles(balance, name="balance")
         for attempt in count(1):
             try:
-                opened = await self._storage.open_account(account, opening, self._clock.now(account.id))
+                opened = await self._storage.open_account(account, opening or 0, self._clock.now(account.id))
                 break
             except Conflict:
                 if await self._is_given_and_taken(account_id, token):
@@ -134,18 +143,16 @@ class Accounts:
     async def change(
         self, account_id: str, change: Callable[[Account], Account], balance: Roubles | None = None
     ) -> AccountState:
-        """Change an account's settings with ``change``, and set its balance in roubles if that is given. If ``change``
-        raises, nothing has changed.
+        """Change an account's settings with ``change``, and set its balance if that is given; see ``set_balance``. If
+        ``change`` raises, nothing has changed.
         """
-        target = None if balance is None else parse_roubles(balance, name="balance")
+        set_balance = None if balance is None else self._balance_setter(account_id, balance)
 
         def decide(account: Account, kopecks: int) -> AccountDecision:
             changed = change(account)
             if changed.subscriptions is not account.subscriptions:
                 self._check_targets(changed, known=account)
-            if target is None:
-                return AccountDecision(changed)
-            return AccountDecision(changed, self._adjustment(account_id, target - kopecks))
+            return AccountDecision(changed) if set_balance is None else set_balance(changed, kopecks)
 
         return await self._change(account_id, decide)
 
@@ -163,12 +170,10 @@ class Accounts:
         await self._change(account_id, lambda account, _: AccountDecision(account, posting))
 
     async def set_balance(self, account_id: str, balance: Roubles) -> None:
-        """Set the balance in roubles, with an adjustment in the ledger."""
-        target = parse_roubles(balance, name="balance")
-        await self._change(
-            account_id,
-            lambda account, kopecks: AccountDecision(account, self._adjustment(account_id, target - kopecks)),
-        )
+        """Set the balance in roubles, with an adjustment in the ledger; or ``"unlimited"``, which leaves the balance as
+        it is. A balance in roubles ends that.
+        """
+        await self._change(account_id, self._balance_setter(account_id, balance))
 
     async def take_request_fault(self, account: Account) -> Fault | None:
         """Return the fault that strikes a request of the account now, if one does; that uses it up."""
@@ -189,8 +194,17 @@ class Accounts:
         self._events.publish(AccountChanged(account_id))
         return after
 
-    def _adjustment(self, account_id: str, kopecks: int) -> Posting:
-        return Posting(EntryKind.ADJUSTMENT, kopecks, self._clock.now(account_id))
+    def _balance_setter(self, account_id: str, balance: Roubles) -> Callable[[Account, int], AccountDecision]:
+        target = rules.parse_balance(balance)
+
+        def decide(account: Account, kopecks: int) -> AccountDecision:
+            account = replace(account, unlimited=target is None)
+            if target is None:
+                return AccountDecision(account)
+            adjustment = Posting(EntryKind.ADJUSTMENT, target - kopecks, self._clock.now(account_id))
+            return AccountDecision(account, adjustment)
+
+        return decide
 
     def _check_targets(self, account: Account, known: Account | None = None) -> None:
         """Raise UsageError if a new webhook of the account is not at one of the targets."""

@@ -134,8 +134,19 @@ class Account:
         self._run(self._accounts.top_up(self.account_id, amount))
 
     def set_balance(self, balance: Roubles) -> None:
-        """Make the balance what is given."""
+        """Set the balance in roubles. ``"unlimited"`` leaves the balance as it is and accepts every call, until a
+        balance in roubles is set.
+        """
         self._run(self._accounts.set_balance(self.account_id, balance))
+
+    @property
+    def credit(self) -> Decimal:
+        """How far below zero a call may take the balance, in roubles."""
+        return to_decimal(self._run(self._accounts.get(self.account_id)).credit)
+
+    def set_credit(self, credit: Roubles) -> None:
+        """Set the credit in roubles: a call is accepted if balance plus credit covers its price."""
+        self._change(lambda account: rules.set_credit(account, credit))
 
     # Numbers, webhooks and scenarios
 

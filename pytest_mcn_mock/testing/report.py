@@ -33,7 +33,12 @@ def describe_account(view: AccountView) -> str:
     """Return what happened on the account: what a failing test's report shows. No token is in it."""
     settings, kopecks = view.run(view.storage.account(view.account_id))
     balance = format_roubles(kopecks)
-    lines = [f"account {view.account_id}: balance {balance} roubles, seed {view.opened.seed}"]
+    money = f"balance {balance} roubles"
+    if settings.unlimited:
+        money += ", unlimited"
+    elif settings.credit:
+        money += f", credit {format_roubles(settings.credit)}"
+    lines = [f"account {view.account_id}: {money}, seed {view.opened.seed}"]
     if settings.calls_held:
         lines.append("calls are held until call.complete()")
     lines += [f"fault switched on: {fault}" for fault in settings.faults]

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, MAX_ID, is_account_id
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT, MAX_ID, is_account_id
 from pytest_mcn_mock.model.checks import check_list, show
 from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
@@ -105,12 +105,16 @@ class MCNServer(HTTPServer):
         *,
         seed: int | None = None,
         balance: Roubles = DEFAULT_BALANCE,
+        credit: Roubles = DEFAULT_CREDIT,
         account_id: str | int | None = None,
         token: str | None = None,
         numbers: Iterable[str] = (),
         tariff: Tariff | Mapping[str, Any] | None = None,
     ) -> Account:
         """Open an account. What is not given is drawn from the seed, and the seed from how many were opened before.
+
+        ``balance`` is in roubles; or ``"unlimited"``, for load tests: it begins at 0, and every call is accepted and
+        charged. ``credit``, in roubles, is how far below zero a call may take the balance.
 
         ``tariff`` is a Tariff, or prices in roubles as the marker ``mcn`` takes them.
 
@@ -125,6 +129,7 @@ class MCNServer(HTTPServer):
         opening = fake.service.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
+            credit=credit,
             account_id=wanted_id,
             token=token,
             numbers=connected,

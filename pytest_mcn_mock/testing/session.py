@@ -10,7 +10,7 @@ import pytest
 
 from pytest_mcn_mock.compose import preload
 from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, nearest
-from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
 from pytest_mcn_mock.model.checks import check_bool
 from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.settings import Settings
@@ -18,7 +18,7 @@ from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
 
-ARGUMENTS: Final = ("strict", "fidelity", "balance", "seed", "outcome", "tariff")
+ARGUMENTS: Final = ("strict", "fidelity", "balance", "credit", "seed", "outcome", "tariff")
 """What the marker ``mcn`` takes."""
 _SETTLE_MARGIN_S: Final = 1.0
 
@@ -58,8 +58,12 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     wanted = _arguments(node)
     strict = check_bool(wanted.get("strict", strict), name="strict")
     seed = wanted.get("seed", seed_from_name(node.nodeid))
-    balance = wanted.get("balance", DEFAULT_BALANCE)
-    account = server.open_account(seed=seed, balance=balance, tariff=wanted.get("tariff"))
+    account = server.open_account(
+        seed=seed,
+        balance=wanted.get("balance", DEFAULT_BALANCE),
+        credit=wanted.get("credit", DEFAULT_CREDIT),
+        tariff=wanted.get("tariff"),
+    )
     try:
         account.require_fidelity(wanted.get("fidelity", fidelity))
         if "outcome" in wanted:

@@ -150,10 +150,13 @@ class AdminApi:
         """Open an account. The answer has the token if it was drawn: it is shown only this once."""
         asked = _read(request, types.OpeningJson)
         balance = rules.DEFAULT_BALANCE if asked.balance is None else asked.balance
-        _check_roubles(balance, "balance")
+        _check_balance(balance)
+        credit = rules.DEFAULT_CREDIT if asked.credit is None else asked.credit
+        _check_roubles(credit, "credit")
         account = await self._service.accounts.open(
             seed=secrets.randbits(32) if asked.seed is None else asked.seed,
             balance=balance,
+            credit=credit,
             account_id=None if asked.id is None else str(asked.id),
             token=asked.token,
             numbers=asked.numbers,
@@ -175,13 +178,17 @@ class AdminApi:
 
     @_route("PATCH", _ACCOUNT, body="account.change", answer="account", etag=True)
     async def change(self, request: Request, account_id: str) -> Response:
-        """Change the balance, the numbers, the tariff, or whether calls ring until they are completed manually."""
+        """Change the money, the numbers, the tariff, or whether calls ring until they are completed manually."""
         asked = _read(request, types.AccountChangeJson)
         if asked.balance is not None:
-            _check_roubles(asked.balance, "balance")
+            _check_balance(asked.balance)
+        if asked.credit is not None:
+            _check_roubles(asked.credit, "credit")
 
         def change(account: Account) -> Account:
             _check_precondition(request, _edited(account))
+            if asked.credit is not None:
+                account = rules.set_credit(account, asked.credit)
             if asked.numbers is not None:
                 account = rules.replace_numbers(account, asked.numbers)
             if asked.tariff is not None:
@@ -498,6 +505,11 @@ def _read(request: Request, kind: type[_S]) -> _S:
     return decode(_read_body(request), kind)
 
 
+def _check_balance(value: str | int) -> None:
+    if value != rules.UNLIMITED:
+        _check_roubles(value, "balance")
+
+
 def _check_roubles(value: str | int, name: str) -> None:
     """Raise UsageError unless it is an amount in roubles: a whole number, or text such as "10.00"."""
     parse_roubles(value, name=name)
@@ -619,6 +631,8 @@ def _edited(account: Account) -> Any:
     """What a person edits of an account, for its entity tag."""
     tariff = types.TariffJson.of(account.tariff)
     return [
+        account.credit,
+        account.unlimited,
         account.numbers,
         tariff,
         account.calls_held,

@@ -55,7 +55,8 @@ Uuid = Annotated[str, _common("verification_call_uuid")]
 Cause = Annotated[int, _common("q931_status")]
 Seconds = Annotated[float, _common("seconds")]
 Roubles = Annotated[str, _common("roubles")]
-RoublesGiven = Annotated[str | int, _common("roubles_given")]
+BalanceGiven = Annotated[str | int, _common("balance_given")]
+CreditGiven = Annotated[str | int, _common("credit_given")]
 Time = Annotated[str, _common("time")]
 Fields = Annotated[dict[str, str], _common("fields")]
 Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/variables"})]
@@ -247,7 +248,10 @@ class AccountChangeJson(Struct, kw_only=True):
     What is not given stays.
     """
 
-    balance: Annotated[RoublesGiven | None, _is("The balance, in roubles.")] = None
+    balance: Annotated[
+        BalanceGiven | None, _is('The balance, in roubles; or "unlimited", which leaves it as it is.')
+    ] = None
+    credit: Annotated[CreditGiven | None, _is("How far below zero a call may take the balance, in roubles.")] = None
     numbers: Annotated[
         Annotated[list[Annotated[str, _common("number_given")]], Meta(max_length=MAX_NUMBERS)] | None,
         _is("The connected numbers, all of them."),
@@ -267,7 +271,12 @@ class OpeningJson(Struct, kw_only=True):
     id: Annotated[Id | None, _is("The account's id; drawn from the seed if not given.")] = None
     token: Annotated[Token | None, _is("What the Authorization header bears; drawn from the seed if not given.")] = None
     seed: Annotated[Seed | None, _is("What numbers, uuids and faults are drawn from; random if not given.")] = None
-    balance: Annotated[RoublesGiven | None, _is("Roubles; 100.00 if not given.")] = None
+    balance: Annotated[
+        BalanceGiven | None, _is('Roubles; or "unlimited", which begins at 0.00. 100.00 if not given.')
+    ] = None
+    credit: Annotated[
+        CreditGiven | None, _is("How far below zero a call may take the balance, in roubles; 0.00 if not given.")
+    ] = None
     numbers: Annotated[
         Annotated[list[Annotated[str, _common("number_given")]], Meta(max_length=MAX_NUMBERS)],
         _is("Numbers to connect."),
@@ -285,6 +294,8 @@ class AccountJson(Struct, kw_only=True):
 
     id: Annotated[Id, _is("A number, as in the configuration file.")]
     balance: Annotated[Roubles, _is("Roubles; always the sum of the ledger.")]
+    credit: Annotated[Roubles, _is("How far below zero a call may take the balance, in roubles.")]
+    unlimited: Annotated[bool, _is("Whether every call is accepted, whatever balance and credit are.")]
     numbers: Annotated[list[Number], _is("Connected numbers, for call_for_2fa.")]
     seed: Seed
     tariff: Annotated[TariffJson, _is("Prices in roubles.")]
@@ -299,6 +310,8 @@ class AccountJson(Struct, kw_only=True):
         return cls(
             id=int(account.id),
             balance=format_roubles(balance),
+            credit=format_roubles(account.credit),
+            unlimited=account.unlimited,
             numbers=list(account.numbers),
             seed=account.seed,
             tariff=TariffJson.of(account.tariff),

@@ -36,6 +36,7 @@ retry_after_s = [0.5, 1]
 id = 12345678
 token = "test-token"
 balance = "100.00"
+credit = "5.00"
 numbers = ["79158888888"]
 seed = 1
 [[account.webhook]]
@@ -70,7 +71,8 @@ def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
     assert (assumed.number_format, assumed.default_outcome) == (NumberFormat.PASTED, Outcome.NO_ANSWER)
     assert assumed.retry_after_s == (0.5, 1)
     (account,) = loaded.accounts
-    assert (account.id, account.balance, account.numbers, account.seed) == ("12345678", "100.00", ("79158888888",), 1)
+    assert (account.id, account.numbers, account.seed) == ("12345678", ("79158888888",), 1)
+    assert (account.balance, account.credit) == ("100.00", "5.00")
     assert account.subscriptions[0].url == "http://localhost:8000/webhooks/mcn"
     assert [rule.ending.q931_status for rule in account.outcome_rules] == [17, 27]
     assert (loaded.settings.max_pending, loaded.settings.webhook_targets) == (7, ["localhost", "127.0.0.0/8"])
@@ -132,6 +134,11 @@ MISTAKES = [
         "4: account[0].balance: 1.5 is a number with a fraction; write roubles as text, such",
     ),
     (ACCOUNT + "balance = '0.001'\n", "4: account[0]: balance is 0.001 roubles, which has a fraction"),
+    (ACCOUNT + "balance = 'limitless'\n", "4: account[0]: balance is 'limitless', which is not an amount"),
+    (ACCOUNT + "credit = '-0.01'\n", "4: account[0]: credit is -0.01 roubles; a credit is not negative"),
+    (ACCOUNT + "credit = 0.5\n", "4: account[0].credit: 0.5 is a number with a fraction; write roubles as text, such"),
+    (ACCOUNT + "credit = 'unlimited'\n", "4: account[0]: credit is 'unlimited', which is not an amount"),
+    (ACCOUNT + "unlimited = true\n", "4: account[0].unlimited: is unknown"),
     (ACCOUNT + "\n\nbalance.roubles = 5\n", "6: account[0].balance: the value is a table; write roubles as text"),
     (ACCOUNT + "numbers = ['x']\n", "4: account[0]: number 'x' cannot be connected"),
     (ACCOUNT + "numbers = 's3cret'\n", "4: account[0].numbers: the value is text; write a list"),

@@ -170,6 +170,7 @@ HOOK = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
                 {
                     "id": 5,
                     "balance": "10.00",
+                    "credit": "0.00",
                     "numbers": ["79158888888"],
                     "webhooks": [{"url": "http://localhost:8000/a"}],
                 },
@@ -179,9 +180,32 @@ HOOK = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
         ),
         (
             "accounts open --token mine --seed 3",
-            ("POST", "accounts", {"token": "mine", "seed": 3, "balance": "100.00", "numbers": [], "webhooks": []}),
+            (
+                "POST",
+                "accounts",
+                {"token": "mine", "seed": 3, "balance": "100.00", "credit": "0.00", "numbers": [], "webhooks": []},
+            ),
             ACCOUNT,
             "90071992547409.93 roubles",
+        ),
+        (
+            "accounts open --balance unlimited --credit 5",
+            ("POST", "accounts", {"balance": "unlimited", "credit": "5.00", "numbers": [], "webhooks": []}),
+            {**ACCOUNT, "unlimited": True},
+            "90071992547409.93 roubles, unlimited",
+        ),
+        (
+            "accounts change 5 --credit 0.5",
+            ("PATCH", "accounts/5", {"credit": "0.50"}),
+            {**ACCOUNT, "credit": "0.50"},
+            "0.50 roubles",
+        ),
+        ("accounts change 5 --balance 1", ("PATCH", "accounts/5", {"balance": "1.00"}), ACCOUNT, "roubles\n"),
+        (
+            "accounts change 5 --balance unlimited",
+            ("PATCH", "accounts/5", {"balance": "unlimited"}),
+            ACCOUNT,
+            "roubles",
         ),
     ],
 )
@@ -422,7 +446,7 @@ def test_a_shell_completes_commands_outcomes_and_what_the_sandbox_has(stand_in: 
     }
     there = {"MCN_MOCK_URL": stand_in.url}
     assert complete("comp") == ["complete"]
-    assert set(complete("accounts ")) == {"list", "show", "open", "top-up", "close"}
+    assert set(complete("accounts ")) == {"list", "show", "open", "change", "top-up", "close"}
     assert complete("complete x --outcome b") == ["busy"]
     assert complete("complete x --q931-status 3") == ["3", "31", "34", "38"]
     assert complete("accounts show ", **there) == ["12345678", "5"]

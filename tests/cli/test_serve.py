@@ -99,6 +99,18 @@ def test_the_commands_work_for_whatever_host_is_listened_on(tmp_path: Path, host
         assert requests.get(page, timeout=30).headers["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.parametrize("money", ['balance = "0.10"\ncredit = "0.05"', 'balance = "unlimited"'])
+def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(tmp_path: Path, money: str) -> None:
+    config = config_for(tmp_path, f'[[account]]\nid = 7\ntoken = "test-token"\n{money}\n')
+    with running_sandbox("--config", config) as sandbox:
+        (flash,) = commands(sandbox)
+        assert '"status": "success"' in run(flash)
+        opened = sandbox.admin("accounts/7")
+        requests.post(f"{sandbox.url}/__admin/reset", timeout=30)
+        assert sandbox.admin("accounts/7")["credit"] == opened["credit"]
+        assert sandbox.admin("accounts/7")["unlimited"] is opened["unlimited"] is ("unlimited" in money)
+
+
 def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path) -> None:
     config = config_for(tmp_path, '[[account]]\nid = 7\ntoken = "t"\nbalance = "0.10"\n')
     state = ("--config", config, "--state", f"sqlite:///{tmp_path}/state.db")

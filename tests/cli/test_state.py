@@ -144,12 +144,30 @@ WEBHOOK = """
 id = 5
 token = "s3cret-{n}"
 balance = "{n}.00"
+credit = "0.{n}0"
 numbers = ["7915000000{n}"]
 {seed}
 [[account.webhook]]
 url = "http://user:s3cret-{n}@127.0.0.{n}/hook?key=s3cret-{n}"
 headers = {{ X-Key = "s3cret-{n}" }}
 """
+
+
+def test_credit_and_unlimited_balance_are_kept(tmp_path: Path) -> None:
+    config = tmp_path / "mcn-mock.toml"
+    config.write_text('[[account]]\nid = 1\ntoken = "t"\nbalance = "unlimited"\ncredit = "5.00"\n')
+    arguments = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
+    for spent in ("-0.15", "-0.30"):
+        with running_sandbox(*arguments) as sandbox:
+            sandbox.flash_call("1", "t")
+            kept = sandbox.admin("accounts/1")
+            assert (kept["balance"], kept["credit"], kept["unlimited"]) == (spent, "5.00", True)
+            _, _, log = sandbox.stop()
+        assert "WARNING" not in log, "nothing differs"
+    config.write_text('[[account]]\nid = 1\ntoken = "t"\nbalance = "0.00"\ncredit = "5.00"\n')
+    with running_sandbox(*arguments) as sandbox:
+        _, _, log = sandbox.stop()
+    assert "configured otherwise: whether the balance is unlimited\n" in log
 
 
 def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None:
@@ -170,6 +188,7 @@ def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None
     assert " WARNING " in warning
     for difference in (
         "token;", "seed 3, configured 4", "balance at the opening 1.00, configured 2.00", "tariff", "outcome rules",
+        "credit 0.10, configured 0.20",
         "numbers 79150000001, configured 79150000002", "headers of webhook 1",
         "url of webhook 1 http://***@127.0.0.1/hook?***, configured http://***@127.0.0.2/hook?***",
     ):  # fmt: skip

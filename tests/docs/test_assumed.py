@@ -59,10 +59,17 @@ def test_the_status_and_the_body_of_a_refusal_are_settings() -> None:
         assert response.status_code == 200
         assert response.json()["error"] == {
             "word": "insufficient_funds",
-            "text": "the call costs 0.15 roubles and the balance is 0.00",
+            "text": "the call costs 0.15 roubles; the balance is 0.00 and the credit 0.00",
             "of": None,
             "http": 200,
         }
+
+
+@pytest.mark.mcn(balance="0.14")
+def test_balance_plus_credit_has_to_cover_the_price(mcn: Account) -> None:
+    for credit, status in (("0.00", 402), ("0.01", 200), ("0.15", 402), ("0.16", 200)):
+        mcn.set_credit(credit)
+        assert flash_call(mcn).status_code == status
 
 
 def test_what_is_refused_costs_nothing_and_what_is_accepted_costs_whatever_becomes_of_it(mcn: Account) -> None:

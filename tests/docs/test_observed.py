@@ -5,6 +5,9 @@ docs/fidelity.toml has a row for each.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import pytest
 import requests
 from helpers.client import RUSSIAN, flash_call
 from helpers.webhook_endpoints import Receiver
@@ -44,6 +47,12 @@ def test_a_request_without_the_two_headers_is_taken(mcn: Account) -> None:
     bare = {"Accept": "*/*", "Content-Type": None}
     assert post(mcn, params={"login_did": RUSSIAN}, headers={**mcn.headers, **bare}).status_code == 200
     assert [use.level for use in mcn.requests[0].undocumented] == ["observed", "observed"]
+
+
+@pytest.mark.mcn(balance="0.00", credit="0.15")
+def test_an_account_may_have_a_credit(mcn: Account) -> None:
+    assert flash_call(mcn).status_code == 200
+    assert mcn.balance == Decimal("-0.15")
 
 
 def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:

@@ -75,6 +75,8 @@ DELIVERY: dict[str, Any] = {
 ACCOUNT: dict[str, Any] = {
     "id": 12345678,
     "balance": "90071992547409.93",
+    "credit": "0.00",
+    "unlimited": False,
     "numbers": ["79158888888"],
     "seed": 1,
     "tariff": {"call_for_2fa": "0.01", "flash_call": {"643": "0.15", "703": "0.45"}},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -32,11 +33,36 @@ def test_an_id_is_one_to_fifteen_digits(account_id: str) -> None:
         *(({"id": text}, "account id") for text in ("", "0", "01", "1" * 16, "-1", "1.0", "x", "١٢٣", "1\n", " 1", 5)),
         *(({"token": text}, "visible ASCII") for text in ("", "a b", "a\n", "ключ", "x" * 513, "\x7f", None)),
         *(({"seed": seed}, "seed") for seed in (True, -1, 2**63, 1.5)),
+        ({"credit": -1}, r"credit is -0\.01 roubles; a credit is not negative"),
     ],
 )
 def test_an_account_that_is_not_valid_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Account(**{"id": "12345678", "token": "t", "seed": 1, **wrong})
+
+
+@pytest.mark.parametrize("credit,kopecks", [("0.00", 0), ("5.00", 500), (5, 500), (Decimal("0.01"), 1)])
+def test_a_credit_is_given_in_roubles(credit: Any, kopecks: int) -> None:
+    assert accounts.set_credit(EMPTY, credit).credit == kopecks
+
+
+@pytest.mark.parametrize("credit", ["-0.01", "0.001", 0.5, "unlimited", None, "10000000000000.01"])
+def test_a_credit_that_is_not_valid_is_refused(credit: Any) -> None:
+    with pytest.raises(UsageError, match="credit is"):
+        accounts.set_credit(EMPTY, credit)
+
+
+@pytest.mark.parametrize(
+    "balance,kopecks", [("unlimited", None), ("0.00", 0), ("-1.00", -100), (7, 700), (Decimal("0.14"), 14)]
+)
+def test_a_balance_is_in_roubles_or_unlimited(balance: Any, kopecks: int | None) -> None:
+    assert accounts.parse_balance(balance) == kopecks
+
+
+@pytest.mark.parametrize("balance", ["Unlimited", "unlimited ", "", None, True, float("inf"), ["unlimited"]])
+def test_a_balance_that_is_neither_is_refused(balance: Any) -> None:
+    with pytest.raises(UsageError, match="balance is"):
+        accounts.parse_balance(balance)
 
 
 def test_an_account_keeps_its_token_out_of_its_repr() -> None:

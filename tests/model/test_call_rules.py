@@ -11,7 +11,7 @@ from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder, end, render_cdr
-from pytest_mcn_mock.model.money import Method, Tariff
+from pytest_mcn_mock.model.money import Method, Tariff, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.placing import place
@@ -101,6 +101,33 @@ def test_the_balance_has_to_reach_the_price(order: CallOrder, price: int) -> Non
         with pytest.raises(Refusal) as refused:
             decide(order, balance=balance)
         assert (refused.value.code, refused.value.parameter) == (RefusalCode.INSUFFICIENT_FUNDS, None)
+
+
+@pytest.mark.parametrize(
+    "balance,credit,unlimited,is_accepted",
+    [
+        (0, 15, False, True),
+        (0, 14, False, False),
+        (-15, 30, False, True),
+        (-16, 30, False, False),
+        (14, 1, False, True),
+        (13, 1, False, False),
+        (15, 0, False, True),
+        (0, 0, True, True),
+        (-(10**12), 0, True, True),
+    ],
+)
+def test_balance_plus_credit_has_to_reach_the_price_unless_the_balance_is_unlimited(
+    balance: int, credit: int, unlimited: bool, is_accepted: bool
+) -> None:
+    account = replace(ACCOUNT, credit=credit, unlimited=unlimited)
+    if is_accepted:
+        assert decide(account=account, balance=balance).price == 15
+    else:
+        with pytest.raises(Refusal) as refused:
+            decide(account=account, balance=balance)
+        money = f"the balance is {format_roubles(balance)} and the credit {format_roubles(credit)}"
+        assert str(refused.value) == f"the call costs 0.15 roubles; {money}"
 
 
 def test_a_call_that_costs_nothing_needs_no_money() -> None:

@@ -9,7 +9,7 @@ from helpers.in_process import run
 from helpers.service_steps import ACCOUNT, CONNECTED, TOKEN, ServiceSteps
 from msgspec.structs import replace
 
-from pytest_mcn_mock.errors import Conflict, NotFound, UsageError
+from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, UsageError
 from pytest_mcn_mock.model.accounts import connect_number
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.money import EntryKind, Tariff
@@ -65,7 +65,7 @@ def test_a_closed_accounts_id_is_not_given_out_again(steps: ServiceSteps, accoun
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"balance": 0.1}, {"numbers": ["x"]}, {"account_id": "0"}, {"token": " "}, {"seed": -1}]
+    "wrong", [{"balance": 0.1}, {"credit": "-1"}, {"numbers": ["x"]}, {"account_id": "0"}, {"token": " "}, {"seed": -1}]
 )
 def test_an_account_that_cannot_be_opened_leaves_no_trace(
     steps: ServiceSteps, accounts: Accounts, wrong: dict[str, Any]
@@ -98,6 +98,34 @@ def test_an_invalid_top_up_or_balance_leaves_the_ledger_as_it_was(
         with pytest.raises(UsageError, match="balance"):
             run(accounts.set_balance(ACCOUNT, amount))
     assert steps.contents() == before
+
+
+def test_an_unlimited_balance_leaves_the_money_as_it_is_until_one_in_roubles_ends_it(
+    steps: ServiceSteps, accounts: Accounts
+) -> None:
+    run(accounts.set_balance(ACCOUNT, "0.20"))
+    before = steps.ledger()
+    run(accounts.set_balance(ACCOUNT, "unlimited"))
+    assert steps.ledger() == before
+    for _ in range(3):
+        steps.call()
+    assert steps.balance() == 20 - 45 == sum(entry.kopecks for entry in steps.ledger())
+    run(accounts.top_up(ACCOUNT, "0.05"))
+    assert steps.account().unlimited, "a top-up does not end it"
+    run(accounts.set_balance(ACCOUNT, "0.00"))
+    with pytest.raises(Refusal):
+        steps.call()
+    assert [entry.kopecks for entry in steps.ledger()[-2:]] == [5, 20]
+
+
+def test_an_account_opens_with_a_credit_and_an_unlimited_one_with_no_money(
+    steps: ServiceSteps, accounts: Accounts
+) -> None:
+    account = run(accounts.open(seed=5, balance="unlimited", credit="5.00", account_id="7"))
+    assert (account.unlimited, account.credit) == (True, 500)
+    assert [entry.kopecks for entry in run(steps.service.storage.ledger("7"))] == [0]
+    run(accounts.set_balance("7", "0.00"))
+    assert (run(accounts.get("7")).unlimited, run(accounts.get("7")).credit) == (False, 500)
 
 
 def test_settings_and_balance_change_together_or_not_at_all(steps: ServiceSteps, accounts: Accounts) -> None:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, StorageFailed
-from pytest_mcn_mock.model.accounts import prefer_rule
+from pytest_mcn_mock.model.accounts import prefer_rule, set_credit
 from pytest_mcn_mock.model.calls import CallOrder
 from pytest_mcn_mock.model.faults import FaultKind
-from pytest_mcn_mock.model.money import EntryKind, Tariff
+from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import make_subscription
@@ -93,16 +93,23 @@ def test_a_refusal_leaves_everything_as_it_was_its_draws_and_faults_too(
 
 
 @settings(max_examples=50)
-@given(st.lists(st.sampled_from([FLASH, FROM_SLOVAKIA, CALL_FOR_2FA]), max_size=20), st.integers(0, 200))
-def test_whatever_is_ordered_the_ledger_sums_up_and_nothing_is_overdrawn(orders: list[CallOrder], kopecks: int) -> None:
-    steps = ServiceSteps(balance=f"{kopecks // 100}.{kopecks % 100:02d}")
+@given(
+    st.lists(st.sampled_from([FLASH, FROM_SLOVAKIA, CALL_FOR_2FA]), max_size=20),
+    st.integers(0, 200),
+    st.integers(0, 100),
+)
+def test_whatever_is_ordered_the_ledger_sums_up_and_the_credit_is_not_exceeded(
+    orders: list[CallOrder], kopecks: int, credit: int
+) -> None:
+    steps = ServiceSteps(balance=format_roubles(kopecks))
+    steps.change(set_credit, format_roubles(credit))
     accepted = []
     for order in orders:
         try:
             accepted.append(steps.call(order))
         except Refusal as refusal:
             assert refusal.code == "insufficient_funds"  # noqa: PT017 - a refusal is one of two right answers
-    assert steps.balance() == sum(entry.kopecks for entry in steps.ledger()) >= 0
+    assert steps.balance() == sum(entry.kopecks for entry in steps.ledger()) >= -credit
     assert steps.balance() == kopecks - sum(call.price for call in accepted)
     assert steps.calls() == [steps.of(call) for call in accepted]
 

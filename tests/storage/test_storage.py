@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -220,6 +221,31 @@ def test_money_is_refused_as_soon_as_there_is_none(steps: Steps) -> None:
     with pytest.raises(Refusal, match=r"costs 0\.15 roubles"):
         steps.place()
     assert steps.balance() == 14
+
+
+def test_of_callers_at_the_same_time_as_many_are_accepted_as_the_credit_covers(steps: Steps) -> None:
+    def spend_all(of: Account, balance: int) -> AccountDecision:
+        return AccountDecision(replace(of, credit=44), Posting(EntryKind.ADJUSTMENT, 1 - balance, 0))
+
+    async def place_many() -> list[object]:
+        return await asyncio.gather(*(steps.storage.place("1", accept) for _ in range(20)), return_exceptions=True)
+
+    before, after = steps.run(steps.storage.change_account("1", spend_all))
+    assert (before.account.credit, after.account.credit, after.balance) == (0, 44, 1)
+    refused = [answer for answer in steps.run(place_many()) if isinstance(answer, BaseException)]
+    assert [getattr(answer, "code", None) for answer in refused] == ["insufficient_funds"] * 17
+    assert steps.balance() == 1 - 3 * 15 == sum(entry.kopecks for entry in steps.run(steps.storage.ledger("1")))
+    assert steps.run(steps.storage.account("1")).account.credit == 44
+
+
+def test_an_unlimited_balance_is_charged_below_zero(steps: Steps) -> None:
+    def open_ended(of: Account, balance: int) -> AccountDecision:
+        return AccountDecision(replace(of, unlimited=True), Posting(EntryKind.ADJUSTMENT, -balance, 0))
+
+    steps.run(steps.storage.change_account("1", open_ended))
+    for _ in range(3):
+        steps.place()
+    assert steps.balance() == -45 == sum(entry.kopecks for entry in steps.run(steps.storage.ledger("1")))
 
 
 def test_deliveries_without_a_number_are_numbered_after_the_others(steps: Steps) -> None:

@@ -52,6 +52,7 @@ CASES = [
     *each("seconds", NOT_SECONDS, lambda mcn, value: mcn.clock.advance(value)),
     *each("amount", (1.5, None, True, NAN, "x", -1, HUGE), lambda mcn, value: mcn.top_up(value)),
     *each("balance", (1.5, None, True, NAN, "x", HUGE), lambda mcn, value: mcn.set_balance(value)),
+    *each("credit", (1.5, None, True, NAN, "x", HUGE, "-0.01", "unlimited"), lambda mcn, value: mcn.set_credit(value)),
     *each("number", (5, None, "x"), lambda mcn, value: mcn.connect_number(value)),
     *each("number", ("1", True, 0, 1.0), lambda mcn, value: mcn.enable_webhook(value)),
     *each("outcome", (5, "bussy"), lambda mcn, value: mcn.set_outcome(value)),

@@ -39,16 +39,28 @@ def test_it(mcn):
     assert [flash_call(mcn).status_code for _ in range(3)] == [200, 200, 402]
     assert (mcn.seed, mcn.calls[0].outcome) == (7, "busy")
 
+@pytest.mark.mcn(balance="0.00", credit="0.30")
+def test_with_a_credit(mcn):
+    assert [flash_call(mcn).status_code for _ in range(3)] == [200, 200, 402]
+    assert (str(mcn.balance), str(mcn.credit)) == ("-0.30", "0.30")
+
+@pytest.mark.mcn(balance="unlimited")
+def test_without_a_limit(mcn):
+    assert [flash_call(mcn).status_code for _ in range(3)] == [200, 200, 200]
+    assert (str(mcn.balance), str(mcn.credit)) == ("-0.45", "0.00")
+    mcn.assert_ledger_balanced()
+
 def test_the_modules(mcn):
     assert str(mcn.balance) == "1.00"
 """,
-    ).assert_outcomes(passed=2)
+    ).assert_outcomes(passed=4)
 
 
 WRONG_MARKERS = {
     "balanse='1'": "no argument 'balanse'; did you mean 'balance'?",
     "'1.00'": "keyword arguments alone",
     "balance=1.5": "balance is 1.5",
+    "credit='-1'": "credit is -1.00 roubles; a credit is not negative",
     "outcome='bussy'": "did you mean 'busy'?",
     "tariff={'flash_cal': 1}": "did you mean 'flash_call'?",
     "seed=-1": "seed -1",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers.inner_pytest import run
 
+from pytest_mcn_mock import MCNServer
+
 FAILING = """
 def test_it(mcn, mcn_server):
     mcn_server.expect_request("/hook").respond_with_data(status=500)
@@ -408,3 +410,17 @@ def test_no_text_from_outside_spoils_a_report(project: pytest.Pytester, argument
     assert [line for line in result.outlines if not line.isprintable()] == []
     assert "forged" not in result.outlines
     assert "calls: none" in result.outlines
+
+
+@pytest.mark.parametrize(
+    "money,told",
+    [
+        ({"balance": "1.00"}, "balance 1.00 roubles, seed 7"),
+        ({"balance": "-1.00", "credit": "5.00"}, "balance -1.00 roubles, credit 5.00, seed 7"),
+        ({"balance": "unlimited"}, "balance 0.00 roubles, unlimited, seed 7"),
+    ],
+)
+def test_a_story_begins_with_the_money(mcn_server: MCNServer, money: dict[str, str], told: str) -> None:
+    account = mcn_server.open_account(seed=7, **money)  # type: ignore[arg-type]  # both are Roubles
+    assert account.story().splitlines()[0].endswith(told)
+    account.close()

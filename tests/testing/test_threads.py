@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from threading import Barrier
 
 import pytest
@@ -57,6 +58,15 @@ def test_an_id_or_a_token_that_is_given_and_taken_is_still_refused(mcn: Account,
         mcn_server.open_account(account_id=mcn.account_id)
     with pytest.raises(UsageError, match="a token names one account"):
         mcn_server.open_account(token=mcn.token)
+
+
+@pytest.mark.mcn(balance="0.10", credit="0.35")
+def test_threads_that_call_at_once_spend_no_more_than_balance_and_credit(mcn: Account) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(lambda _: flash_call(mcn).status_code, range(12)))
+    assert sorted(statuses) == [200] * 3 + [402] * 9
+    assert mcn.balance == Decimal("-0.35")
+    mcn.assert_ledger_balanced()
 
 
 def test_threads_that_wait_for_the_next_one_get_a_call_and_a_cdr_each(mcn: Account, receiver: Receiver) -> None:

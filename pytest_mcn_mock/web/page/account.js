@@ -95,6 +95,8 @@ export async function accountView(id) {
           h('button', { type: 'button', 'data-key': 'edit', on: { click: () => editAccount(account, tag) } }, t('action.edit'))),
         facts([
           [t('edit.numbers'), account.numbers.length ? h('span', { class: 'mono' }, account.numbers.join(', ')) : t('none')],
+          [t('edit.credit'), money(account.credit)],
+          [t('balance.unlimited'), account.unlimited ? t('yes') : t('no')],
           [t('edit.flash_643'), money(flash['643'])],
           [t('edit.flash_703'), money(flash['703'])],
           [t('edit.call_for_2fa'), money(twofa)],

@@ -2,7 +2,7 @@
 
 import { at, get, send } from './api.js';
 import { announce, confirmDialog, formDialog } from './dialogs.js';
-import { areaField, numberField, selectField, textField } from './fields.js';
+import { areaField, checkField, numberField, selectField, textField } from './fields.js';
 import { money, moment, seconds, t, word } from './i18n.js';
 import { rememberSignedIn } from './prefs.js';
 import { MAGIC_NUMBERS } from './words.js';
@@ -49,6 +49,9 @@ export async function placeCall(accountId = null) {
   if (placed) location.hash = `#/calls/${encodeURIComponent(placed.verification_call_uuid)}`;
 }
 
+/** An amount as the admin API takes it: people also type a comma. */
+const roubles = (text) => text.replace(',', '.');
+
 /** Add money to an account. */
 export function topUp(account) {
   return formDialog({
@@ -57,20 +60,23 @@ export function topUp(account) {
     fields: [textField('amount', { label: t('topup.amount'), value: '10.00', inputmode: 'decimal' })],
     submit: t('action.topup'),
     act: async ({ amount }) => {
-      const changed = await send('POST', at('accounts', account.id, 'top_up'), { amount: amount.replace(',', '.') });
+      const changed = await send('POST', at('accounts', account.id, 'top_up'), { amount: roubles(amount) });
       return t('topup.done', { amount: money(changed.balance) });
     },
   });
 }
 
-/** Make the balance of an account so much. */
+/** Set the balance of an account, or make it unlimited. */
 export function setBalance(account) {
   return formDialog({
     title: t('balance.title', { id: String(account.id) }),
-    fields: [textField('balance', { label: t('balance.new'), value: account.balance, inputmode: 'decimal' })],
+    fields: [
+      textField('balance', { label: t('balance.new'), value: account.balance, inputmode: 'decimal' }),
+      checkField('unlimited', { label: t('balance.unlimited'), hint: t('balance.unlimited.hint'), value: account.unlimited }),
+    ],
     submit: t('action.set'),
-    act: async ({ balance }) => {
-      const changed = await send('PATCH', at('accounts', account.id), { balance: balance.replace(',', '.') });
+    act: async ({ balance, unlimited }) => {
+      const changed = await send('PATCH', at('accounts', account.id), { balance: unlimited ? 'unlimited' : roubles(balance) });
       return t('topup.done', { amount: money(changed.balance) });
     },
   });
@@ -83,16 +89,17 @@ export function editAccount(account, tag) {
     title: t('edit.title', { id: String(account.id) }),
     fields: [
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), value: account.numbers.join('\n'), rows: 4 }),
+      textField('credit', { label: t('edit.credit'), hint: t('edit.credit.hint'), value: account.credit, inputmode: 'decimal' }),
       textField('flash_643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
       textField('flash_703', { label: t('edit.flash_703'), value: tariff.flash_call['703'], inputmode: 'decimal' }),
       textField('call_for_2fa', { label: t('edit.call_for_2fa'), value: tariff.call_for_2fa, inputmode: 'decimal' }),
     ],
     submit: t('action.save'),
     act: async (values) => {
-      const price = (text) => text.replace(',', '.');
       await send('PATCH', at('accounts', account.id), {
         numbers: values.numbers.split(/[\s,;]+/).filter(Boolean),
-        tariff: { call_for_2fa: price(values.call_for_2fa), flash_call: { 643: price(values.flash_643), 703: price(values.flash_703) } },
+        credit: roubles(values.credit),
+        tariff: { call_for_2fa: roubles(values.call_for_2fa), flash_call: { 643: roubles(values.flash_643), 703: roubles(values.flash_703) } },
       }, tag);
       return t('saved');
     },
@@ -108,11 +115,17 @@ export async function openAccount() {
       numberField('id', { label: t('open.id'), hint: t('open.id.hint'), min: 1, step: 1 }),
       textField('token', { label: t('open.token'), hint: t('open.token.hint') }),
       textField('balance', { label: t('open.balance'), value: '100.00', inputmode: 'decimal' }),
+      checkField('unlimited', { label: t('balance.unlimited'), hint: t('open.unlimited.hint') }),
+      textField('credit', { label: t('edit.credit'), hint: t('edit.credit.hint'), value: '0.00', inputmode: 'decimal' }),
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), rows: 2 }),
     ],
     submit: t('action.open'),
-    act: async ({ id, token, balance, numbers }) => {
-      const asked = { balance: balance.replace(',', '.') || '0.00', numbers: numbers.split(/[\s,;]+/).filter(Boolean) };
+    act: async ({ id, token, balance, unlimited, credit, numbers }) => {
+      const asked = {
+        balance: unlimited ? 'unlimited' : roubles(balance) || '0.00',
+        credit: roubles(credit) || '0.00',
+        numbers: numbers.split(/[\s,;]+/).filter(Boolean),
+      };
       if (id !== null) asked.id = id;
       if (token) asked.token = token;
       opened = await send('POST', 'accounts', asked);

@@ -135,6 +135,39 @@ def test_a_top_up_that_cannot_be_changes_nothing(admin: Admin, body: Any, parame
     assert admin.get(admin.on())["balance"] == "1.00"
 
 
+def test_a_credit_is_opened_shown_changed_and_used(admin: Admin) -> None:
+    opened = admin.ask("POST", "accounts", {"balance": "0.00", "credit": "0.15"}).json()
+    assert (opened["balance"], opened["credit"], opened["unlimited"]) == ("0.00", "0.15", False)
+    path, order = f"accounts/{opened['id']}", {"method": "flash_call", "login_did": RUSSIAN}
+    assert [admin.ask("POST", f"{path}/calls", order).status_code for _ in range(2)] == [201, 402]
+    assert admin.ask("PATCH", path, {"credit": 1}).json()["credit"] == "1.00"
+    assert admin.ask("POST", f"{path}/calls", order).status_code == 201
+    shown = admin.get(path)
+    assert (shown["balance"], shown["credit"]) == ("-0.30", "1.00")
+    admin.ask("DELETE", path)
+
+
+def test_an_unlimited_balance_is_opened_shown_and_ended_by_one_in_roubles(admin: Admin) -> None:
+    opened = admin.ask("POST", "accounts", {"balance": "unlimited"}).json()
+    assert (opened["balance"], opened["credit"], opened["unlimited"]) == ("0.00", "0.00", True)
+    path, order = f"accounts/{opened['id']}", {"method": "flash_call", "login_did": RUSSIAN}
+    assert admin.ask("POST", f"{path}/calls", order).status_code == 201
+    assert admin.get(path)["balance"] == "-0.15"
+    ended = admin.ask("PATCH", path, {"balance": "0.14"}).json()
+    assert (ended["balance"], ended["unlimited"]) == ("0.14", False)
+    assert admin.ask("POST", f"{path}/calls", order).status_code == 402
+    again = admin.ask("PATCH", path, {"balance": "unlimited"}).json()
+    assert (again["balance"], again["unlimited"]) == ("0.14", True)
+    admin.ask("DELETE", path)
+
+
+@pytest.mark.parametrize("change", [{"credit": "5.00"}, {"balance": "unlimited"}])
+def test_a_credit_and_an_unlimited_balance_are_settings_with_an_etag(admin: Admin, change: dict[str, str]) -> None:
+    tag = {"If-Match": admin.ask("GET", admin.on()).headers["ETag"]}
+    assert admin.ask("PATCH", admin.on(), change, headers=tag).status_code == 200
+    assert admin.ask("PATCH", admin.on(), change, headers=tag).status_code == 412
+
+
 def test_a_change_is_made_whole_or_not_at_all(admin: Admin) -> None:
     before = admin.get(admin.on())
     changes: list[dict[str, Any]] = [
@@ -142,6 +175,8 @@ def test_a_change_is_made_whole_or_not_at_all(admin: Admin) -> None:
         {"numbers": ["79158888888"], "balance": "0.001"},
         {"calls_held": True, "tariff": {"flash_call": {"44": "1.00"}}},
         {"calls_held": "yes"},
+        {"balance": "unlimited", "credit": "-0.01"},
+        {"credit": "5.00", "numbers": ["x"]},
         {"tarif": {}},
     ]
     for wrong in changes:

@@ -38,10 +38,12 @@ SECONDS = [0, 1, 0.5, 86400, 86400.5, -1, "1", True, None]
 BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("POST", "accounts", "account.open"): [
         {},
-        dict.fromkeys(["id", "token", "balance", "numbers", "seed", "tariff", "outcomes", "webhooks"]),
+        dict.fromkeys(["id", "token", "balance", "credit", "numbers", "seed", "tariff", "outcomes", "webhooks"]),
         {"calls_held": True},
+        {"unlimited": True},
         [],
-        *({"balance": amount} for amount in ROUBLES),
+        *({"balance": amount} for amount in [*ROUBLES, "unlimited", "Unlimited"]),
+        *({"credit": amount} for amount in [*ROUBLES, "unlimited"]),
         *({"seed": seed} for seed in (0, 7.0, 2**63 - 1, 2**63, -1, 0.5, "1", True)),
         *({"id": id_} for id_ in (0, -1, 10**15, 1.5, "1", True)),
         *({"token": token} for token in ("", " ", "x" * 513, "é", 5)),
@@ -56,10 +58,12 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
     ],
     ("PATCH", "{account}", "account.change"): [
         {},
-        dict.fromkeys(["balance", "numbers", "tariff", "calls_held"]),
+        dict.fromkeys(["balance", "credit", "numbers", "tariff", "calls_held"]),
         {"token": "x"},
         {"calls_held": 1},
-        *({"balance": amount} for amount in ROUBLES),
+        {"unlimited": True},
+        *({"balance": amount} for amount in [*ROUBLES, "unlimited"]),
+        *({"credit": amount} for amount in [*ROUBLES, "unlimited"]),
     ],
     ("POST", "{account}/top_up", "top_up"): [{}, *({"amount": amount} for amount in [*ROUBLES, "0.00", "-0", "0.01"])],
     ("POST", "{account}/webhooks", "webhook.create"): [

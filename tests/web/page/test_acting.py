@@ -56,7 +56,9 @@ def test_a_refusal_is_shown_at_its_field_and_the_dialog_stays(sandbox: Sandbox, 
     expect(code).to_have_accessible_description(re.compile("code must be four digits, such as 0042"))
     send(sandbox, "PATCH", ACCOUNT, {"balance": "0.14"})
     in_dialog(page, "Place a call", {"Code": "0042"}, "Call")
-    expect(dialog.get_by_role("alert")).to_have_text("the call costs 0.15 roubles and the balance is 0.14")
+    expect(dialog.get_by_role("alert")).to_have_text(
+        "the call costs 0.15 roubles; the balance is 0.14 and the credit 0.00"
+    )
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
     assert the_calls(sandbox) == []
@@ -125,6 +127,23 @@ def test_top_up_and_set_the_balance(sandbox: Sandbox, open_page: OpenPage) -> No
     expect(page.get_by_role("heading", name="Balance 0.14 ₽")).to_be_visible()
     assert sandbox.admin(ACCOUNT)["balance"] == "0.14"
     assert [entry["amount"] for entry in sandbox.admin(f"{ACCOUNT}/ledger")["items"]] == ["100.00", "2.50", "-102.36"]
+
+
+def test_set_a_credit_and_an_unlimited_balance(sandbox: Sandbox, open_page: OpenPage) -> None:
+    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
+    settings = page.get_by_role("region", name="Settings")
+    settings.get_by_role("button", name="Edit").click()
+    in_dialog(page, "Settings of account 12345678", {"Credit, roubles": "-1"}, "Save")
+    expect(page.get_by_role("dialog").get_by_text("a credit is not negative")).to_be_visible()
+    in_dialog(page, "Settings of account 12345678", {"Credit, roubles": "5,50"}, "Save")
+    expect(settings).to_contain_text("5.50 ₽")
+    for is_unlimited, shown in ((True, "yes"), (False, "no")):
+        page.get_by_role("button", name="Set the balance").click()
+        page.get_by_role("dialog").get_by_label("Unlimited balance").set_checked(is_unlimited)
+        in_dialog(page, "Set the balance of account 12345678", {}, "Set")
+        expect(settings).to_contain_text(re.compile(f"Unlimited balance\\s*{shown}"))
+        assert sandbox.admin(ACCOUNT)["unlimited"] is is_unlimited
+    assert (sandbox.admin(ACCOUNT)["balance"], sandbox.admin(ACCOUNT)["credit"]) == ("100.00", "5.50")
 
 
 def test_change_numbers_and_prices(sandbox: Sandbox, open_page: OpenPage) -> None:
@@ -252,10 +271,16 @@ def test_reset_asks_first(sandbox: Sandbox, open_page: OpenPage) -> None:
 def test_open_and_close_an_account(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/accounts")
     page.get_by_role("button", name="Open an account").click()
-    in_dialog(page, "Open an account", {"Account number": "777", "Opening balance, roubles": "1.00"}, "Open an account")
+    in_dialog(
+        page,
+        "Open an account",
+        {"Account number": "777", "Opening balance, roubles": "1.00", "Credit, roubles": "2"},
+        "Open an account",
+    )
     token = page.get_by_role("dialog", name="Token of account 777").get_by_label("Token")
     expect(token).not_to_have_value("")
     assert sandbox.flash_call("777", token.input_value())["account_id"] == "777"
+    assert sandbox.admin("accounts/777")["credit"] == "2.00"
     page.get_by_role("button", name="Done").click()
     expect(page.get_by_role("heading", name="Account 777")).to_be_visible()
     page.get_by_role("button", name="Close the account").click()
