@@ -37,9 +37,13 @@ from pytest_mcn_mock.web.http import (
 )
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
+try:
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+except ImportError:  # Windows has neither
+    _CAN_ASK_KERNEL = False
+else:
+    _CAN_ASK_KERNEL = sys.platform == "linux"
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
@@ -97,9 +101,9 @@ def unsent_bytes(transport: asyncio.Transport) -> int:
     """
     unsent = transport.get_write_buffer_size()
     connection = transport.get_extra_info("socket")  # None if TLS has ended
-    if sys.platform == "linux" and connection is not None and connection.fileno() >= 0:
+    if _CAN_ASK_KERNEL and connection is not None and connection.fileno() >= 0:
         with suppress(OSError):
-            held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            held = ioctl(connection.fileno(), TIOCOUTQ, bytes(4))
             unsent += int.from_bytes(held, sys.byteorder)
     return unsent
 
