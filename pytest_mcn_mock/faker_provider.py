@@ -7,7 +7,7 @@ package imports the module by itself but ``mcn-mock serve --demo``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from faker.providers import BaseProvider
 from msgspec.structs import replace
@@ -16,11 +16,13 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model import calls
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, Cdr
 from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE, Method
 from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, caller_number, is_code
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.service.deliveries import render
 
 MOBILE: Final = {
     RUSSIA: "7915#######",
@@ -84,10 +86,10 @@ class McnProvider(BaseProvider):
         outcome: Outcome | str | None = None,
         *,
         q931_status: int | None = None,
-        body: Sequence[str] = calls.DEFAULT_VARIABLES,
+        body: Sequence[str] = DEFAULT_VARIABLES,
         account_id: str | int | None = None,
         verification_call_uuid: str | None = None,
-    ) -> dict[str, calls.CdrValue]:
+    ) -> dict[str, Any]:
         """Return the record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
 
         ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
@@ -97,7 +99,7 @@ class McnProvider(BaseProvider):
         if outcome is None and q931_status is None:
             outcome = self.mcn_outcome()
         how = ending(outcome, q931_status, unavailable_cause=self.random_element(_UNAVAILABLE))
-        body = Subscription("http://localhost/", body=tuple(body)).body  # which says what is wrong with it
+        webhook = Subscription("http://localhost/", body=tuple(body))
         account_id = account_id or (verification_call_uuid or "").rpartition("_")[2] or self.mcn_account_id()
         account = Account(str(account_id), self.mcn_token(), self.generator.random.getrandbits(63))
         order = calls.CallOrder(Method.FLASH_CALL, self.mcn_login_did(), self.mcn_code())
@@ -106,7 +108,7 @@ class McnProvider(BaseProvider):
         call = calls.end(call, how, placed_at + self.random_int(2, 30))
         if verification_call_uuid is not None:
             call = replace(call, verification_call_uuid=verification_call_uuid)
-        return calls.render_cdr(call, body, {})
+        return render(webhook, Cdr(call, Assumptions()), placed_at).record
 
 
 def _words(countries: Mapping[int, str]) -> str:

@@ -25,8 +25,13 @@ from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
+<<<<<<< HEAD
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
+=======
+from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus, NumberFormat
+from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
+>>>>>>> 1d9d96c (webhooks: send the event of the vendor's catalogue of 2026, in its three bodies, with filters and its retries)
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
 from pytest_mcn_mock.settings import Settings
@@ -362,6 +367,10 @@ def _check_money_and_numbers(table: dict[str, Any]) -> None:
 def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:
     """Return the webhook. If a field is tried alone, or the URL is missing, another URL stands for its own."""
     given = {"url": "http://localhost/", **table}
+    if list(table) == ["template"]:
+        given["data_type"] = "text"
+    elif table == {"data_type": "text"}:
+        given["template"] = ""
     trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
     subscription = make_subscription(**given, trust=trust)
     if targets is not None and "url" in table:
@@ -377,6 +386,8 @@ def _assumptions(table: dict[str, Any]) -> Assumptions:
         given["number_format"] = NumberFormat(given["number_format"])
     if "default_outcome" in given:
         given["default_outcome"] = Outcome(given["default_outcome"])
+    if "missing_final_status" in given:
+        given["missing_final_status"] = MissingFinalStatus(given["missing_final_status"])
     if "retry_after_s" in given:
         given["retry_after_s"] = tuple(given["retry_after_s"])
     if "error_body" in given:

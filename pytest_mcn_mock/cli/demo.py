@@ -23,7 +23,7 @@ from pytest_mcn_mock.compose import Fake, make_http_sender
 from pytest_mcn_mock.delivery.worker import Sender
 from pytest_mcn_mock.errors import ConfigError, SendError
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import OutcomeRule, ending
@@ -44,12 +44,12 @@ SETTLED_S: Final = 100.0
 WEBHOOK: Final = "http://localhost:8000/webhooks/mcn"
 """Where the accounts' CDRs go: a developer's own application, once the demo runs."""
 RULES: Final = (
-    OutcomeRule(ending("busy", unavailable_cause=20), "*1", 3.0),
-    OutcomeRule(ending("no_answer", unavailable_cause=20), "*2", 30.0),
-    OutcomeRule(ending("unavailable", unavailable_cause=20), "*3", 6.0),
-    OutcomeRule(ending(q931_status=27, unavailable_cause=20), "*04", 2.0),
-    OutcomeRule(ending("rejected", unavailable_cause=20), "*5", 1.0),
-    OutcomeRule(ending("answered", unavailable_cause=20), "*", 8.0),
+    OutcomeRule(ending("busy", unavailable_cause=18), "*1", 3.0),
+    OutcomeRule(ending("no_answer", unavailable_cause=18), "*2", 30.0),
+    OutcomeRule(ending("unavailable", unavailable_cause=18), "*3", 6.0),
+    OutcomeRule(ending(q931_status=27, unavailable_cause=18), "*04", 2.0),
+    OutcomeRule(ending("rejected", unavailable_cause=18), "*5", 1.0),
+    OutcomeRule(ending("answered", unavailable_cause=18), "*", 8.0),
 )
 """How calls end, by the last digits of the number that is called; the page shows them, and they hold afterwards too."""
 COUNTRIES: Final = (643,) * 9 + (398, 703, 112, 348, 860)

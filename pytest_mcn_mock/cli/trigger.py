@@ -17,13 +17,14 @@ from pytest_mcn_mock.cli.client import CommandResult, answered, outcome_options,
 from pytest_mcn_mock.cli.remote import print_message, without_user
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, Call, Explanation, render_cdr
+from pytest_mcn_mock.model.calls import Call, Explanation
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, Cdr
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, is_acknowledgement
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.webhooks import WebhookMethod, make_subscription
-from pytest_mcn_mock.service.deliveries import make_request
+from pytest_mcn_mock.service.deliveries import render
 from pytest_mcn_mock.text import printable
 
 _ACCOUNT: Final = "12345678"
@@ -85,8 +86,8 @@ def trigger(
         constants=dict(_constant(text) for text in constants),
         trust=read_trust(cacert, insecure=insecure, name="--cacert"),
     )
-    record = render_cdr(_call(uuid, login_did, outcome, q931_status), subscription.body, subscription.constants)
-    request = replace(make_request(subscription, record), trust=subscription.trust)
+    cdr = Cdr(_call(uuid, login_did, outcome, q931_status), Assumptions())
+    request = replace(render(subscription, cdr, time.time()).request, trust=subscription.trust)
     began = time.monotonic()
     response, error = _send(request, timeout)
     is_acknowledged = response is not None and is_acknowledgement(response.status)

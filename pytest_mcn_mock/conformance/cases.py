@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from pytest_mcn_mock.conformance.webhook import Form, Message, Writer
 from pytest_mcn_mock.errors import UsageError, nearest
-from pytest_mcn_mock.model.calls import VARIABLES, CdrValue
+from pytest_mcn_mock.model.cdr import VARIABLES, CdrValue
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome
 
 Rounds = Sequence[Sequence[Message]]

@@ -18,18 +18,19 @@ from msgspec.structs import replace
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.accounts import Account, is_account_id
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, Call, CallOrder, CdrValue, end, render_cdr
+from pytest_mcn_mock.model.calls import Call, CallOrder, end
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Cdr, CdrValue, text_of
 from pytest_mcn_mock.model.checks import check_seconds
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription, make_subscription
-from pytest_mcn_mock.service.deliveries import make_request
+from pytest_mcn_mock.service.deliveries import make_request, render
 
 DEFAULT_ACCOUNT: Final = "12345678"
 """The account of the article's examples."""
-DEFAULT_TEMPLATE: Final = "{verification_call_uuid} {q931_status} {final_status}"
+DEFAULT_TEMPLATE: Final = "${{verification_call_uuid}} ${{q931_status}} ${{final_status}}"
 DEFAULT_TIMEOUT_S: Final = Assumptions().ack_timeout_s
 MAX_TEMPLATE: Final = 65_536
 JSON_TYPE: Final = "application/json"
@@ -64,9 +65,9 @@ def form_of(method: str, data_type: str) -> Form:
 class Webhook(HidesSecrets, frozen=True):
     """Where the cases go and how they are written.
 
-    ``template`` is the free text of ``Form.TEXT``, with ``{name}`` for a variable. ``account_id`` ends the uuids of the
-    calls. ``headers`` may hold secrets: they are in no repr and no report. An answer has to come within ``timeout_s``
-    seconds.
+    ``template`` is the free text of ``Form.TEXT``, with ``${{name}}`` for a variable. ``account_id`` ends the uuids of
+    the calls. ``headers`` may hold secrets: they are in no repr and no report. An answer has to come within
+    ``timeout_s`` seconds.
 
     Raises UsageError, naming the argument, for a value that is not valid.
     """
@@ -144,22 +145,28 @@ class Writer:
     ) -> Message:
         """Write the CDR of a call that ended five seconds after it was placed: by an outcome, or by a Q.850 cause."""
         how = ending(None if cause else outcome, cause, unavailable_cause=_ASSUMED.unavailable_cause)
-        return self.fields(render_cdr(end(call, how, call.placed_at + 5), body, constants or {}), form)
+        flat = make_subscription(self._webhook.url, body=tuple(body), constants=constants)
+        cdr = Cdr(end(call, how, call.placed_at + 5), _ASSUMED)
+        return self.fields(render(flat, cdr, self.now).record, form)
 
     def fields(self, fields: Mapping[str, Any], form: Form | None = None) -> Message:
         """Write a record with any fields, in the webhook's form or in another."""
         form = form or self._webhook.form
-        request = make_request(self._webhook.subscription(form), dict(fields))
+        body = json.dumps(fields, ensure_ascii=False)
         if form is Form.TEXT:
-            text = self._webhook.template
+            body = self._webhook.template
             for name in VARIABLES:
-                text = text.replace(f"{{{name}}}", str(fields.get(name, "")))
-            request = self._with_type(replace(request, body=text.encode()), "text/plain; charset=utf-8")
-        return Message(request, fields)
+                body = body.replace(f"${{{{{name}}}}}", text_of(fields.get(name, "")))
+        return Message(self._request(form, dict(fields), body), fields)
+
+    def _request(self, form: Form, fields: dict[str, Any], body: str) -> CdrRequest:
+        content_type = "text/plain; charset=utf-8" if form is Form.TEXT else JSON_TYPE
+        cdr = Cdr(self.call(known=False), _ASSUMED)
+        return make_request(self._webhook.subscription(form), cdr, fields, body, content_type).request
 
     def raw(self, body: bytes, content_type: str | None = JSON_TYPE, method: str = "POST") -> Message:
         """Write a request with any body."""
-        request = replace(make_request(self._webhook.subscription(Form.JSON), {}), method=method, body=body)
+        request = replace(self._request(Form.JSON, {}, ""), method=method, body=body)
         return Message(self._with_type(request, content_type))
 
     def plain(self, **changes: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pytest_mcn_mock.model.calls import account_of
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery, host_of
 from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import Service
-from pytest_mcn_mock.service.deliveries import Result, prepare
+from pytest_mcn_mock.service.deliveries import Result
 from pytest_mcn_mock.service.ports import Claimed, Clock, Due, Storage
 
 PER_HOST: Final = 32
@@ -276,12 +276,14 @@ class DeliveryWorker:
             self._alarms.set_if_none(key, claimed.next_due_at)
 
     async def _claim(self, key: Key, until: float, *, limit: int = _AT_ONCE, newest_call: int | None = None) -> Claimed:
+        if self._service is None:
+            return Claimed((), None)
         is_of_advance = newest_call is not None
         # An advance does not wait for newer work: half of each host's room is left to the advance.
         per_host = PER_HOST if is_of_advance or not self._advances else PER_HOST // 2
         claimed = await self._storage.claim(
             until,
-            prepare,
+            self._service.deliveries.prepare,
             lease_s=LEASE_S,
             limit=limit,
             account_id=key,

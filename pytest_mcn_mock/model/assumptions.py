@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_seconds, check_whole
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_number, check_seconds, check_whole
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 
@@ -44,6 +44,12 @@ DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
 
 
 MAX_DISABLE_AFTER = 10**9
+RETRY_AFTER_S = tuple(float(2**n) for n in range(1, 16))
+"""2, 4, 8, … 32,768 seconds (handbook, "Механизм повторной отправки веб-хуков", 2026-08-04: "2ⁿ секунд", 15 attempts,
+about nine hours before the last one, about 18 hours in all).
+"""
+MAX_ACCOUNT_ID = 10**15 - 1
+_DAY_S = 86_400
 
 
 class NumberFormat(StrEnum):
@@ -53,6 +59,16 @@ class NumberFormat(StrEnum):
     """As the article writes them: only digits."""
     PASTED = "pasted"
     """Also as people paste them, ``+7 (915) 777-77-77``: other characters are dropped."""
+
+
+class MissingFinalStatus(StrEnum):
+    """What ``final_status`` is if no final status is documented: for 31, and for an unavailable number."""
+
+    ABSENT = "absent"
+    """Not there: as the article reads."""
+    EMPTY = "empty"
+    """An empty text. The handbook's catalogue (2026-09-27) marks the variable as required."""
+    NULL = "null"
 
 
 class Assumptions(Struct, frozen=True):
@@ -68,18 +84,26 @@ class Assumptions(Struct, frozen=True):
     number_format: NumberFormat = NumberFormat.DIGITS
     default_outcome: Outcome = Outcome.ANSWERED
     """How a call ends if no outcome rule matches."""
-    unavailable_cause: int = 20
-    """The Q.850 cause of Outcome.UNAVAILABLE: subscriber absent."""
+    unavailable_cause: int = 18
+    """The Q.850 cause of Outcome.UNAVAILABLE: no user responding. The vendor's list of causes has no 20."""
     call_for_2fa_cdr: bool = False
     """Whether call_for_2fa has a CDR; the article promises one only for flash_call."""
+    ring_s: float = 0.0
+    """How long a call rings, from its answer to its end, if the outcome rule does not say."""
     cdr_delay_s: float = 0.0
-    """Between the answer to the request and the CDR, if the outcome rule does not say."""
+    """Between the end of a call and its CDR: 3.6 and 5.2 s were seen."""
     ack_timeout_s: float = 10.0
     """How long a webhook endpoint may take to acknowledge a CDR."""
-    retry_after_s: tuple[float, ...] = (1.0, 5.0, 25.0)
+    retry_after_s: tuple[float, ...] = RETRY_AFTER_S
     """The waits after the first, second, … failed attempt."""
     disable_after: int = 10
     """A webhook is disabled after so many CDRs in a row that failed."""
+    missing_final_status: MissingFinalStatus = MissingFinalStatus.ABSENT
+    """What ``final_status`` is in a CDR if none is documented."""
+    operator_account_id: int = 10002
+    """The variable ``account_id`` of a CDR: not the client's account, but probably the vendor's own."""
+    created_at_offset_s: float = 10_800.0
+    """By how much ``created_at`` of a whole event is ahead of UTC: three hours in the vendor's samples."""
 
     def __post_init__(self) -> None:
         check_mapping(self.error_status, name="error_status", example='{"unauthorized": 403}')
@@ -87,6 +111,7 @@ class Assumptions(Struct, frozen=True):
         for name, value, known in (
             ("number_format", self.number_format, NumberFormat),
             ("default_outcome", self.default_outcome, Outcome),
+            ("missing_final_status", self.missing_final_status, MissingFinalStatus),
             *(("error_status", code, RefusalCode) for code in self.error_status),
         ):
             if value not in list(known):
@@ -97,14 +122,17 @@ class Assumptions(Struct, frozen=True):
         ending(Outcome.UNAVAILABLE, unavailable_cause=self.unavailable_cause)
         if self.unavailable_cause in (16, 17, 31):
             raise UsageError(f"unavailable_cause {self.unavailable_cause} has another meaning in the article")
+        check_seconds(self.ring_s, name="ring_s")
         check_seconds(self.cdr_delay_s, name="cdr_delay_s")
         check_seconds(self.ack_timeout_s, name="ack_timeout_s", most=600)
-        waits = check_list(self.retry_after_s, name="retry_after_s", example="(1.0, 5.0, 25.0)")
+        waits = check_list(self.retry_after_s, name="retry_after_s", example="(2.0, 4.0, 8.0)")
         if len(waits) > 20:
             raise UsageError(f"retry_after_s has {len(waits)} items; at most 20")
         for wait in waits:
             check_seconds(wait, name="retry_after_s")
         check_whole(self.disable_after, name="disable_after", least=1, most=MAX_DISABLE_AFTER)
+        check_whole(self.operator_account_id, name="operator_account_id", least=1, most=MAX_ACCOUNT_ID)
+        check_number(self.created_at_offset_s, name="created_at_offset_s", more_than=-_DAY_S - 1, most=_DAY_S)
 
     def status_of(self, code: RefusalCode) -> int:
         """Return the HTTP status of a refusal."""

@@ -1,17 +1,13 @@
-"""A call from the order to its end, and its record (CDR): the variables that a webhook can ask for."""
+"""A call from the order to its end."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Ending, Outcome
+from pytest_mcn_mock.model.outcomes import Ending
 
 
 class CallOrder(Struct, frozen=True):
@@ -27,7 +23,8 @@ class CallOrder(Struct, frozen=True):
 class Explanation(Struct, frozen=True):
     """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome.
 
-    ``cdr`` says why a webhook does not get the call's CDR; it is empty if every webhook gets it.
+    ``cdr`` says why a webhook does not get the call's CDR: it is disabled, or its filter does not let the call through.
+    It is empty if every webhook gets it.
     """
 
     country: str
@@ -85,50 +82,9 @@ def end(call: Call, how: Ending, now: float) -> Call:
     return replace(call, ending=how, ended_at=now, ends_at=now, explanation=explanation)
 
 
-CdrValue = str | int | bool
-DEFAULT_VARIABLES = ("verification_call_uuid", "q931_status", "final_status")
-"""The three variables that the article documents."""
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _answer_time(call: Call) -> str | None:
-    answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
-    # The call is dropped as soon as it is picked up, so the two moments are one.
-    return _time(call.ended_at) if answered else None
-
-
-def _hangup_cause(call: Call) -> str | None:
-    return CAUSE_NAMES.get(call.ending.q931_status, "unspecified") if call.ending else None
-
-
-VARIABLES: Mapping[str, Callable[[Call], CdrValue | None]] = MappingProxyType(
-    {
-        # documented
-        "verification_call_uuid": lambda call: call.verification_call_uuid,
-        "q931_status": lambda call: call.ending.q931_status if call.ending else None,
-        "final_status": lambda call: call.ending.final_status if call.ending else None,
-        # names observed, values assumed
-        "account_id": lambda call: call.account_id,
-        "start_time": lambda call: _time(call.placed_at),
-        "answer_time": _answer_time,
-        "stop_time": lambda call: _time(call.ended_at),
-        "hangup_cause": _hangup_cause,
-        "number": lambda call: call.login_did,
-        "did": lambda call: call.caller_did,
-        "orig": lambda _: True,
-        "uniqueid": lambda call: call.verification_call_uuid.partition("_")[0],
-    }
-)
-"""Every variable of a subscription's body, and its value for a call that has ended; None if there is none."""
-
-
-def render_cdr(call: Call, body: Iterable[str], constants: Mapping[str, CdrValue]) -> dict[str, CdrValue]:
-    """Return the CDR of a call that has ended: the requested variables in their order, then the constants.
-
-    A variable without a value is absent, not null: the article documents no ``final_status`` for a refused call.
-    """
-    record = {name: value for name in body if (value := VARIABLES[name](call)) is not None}
-    return {**record, **constants}
+def add_cdr_note(call: Call, note: str) -> Call:
+    """Return the call with one more sentence on why a webhook does not get its CDR; unchanged if it is empty."""
+    if not note:
+        return call
+    cdr = "; ".join(filter(None, (call.explanation.cdr, note)))
+    return replace(call, explanation=replace(call.explanation, cdr=cdr))

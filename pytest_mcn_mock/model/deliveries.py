@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.model.accounts import Account
-from pytest_mcn_mock.model.calls import Call, CdrValue
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.cdr import Cdr, Condition, unmet
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.model.webhooks import MACHINE, HidesSecrets, Trust
@@ -115,8 +116,8 @@ class Delivery(Struct, frozen=True):
     """A CDR pending, delivered or failed.
 
     ``due_at`` is when it is tried next, in seconds since the epoch: None while the call is held, and when nothing
-    is pending any more. ``cdr`` and ``request`` are None until the call has ended. ``id`` numbers the deliveries of a
-    storage from 1.
+    is pending any more. ``cdr`` and ``request`` are None until the call has ended. ``cdr`` is the flat object or the
+    whole event that is sent and, for a text, the variables in it. ``id`` numbers the deliveries of a storage from 1.
     """
 
     id: int
@@ -127,7 +128,7 @@ class Delivery(Struct, frozen=True):
     state: DeliveryState = DeliveryState.PENDING
     due_at: float | None = None
     attempts: tuple[Attempt, ...] = ()
-    cdr: Mapping[str, CdrValue] | None = None
+    cdr: Mapping[str, Any] | None = None
     request: CdrRequest | None = None
     note: str = ""
     """The fault that a test switched on for it."""
@@ -141,14 +142,19 @@ class Delivery(Struct, frozen=True):
     """How often it was sent again manually."""
     of_uuid: str | None = None
     """The ``verification_call_uuid`` in the CDR, if a fault changes it."""
+    filter: tuple[Condition, ...] = ()
+    """The webhook's filter as it was when the call was placed."""
 
 
 NEXT_CALL: Final = 0
 """In place of a delivery's id: whatever delivery of another call is settled next."""
 
 
-def make_deliveries(call: Call, account: Account, first_id: int) -> list[Delivery]:
-    """Return a call's deliveries to the account's enabled webhooks, numbered from ``first_id``."""
+def make_deliveries(call: Call, account: Account, first_id: int, delay_s: float) -> list[Delivery]:
+    """Return a call's deliveries to the account's enabled webhooks, numbered from ``first_id``.
+
+    They are due ``delay_s`` seconds after the call's end.
+    """
     enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
     return [
         Delivery(
@@ -157,10 +163,27 @@ def make_deliveries(call: Call, account: Account, first_id: int) -> list[Deliver
             account_id=account.id,
             subscription=subscription.number,
             url=subscription.url,
-            due_at=call.ends_at,
+            due_at=None if call.ends_at is None else call.ends_at + delay_s,
+            filter=subscription.filter,
         )
         for number, subscription in enumerate(enabled, first_id)
     ]
+
+
+def filter_deliveries(deliveries: Sequence[Delivery], cdr: Cdr) -> tuple[list[Delivery], str]:
+    """Return the deliveries of a call that has ended whose filter lets it through, and why it is not sent to others."""
+    kept, why = [], []
+    for delivery in deliveries:
+        condition = unmet(delivery.filter, cdr)
+        if condition is None:
+            kept.append(delivery)
+        else:
+            was = cdr.text(condition.variable)
+            why.append(
+                f"the filter of webhook {delivery.subscription} does not let the call through: {condition.variable} is "
+                f"{was!r}, and the filter says: {condition}"
+            )
+    return kept, "; ".join(why)
 
 
 def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
@@ -195,7 +218,7 @@ def _apply(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
 
 def _contradiction(call: Call) -> Ending:
     was_answered = call.ending is not None and call.ending.outcome is Outcome.ANSWERED
-    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=20)
+    return ending(Outcome.BUSY if was_answered else Outcome.ANSWERED, unavailable_cause=18)
 
 
 @lru_cache(maxsize=1024)
@@ -228,14 +251,17 @@ def is_still_due(delivery: Delivery, handed: Delivery) -> bool:
     )
 
 
-def outcome_of_attempt(delivery: Delivery, handed: Delivery, attempt: Attempt, due_at: float | None) -> Delivery:
+def outcome_of_attempt(
+    delivery: Delivery, handed: Delivery, attempt: Attempt, due_at: float | None, *, ignores_response: bool
+) -> Delivery:
     """Return the delivery after an attempt: delivered, due again at ``due_at``, or failed if that is None.
 
+    ``ignores_response`` says that the delivery is delivered whatever became of the attempt.
     ``handed`` is the delivery as it was handed over for this attempt. If it was sent again manually meanwhile, the
     failure of the older attempt decides nothing: the newer one does. An acknowledgement counts whichever it answers.
     """
     attempts = (*delivery.attempts, attempt)
-    if attempt.error is None:
+    if attempt.error is None or ignores_response:
         return replace(delivery, state=DeliveryState.DELIVERED, due_at=None, attempts=attempts)
     if not is_still_due(delivery, handed):
         return replace(delivery, attempts=attempts, earlier_attempts=delivery.earlier_attempts + 1)

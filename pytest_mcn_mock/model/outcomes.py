@@ -51,11 +51,16 @@ CAUSE_NAMES = {
     38: "network out of order",
     41: "temporary failure",
     42: "switching equipment congestion",
+    44: "requested circuit not available",
     88: "incompatible destination",
     102: "recovery on timer expiry",
     127: "interworking, unspecified",
 }
-"""ITU-T Q.850 (05/2018), table 1: the causes a tester is likely to ask for."""
+"""ITU-T Q.850 (05/2018), table 1: the causes a tester is likely to ask for.
+
+The vendor's list has 16 to 19, 21, 22, 31, 41, 42 and 44. It says of its sister methods that 41 is a billing error, and
+that no call was made.
+"""
 
 
 class Ending(Struct, frozen=True):
@@ -66,7 +71,7 @@ class Ending(Struct, frozen=True):
     final_status: str | None
 
     def __str__(self) -> str:
-        final = f", {self.final_status}" if self.final_status else ""
+        final = f", {self.final_status or CAUSE_NAMES.get(self.q931_status, '')}".removesuffix(", ")
         return f"{self.outcome} (q931_status {self.q931_status}{final})"
 
 

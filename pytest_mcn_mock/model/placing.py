@@ -102,7 +102,7 @@ class _Plan(Struct, frozen=True):
 
 
 def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: Magic | None) -> _Plan:
-    cause, delay_s = assumptions.unavailable_cause, assumptions.cdr_delay_s
+    cause, delay_s = assumptions.unavailable_cause, assumptions.ring_s
     if magic is not None:
         is_held = magic.outcome is None and magic.q931_status is None
         outcome = assumptions.default_outcome if is_held else magic.outcome

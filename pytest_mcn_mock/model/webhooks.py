@@ -9,15 +9,26 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from pytest_mcn_mock.errors import UsageError, nearest
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_url
+from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model.cdr import (
+    CONDITION_EXAMPLE,
+    DEFAULT_VARIABLES,
+    CdrValue,
+    Condition,
+    check_no_variable,
+    check_template,
+    check_variable,
+    make_condition,
+)
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_text, check_url, show
 from pytest_mcn_mock.text import is_encodable, shown_url
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 
 class HidesSecrets(Struct, frozen=True):
@@ -53,6 +64,9 @@ MACHINE = Trust()
 
 MAX_FIELDS = 64
 MAX_FIELD_LENGTH = 4096
+MAX_TEMPLATE = 65_536
+"""Characters of a text body's template."""
+MAX_CONDITIONS = 32
 _VARIABLES = str(list(DEFAULT_VARIABLES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
@@ -62,22 +76,48 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class WebhookMethod(StrEnum):
-    """How a CDR is sent: POST with a JSON body, or GET with the variables in the query string."""
+    """How a CDR is sent: POST with a body, or GET with the variables in the query string."""
 
     POST = "POST"
     GET = "GET"
 
 
+class DataType(StrEnum):
+    """The form of a body: JSON, or free text with variables in it (handbook, "POST запрос", 2026-08-11)."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Values(StrEnum):
+    """The values of a flat JSON body."""
+
+    TYPED = "typed"
+    """As the event has them: the article prints ``q931_status`` as a number."""
+    TEXT = "text"
+    """All of them text, as in the handbook's example of a POST."""
+
+
 class Subscription(HidesSecrets, frozen=True):
     """Where an account's CDRs go and what is in them.
 
-    ``number`` counts the account's subscriptions from 1. ``body`` is the list of variables ("внутри массива JSON список
-    переменных"), rendered as one JSON object. ``failed_in_a_row`` counts CDRs that failed since the last one
-    that was acknowledged. ``disabled_at`` is when too many of them disabled it, in seconds since the epoch; None while
-    it is enabled, and when a person disabled it. ``trust`` says which certificates an https endpoint may have.
+    ``number`` counts the account's subscriptions from 1. There are three bodies:
+
+    - a flat JSON object: the variables of ``body``, in their order, then the ``constants`` ("внутри массива JSON список
+      переменных"; handbook, "POST запрос"). ``values`` says whether its values keep their types. The default.
+    - with ``all_variables`` the whole event in its envelope (handbook, "Каталог событий MCN Telecom").
+    - with ``data_type`` text the ``template``.
+
+    ``${{name}}`` stands for a variable in the template and in values of constants, query and headers. An event is sent
+    only if all conditions of ``filter`` hold. With ``ignore_response`` a CDR counts as delivered whatever its endpoint
+    answers ("Игнорирование отключения веб-хуков").
+
+    ``failed_in_a_row`` counts CDRs that failed since the last one that was acknowledged. ``disabled_at`` is when too
+    many of them disabled it, in seconds since the epoch; None while it is enabled, and when a person disabled it.
+    ``trust`` says which certificates an https endpoint may have.
 
     Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
-    cannot be sent, and for too many or too long fields.
+    cannot be sent, settings that contradict one another, and for too many or too long fields.
     """
 
     _hidden = ("headers",)
@@ -89,7 +129,12 @@ class Subscription(HidesSecrets, frozen=True):
     query: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str | int | bool] = field(default_factory=dict)
     retry: bool = True
-    never_disable: bool = False
+    all_variables: bool = False
+    data_type: DataType = DataType.JSON
+    template: str | None = None
+    values: Values = Values.TYPED
+    ignore_response: bool = False
+    filter: tuple[Condition, ...] = ()
     trust: Trust = MACHINE
     number: int = 0
     enabled: bool = True
@@ -111,7 +156,10 @@ class Subscription(HidesSecrets, frozen=True):
 
     def __post_init__(self) -> None:
         check_url(self.url, name="url", example="http://localhost:8000/mcn")
-        _check_body(self.body)
+        if len(self.body) > MAX_FIELDS:
+            raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
+        for variable in self.body:
+            check_variable(variable, name="body")
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
                 raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
@@ -121,6 +169,33 @@ class Subscription(HidesSecrets, frozen=True):
                 )
         _fields("query", self.query, str)
         _fields("constants", self.constants)
+        self._check_form()
+        if len(self.filter) > MAX_CONDITIONS:
+            raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}")
+
+    def _check_form(self) -> None:
+        """Raise UsageError if the settings of the body contradict one another."""
+        is_text = self.data_type is DataType.TEXT
+        if is_text != (self.template is not None):
+            raise UsageError(
+                'template is missing: data_type = "text" needs one, such as "call ${{verification_call_uuid}}"'
+                if is_text
+                else 'template is for data_type = "text"'
+            )
+        if self.template is not None:
+            if len(self.template) > MAX_TEMPLATE or not is_encodable(self.template):
+                raise UsageError(f"template is not a text of at most {MAX_TEMPLATE} characters that UTF-8 can write")
+            check_template(self.template, name="template")
+        if is_text and self.all_variables:
+            raise UsageError('all_variables is for data_type = "json": the template of a text names its variables')
+        if self.method is WebhookMethod.GET and (is_text or self.all_variables):
+            what = 'data_type = "text"' if is_text else "all_variables"
+            raise UsageError(f'{what} needs method = "POST": a GET has no body; list its variables in body')
+        if is_text or self.all_variables:
+            if self.values is Values.TEXT:
+                raise UsageError('values = "text" is for the flat body of listed variables; leave it out')
+            if self.constants:
+                raise UsageError("constants are for the flat body of listed variables; leave them out")
 
 
 def make_subscription(
@@ -130,22 +205,28 @@ def make_subscription(
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
-    constants: Mapping[str, str | int | bool] | None = None,
+    constants: Mapping[str, CdrValue] | None = None,
     retry: bool = True,
-    never_disable: bool = False,
+    all_variables: bool = False,
+    data_type: str = "json",
+    template: str | None = None,
+    values: str = "typed",
+    ignore_response: bool = False,
+    filter: Sequence[Condition | Mapping[str, Any]] = (),  # noqa: A002 - the name of the vendor's setting
     trust: Trust = MACHINE,
 ) -> Subscription:
     """Return a checked subscription from a tester's settings; see Subscription for their meaning and the errors."""
-    try:
-        known_method = WebhookMethod(str(method).upper())
-    except ValueError:
-        raise UsageError(f"method {str(method)[:40]!r} is not supported; a webhook is sent by POST or GET") from None
+    known_method = _word("method", str(method).upper(), WebhookMethod)
+    known_type, known_values = _word("data_type", data_type, DataType), _word("values", values, Values)
     variables = DEFAULT_VARIABLES if body is None else tuple(check_list(body, name="body", example=_VARIABLES))
     for name, fields in (("headers", headers), ("query", query), ("constants", constants)):
         if fields is not None:
             check_mapping(fields, name=name, example='{"X-Secret": "s3cret"}')
-    for name, switch in (("retry", retry), ("never_disable", never_disable)):
+    for name, switch in (("retry", retry), ("all_variables", all_variables), ("ignore_response", ignore_response)):
         check_bool(switch, name=name)
+    if template is not None:
+        check_text(template, name="template", example="call ${{verification_call_uuid}}")
+    conditions = check_list(filter, name="filter", example=CONDITION_EXAMPLE)
     return Subscription(
         url=url,
         body=variables,
@@ -154,25 +235,27 @@ def make_subscription(
         query=dict(query or {}),
         constants=dict(constants or {}),
         retry=retry,
-        never_disable=never_disable,
+        all_variables=all_variables,
+        data_type=known_type,
+        template=template,
+        values=known_values,
+        ignore_response=ignore_response,
+        filter=tuple(make_condition(condition) for condition in conditions),
         trust=trust,
     )
+
+
+def _word(name: str, given: object, known: type[_Word]) -> _Word:
+    try:
+        return known(str(given))
+    except ValueError:
+        raise UsageError(f"{name} is {show(given)}; use {' or '.join(known)}") from None
 
 
 def header_name(text: str) -> str:
     """Return the beginning of a text that can be a header's name; the rest may be a value, and secret."""
     match = _HEADER_NAME.match(text)
     return match[0][:40] if match else ""
-
-
-def _check_body(body: Sequence[str]) -> None:
-    if len(body) > MAX_FIELDS:
-        raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
-    for variable in body:
-        if not isinstance(variable, str) or variable not in VARIABLES:
-            raise UsageError(
-                f"body: variable {str(variable)[:40]!r} is unknown; {nearest(str(variable), list(VARIABLES))}"
-            )
 
 
 def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[str, object]:
@@ -184,6 +267,9 @@ def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[st
         if not isinstance(key, str) or not isinstance(value, kinds or (str, int, bool)):
             right = "text" if kinds else "a text, a whole number or a boolean"
             raise UsageError(f"{name}: {shown!r} must be text with {right} for its value")
+        check_no_variable(key, name=name)
+        if isinstance(value, str):
+            check_template(value, name=name)
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
             raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
         if not is_encodable(f"{key}{value}"):

@@ -12,8 +12,9 @@ from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model.accounts import take_fault
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder, account_of, end
-from pytest_mcn_mock.model.deliveries import Delivery, apply_cdr_fault, make_deliveries
+from pytest_mcn_mock.model.calls import Call, CallOrder, account_of, add_cdr_note, end
+from pytest_mcn_mock.model.cdr import Cdr
+from pytest_mcn_mock.model.deliveries import Delivery, apply_cdr_fault, filter_deliveries, make_deliveries
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.outcomes import Ending
 from pytest_mcn_mock.model.placing import place
@@ -123,8 +124,8 @@ class Calls:
         def decide(call: Call, deliveries: Sequence[Delivery]) -> Ended:
             now = self._clock.now(call.account_id)
             call = end(call, how or call.planned, now)
-            due = [replace(delivery, due_at=now) for delivery in deliveries]
-            return Ended(call, apply_cdr_fault(call.cdr_fault, call, due) if call.cdr_fault else due)
+            due_at = now + self._assumptions.cdr_delay_s
+            return Ended(*self._follow_end(call, [replace(delivery, due_at=due_at) for delivery in deliveries]))
 
         ended = await self._storage.end_call(verification_call_uuid, decide)
         if ended is not None:
@@ -163,13 +164,23 @@ class Calls:
         )
         if not self._assumptions.has_cdr(call.method):
             return CallDecision(call, (), account)
-        deliveries = make_deliveries(call, account, snapshot.next_delivery)
+        deliveries = make_deliveries(call, account, snapshot.next_delivery, self._assumptions.cdr_delay_s)
         self._check_load(len(deliveries), snapshot)
         fault, account = take_fault(account, of_cdr=True)
         if fault is not None:
             call = replace(call, cdr_fault=fault)
-            deliveries = deliveries if call.ending is None else apply_cdr_fault(fault, call, deliveries)
+        if call.ending is not None:
+            call, deliveries = self._follow_end(call, deliveries)
         return CallDecision(call, deliveries, account)
+
+    def _follow_end(self, call: Call, deliveries: list[Delivery]) -> tuple[Call, list[Delivery]]:
+        """Return a call that has just ended, and its deliveries after its webhooks' filters and its fault."""
+        if any(delivery.filter for delivery in deliveries):
+            deliveries, why = filter_deliveries(deliveries, Cdr(call, self._assumptions))
+            call = add_cdr_note(call, why)
+        if call.cdr_fault is not None:
+            deliveries = apply_cdr_fault(call.cdr_fault, call, deliveries)
+        return call, deliveries
 
     def _check_load(self, added: int, snapshot: AccountSnapshot) -> None:
         if added > self._max_pending:  # there will never be room

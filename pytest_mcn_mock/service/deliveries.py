@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound
 from pytest_mcn_mock.model import accounts as account_rules
 from pytest_mcn_mock.model.accounts import Account, look_up_subscription
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CdrValue, render_cdr
+from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
 from pytest_mcn_mock.model.deliveries import (
     Attempt,
     CdrRequest,
@@ -25,7 +26,7 @@ from pytest_mcn_mock.model.deliveries import (
     next_retry,
     outcome_of_attempt,
 )
-from pytest_mcn_mock.model.webhooks import Subscription, WebhookMethod
+from pytest_mcn_mock.model.webhooks import Subscription, Values, WebhookMethod
 from pytest_mcn_mock.service.events import (
     AccountChanged,
     AttemptMade,
@@ -82,7 +83,8 @@ class Deliveries:
             if error is not None and subscription is not None and subscription.retry:
                 wait_s = next_retry(self._assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
             due_at = None if wait_s is None else self._clock.now(account.id) + wait_s
-            after = outcome_of_attempt(delivery, claimed, attempt, due_at)
+            ignores = subscription is not None and subscription.ignore_response
+            after = outcome_of_attempt(delivery, claimed, attempt, due_at, ignores_response=ignores)
             return after, self._count_failures(account, delivery, after)
 
         try:
@@ -133,6 +135,17 @@ class Deliveries:
         self._worker.wake(delivery.account_id, delivery.due_at or 0.0)
         return delivery
 
+    def prepare(self, delivery: Delivery, call: Call, account: Account) -> Delivery:
+        """Return the delivery with its CDR and its request. It is returned unchanged if it has them already, or if its
+        webhook was removed.
+        """
+        subscription = look_up_subscription(account, delivery.subscription)
+        if delivery.request is not None or subscription is None:
+            return delivery
+        cdr = Cdr(_as_told(call, delivery), self._assumptions)
+        rendered = render(subscription, cdr, self._clock.now(account.id))
+        return replace(delivery, cdr=rendered.record, request=rendered.request)
+
     def _tell(self, settled: Settled, attempt: Attempt | None) -> None:
         before, delivery = settled.before, settled.delivery
         if delivery.state is not before.state:
@@ -147,15 +160,14 @@ class Deliveries:
         """Return the account after an attempt. Failed CDRs in a row are counted, and too many disable the webhook."""
         if after.state is DeliveryState.PENDING:
             return account
-        is_acknowledged = after.attempts[-1].error is None
+        is_acknowledged = after.state is DeliveryState.DELIVERED
         has_failed = before.state is DeliveryState.PENDING and after.state is DeliveryState.FAILED
         subscription = look_up_subscription(account, after.subscription)
         if subscription is None or not (has_failed or (is_acknowledged and subscription.failed_in_a_row)):
             return account
         in_a_row = subscription.failed_in_a_row + 1 if has_failed else 0
         counted = replace(subscription, failed_in_a_row=in_a_row)
-        too_many = in_a_row >= self._assumptions.disable_after and not subscription.never_disable
-        if too_many and subscription.enabled:
+        if in_a_row >= self._assumptions.disable_after and subscription.enabled:
             counted = replace(counted, enabled=False, disabled_at=self._clock.now(account.id))
         return account_rules.replace_subscription(account, counted)
 
@@ -171,34 +183,54 @@ class Deliveries:
             self._events.publish(AccountChanged(settled.account.id))
 
 
-def prepare(delivery: Delivery, call: Call, account: Account) -> Delivery:
-    """Return the delivery with its CDR and its request. It is returned unchanged if it has them already, or if its
-    webhook was removed.
+class Rendered(NamedTuple):
+    """What is sent to a webhook: the record, and the request that carries it.
+
+    The record is the flat object or the whole event. For a text it is the variables in it.
     """
-    subscription = look_up_subscription(account, delivery.subscription)
-    if delivery.request is not None or subscription is None:
-        return delivery
-    record = render_cdr(_as_told(call, delivery), subscription.body, subscription.constants)
-    return replace(delivery, cdr=record, request=make_request(subscription, record))
+
+    record: dict[str, Any]
+    request: CdrRequest
 
 
-def make_request(subscription: Subscription, record: dict[str, CdrValue]) -> CdrRequest:
-    """Return the request that carries a rendered CDR to a subscription's endpoint."""
-    url, body = subscription.url, b""
-    query: Mapping[str, CdrValue] = subscription.query
+def render(subscription: Subscription, cdr: Cdr, now: float) -> Rendered:
+    """Return what is sent to a subscription's endpoint. ``now`` is in seconds since the epoch.
+
+    Source: handbook, "POST запрос" and "GET запрос" (2026-08-11 and 2026-08-12). The content type of a text is assumed.
+    """
+    if subscription.template is not None:
+        record = {
+            name: value for name in variables_in(subscription.template) if (value := cdr.value(name)) is not UNSET
+        }
+        return make_request(subscription, cdr, record, fill_in(subscription.template, cdr), "text/plain; charset=utf-8")
+    if subscription.all_variables:
+        record = cdr.whole_event(now)
+    else:
+        record = {name: value for name in subscription.body if (value := cdr.value(name)) is not UNSET}
+        for name, constant in subscription.constants.items():
+            record[name] = fill_in(constant, cdr) if isinstance(constant, str) else constant
+        if subscription.values is Values.TEXT:
+            record = {name: text_of(value) for name, value in record.items()}
+    return make_request(subscription, cdr, record, _encode(record), "application/json")
+
+
+def make_request(
+    subscription: Subscription, cdr: Cdr, record: dict[str, Any], body: str, content_type: str
+) -> Rendered:
+    """Return a record with the request that carries it; a GET carries it in its query."""
+    query = {name: fill_in(value, cdr) for name, value in subscription.query.items()}
     headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
     if subscription.method is WebhookMethod.GET:
-        query = {**query, **record}
+        query |= {name: text_of(value) for name, value in record.items()}
+        body = ""
     else:
-        headers["Content-Type"] = "application/json"
-        body = _encode(record).encode()
-    if query:
-        url = _with_query(url, {name: _text(value) for name, value in query.items()})
+        headers["Content-Type"] = content_type
     if subscription.headers:
         overridden = {name.lower() for name in subscription.headers}
-        kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
-        headers = {**kept, **subscription.headers}
-    return CdrRequest(subscription.method, url, headers, body)
+        headers = {name: value for name, value in headers.items() if name.lower() not in overridden}
+        headers |= {name: fill_in(value, cdr) for name, value in subscription.headers.items()}
+    url = _with_query(subscription.url, query) if query else subscription.url
+    return Rendered(record, CdrRequest(subscription.method, url, headers, body.encode()))
 
 
 def _as_told(call: Call, delivery: Delivery) -> Call:
@@ -207,10 +239,6 @@ def _as_told(call: Call, delivery: Delivery) -> Call:
         return call
     uuid = delivery.of_uuid or call.verification_call_uuid
     return replace(call, ending=delivery.says or call.ending, verification_call_uuid=uuid)
-
-
-def _text(value: CdrValue) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _with_query(url: str, query: dict[str, str]) -> str:

@@ -61,7 +61,9 @@ class CallDecision(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A call that a step has ended, and its deliveries. The storage numbers a delivery whose id is 0."""
+    """A call that a step has ended, and its deliveries. The storage numbers a delivery whose id is 0, and drops the
+    call's deliveries that are not among them.
+    """
 
     call: Call
     deliveries: Sequence[Delivery]

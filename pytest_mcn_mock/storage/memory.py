@@ -341,6 +341,8 @@ class MemoryStorage:
         before = row.deliveries
         row.call, deliveries = decide(row.call, before)
         self._pending -= sum(delivery.state is DeliveryState.PENDING for delivery in before)
+        for delivery in before:  # some may be dropped
+            del self._of_delivery[delivery.id]
         self._enter(row, deliveries)
         self._unqueue(row, THE_CALL)
         self._enqueue_all(row)

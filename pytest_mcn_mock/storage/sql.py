@@ -185,6 +185,7 @@ _RESUME: Final = [
     for table in (calls, deliveries)
 ]
 _DROP_CALL: Final = delete(calls).where(calls.c.seq == _ID)
+_DROP_DELIVERY: Final = delete(deliveries).where(deliveries.c.id == _ID)
 _DROP_DELIVERIES: Final = delete(deliveries).where(deliveries.c.call_seq == _ID)
 _FORGET_ACCOUNT: Final = [
     delete(deliveries).where(deliveries.c.account_id == _ID),
@@ -645,6 +646,8 @@ class SqlStorage(Transactions):
                 if d.id in before
             ]
             new = [new_delivery(d, call, is_answered=row.is_answered) for d in after if d.id not in before]
+            for dropped in before.keys() - {d.id for d in after}:
+                step.write(_DROP_DELIVERY, {"key": dropped})
             if changed:
                 step.write(_WRITE_DELIVERY, changed)
             if new:

@@ -165,7 +165,12 @@ class Account:
         query: Mapping[str, str] | None = None,
         constants: Mapping[str, str | int | bool] | None = None,
         retry: bool = True,
-        never_disable: bool = False,
+        all_variables: bool = False,
+        data_type: str = "json",
+        template: str | None = None,
+        values: str = "typed",
+        ignore_response: bool = False,
+        filter: Sequence[Mapping[str, Any]] = (),  # noqa: A002 - the name of the vendor's setting
         cacert: str | PathLike[str] | None = None,
         insecure: bool = False,
         on_test_thread: bool = False,
@@ -178,10 +183,17 @@ class Account:
         ``settle``, ``clock.advance``, ``call.complete``, the end of the test), so that it shares the thread's database
         connection and transaction.
 
-        ``body`` is the list of variables, by default the three that the article documents.
-        ``constants`` are added to them, ``headers`` and ``query`` to the request. ``retry`` is the vendor's "retry on
-        error", ``never_disable`` its "never disable this webhook". For an https URL ``cacert`` is the path of a PEM
-        file of authorities to trust in place of the machine's, and ``insecure`` accepts any certificate.
+        ``body`` is the list of variables, by default the three that the article documents; ``constants`` are added to
+        them. ``values`` says whether their values are ``typed`` or all ``text``. With ``all_variables`` the whole event
+        is sent in its envelope, and with ``data_type="text"`` the ``template``. ``${{name}}`` stands for a variable in
+        the template and in values of ``constants``, ``headers`` and ``query``.
+
+        ``retry`` is the vendor's "retry on error". With ``ignore_response`` a CDR counts as delivered whatever the
+        endpoint answers. ``filter`` is a list of conditions that must all hold:
+        ``{"variable": "q931_status", "operator": "in", "value": [16, 17], "not": False}``.
+
+        For an https URL ``cacert`` is the path of a PEM file of authorities to trust in place of the machine's, and
+        ``insecure`` accepts any certificate.
         """
         trust = read_trust(cacert, insecure=insecure)
         check_text(path, name="path", example="/webhooks/mcn")
@@ -207,7 +219,12 @@ class Account:
             query=query,
             constants=constants,
             retry=retry,
-            never_disable=never_disable,
+            all_variables=all_variables,
+            data_type=data_type,
+            template=template,
+            values=values,
+            ignore_response=ignore_response,
+            filter=filter,
             trust=trust,
         )
         subscription = self._run(self._accounts.subscribe(self.account_id, subscription))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.errors import NotFound, WebhookRaised
 from pytest_mcn_mock.model import accounts, calls, deliveries
-from pytest_mcn_mock.model.calls import CdrValue, Explanation
+from pytest_mcn_mock.model.calls import Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
@@ -323,7 +323,7 @@ class Delivery:
         return self._now.attempts
 
     @property
-    def cdr(self) -> Mapping[str, CdrValue] | None:
+    def cdr(self) -> Mapping[str, Any] | None:
         """The CDR as it was sent; None while the call rings."""
         return self._now.cdr
 

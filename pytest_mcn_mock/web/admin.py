@@ -542,7 +542,12 @@ def _subscription(given: types.WebhookGivenJson, trust: Trust) -> Subscription:
         query=given.query,
         constants=given.constants,
         retry=given.retry,
-        never_disable=given.never_disable,
+        all_variables=given.all_variables,
+        data_type=given.data_type,
+        template=given.template,
+        values=given.values,
+        ignore_response=given.ignore_response,
+        filter=[condition.read() for condition in given.filter],
         trust=trust,
     )
     return replace(made, enabled=given.enabled)

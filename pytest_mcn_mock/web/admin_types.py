@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from pytest_mcn_mock.errors import Refusal, RefusalCode, nearest
 from pytest_mcn_mock.model.accounts import MAX_NUMBERS, MAX_RULES, MAX_SUBSCRIPTIONS, Account
 from pytest_mcn_mock.model.calls import Call
+from pytest_mcn_mock.model.cdr import Condition, FilterOperator, make_condition
 from pytest_mcn_mock.model.checks import MAX_URL_LENGTH
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
@@ -27,7 +28,15 @@ from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.model.webhooks import MAX_FIELDS, Subscription, WebhookMethod
+from pytest_mcn_mock.model.webhooks import (
+    MAX_CONDITIONS,
+    MAX_FIELDS,
+    MAX_TEMPLATE,
+    DataType,
+    Subscription,
+    Values,
+    WebhookMethod,
+)
 
 MASK: Final = "***"
 """In place of a value that may be a secret."""
@@ -143,6 +152,32 @@ class FaultJson(Struct, kw_only=True):
         return Fault(**msgspec.structs.asdict(self))
 
 
+class ConditionJson(Struct, kw_only=True, rename={"is_negated": "not"}):
+    """A condition of a webhook's filter.
+
+    Values are compared as text.
+    """
+
+    variable: Annotated[str, _common("variable")]
+    operator: Annotated[FilterOperator, _is("equals, or in: one of a list.")] = FilterOperator.EQUALS
+    value: Annotated[str | int | bool | list[str | int | bool], _is("The value; a list for in.")]
+    is_negated: Annotated[bool, _is("Whether the condition is negated.")] = False
+
+    @classmethod
+    def of(cls, condition: Condition) -> Self:
+        """Show a condition."""
+        value = list(condition.value) if isinstance(condition.value, tuple) else condition.value
+        return cls(
+            variable=condition.variable, operator=condition.operator, value=value, is_negated=condition.is_negated
+        )
+
+    def read(self) -> Condition:
+        """Return the condition; raise UsageError if it is not valid."""
+        return make_condition(
+            {"variable": self.variable, "operator": self.operator, "value": self.value, "not": self.is_negated}
+        )
+
+
 class WebhookGivenJson(Struct, kw_only=True):
     """A webhook to add.
 
@@ -161,7 +196,22 @@ class WebhookGivenJson(Struct, kw_only=True):
     query: Annotated[dict[str, Any], _common("fields"), _is("Parameters added to the URL.")] = {}
     constants: Annotated[dict[str, Any], _common("constants_given"), _is("Constants added to the variables.")] = {}
     retry: Annotated[bool, _is('"Retry on error": whether a CDR that is not acknowledged is sent again.')] = True
-    never_disable: Annotated[bool, _is('"Never disable this webhook", however many CDRs failed.')] = False
+    all_variables: Annotated[
+        bool, _is("Whether the whole event is sent in its envelope, in place of the variables of body.")
+    ] = False
+    data_type: Annotated[DataType, _is("json, or text: the template.")] = DataType.JSON
+    template: Annotated[
+        Annotated[str, Meta(max_length=MAX_TEMPLATE)] | None,
+        _is("The body of data_type text; ${{name}} stands for a variable. null for json."),
+    ] = None
+    values: Annotated[Values, _is("Whether the values of body and constants keep their types, or are all text.")] = (
+        Values.TYPED
+    )
+    ignore_response: Annotated[bool, _is("Whether a CDR counts as delivered whatever the endpoint answers.")] = False
+    filter: Annotated[
+        list[ConditionJson],
+        Meta(max_length=MAX_CONDITIONS, description="Conditions: a CDR is sent only if all of them hold."),
+    ] = []
     cacert: Annotated[
         Annotated[str, Meta(max_length=4096)] | None,
         _is(
@@ -203,7 +253,12 @@ class WebhookJson(WebhookGivenJson, kw_only=True):
             query=dict(subscription.query),
             constants=dict(subscription.constants),
             retry=subscription.retry,
-            never_disable=subscription.never_disable,
+            all_variables=subscription.all_variables,
+            data_type=subscription.data_type,
+            template=subscription.template,
+            values=subscription.values,
+            ignore_response=subscription.ignore_response,
+            filter=[ConditionJson.of(condition) for condition in subscription.filter],
             cacert=subscription.trust.cacert,
             insecure=subscription.trust.insecure,
             enabled=subscription.enabled,

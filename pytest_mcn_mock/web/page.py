@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pytest_mcn_mock.errors import NotFound
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome

@@ -39,7 +39,7 @@ class Server:
     def open(self, account_id: int, url: str, **rule: Any) -> int:
         """An account whose CDRs go to the URL; with a rule, its calls ring for a while."""
         rules = [{"outcome": "busy", **rule}] if rule else []
-        webhooks = [{"url": url, "never_disable": True}]
+        webhooks = [{"url": url}]
         content = {"id": account_id, "token": f"t{account_id}", "balance": "1000.00", "webhooks": webhooks}
         self.ask("POST", "accounts", {**content, "outcomes": rules})
         return account_id

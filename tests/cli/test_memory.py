@@ -41,8 +41,8 @@ def resident(sandbox: Sandbox) -> int:
 
 def config_for(tmp_path: Path, more: str = "") -> str:
     path = tmp_path / "mcn-mock.toml"
-    account = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "unlimited"\n'
-    path.write_text(f"[server]\njournal_size = {JOURNAL}\n{account.replace('unlimited', '1000.00')}{more}")
+    account = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1000.00"\n'
+    path.write_text(f"[server]\njournal_size = {JOURNAL}\n[assumed]\ndisable_after = 1000000\n{account}{more}")
     return str(path)
 
 
@@ -130,7 +130,7 @@ def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go(tmp_path: Path) 
     small = "import pytest_mcn_mock.storage.memory as memory; memory.MAX_ANSWERS_SIZE = 100_000"
     page = "<h1>it failed</h1>" + "x" * 64_000
     with complaining(page) as url:
-        webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\nnever_disable = true\n'
+        webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\n'
         with (
             running_sandbox("--config", config_for(tmp_path, webhook), before=small) as sandbox,
             closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
@@ -150,7 +150,7 @@ def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go(tmp_path: Path) 
 
 def test_error_pages_take_as_much_as_the_page_says(tmp_path: Path) -> None:
     with complaining("x" * 65_000) as url:
-        webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\nnever_disable = true\n'
+        webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\n'
         with (
             running_sandbox("--config", config_for(tmp_path, webhook), unchecked=True) as sandbox,
             closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,

@@ -14,7 +14,7 @@ from helpers.sandbox_stub import StandIn
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
-from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.cdr import VARIABLES
 
 UUID = "fa278be48dc2_117793"
 

@@ -19,7 +19,7 @@ async def twice(*, retry: bool, **assumed: Any) -> ServiceSteps:
     """A delivery whose first attempt is under way, and so is the one that it was sent again for."""
     steps = ServiceSteps(retry_after_s=(3600.0, 7200.0), **assumed)
     await steps.__aenter__()
-    steps.subscribe(retry=retry, never_disable=not assumed)
+    steps.subscribe(retry=retry)
     steps.sender.held = {HOOK}
     steps.call()
     await spin()

@@ -60,17 +60,7 @@ def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:
 
 
 def test_the_further_variables_of_a_record(mcn: Account, receiver: Receiver) -> None:
-    names = [
-        "account_id",
-        "start_time",
-        "answer_time",
-        "stop_time",
-        "hangup_cause",
-        "number",
-        "did",
-        "orig",
-        "uniqueid",
-    ]
+    names = ["linkedid", "start_time", "stop_time", "accountId", "number", "did", "orig", "uniqueid"]
     mcn.subscribe(receiver.url, body=names)
     flash_call(mcn)
     mcn.wait_for_cdr()
@@ -87,15 +77,21 @@ def test_the_settings_of_a_subscription(mcn: Account, receiver: Receiver) -> Non
     assert receiver.paths == ["/webhooks/mcn?q=2&q931_status=16&c=1"]
 
 
-def test_retry_on_error_and_never_disable(mcn: Account) -> None:
+def test_retry_on_error(mcn: Account) -> None:
     with Receiver(500) as receiver:
         mcn.expect_undelivered()
         mcn.subscribe(receiver.url, retry=False)
-        mcn.subscribe(receiver.url, never_disable=True)
-        for _ in range(11):
-            flash_call(mcn)
-            mcn.settle()
-            mcn.clock.advance(60)
+        mcn.subscribe(receiver.url)
+        flash_call(mcn)
+        mcn.clock.advance(65_534)
         once, retried = (d.attempts for d in mcn.calls[0].deliveries)
-        assert (len(once), len(retried)) == (1, 4)
-        assert len(mcn.calls[-1].deliveries) == 1, "the webhook that may be disabled is, the other one is not"
+        assert (len(once), len(retried)) == (1, 16)
+
+
+def test_with_ignore_response_a_delivery_counts_as_delivered(mcn: Account) -> None:
+    with Receiver(500) as receiver:
+        mcn.subscribe(receiver.url, ignore_response=True)
+        flash_call(mcn)
+        delivery = mcn.wait_for_cdr()
+        mcn.clock.advance(70_000)
+        assert (delivery.state, delivery.status, len(receiver.received)) == ("delivered", 500, 1)

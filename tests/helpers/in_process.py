@@ -18,7 +18,7 @@ from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.web.http import Request, Response
 
 NUMBER = "79157777777"
-BUSY = ending(Outcome.BUSY, unavailable_cause=20)
+BUSY = ending(Outcome.BUSY, unavailable_cause=18)
 _T = TypeVar("_T")
 
 

@@ -23,6 +23,7 @@ CONFIG = """
 journal_size = 1000000
 [assumed]
 retry_after_s = [0.01, 0.02, 0.04]
+disable_after = 1000000
 """
 ACCOUNT = """
 [[account]]
@@ -31,7 +32,6 @@ token = "token-{id}"
 balance = "100000.00"
 [[account.webhook]]
 url = "{url}"
-never_disable = true
 [[account.outcome]]
 login_did = "79150*"
 outcome = "busy"

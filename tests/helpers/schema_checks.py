@@ -15,9 +15,8 @@ import msgspec
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
 from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES, render_cdr
-from pytest_mcn_mock.model.deliveries import CdrRequest
-from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Cdr
+from pytest_mcn_mock.model.webhooks import Subscription, Values
 from pytest_mcn_mock.service import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
 from pytest_mcn_mock.web.dialects import API_MCN
@@ -101,8 +100,7 @@ class Checks:
         self._altered = threading.local()
         self._serve = application.Application.serve
         self._apply_fault: Callable[..., Response] = vars(client_api)["apply_fault"]
-        self._render = render_cdr
-        self._make_request = deliveries.make_request
+        self._render = deliveries.render
         self._format: Callable[..., bytes] = vars(feed)["_format"]
 
     def install(self) -> None:
@@ -115,9 +113,8 @@ class Checks:
 
         for owner, name, function in (
             (application.Application, "serve", serve),
-            (deliveries, "make_request", self.make_request),
             (client_api, "apply_fault", self.apply_fault),
-            (deliveries, "render_cdr", self.render),
+            (deliveries, "render", self.render),
             (feed, "_format", self.format),
         ):
             setattr(owner, name, function)
@@ -144,18 +141,14 @@ class Checks:
         self._altered.by_fault = True
         return self._apply_fault(*arguments)
 
-    def render(self, call: Any, body: Any, constants: Any) -> Any:
-        record = self._render(call, body, constants)
-        schema = "cdr" if set(DEFAULT_VARIABLES) <= set(body) else "cdr#/$defs/variables"
-        if not set(constants) & set(VARIABLES):  # a constant may stand for a variable: the tester's own
-            self._tell(f"CDR {record}", self.contract.problems(schema, record))
-        return record
-
-    def make_request(self, subscription: Subscription, record: dict[str, Any]) -> CdrRequest:
-        request = self._make_request(subscription, record)
-        if request.method == "POST" and (sent := json.loads(request.body)) != record:
+    def render(self, subscription: Subscription, cdr: Cdr, now: float) -> deliveries.Rendered:
+        rendered = self._render(subscription, cdr, now)
+        record, request = rendered
+        if subscription.template is None and request.method == "POST" and (sent := json.loads(request.body)) != record:
             self._tell(f"CDR {record}", [f"is sent as {sent}"])
-        return request
+        if not set(subscription.constants) & set(VARIABLES):  # a constant may stand for a variable: the tester's own
+            self._tell(f"CDR {record}", self.contract.problems(_schema_of(subscription), record))
+        return rendered
 
     def format(self, event: str, data: msgspec.Struct) -> bytes:
         shown = {"event": event, "data": msgspec.to_builtins(data)}
@@ -165,3 +158,13 @@ class Checks:
     def _tell(self, what: str, problems: list[str]) -> None:
         for problem in problems:
             self._report(f"{what} {problem}")
+
+
+def _schema_of(subscription: Subscription) -> str:
+    """The schema of a subscription's records."""
+    if subscription.all_variables:
+        return "cdr#/$defs/whole_event"
+    if subscription.values is Values.TEXT:
+        return "cdr#/$defs/all_text"
+    is_default = subscription.template is None and set(DEFAULT_VARIABLES) <= set(subscription.body)
+    return "cdr" if is_default else "cdr#/$defs/variables"

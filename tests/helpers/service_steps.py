@@ -24,7 +24,7 @@ from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.money import Entry, Method
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import make_subscription
-from pytest_mcn_mock.service.deliveries import Result, prepare
+from pytest_mcn_mock.service.deliveries import Result
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import Clock
 from pytest_mcn_mock.settings import Settings
@@ -37,7 +37,7 @@ HOOK = "http://localhost/hook"
 FLASH = CallOrder(Method.FLASH_CALL, "79157777777")
 FROM_SLOVAKIA = replace(FLASH, country_id="703")
 CALL_FOR_2FA = CallOrder(Method.CALL_FOR_2FA, "79157777777", caller_did=CONNECTED)
-BUSY, ANSWERED = (ending(outcome, unavailable_cause=20) for outcome in (Outcome.BUSY, Outcome.ANSWERED))
+BUSY, ANSWERED = (ending(outcome, unavailable_cause=18) for outcome in (Outcome.BUSY, Outcome.ANSWERED))
 
 
 class FailingStorage:
@@ -218,7 +218,13 @@ class ServiceSteps:
         """Take the deliveries that are due, or that will be by then, and end the calls that are."""
         now = self.clock.now(account_id) if until is None else until
         claimed = self.service.storage.claim(
-            now, prepare, lease_s=60, limit=100, account_id=account_id, under_way={}, per_host=100
+            now,
+            self.service.deliveries.prepare,
+            lease_s=60,
+            limit=100,
+            account_id=account_id,
+            under_way={},
+            per_host=100,
         )
         work = run(claimed).work
         for due in work:

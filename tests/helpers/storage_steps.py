@@ -28,7 +28,7 @@ from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision, Claimed
 
 T = TypeVar("T")
 ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
-ASSUMPTIONS = Assumptions(cdr_delay_s=1.0)
+ASSUMPTIONS = Assumptions(ring_s=1.0)
 OPENING, PRICE = 100_000, 15
 Decide = Callable[[AccountSnapshot], CallDecision]
 
@@ -53,7 +53,7 @@ def accept(snapshot: AccountSnapshot, *, placed_at: float = 0.0, holds: bool = F
         seq=snapshot.next_call,
     )
     call = replace(call, ends_at=None if holds else call.ends_at)
-    return CallDecision(call, make_deliveries(call, snapshot.account, snapshot.next_delivery), snapshot.account)
+    return CallDecision(call, make_deliveries(call, snapshot.account, snapshot.next_delivery, 0.0), snapshot.account)
 
 
 def accept_ended(snapshot: AccountSnapshot) -> CallDecision:
@@ -163,7 +163,7 @@ class Steps:
         def decide(delivery: Delivery, of: Account) -> tuple[Delivery, Account]:
             answer = response or CdrResponse(204 if error is None else 500, {"Server": "x"}, b"\xff\x00")
             attempt = Attempt(len(delivery.attempts) + 1, 2.0, 0.25, answer, error)
-            return outcome_of_attempt(delivery, handed, attempt, due_at), of
+            return outcome_of_attempt(delivery, handed, attempt, due_at, ignores_response=False), of
 
         return self.run(self.storage.settle(handed, 3.0, decide))
 

@@ -19,7 +19,7 @@ HOOK = make_subscription("http://localhost/hook")
 
 
 def rule(outcome: str, login_did: str) -> OutcomeRule:
-    return OutcomeRule(ending(outcome, unavailable_cause=20), login_did)
+    return OutcomeRule(ending(outcome, unavailable_cause=18), login_did)
 
 
 @pytest.mark.parametrize("account_id", ["1", "12345678", "999999999999999"])

@@ -23,7 +23,7 @@ NO_SECONDS = [float("nan"), float("inf"), -0.1, "1", True, None]
         ({"error_status": {"nonsense": 400}}, "'nonsense' is unknown"),
         ({"default_outcome": "nonsense"}, "'nonsense' is unknown"),
         ({"number_format": "loose"}, "'loose' is unknown"),
-        *(({name: seconds}, name) for name in ("cdr_delay_s", "ack_timeout_s") for seconds in NO_SECONDS),
+        *(({name: seconds}, name) for name in ("ring_s", "cdr_delay_s", "ack_timeout_s") for seconds in NO_SECONDS),
         *(({"retry_after_s": (seconds,)}, "retry_after_s") for seconds in NO_SECONDS),
         ({"ack_timeout_s": 601}, "ack_timeout_s"),
         ({"retry_after_s": (1.0,) * 21}, "at most 20"),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder, end, render_cdr
+from pytest_mcn_mock.model.calls import Call, CallOrder
 from pytest_mcn_mock.model.money import Method, Tariff, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
@@ -29,10 +29,6 @@ def decide(
     return place(account, balance, n, order, Assumptions(**assumed), NOON)
 
 
-def ended(outcome: Outcome | None = None, q931_status: int | None = None) -> Call:
-    return end(decide(), ending(outcome, q931_status, unavailable_cause=20), NOON + 5)
-
-
 def test_a_verification_code_is_the_calls_id_and_the_account() -> None:
     # "где первая часть кода до символа “_” — идентификатор звонка, а цифры после символа “_” — ЛС клиента"
     call_id, _, account_id = decide().verification_call_uuid.partition("_")
@@ -49,7 +45,7 @@ def test_the_code_is_the_end_of_the_callers_number_asked_for_or_not() -> None:
 
 
 def rule_after(delay_s: float | None) -> Account:
-    rule = OutcomeRule(ending("busy", unavailable_cause=20), "*", delay_s)
+    rule = OutcomeRule(ending("busy", unavailable_cause=18), "*", delay_s)
     return replace(ACCOUNT, outcome_rules=(rule,))
 
 
@@ -68,7 +64,7 @@ def rule_after(delay_s: float | None) -> Account:
 def test_a_call_ends_after_its_rules_or_the_servers_delay(
     account: Account, delay_s: float, ends_after: float | None
 ) -> None:
-    call = decide(account=account, cdr_delay_s=delay_s)
+    call = decide(account=account, ring_s=delay_s)
     assert call.ends_at == (None if ends_after is None else NOON + ends_after)
     assert (call.ending, call.ended_at) == ((call.planned, NOON) if ends_after == 0 else (None, None))
 
@@ -141,7 +137,7 @@ def test_a_draw_depends_on_how_many_were_accepted_before() -> None:
 
 
 def test_a_call_is_explained_in_four_sentences() -> None:
-    account = replace(ACCOUNT, outcome_rules=(OutcomeRule(ending("busy", unavailable_cause=20), "7915*"),))
+    account = replace(ACCOUNT, outcome_rules=(OutcomeRule(ending("busy", unavailable_cause=18), "7915*"),))
     assert str(decide(replace(FLASH, code="0042"), account).explanation).split("; ") == [
         "no country_id, and login_did is Russian: from a Russian number",
         "Russian number, ends in the requested code 0042",
@@ -159,25 +155,3 @@ def test_a_call_is_explained_in_four_sentences() -> None:
 def test_the_default_outcome_and_the_cause_of_unavailable_are_settings() -> None:
     assert decide(default_outcome=Outcome.UNAVAILABLE, unavailable_cause=27).planned.q931_status == 27
     assert decide().planned.outcome is Outcome.ANSWERED
-
-
-def test_the_variables_come_in_the_order_asked_for_and_constants_last() -> None:
-    constants: dict[str, str | int | bool] = {"secret": "x", "n": 0, "no": False}
-    record = render_cdr(ended(Outcome.BUSY), ["final_status", "did", "q931_status"], constants)
-    assert list(record) == ["final_status", "did", "q931_status", "secret", "n", "no"]
-    assert (record["n"], record["no"]) == (0, False)
-    assert render_cdr(ended(Outcome.BUSY), ["number"], {"number": "hidden"}) == {"number": "hidden"}
-
-
-@pytest.mark.parametrize(
-    "outcome,answered", [(Outcome.ANSWERED, True), (Outcome.NO_ANSWER, False), (Outcome.BUSY, False)]
-)
-def test_only_an_answered_call_has_an_answer_time(outcome: Outcome, answered: bool) -> None:
-    record = render_cdr(ended(outcome), ["start_time", "answer_time", "stop_time"], {})
-    assert (record["start_time"], record["stop_time"]) == ("2022-05-27 12:00:00", "2022-05-27 12:00:05")
-    assert ("answer_time" in record) is answered
-
-
-@pytest.mark.parametrize("cause,name", [(16, "normal call clearing"), (31, "normal, unspecified"), (99, "unspecified")])
-def test_a_hangup_cause_is_its_name_by_the_recommendation(cause: int, name: str) -> None:
-    assert render_cdr(ended(q931_status=cause), ["hangup_cause"], {}) == {"hangup_cause": name}

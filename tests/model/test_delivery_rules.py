@@ -30,12 +30,12 @@ from pytest_mcn_mock.model.placing import place
 NOON = 1_653_652_800.0
 PENDING = Delivery(7, "fa278be48dc2_117793", "117793", 1, "http://localhost/", due_at=NOON)
 PLACED = place(
-    Account("117793", "t", 1), 1000, 0, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(cdr_delay_s=5), NOON
+    Account("117793", "t", 1), 1000, 0, CallOrder(Method.FLASH_CALL, "79157777777"), Assumptions(ring_s=5), NOON
 )
 
 
 def ended(outcome: Outcome) -> Call:
-    return end(PLACED, ending(outcome, unavailable_cause=20), NOON)
+    return end(PLACED, ending(outcome, unavailable_cause=18), NOON)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,15 @@ def test_an_attempt_delivers_or_is_repeated_or_was_the_last(
     error: str | None, due_at: float | None, state: DeliveryState, due_next: float | None
 ) -> None:
     attempt = Attempt(1, NOON, 0.01, None, error)
-    delivery = outcome_of_attempt(PENDING, PENDING, attempt, due_at)
+    delivery = outcome_of_attempt(PENDING, PENDING, attempt, due_at, ignores_response=False)
     assert (delivery.state, delivery.due_at, delivery.attempts) == (state, due_next, (attempt,))
+
+
+@pytest.mark.parametrize("due_at", [None, NOON + 1])
+def test_a_failed_attempt_delivers_if_the_response_is_ignored_and_keeps_its_error(due_at: float | None) -> None:
+    attempt = Attempt(1, NOON, 0.01, None, "refused")
+    delivery = outcome_of_attempt(PENDING, PENDING, attempt, due_at, ignores_response=True)
+    assert (delivery.state, delivery.due_at, delivery.attempts) == (DeliveryState.DELIVERED, None, (attempt,))
 
 
 def test_an_attempt_tells_its_story() -> None:
@@ -73,7 +80,7 @@ def test_a_request_keeps_its_headers_out_of_its_repr() -> None:
 
 @pytest.mark.parametrize(
     "schedule,failures,wait",
-    [*(((1.0, 5.0, 25.0), n, wait) for n, wait in enumerate([1.0, 5.0, 25.0, None, None], 1)), ((), 1, None)],
+    [*(((2.0, 4.0, 8.0), n, wait) for n, wait in enumerate([2.0, 4.0, 8.0, None, None], 1)), ((), 1, None)],
 )
 def test_retries_follow_the_schedule_and_end(schedule: tuple[float, ...], failures: int, wait: float | None) -> None:
     assert next_retry(schedule, failures) == wait

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.webhooks import MAX_FIELD_LENGTH, WebhookMethod, make_subscription, make_targets
 
 LOCAL = make_targets(["127.0.0.0/8", "::1/128", "localhost", "*.example.test"])

@@ -160,7 +160,7 @@ def test_a_held_call_is_completed_manually_and_once(steps: ServiceSteps) -> None
     steps.hold()
     call = steps.call()
     assert (call.state, call.ends_at, steps.claim(1e12)) == ("ringing", None, [])
-    completed = steps.complete(call, ending(q931_status=27, unavailable_cause=20))
+    completed = steps.complete(call, ending(q931_status=27, unavailable_cause=18))
     assert completed == steps.of(call)
     assert completed.ending is not None
     assert completed.ending.q931_status == 27

@@ -141,7 +141,7 @@ def test_an_attempt_that_is_due_again_settles_nothing() -> None:
     steps.events.clear()
     steps.attempt(500)
     assert names(steps.events) == ["AttemptMade"]
-    steps.clock.move(ACCOUNT, 1.0)
+    steps.clock.move(ACCOUNT, 2.0)
     steps.attempt()
     (first, second) = (event for event in steps.events if isinstance(event, events.AttemptMade))
     assert [first.attempt.number, second.attempt.number] == [1, 2]

@@ -23,7 +23,6 @@ token = "t"
 balance = "100000.00"
 [[account.webhook]]
 url = "http://127.0.0.1:{port}/"
-never_disable = true
 {rule}
 """
 

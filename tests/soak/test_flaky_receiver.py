@@ -23,13 +23,13 @@ CONFIG = """
 journal_size = 10000
 [assumed]
 retry_after_s = [0.05, 0.1, 0.2]
+disable_after = 1000000
 [[account]]
 id = 1
 token = "t"
 balance = "100000.00"
 [[account.webhook]]
 url = "http://127.0.0.1:{port}/"
-never_disable = true
 """
 
 

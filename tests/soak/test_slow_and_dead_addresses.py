@@ -20,6 +20,7 @@ CONFIG = """
 [assumed]
 ack_timeout_s = 1
 retry_after_s = []
+disable_after = 1000000
 [[account]]
 id = 1
 token = "t"
@@ -28,7 +29,6 @@ balance = "100000.00"
 WEBHOOK = """
 [[account.webhook]]
 url = "http://{host}/"
-never_disable = true
 """
 RESOLVER = """
 import socket, time

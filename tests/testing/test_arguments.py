@@ -67,7 +67,7 @@ CASES = [
     *each("on_test_thread", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, on_test_thread=value)),
     *each("on_test_thread", (True,), lambda mcn, value: mcn.subscribe("http://localhost:1", on_test_thread=value)),
     *each("retry", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, retry=value)),
-    *each("never_disable", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, never_disable=value)),
+    *each("ignore_response", NOT_BOOL, lambda mcn, value: mcn.subscribe(app, ignore_response=value)),
     *each("method", (5, None, "PUT"), lambda mcn, value: mcn.subscribe(app, method=value)),
     *each("body", (5, "number", {"number": 1}, [5]), lambda mcn, value: mcn.subscribe(app, body=value)),
     *each("headers", (["a"], "a", 5, {"a": 1}), lambda mcn, value: mcn.subscribe(app, headers=value)),
@@ -152,7 +152,7 @@ def test_a_wrong_setting_is_refused(name: str, value: Any) -> None:
 
 
 ASSUMPTIONS: list[tuple[str, Any]] = [
-    *((name, value) for name in ("cdr_delay_s", "ack_timeout_s") for value in NOT_SECONDS),
+    *((name, value) for name in ("ring_s", "cdr_delay_s", "ack_timeout_s") for value in NOT_SECONDS),
     *(("disable_after", value) for value in (*NOT_WHOLE, 0)),
     *(("call_for_2fa_cdr", value) for value in NOT_BOOL),
     *(("retry_after_s", value) for value in (5, None, "1", [NAN], ["1"])),

@@ -14,7 +14,7 @@ from faker import Faker
 
 from pytest_mcn_mock import Outcome, UsageError
 from pytest_mcn_mock.faker_provider import MOBILE, McnProvider
-from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.numbering import choose_country
 
 

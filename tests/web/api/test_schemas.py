@@ -20,7 +20,7 @@ from pytest_mcn_mock import Assumptions, MCNServer, Outcome, schemas
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.errors import NotFound, RefusalCode
 from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, NumberFormat
-from pytest_mcn_mock.model.calls import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.settings import Settings
 

@@ -12,7 +12,7 @@ import requests
 from helpers.sandbox import Sandbox, running_sandbox
 
 from pytest_mcn_mock import FaultKind, MCNServer, Outcome
-from pytest_mcn_mock.model.calls import VARIABLES
+from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS
 
