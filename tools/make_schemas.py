@@ -23,8 +23,13 @@ from pytest_mcn_mock.web import admin_types as types
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 COMMON = "common.schema.json#/$defs"
-SHARED: dict[type[Enum], str] = {Outcome: "outcome", Method: "method", RefusalCode: "refusal_code"}
-"""Lists of words that are in the vendor's schemas too, by their names there."""
+SHARED: dict[type[Enum | Struct], str] = {
+    Outcome: "outcome",
+    Method: "method",
+    RefusalCode: "refusal_code",
+    types.ConditionJson: "condition",
+}
+"""Types whose schema is written by hand in ``common.schema.json``, by their names there."""
 CHANGE = "What is not given stays. A header given as *** keeps its value; enabled true counts its failures anew."
 NULL = "Null is as if not given."
 
@@ -136,10 +141,10 @@ class Maker:
             return {"$ref": f"{self._names[reference]}.schema.json", **text}
         if reference:
             kind = self._kinds[reference]
-            if issubclass(kind, Struct):
-                return {**text, **self._object(kind)}
             if kind in SHARED:
                 return {"$ref": f"{COMMON}/{SHARED[kind]}", **text}
+            if issubclass(kind, Struct):
+                return {**text, **self._object(kind)}
             return {**text, "enum": [str(word) for word in kind]}
         made = {name: value for name, value in schema.items() if name != "default"}
         for name in ("items", "additionalProperties"):

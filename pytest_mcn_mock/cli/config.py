@@ -25,13 +25,8 @@ from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
-<<<<<<< HEAD
-from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
-=======
 from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus, NumberFormat
-from pytest_mcn_mock.model.money import Tariff, parse_roubles, tariff_from_roubles
->>>>>>> 1d9d96c (webhooks: send the event of the vendor's catalogue of 2026, in its three bodies, with filters and its retries)
+from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
 from pytest_mcn_mock.settings import Settings
