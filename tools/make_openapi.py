@@ -331,14 +331,14 @@ def _cdr() -> dict[str, Any]:
         "summary": "The record of a call (CDR).",
         "description": (
             "Sent to every subscription of the account to the event «Flash call», after the answer. A subscription of "
-            "the method GET has the variables in the query string in place of the body; that is assumed."
+            "the method GET has the variables in the query string in place of the body."
         ),
         **_known("a_webhook_gets_each_calls_record"),
         "security": [],
         "requestBody": {"content": {JSON: {"schema": _ref("cdr")}}},
         "responses": {
             "2XX": {"description": "The CDR is acknowledged; that any 2xx does is assumed."},
-            "default": {"description": "It is sent again later; when is assumed."},
+            "default": {"description": "It is sent again after 2, 4, 8, … 32,768 seconds; retry_after_s changes that."},
         },
     }
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import phonenumbers
 import pytest
 import requests
-from helpers.client import RUSSIAN, call_for_2fa, flash_call, refusal
-from helpers.webhook_endpoints import Receiver
+from helpers.client import RUSSIAN, assuming, call_for_2fa, flash_call, refusal
+from helpers.webhook_endpoints import Receiver, https_endpoint
 
-from pytest_mcn_mock import Account, Assumptions, MCNServer, NumberFormat, Outcome, Settings, Tariff
+from pytest_mcn_mock import Account, MCNServer, NumberFormat, Outcome, Settings, Tariff
 from pytest_mcn_mock.errors import RefusalCode
 
 CONNECTED = "79158888888"
 PASTED = "+7 (915) 777-77-77"
 SLOVAK = "421901234567"
-
-
-@contextmanager
-def assuming(**assumed: Any) -> Iterator[Account]:
-    """An account on a server that assumes something else."""
-    with MCNServer(settings=Settings(assumptions=Assumptions(**assumed))) as server:
-        yield server.open_account()
 
 
 def test_refusals_have_these_statuses_and_codes(mcn: Account) -> None:
@@ -183,30 +175,41 @@ def test_a_call_is_answered_unless_set(mcn: Account) -> None:
 
 
 @pytest.mark.parametrize("cause", [31, 27])
-def test_final_status_is_absent_for_31_and_the_rest(mcn: Account, receiver: Receiver, cause: int) -> None:
-    mcn.subscribe(receiver.url, body=["q931_status", "final_status"])
-    mcn.set_outcome(q931_status=cause)
-    flash_call(mcn)
-    mcn.wait_for_cdr()
-    assert receiver.received == [{"q931_status": cause}]
+def test_final_status_is_absent_for_31_and_the_rest_unless_set(mcn: Account, receiver: Receiver, cause: int) -> None:
+    def final(account: Account) -> object:
+        account.subscribe(receiver.url, body=["q931_status", "final_status"])
+        account.set_outcome(q931_status=cause)
+        flash_call(account)
+        account.wait_for_cdr()
+        return receiver.received[-1].get("final_status", "absent")
+
+    assert final(mcn) == "absent"
+    for word, value in (("empty", ""), ("null", None)):
+        with assuming(missing_final_status=word) as account:
+            assert final(account) == value
 
 
-def test_the_variables_come_as_one_json_object(mcn: Account, receiver: Receiver) -> None:
-    mcn.subscribe(receiver.url, body=["q931_status"])
-    flash_call(mcn)
-    mcn.wait_for_cdr()
-    assert receiver.received == [{"q931_status": 16}]
-    assert receiver.headers[0]["Content-Type"] == "application/json"
-
-
-def test_unavailable_is_cause_20_unless_set(mcn: Account) -> None:
+def test_unavailable_is_cause_18_unless_set(mcn: Account) -> None:
     mcn.set_outcome(Outcome.UNAVAILABLE)
     flash_call(mcn)
-    assert mcn.calls[0].q931_status == 20
+    assert mcn.calls[0].q931_status == 18
     with assuming(unavailable_cause=27) as account:
         account.set_outcome(Outcome.UNAVAILABLE)
         flash_call(account)
         assert account.calls[0].q931_status == 27
+
+
+def test_a_call_rings_no_time_unless_set(mcn: Account, receiver: Receiver) -> None:
+    def rings_s(account: Account) -> float:
+        account.subscribe(receiver.url, body=["start_time", "stop_time"])
+        flash_call(account)
+        account.clock.advance(10)
+        begun, ended = (datetime.fromisoformat(time) for time in receiver.received[-1].values())
+        return (ended - begun).total_seconds()
+
+    assert rings_s(mcn) == 0
+    with assuming(ring_s=4) as account:
+        assert rings_s(account) == 4
 
 
 def test_the_cdr_follows_the_answer_at_once_unless_set(mcn: Account, receiver: Receiver) -> None:
@@ -223,17 +226,79 @@ def test_the_cdr_follows_the_answer_at_once_unless_set(mcn: Account, receiver: R
         assert account.deliveries[0].status == 204
 
 
-def test_retries_come_after_1_5_and_25_seconds_unless_set() -> None:
+def test_a_value_inside_a_text_is_its_json_or_nothing(mcn: Account, receiver: Receiver) -> None:
+    mcn.set_outcome(Outcome.REJECTED)
+    mcn.subscribe(
+        receiver.url, data_type="text", template="${{apiRaws}} ${{orig}} '${{final_status}}' ${{extra_info_id}}"
+    )
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    uuid = mcn.calls[0].verification_call_uuid
+    assert receiver.bodies[0].decode() == f'[] false \'\' {{"autodial_uuid": "{uuid}"}}'
+
+
+def test_the_headers_of_a_webhook_unless_set(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    mcn.subscribe(receiver.url, data_type="text", template="x")
+    mcn.subscribe(receiver.url, headers={"Content-Type": "text/x-mine"})
+    flash_call(mcn)
+    mcn.settle()
+    types = {headers["Content-Type"] for headers in receiver.headers}
+    assert types == {"application/json", "text/plain; charset=utf-8", "text/x-mine"}
+    assert {(headers["Accept"], headers["User-Agent"]) for headers in receiver.headers} == {("*/*", "mcn-mock")}
+
+
+def test_nothing_is_signed(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url)
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    names = {name.lower() for name in receiver.headers[0]}
+    assert names == {"host", "accept", "user-agent", "content-type", "content-length"}
+
+
+def test_every_attempt_sends_the_same_request(mcn: Account) -> None:
+    mcn.expect_undelivered()
     with Receiver(500) as receiver:
-        for assumed, schedule in ({}, [0, 1, 6, 31]), ({"retry_after_s": (2.0,)}, [0, 2]):
-            with assuming(**assumed) as account:
-                account.subscribe(receiver.url)
-                flash_call(account)
-                start = account.clock.now
-                account.settle()
-                account.clock.advance(60)
-                assert [attempt.at - start for attempt in account.deliveries[0].attempts] == schedule
-                assert account.deliveries[0].state == "failed"
+        mcn.subscribe(receiver.url, all_variables=True)
+        flash_call(mcn)
+        mcn.settle()
+        mcn.clock.advance(6)
+        assert len(receiver.bodies) == 3
+        assert len(set(receiver.bodies)) == 1
+
+
+@pytest.mark.parametrize("status,state", [(200, "delivered"), (299, "delivered"), (302, "failed"), (400, "failed")])
+def test_any_2xx_acknowledges_and_a_redirect_does_not(mcn: Account, status: int, state: str) -> None:
+    mcn.expect_undelivered()
+    with Receiver(status) as receiver:
+        mcn.subscribe(receiver.url, retry=False)
+        flash_call(mcn)
+        mcn.settle()
+        assert (mcn.deliveries[0].state, len(receiver.received)) == (state, 1)
+
+
+def test_an_acknowledgement_has_10_seconds_unless_set(mcn: Account) -> None:
+    assert mcn.ack_timeout_s == 10
+    with assuming(ack_timeout_s=3) as account:
+        assert account.ack_timeout_s == 3
+
+
+def test_an_https_endpoint_needs_a_certificate_that_is_trusted_unless_set(mcn: Account) -> None:
+    mcn.expect_undelivered()
+    with https_endpoint() as url:
+        mcn.subscribe(url, retry=False)
+        mcn.subscribe(url, insecure=True)
+        flash_call(mcn)
+        mcn.settle()
+    assert [delivery.state for delivery in mcn.deliveries] == ["failed", "delivered"]
+
+
+def test_a_filter_compares_values_as_text(mcn: Account, receiver: Receiver) -> None:
+    for value in ("16", 16, "016"):
+        mcn.subscribe(receiver.url, filter=[{"variable": "q931_status", "value": value}])
+    flash_call(mcn)
+    mcn.settle()
+    assert len(receiver.received) == 2
 
 
 def test_a_webhook_is_disabled_after_10_cdrs_failed_unless_set() -> None:
@@ -245,20 +310,6 @@ def test_a_webhook_is_disabled_after_10_cdrs_failed_unless_set() -> None:
                     flash_call(account)
                     account.settle()
                 assert [len(call.deliveries) for call in account.calls] == [1] * most + [0]
-
-
-def test_an_acknowledgement_has_10_seconds_unless_set(mcn: Account) -> None:
-    assert mcn.ack_timeout_s == 10
-    with assuming(ack_timeout_s=3) as account:
-        assert account.ack_timeout_s == 3
-
-
-def test_nothing_is_signed(mcn: Account, receiver: Receiver) -> None:
-    mcn.subscribe(receiver.url)
-    flash_call(mcn)
-    mcn.wait_for_cdr()
-    names = {name.lower() for name in receiver.headers[0]}
-    assert names == {"host", "accept", "user-agent", "content-type", "content-length"}
 
 
 def test_some_refusals_are_the_fakes_own(mcn: Account) -> None:

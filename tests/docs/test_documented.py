@@ -199,6 +199,15 @@ def test_any_other_status_is_an_unavailable_number(mcn: Account, receiver: Recei
     assert (mcn.calls[0].outcome, receiver.received) == (Outcome.UNAVAILABLE, [{"q931_status": cause}])
 
 
+def test_values_of_a_flat_object_keep_their_types_unless_set(mcn: Account, receiver: Receiver) -> None:
+    """«q931_status»: 16"""
+    mcn.subscribe(receiver.url, body=["q931_status"])
+    mcn.subscribe(receiver.url, body=["q931_status"], values="text")
+    flash_call(mcn)
+    mcn.settle()
+    assert sorted(receiver.received, key=str) == [{"q931_status": "16"}, {"q931_status": 16}]
+
+
 def test_the_body_is_the_list_of_variables(mcn: Account, receiver: Receiver) -> None:
     """В поле «Тело запроса» указываются внутри массива JSON список переменных, которые будут передаваться на URL."""
     mcn.subscribe(receiver.url, body=["final_status", "q931_status"])

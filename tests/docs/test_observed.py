@@ -5,14 +5,24 @@ docs/fidelity.toml has a row for each.
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
+from datetime import datetime
 from decimal import Decimal
+from hashlib import md5
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
-from helpers.client import RUSSIAN, flash_call
+from helpers.client import RUSSIAN, assuming, flash_call
 from helpers.webhook_endpoints import Receiver
 
-from pytest_mcn_mock import Account
+from pytest_mcn_mock import Account, Outcome
+from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model.cdr import VARIABLES
 
 
 def post(mcn: Account, **settings: object) -> requests.Response:
@@ -59,12 +69,152 @@ def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:
     assert flash_call(mcn, "7777777777").json()["object"]["login_did"] == "7777777777"
 
 
-def test_the_further_variables_of_a_record(mcn: Account, receiver: Receiver) -> None:
-    names = ["linkedid", "start_time", "stop_time", "accountId", "number", "did", "orig", "uniqueid"]
-    mcn.subscribe(receiver.url, body=names)
+def sent(mcn: Account, receiver: Receiver, **settings: Any) -> Any:
+    """What a webhook with these settings is sent of one call."""
+    mcn.subscribe(receiver.url, **settings)
+    flash_call(mcn)
+    mcn.settle()
+    return receiver.received[-1]
+
+
+TEXT, NUMBER = str, int
+CATALOGUE = {
+    "linkedid": TEXT, "stop_time": TEXT, "apiRaws": list, "q931_status": NUMBER, "number": TEXT, "final_status": TEXT,
+    "sip_ip": TEXT, "sip_call_hash_id": TEXT, "uniqueid": TEXT, "verification_call_uuid": TEXT, "extra_info_id": TEXT,
+    "object_type": TEXT, "sip_port": TEXT, "eventType": TEXT, "server_id": NUMBER, "call_id": TEXT,
+    "call_leg_id": NUMBER, "accountId": NUMBER, "vpbx_id": NUMBER, "start_time": TEXT, "account_id": NUMBER,
+    "orig": bool, "call_id_md5": TEXT, "channame": TEXT, "last_linked_id": TEXT, "hangup_cause": TEXT, "did": TEXT,
+}  # fmt: skip
+"""The page's table, in its order."""
+
+
+def test_the_event_has_the_catalogues_27_variables(mcn: Account, receiver: Receiver) -> None:
+    record = sent(mcn, receiver, body=list(CATALOGUE))
+    assert [(name, type(value)) for name, value in record.items()] == list(CATALOGUE.items())
+    assert (len(record), record["eventType"]) == (27, "FlashCall")
+    assert set(VARIABLES) == {*CATALOGUE, "call4raw"}
+
+
+def test_the_billing_record_is_in_the_samples_alone(mcn: Account, receiver: Receiver) -> None:
+    record = sent(mcn, receiver, body=["call4raw", "number", "did", "q931_status"])
+    raw = record["call4raw"]
+    assert (len(raw), raw["cost"], raw["disconnect_cause"]) == (101, 0, 16)
+    assert (raw["numA"], raw["numB"]) == (record["did"], record["number"])
+
+
+def test_the_whole_event_lacks_the_two_optional_variables(mcn: Account, receiver: Receiver) -> None:
+    optional = ["call_id", "call_id_md5"]
+    asked = sent(mcn, receiver, body=[*optional, "call4raw"])
+    assert re.fullmatch(r"[0-9a-f]{32}@[0-9.]+", asked["call_id"])
+    assert UUID(asked["call_id_md5"]).hex == md5(asked["call_id"].encode(), usedforsecurity=False).hexdigest()
+    assert asked["call4raw"]["signalling_call_id"] == asked["call_id_md5"]
+    with Receiver() as another:
+        data = sent(mcn, another, all_variables=True)["data"]
+    assert set(CATALOGUE) - set(data) == set(optional)
+
+
+def test_did_is_the_caller_and_number_the_called(mcn: Account, receiver: Receiver) -> None:
+    assert sent(mcn, receiver, body=["did", "number"]) == {"did": mcn.calls[0].caller_did, "number": RUSSIAN}
+
+
+def test_times_are_utc_with_up_to_six_digits_of_a_fraction(mcn: Account, receiver: Receiver) -> None:
+    before = mcn.clock.now
+    record = sent(mcn, receiver, body=["start_time", "stop_time"])
+    for written in record.values():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z", written)
+        assert before - 1e-5 <= datetime.fromisoformat(written).timestamp() <= mcn.clock.now
+
+
+def test_the_ids_of_a_call_belong_together(mcn: Account, receiver: Receiver) -> None:
+    names = ["linkedid", "last_linked_id", "uniqueid", "sip_call_hash_id", "extra_info_id", "verification_call_uuid"]
+    record = sent(mcn, receiver, body=names)
+    call, _, first = record["linkedid"].rpartition(".")
+    assert re.fullmatch(r"\d+-\d+", call)
+    assert record["last_linked_id"] == f"{call}.{int(first) + 1}"
+    assert record["uniqueid"] == record["sip_call_hash_id"] == f"{call}.{int(first) + 4}"
+    assert json.loads(record["extra_info_id"]) == {"autodial_uuid": record["verification_call_uuid"]}
+
+
+def test_account_id_is_another_account_than_the_clients(mcn: Account, receiver: Receiver) -> None:
+    both = ["accountId", "account_id"]
+    assert sent(mcn, receiver, body=both) == {"accountId": int(mcn.account_id), "account_id": 10002}
+    with assuming(operator_account_id=7) as account:
+        assert sent(account, receiver, body=both) == {"accountId": int(account.account_id), "account_id": 7}
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_hangup_cause_is_empty_and_orig_false(mcn: Account, receiver: Receiver, outcome: Outcome) -> None:
+    mcn.set_outcome(outcome)
+    always = {"hangup_cause": "", "orig": False, "vpbx_id": 0}
+    assert sent(mcn, receiver, body=list(always)) == always
+
+
+def test_a_flat_object_has_the_variables_in_their_order_then_the_constants(mcn: Account, receiver: Receiver) -> None:
+    record = sent(mcn, receiver, body=["q931_status", "did", "eventType"], constants={"Key": "Example"})
+    assert list(record) == ["q931_status", "did", "eventType", "Key"]
+
+
+def test_the_whole_event_comes_in_its_envelope(mcn: Account, receiver: Receiver) -> None:
+    event = sent(mcn, receiver, all_variables=True)
+    assert list(event) == ["account_id", "event_type", "created_at", "idempotencyKey", "data"]
+    assert (event["account_id"], event["event_type"]) == (int(mcn.account_id), "FlashCall")
+    assert event["data"]["verification_call_uuid"] == mcn.calls[0].verification_call_uuid
+
+
+def test_created_at_is_three_hours_ahead_unless_set(mcn: Account, receiver: Receiver) -> None:
+    def ahead(account: Account) -> float:
+        event = sent(account, receiver, all_variables=True)
+        assert re.fullmatch(r"[0-9T:-]{19}\.\d{3}Z", event["created_at"])
+        written = (event["created_at"], event["data"]["stop_time"])
+        created, stopped = (datetime.fromisoformat(time).timestamp() for time in written)
+        return created - stopped
+
+    assert ahead(mcn) == pytest.approx(3 * 3600, abs=1)
+    with assuming(created_at_offset_s=0) as account:
+        assert ahead(account) == pytest.approx(0, abs=1)
+
+
+def test_the_idempotency_key_is_the_same_in_every_attempt(mcn: Account) -> None:
+    with Receiver(500) as receiver:
+        mcn.expect_undelivered()
+        mcn.subscribe(receiver.url, all_variables=True)
+        for _ in range(2):
+            flash_call(mcn)
+        mcn.settle()
+        mcn.clock.advance(14)
+        keys = Counter(event["idempotencyKey"] for event in receiver.received)
+    assert list(keys.values()) == [4, 4]
+    assert all(UUID(key).version == 4 for key in keys)
+
+
+def test_a_text_is_sent_with_its_variables_filled_in(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url, data_type="text", template="call ${{number}}: ${{q931_status}}")
     flash_call(mcn)
     mcn.wait_for_cdr()
-    assert list(receiver.received[0]) == names
+    assert receiver.bodies == [f"call {RUSSIAN}: 16".encode()]
+
+
+def test_variables_may_be_in_values_of_constants_query_and_headers(mcn: Account, receiver: Receiver) -> None:
+    template = "is ${{q931_status}}"
+    how = {"constants": {"c": template}, "query": {"q": template}, "headers": {"X-H": template}}
+    assert sent(mcn, receiver, body=[], **how) == {"c": "is 16"}
+    assert receiver.paths == ["/webhooks/mcn?q=is+16"]
+    assert receiver.headers[0]["X-H"] == "is 16"
+
+
+@pytest.mark.parametrize("where", ["constants", "query", "headers"])
+def test_a_variable_in_a_key_is_an_error(mcn: Account, where: str) -> None:
+    settings: dict[str, Any] = {where: {"${{did}}": "x"}}
+    with pytest.raises(UsageError, match=where):
+        mcn.subscribe("http://127.0.0.1:9/", **settings)
+
+
+def test_get_has_variables_and_constants_in_the_query(mcn: Account, receiver: Receiver) -> None:
+    mcn.subscribe(receiver.url, method="GET", body=["q931_status", "eventType"], constants={"Key": "Example"})
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    assert receiver.paths == ["/webhooks/mcn?q931_status=16&eventType=FlashCall&Key=Example"]
+    assert (receiver.methods, receiver.bodies) == (["GET"], [b""])
 
 
 def test_the_settings_of_a_subscription(mcn: Account, receiver: Receiver) -> None:
@@ -77,15 +227,30 @@ def test_the_settings_of_a_subscription(mcn: Account, receiver: Receiver) -> Non
     assert receiver.paths == ["/webhooks/mcn?q=2&q931_status=16&c=1"]
 
 
-def test_retry_on_error(mcn: Account) -> None:
+def test_retry_on_error_is_on_by_default(mcn: Account) -> None:
     with Receiver(500) as receiver:
         mcn.expect_undelivered()
         mcn.subscribe(receiver.url, retry=False)
         mcn.subscribe(receiver.url)
         flash_call(mcn)
-        mcn.clock.advance(65_534)
-        once, retried = (d.attempts for d in mcn.calls[0].deliveries)
-        assert (len(once), len(retried)) == (1, 16)
+        mcn.settle()
+        mcn.clock.advance(2)
+        assert [len(delivery.attempts) for delivery in mcn.calls[0].deliveries] == [1, 2]
+
+
+def test_a_cdr_is_sent_again_fifteen_times_after_2_to_32768_seconds_unless_set() -> None:
+    doubled = [2**n for n in range(1, 16)]
+    with Receiver(500) as receiver:
+        for assumed, waits in ({}, doubled), ({"retry_after_s": (5.0,)}, [5]):
+            with assuming(**assumed) as account:
+                account.subscribe(receiver.url)
+                flash_call(account)
+                account.settle()
+                account.clock.advance(200_000)
+                (delivery,) = account.deliveries
+                times = [attempt.at for attempt in delivery.attempts]
+                assert [b - a for a, b in pairwise(times)] == waits
+                assert delivery.state == "failed"
 
 
 def test_with_ignore_response_a_delivery_counts_as_delivered(mcn: Account) -> None:
@@ -95,3 +260,16 @@ def test_with_ignore_response_a_delivery_counts_as_delivered(mcn: Account) -> No
         delivery = mcn.wait_for_cdr()
         mcn.clock.advance(70_000)
         assert (delivery.state, delivery.status, len(receiver.received)) == ("delivered", 500, 1)
+
+
+def test_a_filter_lets_a_call_through_if_all_its_conditions_hold(mcn: Account, receiver: Receiver) -> None:
+    busy = {"variable": "q931_status", "operator": "in", "value": [17, 18]}
+    mcn.subscribe(receiver.url, filter=[busy, {"variable": "number", "value": RUSSIAN, "not": True}])
+    for outcome in (Outcome.ANSWERED, Outcome.BUSY):
+        mcn.set_outcome(outcome)
+        for number in (RUSSIAN, "79157777778"):
+            flash_call(mcn, number)
+    mcn.settle()
+    (record,) = receiver.received
+    assert record["q931_status"] == 17
+    assert mcn.calls[3].deliveries[0].state == "delivered"

@@ -6,17 +6,25 @@ import http.client
 import json
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-if TYPE_CHECKING:
-    from pytest_mcn_mock import Account
+from pytest_mcn_mock import Account, Assumptions, MCNServer, Settings
 
 RUSSIAN = "79157777777"
 KAZAKH = "77012345678"
+
+
+@contextmanager
+def assuming(**assumed: Any) -> Iterator[Account]:
+    """An account on a server that assumes something else."""
+    with MCNServer(settings=Settings(assumptions=Assumptions(**assumed))) as server:
+        yield server.open_account()
 
 
 def flash_call(mcn: Account, login_did: str = RUSSIAN, **parameters: str) -> requests.Response:

@@ -22,6 +22,8 @@ class Receiver:
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses) or [204]
         self.received: list[dict[str, Any]] = []
+        """The JSON bodies; an empty object in place of another."""
+        self.bodies: list[bytes] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.methods: list[str] = []
@@ -36,7 +38,9 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with receiver._lock:
-                    receiver.received.append(json.loads(body) if body else {})
+                    is_json = self.headers.get_content_type() == "application/json"
+                    receiver.received.append(json.loads(body) if body and is_json else {})
+                    receiver.bodies.append(body)
                     receiver.paths.append(self.path)
                     receiver.methods.append(self.command)
                     receiver.headers.append(dict(self.headers))
