@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from pytest_mcn_mock.model.deliveries import CdrResponse
 from pytest_mcn_mock.testing.applications import ApplicationSender
 
 PATIENT_S = 60.0
-ACCOUNT = '[[account]]\nid = 12345678\ntoken = "t"\nbalance = "1.00"\n'
 
 
 class Server:
@@ -65,12 +63,10 @@ class Server:
 
 
 @pytest.fixture(params=["sandbox", "fixture"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server whose webhooks have more time than a test."""
     if request.param == "sandbox":
-        config = tmp_path / "mcn-mock.toml"
-        config.write_text(f"[assumed]\nack_timeout_s = {PATIENT_S}\n{ACCOUNT}")
-        with running_sandbox("--config", str(config)) as sandbox:
+        with running_sandbox(config=f"[assumed]\nack_timeout_s = {PATIENT_S}\n") as sandbox:
             yield Server(sandbox.url)
     else:
         with MCNServer(settings=Settings(assumptions=Assumptions(ack_timeout_s=PATIENT_S))) as fixture:
@@ -145,10 +141,9 @@ def test_two_at_once_put_the_time_forward_by_both(server: Server) -> None:
         assert [server.attempts(uuid) for uuid in uuids] == [[204]] * 3
 
 
-def test_a_webhook_that_never_answers_takes_the_time_of_its_attempts_and_no_more(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(f"[assumed]\nack_timeout_s = 0.2\nretry_after_s = [60]\n{ACCOUNT}")
-    with Gated() as silent, running_sandbox("--config", str(config)) as sandbox:
+def test_a_webhook_that_never_answers_takes_the_time_of_its_attempts_and_no_more() -> None:
+    config = "[assumed]\nack_timeout_s = 0.2\nretry_after_s = [60]\n"
+    with Gated() as silent, running_sandbox(config=config) as sandbox:
         server = Server(sandbox.url)
         server.open(1, silent.url, delay_s=30)
         uuids = [server.place(1) for _ in range(40)]

@@ -76,23 +76,17 @@ def test_more_connections_than_are_served_wait_for_one_to_end() -> None:
         assert waiting.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def owing(tmp_path: Path, url: str, max_pending: int) -> str:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(
-        f"[server]\nmax_pending = {max_pending}\n"
-        '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\nnumbers = ["79158888888"]\n'
-        f'[[account.webhook]]\nurl = "{url}"\n'
-    )
-    return str(config)
-
-
-def place(sandbox: Sandbox, method: str = "flash_call", **parameters: str) -> requests.Response:
-    return requests.post(
-        f"{sandbox.url}/v2/rest/account/12345678/{method}",
-        params={"login_did": RUSSIAN, **parameters},
-        headers={"Authorization": "Bearer test-token"},
-        timeout=30,
-    )
+PAYING_FOR_SIX = """
+[server]
+max_pending = 2
+[[account]]
+id = 12345678
+token = "test-token"
+balance = "1.00"
+numbers = ["79158888888"]
+[[account.webhook]]
+url = "{}"
+"""
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["memory", "state"])
@@ -102,16 +96,16 @@ def test_a_call_that_would_owe_one_cdr_too_many_is_refused_and_nothing_accepted_
     state = ["--state", f"sqlite:///{tmp_path / 'state.db'}"] if is_kept else []
     with Receiver() as receiver:
         release = receiver.hold()
-        with running_sandbox("--config", owing(tmp_path, receiver.url, 2), *state) as sandbox:
-            accepted = [place(sandbox).json()["object"]["verification_call_uuid"] for _ in range(2)]
-            refused = place(sandbox)
+        with running_sandbox(*state, config=PAYING_FOR_SIX.format(receiver.url)) as sandbox:
+            accepted = [sandbox.flash_call()["verification_call_uuid"] for _ in range(2)]
+            refused = sandbox.order()
             assert (refusal(refused), refused.headers["Retry-After"]) == ((429, "overloaded", None), "1")
             last = sandbox.admin("requests")["items"][-1]
             assert (last["status"], last["refusal"]["code"]) == (429, "overloaded")
             asked = {"method": "flash_call", "login_did": RUSSIAN}
             by_tester = requests.post(f"{sandbox.url}/__admin/accounts/12345678/calls", json=asked, timeout=30)
             assert refusal(by_tester) == (429, "overloaded", None)
-            assert place(sandbox, "call_for_2fa", caller_did="79158888888").status_code == 200
+            assert sandbox.order("call_for_2fa", caller_did="79158888888").status_code == 200
             assert sandbox.admin("accounts/12345678")["balance"] == "0.69"
             ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=30)
             assert (ready.status_code, ready.json()["reasons"]) == (503, ["overloaded"])
@@ -119,7 +113,7 @@ def test_a_call_that_would_owe_one_cdr_too_many_is_refused_and_nothing_accepted_
             assert requests.get(f"{sandbox.url}/__admin/health/live", timeout=30).status_code == 200
             release()
             wait_until(lambda: bool(sandbox.admin("health")["ready"]))
-            assert place(sandbox).status_code == 200
+            assert sandbox.order().status_code == 200
             assert sandbox.stop()[:2] == (0, "mcn-mock stopped; no CDR is pending\n")
         assert {cdr["verification_call_uuid"] for cdr in receiver.received} > set(accepted)
 

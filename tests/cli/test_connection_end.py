@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-import requests
 from helpers.client import RUSSIAN
 from helpers.sandbox import Sandbox, running_sandbox
 
@@ -35,8 +34,7 @@ def rest(connection: socket.socket) -> bytes:
 
 def add_fault(sandbox: Sandbox, **fault: object) -> None:
     """Switch a fault on for the next request."""
-    faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
-    requests.put(faults, json=[{**fault, "times": 1}], timeout=30).raise_for_status()
+    sandbox.admin("accounts/12345678/faults", "PUT", [{**fault, "times": 1}])
 
 
 def placed(sandbox: Sandbox) -> int:

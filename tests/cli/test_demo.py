@@ -9,12 +9,10 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
-import requests
 from helpers.in_process import run
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import running_sandbox, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Assumptions
@@ -145,14 +143,9 @@ def test_accounts_that_are_there_already_are_left_alone(caplog: pytest.LogCaptur
     assert "nothing is filled in" in caplog.text
 
 
-def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
+def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks() -> None:
     with Receiver() as receiver:
-        config.write_text(
-            '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\n'
-            f'[[account.webhook]]\nurl = "{receiver.url}"\n'
-        )
-        with running_sandbox("--demo", "--config", str(config)) as sandbox:
+        with running_sandbox("--demo", config=with_webhook(receiver.url)) as sandbox:
             calls = sandbox.admin("calls?limit=1000")["items"]
             ids = {str(call["account_id"]) for call in calls}
             assert len(ids) == len(CLIENTS)
@@ -162,7 +155,7 @@ def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks(tmp_p
                 )
             account_id = min(ids)
             assert sandbox.flash_call(account_id, f"demo-{account_id}")["account_id"] == account_id
-            requests.post(f"{sandbox.url}/__admin/reset", json={}, timeout=30).raise_for_status()
+            sandbox.admin("reset", "POST", {})
             assert [account["id"] for account in sandbox.admin("accounts")["items"]] == [12345678]
             uuid = sandbox.flash_call()["verification_call_uuid"]
             # What is still pending is tried at a stop.

@@ -20,7 +20,7 @@ import trustme
 from click.testing import CliRunner
 from helpers.client import RUSSIAN
 from helpers.nginx import needs_nginx, running_nginx
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import running_sandbox, with_webhook
 from helpers.sandbox_stub import StandIn
 from helpers.webhook_endpoints import Receiver
 
@@ -74,10 +74,8 @@ def test_the_health_check_reads_the_file_and_the_options_of_serve(tmp_path: Path
     config = tmp_path / "mcn-mock.toml"
     with Receiver() as receiver:
         release = receiver.hold()
-        webhook = f'[[account.webhook]]\nurl = "{receiver.url}"\n'
-        account = f'[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\n{webhook}'
-        config.write_text(f"[server]\nmax_pending = 1\n{account}")
-        with running_sandbox("--config", str(config)) as sandbox:
+        account = with_webhook(receiver.url)
+        with running_sandbox(config=f"[server]\nmax_pending = 1\n{account}") as sandbox:
             port = urlsplit(sandbox.url).port
             config.write_text(f'[server]\nport = {port}\nhost = "0.0.0.0"\n{account}')
             assert health(MCN_MOCK_SERVE_CONFIG=str(config))[0] == 0
@@ -167,10 +165,8 @@ class Browser:
 
 @needs_nginx
 def test_nginx_in_front(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(f'[server]\nallowed_hosts = ["{NAME}"]\nadmin_token = "{TOKEN}"\n')
     with (
-        running_sandbox("--config", str(config)) as sandbox,
+        running_sandbox(config=f'[server]\nallowed_hosts = ["{NAME}"]\nadmin_token = "{TOKEN}"\n') as sandbox,
         nginx_as_in_the_example(tmp_path, sandbox.url.removeprefix("http://")) as port,
         closing(Browser(port, tmp_path / "ca.pem")) as browser,
     ):

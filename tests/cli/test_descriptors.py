@@ -8,29 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 resource = pytest.importorskip("resource")
 
-CONFIG = """
-[[account]]
-id = 12345678
-token = "test-token"
-balance = "100.00"
-[[account.webhook]]
-url = "{url}"
-"""
-
 
 def limited(soft: int, hard: int) -> str:
     return f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))"
-
-
-def config_for(tmp_path: Path, url: str) -> str:
-    path = tmp_path / "mcn-mock.toml"
-    path.write_text(CONFIG.format(url=url))
-    return str(path)
 
 
 def said(sandbox: Sandbox) -> list[str]:
@@ -52,10 +37,9 @@ def test_idle_clients_leave_descriptors_for_cdrs(tmp_path: Path) -> None:
     with (
         Receiver() as receiver,
         running_sandbox(
-            "--config",
-            config_for(tmp_path, receiver.url),
             "--state",
             f"sqlite:///{tmp_path}/state.db",
+            config=with_webhook(receiver.url),
             before=limited(256, 256) + "\nimport pytest_mcn_mock.cli.server as s; s.HEAD_TIMEOUT_S = 600",
         ) as sandbox,
         ExitStack() as stack,

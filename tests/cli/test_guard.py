@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,10 +23,8 @@ CALL = f"/v2/rest/account/12345678/flash_call?login_did={RUSSIAN}"
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    config = tmp_path_factory.mktemp("local") / "mcn-mock.toml"
-    config.write_text('[server]\nallowed_hosts = ["mcn.example.test"]\n')
-    with running_sandbox("--config", str(config)) as sandbox:
+def local() -> Iterator[Sandbox]:
+    with running_sandbox(config='[server]\nallowed_hosts = ["mcn.example.test"]\n') as sandbox:
         yield sandbox
 
 
@@ -210,10 +207,8 @@ def test_without_a_given_token_one_is_drawn_and_said_once() -> None:
     assert token not in "".join(sandbox.greeting[:3] + sandbox.greeting[4:]) + out + err
 
 
-def test_a_token_can_be_demanded_on_this_machine_too(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(f'[server]\nadmin_token = "{TOKEN}"\n')
-    with running_sandbox("--config", str(config)) as sandbox:
+def test_a_token_can_be_demanded_on_this_machine_too() -> None:
+    with running_sandbox(config=f'[server]\nadmin_token = "{TOKEN}"\n') as sandbox:
         assert ask(sandbox, "GET", "/__admin/calls") == (401, "unauthorized")
         assert ask(sandbox, "GET", "/__admin/calls", Authorization=f"Bearer {TOKEN}") == (200, "")
         assert TOKEN not in "".join(sandbox.greeting)

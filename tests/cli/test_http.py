@@ -63,8 +63,7 @@ def content(answer: tuple[int, dict[str, str], bytes]) -> Any:
 
 def add_fault(sandbox: Sandbox, **fault: Any) -> None:
     """Switch a fault on for the next request."""
-    faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
-    requests.put(faults, json=[{**fault, "times": 1}], timeout=30).raise_for_status()
+    sandbox.admin("accounts/12345678/faults", "PUT", [{**fault, "times": 1}])
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(wire: Wire) -> None:

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from click.testing import CliRunner
 from helpers.client import RUSSIAN, raw_request
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
@@ -33,12 +32,6 @@ constants = {{ tenant = "constant-in" }}
 """
 
 
-def write(tmp_path: Path, url: str) -> str:
-    path = tmp_path / "mcn-mock.toml"
-    path.write_text(CONFIG.format(url=url.replace("http://", "http://user:user-s3cret@")))
-    return str(path)
-
-
 def go_through_a_day(sandbox: Sandbox) -> str:
     """Whatever a line can be about; the uuid of the call."""
     url = f"{sandbox.url}/v2/rest/account/12345678/flash_call"
@@ -59,10 +52,11 @@ def go_through_a_day(sandbox: Sandbox) -> str:
     return str(placed.json()["object"]["verification_call_uuid"])
 
 
-def logged(tmp_path: Path, url: str, log_format: str, level: str) -> tuple[str, list[str]]:
+def logged(url: str, log_format: str, level: str) -> tuple[str, list[str]]:
     """The uuid of the call, and every line."""
     options = ("--log-format", log_format, "--log-level", level, "--admin-token", "t0ken-of-the-admin")
-    with running_sandbox("--config", write(tmp_path, url), *options) as sandbox:
+    config = CONFIG.format(url=url.replace("http://", "http://user:user-s3cret@"))
+    with running_sandbox(*options, config=config) as sandbox:
         uuid = go_through_a_day(sandbox)
         _, out, err = sandbox.stop()
     for secret in SECRETS:
@@ -70,9 +64,9 @@ def logged(tmp_path: Path, url: str, log_format: str, level: str) -> tuple[str, 
     return uuid, err.splitlines()
 
 
-def test_a_line_of_json_says_what_it_is_about(tmp_path: Path) -> None:
+def test_a_line_of_json_says_what_it_is_about() -> None:
     with Receiver(500, 204) as receiver:
-        uuid, lines = logged(tmp_path, receiver.url, "json", "debug")
+        uuid, lines = logged(receiver.url, "json", "debug")
     entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
     about_the_call = [entry for entry in entries if entry.get("verification_call_uuid") == uuid]
     assert [entry["event"] for entry in about_the_call] == ["call", "request", "delivery", "delivery"]
@@ -90,9 +84,9 @@ def test_a_line_of_json_says_what_it_is_about(tmp_path: Path) -> None:
     assert any(entry.get("path") == "/a\n2026 ERROR forged\x1b[31m" for entry in entries)
 
 
-def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not(tmp_path: Path) -> None:
+def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not() -> None:
     with Receiver(500) as receiver:
-        uuid, lines = logged(tmp_path, receiver.url, "text", "info")
+        uuid, lines = logged(receiver.url, "text", "info")
     assert sorted(line.split(" ", 2)[1] for line in lines) == ["INFO"] * 5 + ["WARNING"]
     warning = next(line for line in lines if " WARNING " in line)
     assert "mcn_mock: CDR failed; attempt 2: HTTP 500, not acknowledged" in warning
@@ -101,8 +95,8 @@ def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not(tmp_path
     assert not any(line.startswith("2026 ERROR") for line in lines)
 
 
-def test_each_call_has_a_line_at_info(shared_config: str) -> None:
-    with running_sandbox("--config", shared_config) as sandbox:
+def test_each_call_has_a_line_at_info() -> None:
+    with running_sandbox() as sandbox:
         uuid = sandbox.flash_call(code="0042")["verification_call_uuid"]
         for_2fa = sandbox.flash_call(login_did="79160000009")["verification_call_uuid"]
         _, _, err = sandbox.stop()
@@ -113,17 +107,15 @@ def test_each_call_has_a_line_at_info(shared_config: str) -> None:
     assert "test-token" not in err
 
 
-def test_the_error_of_an_attempt_shows_nothing_of_its_url(tmp_path: Path) -> None:
-    _, lines = logged(tmp_path, "http://127.0.0.1:1/hook", "text", "info")
+def test_the_error_of_an_attempt_shows_nothing_of_its_url() -> None:
+    _, lines = logged("http://127.0.0.1:1/hook", "text", "info")
     assert sum("connection refused by " in line and "url=http://127.0.0.1:1/hook?***" in line for line in lines) == 2
 
 
-def test_a_resend_logs_the_new_attempt_alone(tmp_path: Path) -> None:
-    path = tmp_path / "mcn-mock.toml"
+def test_a_resend_logs_the_new_attempt_alone() -> None:
     with Receiver(500) as receiver:
-        account = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = 1\n[[account.webhook]]\nretry = false\n'
-        path.write_text(f'{account}url = "{receiver.url}"\n')
-        with running_sandbox("--config", str(path), "--log-level", "info") as sandbox:
+        config = with_webhook(receiver.url) + "retry = false\n"
+        with running_sandbox("--log-level", "info", config=config) as sandbox:
             sandbox.flash_call()
             wait_until(lambda: sandbox.admin("deliveries/1")["state"] == "failed")
             done = CliRunner().invoke(mcn_mock, ["resend", "1", "--url", sandbox.url])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.service_steps import until
 from helpers.webhook_endpoints import Receiver
 from msgspec.structs import replace
@@ -30,14 +30,6 @@ from pytest_mcn_mock.storage import transactions
 from pytest_mcn_mock.web.http import Request, Response
 
 ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
-CONFIG = """
-[[account]]
-id = 12345678
-token = "test-token"
-balance = "100.00"
-[[account.webhook]]
-url = "{url}"
-"""
 
 
 def execute(path: Path, statement: str) -> None:
@@ -172,18 +164,10 @@ async def test_the_numbers_and_the_balance_change_together_or_not_at_all(tmp_pat
 
 @contextmanager
 def sandbox_with_state(folder: Path, receiver: Receiver) -> Iterator[tuple[Sandbox, Path]]:
-    config, state = folder / "mcn-mock.toml", folder / "state.db"
-    config.write_text(CONFIG.format(url=receiver.url), encoding="utf-8")
-    with running_sandbox("--config", str(config), "--state", f"sqlite:///{state}", "--log-level", "debug") as sandbox:
+    state = folder / "state.db"
+    arguments = ("--state", f"sqlite:///{state}", "--log-level", "debug")
+    with running_sandbox(*arguments, config=with_webhook(receiver.url)) as sandbox:
         yield sandbox, state
-
-
-def call(sandbox: Sandbox) -> int:
-    return requests.post(
-        f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did=79157777777",
-        headers={"Authorization": "Bearer test-token"},
-        timeout=60,
-    ).status_code
 
 
 def charged(sandbox: Sandbox) -> float:
@@ -198,10 +182,10 @@ def test_metrics_events_and_log_tell_of_no_call_that_was_lost(tmp_path: Path) ->
         with requests.get(f"{sandbox.url}/__admin/events", stream=True, timeout=60) as events:
             lines = events.iter_lines()
             let_fail(state, "INSERT ON calls")
-            assert call(sandbox) == 503
+            assert sandbox.order().status_code == 503
             assert charged(sandbox) == 0
             let_succeed(state)
-            wait_until(lambda: call(sandbox) == 200)
+            wait_until(lambda: sandbox.order().status_code == 200)
             told: list[bytes] = []
             while b"event: delivery" not in told:
                 told.append(next(lines))
@@ -214,7 +198,7 @@ def test_metrics_events_and_log_tell_of_no_call_that_was_lost(tmp_path: Path) ->
 def test_an_attempt_whose_result_is_lost_is_in_the_record_and_not_made_again(tmp_path: Path) -> None:
     with Receiver() as receiver, sandbox_with_state(tmp_path, receiver) as (sandbox, state):
         let_fail(state, "UPDATE ON deliveries WHEN NEW.state = 'delivered'")
-        assert call(sandbox) == 200
+        assert sandbox.order().status_code == 200
         ready = f"{sandbox.url}/__admin/health/ready"
         wait_until(lambda: requests.get(ready, timeout=60).status_code == 503)
         let_succeed(state)

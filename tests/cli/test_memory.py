@@ -9,12 +9,13 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from helpers.in_process import run
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import ACCOUNT, Sandbox, running_sandbox, wait_until
 
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.service.events import RequestAnswered
@@ -39,11 +40,22 @@ def resident(sandbox: Sandbox) -> int:
     return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
 
 
-def config_for(tmp_path: Path, more: str = "") -> str:
-    path = tmp_path / "mcn-mock.toml"
-    account = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1000.00"\n'
-    path.write_text(f"[server]\njournal_size = {JOURNAL}\n[assumed]\ndisable_after = 1000000\n{account}{more}")
-    return str(path)
+ORDER = "/v2/rest/account/12345678/flash_call?login_did=79157777777"
+
+
+@contextmanager
+def asked(
+    more: str = "", server: str = f"journal_size = {JOURNAL}", **options: Any
+) -> Iterator[tuple[Sandbox, HTTPConnection]]:
+    """A sandbox with an account for many calls, and a client's connection to it."""
+    account = ACCOUNT.replace("100.00", "1000.00")
+    with (
+        running_sandbox(
+            config=f"[server]\n{server}\n[assumed]\ndisable_after = 1000000\n{account}{more}", **options
+        ) as sandbox,
+        closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
+    ):
+        yield sandbox, client
 
 
 def ask(client: HTTPConnection, path: str, body: str | None = None) -> int:
@@ -66,17 +78,12 @@ def long_account(n: int) -> tuple[str, None]:
 
 def long_parameters(n: int) -> tuple[str, str]:
     parameters = "&".join(f"{n}-{i}-{'b' * 800}=c{SMILE}{'d' * 100}" for i in range(60))
-    return "/v2/rest/account/12345678/flash_call?login_did=79157777777", parameters
+    return ORDER, parameters
 
 
 @pytest.mark.parametrize("make", [long_path, long_account, long_parameters])
-def test_long_requests_take_as_much_as_the_page_says(
-    tmp_path: Path, make: Callable[[int], tuple[str, str | None]]
-) -> None:
-    with (
-        running_sandbox("--config", config_for(tmp_path), unchecked=True) as sandbox,
-        closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
-    ):
+def test_long_requests_take_as_much_as_the_page_says(make: Callable[[int], tuple[str, str | None]]) -> None:
+    with asked(unchecked=True) as (sandbox, client):
         for n in range(20):
             ask(client, *make(n))
         before = resident(sandbox)
@@ -87,11 +94,8 @@ def test_long_requests_take_as_much_as_the_page_says(
         assert len(sandbox.admin("requests?limit=1000")["items"]) == JOURNAL
 
 
-def test_what_is_left_out_of_a_request_is_said(tmp_path: Path) -> None:
-    with (
-        running_sandbox("--config", config_for(tmp_path)) as sandbox,
-        closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
-    ):
+def test_what_is_left_out_of_a_request_is_said() -> None:
+    with asked() as (sandbox, client):
         assert ask(client, *long_parameters(0)) == 200
         assert ask(client, *long_path(0)) == 404
         many, path = sandbox.admin("requests")["items"]
@@ -126,17 +130,14 @@ def all_failed(sandbox: Sandbox, calls: int) -> bool:
     return len(deliveries) == calls and all(delivery["state"] != "pending" for delivery in deliveries)
 
 
-def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go(tmp_path: Path) -> None:
+def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go() -> None:
     small = "import pytest_mcn_mock.storage.memory as memory; memory.MAX_ANSWERS_SIZE = 100_000"
     page = "<h1>it failed</h1>" + "x" * 64_000
     with complaining(page) as url:
         webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\n'
-        with (
-            running_sandbox("--config", config_for(tmp_path, webhook), before=small) as sandbox,
-            closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
-        ):
+        with asked(webhook, before=small) as (sandbox, client):
             for _ in range(30):
-                assert ask(client, "/v2/rest/account/12345678/flash_call?login_did=79157777777") == 200
+                assert ask(client, ORDER) == 200
             wait_until(lambda: all_failed(sandbox, 30))
             deliveries = sandbox.admin("deliveries?limit=1000")["items"]
             answers = [delivery["attempts"][0]["response"] for delivery in deliveries]
@@ -148,18 +149,15 @@ def test_of_error_pages_the_beginning_is_kept_and_the_oldest_go(tmp_path: Path) 
             assert {(answer["body"], len(answer["headers"])) for answer in answers if not answer["body"]} == {("", 0)}
 
 
-def test_error_pages_take_as_much_as_the_page_says(tmp_path: Path) -> None:
+def test_error_pages_take_as_much_as_the_page_says() -> None:
     with complaining("x" * 65_000) as url:
         webhook = f'[[account.webhook]]\nurl = "{url}"\nretry = false\n'
-        with (
-            running_sandbox("--config", config_for(tmp_path, webhook), unchecked=True) as sandbox,
-            closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
-        ):
-            ask(client, "/v2/rest/account/12345678/flash_call?login_did=79157777777")
+        with asked(webhook, unchecked=True) as (sandbox, client):
+            ask(client, ORDER)
             wait_until(lambda: all_failed(sandbox, 1))
             before = resident(sandbox)
             for _ in range(JOURNAL - 1):
-                assert ask(client, "/v2/rest/account/12345678/flash_call?login_did=79157777777") == 200
+                assert ask(client, ORDER) == 200
             wait_until(lambda: sandbox.admin("health")["ready"] and all_failed(sandbox, JOURNAL))
             # The 32 attempts that are under way at once have whole answers in hand.
             assert resident(sandbox) - before < JOURNAL * (stated_kib("calls listed") + 10) + 32 * 200 + 8192
@@ -183,21 +181,13 @@ def test_a_message_of_the_live_events_is_bounded() -> None:
     assert told == 1000
 
 
-def test_calls_that_ring_for_long_are_bounded_although_they_owe_nothing(tmp_path: Path) -> None:
+def test_calls_that_ring_for_long_are_bounded_although_they_owe_nothing() -> None:
     rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 3600\n'
-    path = config_for(tmp_path, rule)
-    text = Path(path).read_text().replace(f"journal_size = {JOURNAL}", "journal_size = 2\nmax_pending = 3")
-    Path(path).write_text(text)
-    with (
-        running_sandbox("--config", path) as sandbox,
-        closing(HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)) as client,
-    ):
-        order = "/v2/rest/account/12345678/flash_call?login_did=79157777777"
+    with asked(rule, "journal_size = 2\nmax_pending = 3") as (sandbox, client):
         for _ in range(5):
-            assert ask(client, order) == 200
-        assert ask(client, order) == 429
+            assert ask(client, ORDER) == 200
+        assert ask(client, ORDER) == 429
         ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=30)
         assert (ready.status_code, ready.json()["reasons"]) == (503, ["overloaded"])
-        url = f"{sandbox.url}/__admin/clock/advance"
-        assert requests.post(url, json={"seconds": 3700}, timeout=30).status_code == 200
-        assert ask(client, order) == 200
+        sandbox.admin("clock/advance", "POST", {"seconds": 3700})
+        assert ask(client, ORDER) == 200

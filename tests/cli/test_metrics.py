@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import requests
@@ -39,30 +38,19 @@ def acknowledging() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory, acknowledging: Receiver) -> Iterator[Sandbox]:
+def busy(acknowledging: Receiver) -> Iterator[Sandbox]:
     """A sandbox that has done this and that."""
-    config = tmp_path_factory.mktemp("metrics") / "mcn-mock.toml"
-    config.write_text(CONFIG.format(url=acknowledging.url))
-    with running_sandbox("--config", str(config)) as sandbox:
+    with running_sandbox(config=CONFIG.format(url=acknowledging.url)) as sandbox:
         sandbox.flash_call()
         for login_did in ("79161111111", "421901234567"):
             sandbox.flash_call(login_did=login_did)
         wait_until(lambda: count(sandbox, "mcn_mock_attempts_total") == 3)
-        place(sandbox, "call_for_2fa", caller_did="79158888888", login_did=RUSSIAN)
-        place(sandbox, "flash_call", login_did="x")
-        place(sandbox, "flash_call", token="unknown", login_did=RUSSIAN)
+        sandbox.order("call_for_2fa", caller_did="79158888888")
+        sandbox.order(login_did="x")
+        sandbox.order(token="unknown")
         raw_request(sandbox.url, "GET", "/evil%22%7D%0A", {})
         raw_request(sandbox.url, "GET", "/__admin/calls", {"Host": "evil.test"})
         yield sandbox
-
-
-def place(sandbox: Sandbox, method: str, token: str = "test-token", **parameters: str) -> None:
-    requests.post(
-        f"{sandbox.url}/v2/rest/account/12345678/{method}",
-        params=parameters,
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
-    )
 
 
 def metrics(sandbox: Sandbox) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -118,12 +106,10 @@ def test_nothing_of_a_request_is_a_label(busy: Sandbox) -> None:
     assert len(labels) < 100
 
 
-def test_what_is_pending_and_under_way_is_shown(tmp_path: Path) -> None:
+def test_what_is_pending_and_under_way_is_shown() -> None:
     with Receiver() as receiver:
         release = receiver.hold()
-        config = tmp_path / "mcn-mock.toml"
-        config.write_text(CONFIG.format(url=receiver.url))
-        with running_sandbox("--config", str(config)) as sandbox:
+        with running_sandbox(config=CONFIG.format(url=receiver.url)) as sandbox:
             sandbox.flash_call()
             wait_until(lambda: metrics(sandbox)["mcn_mock_attempts_under_way", ()] == 1)
             found = metrics(sandbox)

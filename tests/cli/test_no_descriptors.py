@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from helpers.sandbox import running_sandbox, wait_until
+from helpers.sandbox import running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import AUTHORITY, Receiver, https_endpoint
 
 LIMIT = 100
@@ -38,15 +38,10 @@ def test_a_first_cdr_without_a_free_descriptor_is_a_failed_attempt_and_tried_aga
 ) -> None:
     AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with https_endpoint() if is_tls else nullcontext(receiver.url) as url:
-        config = tmp_path / "mcn-mock.toml"
-        config.write_text(
-            "[assumed]\nretry_after_s = [0.2, 600]\n"
-            f'[[account]]\nid = 1\ntoken = "t"\nbalance = "9"\n[[account.webhook]]\nurl = "{url}"\n',
-            encoding="utf-8",
-        )
+        config = "[assumed]\nretry_after_s = [0.2, 600]\n" + with_webhook(url)
         environment = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}  # the authorities of this machine
         with (
-            running_sandbox("--config", str(config), before=HOLDING, environment=environment) as sandbox,
+            running_sandbox(config=config, before=HOLDING, environment=environment) as sandbox,
             requests.Session() as session,
         ):
             descriptors = Path(f"/proc/{sandbox.process.pid}/fd")
@@ -54,17 +49,15 @@ def test_a_first_cdr_without_a_free_descriptor_is_a_failed_attempt_and_tried_aga
             os.kill(sandbox.process.pid, signal.SIGUSR1)
             wait_until(lambda: len(list(descriptors.iterdir())) == LIMIT)
             order = session.post(
-                f"{sandbox.url}/v2/rest/account/1/flash_call?login_did=79157777777",
-                headers={"Authorization": "Bearer t"},
+                f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did=79157777777",
+                headers={"Authorization": "Bearer test-token"},
                 timeout=30,
             )
             assert order.status_code == 200
 
             def deliveries() -> list[dict[str, Any]]:
-                items: list[dict[str, Any]] = session.get(f"{sandbox.url}/__admin/deliveries", timeout=30).json()[
-                    "items"
-                ]
-                return items
+                listed = session.get(f"{sandbox.url}/__admin/deliveries", timeout=30).json()
+                return list(listed["items"])
 
             wait_until(lambda: bool(deliveries()[0]["attempts"]))
             os.kill(sandbox.process.pid, signal.SIGUSR2)

@@ -50,15 +50,13 @@ def endpoint() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory, endpoint: Receiver) -> str:
-    path = tmp_path_factory.mktemp("live") / "mcn-mock.toml"
-    path.write_text(CONFIG.format(endpoint.url))
-    return str(path)
+def config(endpoint: Receiver) -> str:
+    return CONFIG.format(endpoint.url)
 
 
 @pytest.fixture(scope="module")
 def started(config: str) -> Iterator[Sandbox]:
-    with running_sandbox("--config", config) as sandbox:
+    with running_sandbox(config=config) as sandbox:
         yield sandbox
 
 
@@ -145,7 +143,7 @@ def until(stream: IO[str] | None, word: str) -> str:
 
 
 def test_a_tail_outlives_its_sandbox_and_ends_with_ctrl_c(config: str) -> None:
-    with running_sandbox("--config", config) as sandbox, tailing("--url", sandbox.url) as process:
+    with running_sandbox(config=config) as sandbox, tailing("--url", sandbox.url) as process:
         port = str(urlsplit(sandbox.url).port)
         until(process.stderr, "listens to")
         uuid = sandbox.flash_call()["verification_call_uuid"]
@@ -161,7 +159,7 @@ def test_a_tail_outlives_its_sandbox_and_ends_with_ctrl_c(config: str) -> None:
                 with connection:
                     connection.recv(65_536)
                     connection.sendall(answer)
-        with running_sandbox("--config", config, "--port", port) as again:
+        with running_sandbox("--port", port, config=config) as again:
             until(process.stderr, "is back")
             assert again.flash_call()["verification_call_uuid"] in until(process.stdout, " call ")
             process.send_signal(signal.SIGINT)

@@ -9,24 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from helpers.client import RUSSIAN
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, with_webhook
 from helpers.webhook_endpoints import Receiver
 
-CONFIG = """
-[[account]]
-id = 12345678
-token = "test-token"
-balance = "100.00"
-seed = 1
-[[account.webhook]]
-url = "{url}"
-"""
 ACCOUNTS = """
 [[account]]
 id = 1
@@ -43,12 +35,6 @@ ARTICLE = (
     "curl -X POST --header 'Content-Type: application/json' --header 'Accept: application/json' "
     "--header 'Authorization: Bearer <ТОКЕН>' 'https://api.mcn.ru/v2/rest/account/12345678/{}'"
 )
-
-
-def config_for(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "mcn-mock.toml"
-    path.write_text(text)
-    return str(path)
 
 
 def commands(sandbox: Sandbox) -> list[str]:
@@ -83,26 +69,24 @@ def test_the_greeting_and_the_article_have_commands_that_work() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost"])
-def test_the_commands_work_for_whatever_host_is_listened_on(tmp_path: Path, host: str) -> None:
+def test_the_commands_work_for_whatever_host_is_listened_on(host: str) -> None:
     """The first account cannot pay, so that the commands are the second one's, with its own number."""
-    config = config_for(tmp_path, ACCOUNTS)
-    with running_sandbox("--config", config, "--host", host) as sandbox:
+    with running_sandbox("--host", host, config=ACCOUNTS) as sandbox:
         flash, for_2fa = commands(sandbox)
         for command in (flash, for_2fa):
             assert '"status": "success"' in run(command, TOKEN="s3cret-2")
         assert "caller_did=74950000001" in for_2fa
         told = "".join(sandbox.greeting)
         assert "s3cret" not in told
-        assert f"account 2; its token is in {config}: export TOKEN=" in told
+        assert re.search(r"account 2; its token is in \S*/mcn-mock.toml: export TOKEN=", told)
         assert (f"every other address of this machine ({host})" in told) is (host != "localhost")
         page = next(line.split()[-1] for line in sandbox.greeting if line.startswith("page: "))
         assert requests.get(page, timeout=30).headers["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("money", ['balance = "0.10"\ncredit = "0.05"', 'balance = "unlimited"'])
-def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(tmp_path: Path, money: str) -> None:
-    config = config_for(tmp_path, f'[[account]]\nid = 7\ntoken = "test-token"\n{money}\n')
-    with running_sandbox("--config", config) as sandbox:
+def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(money: str) -> None:
+    with running_sandbox(config=f'[[account]]\nid = 7\ntoken = "test-token"\n{money}\n') as sandbox:
         (flash,) = commands(sandbox)
         assert '"status": "success"' in run(flash)
         opened = sandbox.admin("accounts/7")
@@ -112,17 +96,20 @@ def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(tmp_path: P
 
 
 def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path) -> None:
-    config = config_for(tmp_path, '[[account]]\nid = 7\ntoken = "t"\nbalance = "0.10"\n')
-    state = ("--config", config, "--state", f"sqlite:///{tmp_path}/state.db")
-    with running_sandbox(*state) as sandbox:
+    running = partial(
+        running_sandbox,
+        *("--state", f"sqlite:///{tmp_path}/state.db"),
+        config='[[account]]\nid = 7\ntoken = "t"\nbalance = "0.10"\n',
+    )
+    with running() as sandbox:
         assert commands(sandbox) == []
         assert "account 7 has 0.10 roubles, too few for a call" in sandbox.greeting[1]
         assert "call_for_2fa needs a number that is connected to account 7" in sandbox.greeting[2]
         run(sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK))
         assert sandbox.admin("accounts/7")["balance"] == "100.10"
-        requests.delete(f"{sandbox.url}/__admin/accounts/7", timeout=30)
+        sandbox.admin("accounts/7", "DELETE")
         sandbox.stop()
-    with running_sandbox(*state) as sandbox:
+    with running() as sandbox:
         assert "7 (closed)" in sandbox.greeting[0]
         assert commands(sandbox) == []
         opened = run(sandbox.greeting[1].partition("open one: ")[2].replace("mcn-mock", MCN_MOCK))
@@ -131,11 +118,9 @@ def test_where_a_command_cannot_work_the_greeting_says_what_to_do(tmp_path: Path
 
 
 @pytest.mark.parametrize("options", [["--admin-token", "s3cret-admin"], ["--host", "0.0.0.0"]])
-def test_the_greeting_says_how_to_give_enough_money_also_with_an_admin_token(
-    tmp_path: Path, options: list[str]
-) -> None:
-    config = config_for(tmp_path, '[tariff]\nflash_call = { 643 = "250.00" }\n[[account]]\nid = 7\ntoken = "t"\n')
-    with running_sandbox("--config", config, *options) as sandbox:
+def test_the_greeting_says_how_to_give_enough_money_also_with_an_admin_token(options: list[str]) -> None:
+    config = '[tariff]\nflash_call = { 643 = "250.00" }\n[[account]]\nid = 7\ntoken = "t"\n'
+    with running_sandbox(*options, config=config) as sandbox:
         assert commands(sandbox) == []
         assert "s3cret" not in "".join(sandbox.greeting)
         command = sandbox.greeting[1].partition("give it more: ")[2].replace("mcn-mock", MCN_MOCK)
@@ -162,20 +147,20 @@ def test_a_wrong_argument_and_a_port_in_use_end_with_status_2(shared: Sandbox, a
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_delivers_what_is_pending_and_says_so(tmp_path: Path, receiver: Receiver, number: int) -> None:
+def test_a_stop_delivers_what_is_pending_and_says_so(receiver: Receiver, number: int) -> None:
     """The call would end in an hour: at a stop its CDR is sent at once."""
     rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 3600\n'
-    with running_sandbox("--config", config_for(tmp_path, CONFIG.format(url=receiver.url) + rule)) as sandbox:
+    with running_sandbox(config=with_webhook(receiver.url) + rule) as sandbox:
         sandbox.flash_call()
         status, out, _ = sandbox.stop(number)
     assert (status, out) == (0, "mcn-mock stopped; no CDR is pending\n")
     assert [cdr["q931_status"] for cdr in receiver.received] == [17]
 
 
-def test_a_stop_says_what_is_left_and_no_token(tmp_path: Path) -> None:
+def test_a_stop_says_what_is_left_and_no_token() -> None:
     with Receiver(503) as receiver:
-        config = config_for(tmp_path, CONFIG.format(url=receiver.url).replace("test-token", "very-s3cret"))
-        with running_sandbox("--config", config, "--log-level", "debug") as sandbox:
+        config = with_webhook(receiver.url).replace("test-token", "very-s3cret")
+        with running_sandbox("--log-level", "debug", config=config) as sandbox:
             uuid = sandbox.flash_call(token="very-s3cret")["verification_call_uuid"]
             requests.post(f"{sandbox.url}/v2/rest/account/12345678/flash_call?user_hash=very-s3cret", timeout=30)
             status, out, err = sandbox.stop()
@@ -186,8 +171,8 @@ def test_a_stop_says_what_is_left_and_no_token(tmp_path: Path) -> None:
     assert "very-s3cret" not in "".join(sandbox.greeting) + out + err
 
 
-def test_a_stop_finishes_the_request_in_flight_and_does_not_wait_for_an_idle_connection(shared_config: str) -> None:
-    with running_sandbox("--config", shared_config) as sandbox:
+def test_a_stop_finishes_the_request_in_flight_and_does_not_wait_for_an_idle_connection() -> None:
+    with running_sandbox() as sandbox:
         idle = http.client.HTTPConnection(urlsplit(sandbox.url).netloc)
         idle.request("GET", "/__admin/health")
         idle.getresponse().read()

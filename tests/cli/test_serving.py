@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 import requests
@@ -13,13 +12,7 @@ from helpers.client import RUSSIAN
 from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
 from helpers.webhook_endpoints import Receiver
 
-ACCOUNT = '[[account]]\nid = {id}\ntoken = "{token}"\nbalance = "{balance}"\n'
-
-
-def write(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "mcn-mock.toml"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+PAYING = '[[account]]\nid = {id}\ntoken = "{token}"\nbalance = "{balance}"\n'
 
 
 @pytest.mark.parametrize("host", ["", "[::1]", "x" * 70, "192.0.2.1"])
@@ -31,15 +24,14 @@ def test_a_host_that_it_cannot_listen_on_is_said(host: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_arguments_come_before_the_file(tmp_path: Path) -> None:
-    config = write(tmp_path, '[server]\nhost = "192.0.2.1"\nport = 1\n')
-    with running_sandbox("--config", config, "--host", "127.0.0.1") as sandbox:
+def test_the_arguments_come_before_the_file() -> None:
+    with running_sandbox("--host", "127.0.0.1", config='[server]\nhost = "192.0.2.1"\nport = 1\n') as sandbox:
         assert sandbox.admin("accounts/12345678")["balance"] == "100.00"
 
 
-def test_the_greeting_names_the_accounts_and_keeps_their_tokens(tmp_path: Path) -> None:
-    accounts = [ACCOUNT.format(id=n, token=f"s3cret-{n}", balance=f"{n}.50") for n in range(1, 8)]
-    with running_sandbox("--config", write(tmp_path, "".join(accounts))) as sandbox:
+def test_the_greeting_names_the_accounts_and_keeps_their_tokens() -> None:
+    accounts = [PAYING.format(id=n, token=f"s3cret-{n}", balance=f"{n}.50") for n in range(1, 8)]
+    with running_sandbox(config="".join(accounts)) as sandbox:
         assert "1 (1.50 roubles), 2 (2.50 roubles)" in sandbox.greeting[0]
         assert sandbox.greeting[0].rstrip().endswith("5 (5.50 roubles) and 2 more")
         assert "s3cret" not in "".join(sandbox.greeting)
@@ -50,18 +42,18 @@ def test_the_greeting_names_the_accounts_and_keeps_their_tokens(tmp_path: Path) 
         assert sandbox.admin("accounts/1")["balance"] == "1.35"
 
 
-def test_a_file_sets_prices_outcomes_and_webhooks(tmp_path: Path) -> None:
+def test_a_file_sets_prices_outcomes_and_webhooks() -> None:
     with Receiver() as receiver:
         text = (
             '[tariff]\ncall_for_2fa = "0.02"\nflash_call = { 643 = "0.20", 703 = "0.65" }\n'
-            + ACCOUNT.format(id=42, token="t", balance="1.00")
+            + PAYING.format(id=42, token="t", balance="1.00")
             + 'numbers = ["79158888888"]\n'
             + '[[account.outcome]]\nlogin_did = "7915777*"\noutcome = "rejected"\n'
             + "[[account.outcome]]\nq931_status = 27\n"
             + f'[[account.webhook]]\nurl = "{receiver.url}"\nbody = ["number", "q931_status", "final_status"]\n'
             + 'headers = { "X-Key" = "k" }\nquery = { q = "1" }\nconstants = { tenant = "a", test = true }\n'
         )
-        with running_sandbox("--config", write(tmp_path, text)) as sandbox:
+        with running_sandbox(config=text) as sandbox:
             sandbox.flash_call("42", "t")
             sandbox.flash_call("42", "t", login_did="421901234567")
             assert sandbox.admin("accounts/42")["balance"] == "0.15"
@@ -74,11 +66,11 @@ def test_a_file_sets_prices_outcomes_and_webhooks(tmp_path: Path) -> None:
     assert receiver.headers[0]["X-Key"] == "k"
 
 
-def test_the_same_seed_gives_the_same_calls(tmp_path: Path) -> None:
-    config = write(tmp_path, ACCOUNT.format(id=42, token="t", balance="1.00") + "seed = 7\n")
+def test_the_same_seed_gives_the_same_calls() -> None:
+    config = PAYING.format(id=42, token="t", balance="1.00") + "seed = 7\n"
     seen = []
     for _ in range(2):
-        with running_sandbox("--config", config) as sandbox:
+        with running_sandbox(config=config) as sandbox:
             seen.append([sandbox.flash_call("42", "t") for _ in range(3)])
     assert seen[0] == seen[1]
 

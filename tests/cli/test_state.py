@@ -14,43 +14,26 @@ from typing import Any
 
 import pytest
 import requests
-from helpers.client import RUSSIAN
+from helpers.client import refusal
 from helpers.killed_sandbox import Killed, everything, wait_until_delivered
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
+from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
-ACCOUNT = """
-[[account]]
-id = 12345678
-token = "test-token"
-balance = "100.00"
-[[account.webhook]]
-url = "{url}"
+RULES = """
 [[account.outcome]]
 login_did = "79150*"
+outcome = "answered"
 delay_s = 1800
 [[account.outcome]]
-login_did = "*"
+outcome = "busy"
+[assumed]
+retry_after_s = [3600]
 """
 
 
-def config_for(folder: Path, receiver: Receiver, server: str = "") -> str:
-    text = (
-        f"[server]\n{server}\n[assumed]\nretry_after_s = [3600]\n{ACCOUNT.format(url=receiver.url)}outcome = 'busy'\n"
-    )
-    path = folder / "mcn-mock.toml"
-    path.write_text(text.replace("delay_s = 1800\n", 'delay_s = 1800\noutcome = "answered"\n'), encoding="utf-8")
-    return str(path)
-
-
-def post(sandbox: Sandbox, path: str, content: Any) -> Any:
-    return send(sandbox, "POST", path, content)
-
-
-def send(sandbox: Sandbox, method: str, path: str, content: Any = None) -> Any:
-    response = requests.request(method, f"{sandbox.url}/__admin/{path}", json=content, timeout=60)
-    assert response.status_code < 300, response.text
-    return response.json() if response.content else None
+def state_in(folder: Path) -> tuple[str, str]:
+    """The arguments for a state in that folder."""
+    return "--state", f"sqlite:///{folder}/state.db"
 
 
 def held(sandbox: Sandbox) -> dict[str, Any]:
@@ -75,34 +58,34 @@ def test_what_was_answered_outlives_sigkill(tmp_path: Path) -> None:
 def test_everything_goes_on_where_it_was(tmp_path: Path) -> None:
     """A call that rings, one that is held, a CDR to be sent again and one that waits for the next call's."""
     with Receiver(204, 503, 204) as receiver:
-        arguments = ("--config", config_for(tmp_path, receiver), "--state", f"sqlite:///{tmp_path}/state.db")
-        with running_sandbox(*arguments) as sandbox:
+        state, config = state_in(tmp_path), with_webhook(receiver.url) + RULES
+        with running_sandbox(*state, config=config) as sandbox:
             delivered = sandbox.flash_call()["verification_call_uuid"]
             wait_until_delivered(sandbox)
-            send(sandbox, "PUT", "accounts/12345678/faults", [{"kind": "cdr_reordered"}])
+            sandbox.admin("accounts/12345678/faults", "PUT", [{"kind": "cdr_reordered"}])
             parked = sandbox.flash_call()["verification_call_uuid"]
             rings = sandbox.flash_call(login_did="79150000000")["verification_call_uuid"]
             refused = sandbox.flash_call()["verification_call_uuid"]
             while sum(len(delivery["attempts"]) for delivery in everything(sandbox, "deliveries")) < 2:
                 pass
-            send(sandbox, "PATCH", "accounts/12345678", {"calls_held": True})
+            sandbox.admin("accounts/12345678", "PATCH", {"calls_held": True})
             by_hand = sandbox.flash_call()["verification_call_uuid"]
-            post(sandbox, "accounts/12345678/top_up", {"amount": "1.00"})
+            sandbox.admin("accounts/12345678/top_up", "POST", {"amount": "1.00"})
             before = held(sandbox)
             sandbox.process.kill()
         assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [delivered, refused]
 
-        with running_sandbox(*arguments) as sandbox:
+        with running_sandbox(*state, config=config) as sandbox:
             assert "(100.25 roubles)" in sandbox.greeting[0]
             assert held(sandbox) == before
-            now = post(sandbox, "clock/advance", {"seconds": 3700})["now"]
-            post(sandbox, f"calls/{by_hand}/complete", {"outcome": "busy"})
+            now = sandbox.admin("clock/advance", "POST", {"seconds": 3700})["now"]
+            sandbox.admin(f"calls/{by_hand}/complete", "POST", {"outcome": "busy"})
             wait_until_delivered(sandbox)
             sandbox.stop()
         arrived = [cdr["verification_call_uuid"] for cdr in receiver.received[2:]]
         assert sorted(arrived) == sorted([rings, parked, refused, by_hand])
 
-        with running_sandbox(*arguments) as sandbox:
+        with running_sandbox(*state, config=config) as sandbox:
             assert [delivery["state"] for delivery in everything(sandbox, "deliveries")] == ["delivered"] * 5
             call = sandbox.flash_call()["verification_call_uuid"]
             shown = sandbox.admin(f"calls/{call}")
@@ -110,33 +93,34 @@ def test_everything_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_the_states_accounts_stay_as_they_are_and_new_ones_are_opened(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    account = '[[account]]\nid = {}\ntoken = "{}"\nbalance = "1.00"\n'
-    arguments = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
-    config.write_text(account.format(1, "a") + account.format(2, "b"), encoding="utf-8")
-    with running_sandbox(*arguments) as sandbox:
-        post(sandbox, "accounts/1/top_up", {"amount": "5.00"})
-        send(sandbox, "DELETE", "accounts/2")
+    account, state = '[[account]]\nid = {}\ntoken = "{}"\nbalance = "1.00"\n', state_in(tmp_path)
+    with running_sandbox(*state, config=account.format(1, "a") + account.format(2, "b")) as sandbox:
+        sandbox.admin("accounts/1/top_up", "POST", {"amount": "5.00"})
+        sandbox.admin("accounts/2", "DELETE")
         sandbox.stop()
 
-    config.write_text(account.format(1, "other") + account.format(2, "b") + account.format(3, "c"), encoding="utf-8")
-    with running_sandbox(*arguments) as sandbox:
+    config = account.format(1, "other") + account.format(2, "b") + account.format(3, "c")
+    with running_sandbox(*state, config=config) as sandbox:
         assert [(a["id"], a["balance"]) for a in everything(sandbox, "accounts")] == [(1, "6.00"), (3, "1.00")]
         sandbox.flash_call("1", "a")
-        post(sandbox, "reset", {})
+        sandbox.admin("reset", "POST", {})
         expected = [(1, "1.00"), (2, "1.00"), (3, "1.00")]
         assert [(a["id"], a["balance"]) for a in everything(sandbox, "accounts")] == expected
         sandbox.flash_call("1", "other")
         _, _, log = sandbox.stop()
     assert "as the state has kept them, not as configured: account 1;" in log
     assert "closed, and left so: account 2;" in log
-    with running_sandbox(*arguments) as sandbox:
+    with running_sandbox(*state, config=config) as sandbox:
         assert next((a["id"], a["balance"]) for a in everything(sandbox, "accounts")) == (1, "0.85")
         assert [call["seq"] for call in everything(sandbox, "calls")] == [2]
         sandbox.stop()
 
-    config.write_text(account.format(4, "c"), encoding="utf-8")
-    assert refused(*arguments) == "state: account 4: its token is that of account 3, which the state has kept\n"
+    path = tmp_path / "mcn-mock.toml"
+    path.write_text(account.format(4, "c"), encoding="utf-8")
+    assert (
+        refused(*state, "--config", str(path))
+        == "state: account 4: its token is that of account 3, which the state has kept\n"
+    )
 
 
 WEBHOOK = """
@@ -171,17 +155,15 @@ def test_credit_and_unlimited_balance_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    arguments = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
-    config.write_text(WEBHOOK.format(n=1, seed="seed = 3"), encoding="utf-8")
+    state, config = state_in(tmp_path), WEBHOOK.format(n=1, seed="seed = 3")
     for _ in range(2):
-        with running_sandbox(*arguments) as sandbox:
+        with running_sandbox(*state, config=config) as sandbox:
             _, _, log = sandbox.stop()
         assert "WARNING" not in log, "nothing differs"
 
     outcome = '[[account.outcome]]\noutcome = "busy"\n'
-    config.write_text('[tariff]\ncall_for_2fa = "0.02"\n' + WEBHOOK.format(n=2, seed="seed = 4") + outcome)
-    with running_sandbox(*arguments) as sandbox:
+    config = '[tariff]\ncall_for_2fa = "0.02"\n' + WEBHOOK.format(n=2, seed="seed = 4") + outcome
+    with running_sandbox(*state, config=config) as sandbox:
         sandbox.flash_call("5", "s3cret-1")
         _, out, log = sandbox.stop()
     (warning,) = [line for line in log.splitlines() if "configured otherwise" in line]
@@ -196,24 +178,24 @@ def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None
     assert "--reset-state" in log
     assert "s3cret" not in log + out + "".join(sandbox.greeting)
 
-    with running_sandbox(*arguments, "--reset-state") as sandbox:
+    with running_sandbox(*state, "--reset-state", config=config) as sandbox:
         assert (sandbox.admin("accounts/5")["balance"], list(everything(sandbox, "calls"))) == ("2.00", [])
         sandbox.flash_call("5", "s3cret-2")
         _, _, log = sandbox.stop()
     assert "WARNING" not in log
-    with running_sandbox(*arguments) as sandbox:
+    with running_sandbox(*state, config=config) as sandbox:
         assert len(list(everything(sandbox, "calls"))) == 1, "it is emptied once, and kept from then on"
         _, _, log = sandbox.stop()
     assert "WARNING" not in log
 
 
-def test_a_reset_of_the_state_needs_one(tmp_path: Path) -> None:
+def test_a_reset_of_the_state_needs_one() -> None:
     assert "give --state" in refused("--reset-state")
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, start: tuple[str, ...] = (MCN_MOCK,)) -> str:
     """What a sandbox says that does not start."""
-    command = [MCN_MOCK, "serve", "--port", "0", *arguments]
+    command = [*start, "serve", "--port", "0", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -224,14 +206,12 @@ def test_a_state_that_cannot_be_used_is_said_and_nothing_starts(tmp_path: Path) 
     assert refused("--state", "postgresql://me:secret@localhost/x").startswith(
         "state: 'postgresql' is not known; known is sqlite:///path"
     )
-    state = f"sqlite:///{tmp_path}/state.db"
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(f'[server]\nstate = "{state}"\n', encoding="utf-8")
-    with running_sandbox("--config", str(config)):
-        assert refused("--state", state) == f"state: {tmp_path}/state.db cannot be used: another sandbox uses it\n"
+    state = state_in(tmp_path)
+    with running_sandbox(config=f'[server]\nstate = "{state[1]}"\n'):
+        assert refused(*state) == f"state: {tmp_path}/state.db cannot be used: another sandbox uses it\n"
     with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    assert "is of a newer version of mcn-mock" in refused("--config", str(config))
+    assert "is of a newer version of mcn-mock" in refused(*state)
 
 
 @contextmanager
@@ -260,41 +240,30 @@ def fill(path: Path) -> None:
             pass
 
 
-def try_to_call(sandbox: Sandbox) -> tuple[int, Any]:
-    response = requests.post(
-        f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did=79157777777",
-        headers={"Authorization": "Bearer test-token"},
-        timeout=60,
-    )
-    return response.status_code, response.json()
-
-
 def test_a_full_disk_refuses_new_calls_and_forgets_none(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with Receiver() as receiver, small_disk(disk, "1m"):
-        arguments = ("--config", config_for(tmp_path, receiver), "--state", f"sqlite:///{disk}/state.db")
-        with running_sandbox(*arguments) as sandbox:
+        state, config = state_in(disk), with_webhook(receiver.url) + RULES
+        with running_sandbox(*state, config=config) as sandbox:
             fill(disk / "filler")
             accepted: list[str] = []
-            while (answer := try_to_call(sandbox))[0] == 200:
-                accepted.append(answer[1]["object"]["verification_call_uuid"])
-            status, content = answer
-            (error,) = content["errors"]
-            assert (status, error["code"]) == (503, "storage_failed")
-            assert "full" in error["message"]
+            while (answer := sandbox.order()).ok:
+                accepted.append(answer.json()["object"]["verification_call_uuid"])
+            assert refusal(answer)[:2] == (503, "storage_failed")
+            assert "full" in answer.text
             shown = held(sandbox)
             assert [call["verification_call_uuid"] for call in shown["calls"]] == accepted
             assert shown["accounts"][0]["balance"] == f"{100 - 0.15 * len(accepted):.2f}"
             top_up = requests.post(f"{sandbox.url}/__admin/accounts/12345678/top_up", json={"amount": "1"}, timeout=60)
-            assert (top_up.status_code, top_up.json()["errors"][0]["code"]) == (503, "storage_failed")
+            assert refusal(top_up)[:2] == (503, "storage_failed")
 
             ready = requests.get(f"{sandbox.url}/__admin/health/ready", timeout=60)
             assert (ready.status_code, "storage_failed" in ready.text) == (503, True)
 
             (disk / "filler").unlink()
-            while (answer := try_to_call(sandbox))[0] != 200:
-                assert answer[1]["errors"][0]["code"] == "storage_failed"
-            accepted.append(answer[1]["object"]["verification_call_uuid"])
+            while not (answer := sandbox.order()).ok:
+                assert refusal(answer)[1] == "storage_failed"
+            accepted.append(answer.json()["object"]["verification_call_uuid"])
             sandbox.admin("health/ready")
             wait_until_delivered(sandbox)
             _, _, log = sandbox.stop(signal.SIGKILL)
@@ -303,21 +272,20 @@ def test_a_full_disk_refuses_new_calls_and_forgets_none(tmp_path: Path) -> None:
         assert "the state cannot be written: database or disk is full" in log
         assert "the state can be written again" in log
 
-        with running_sandbox(*arguments) as sandbox:
+        with running_sandbox(*state, config=config) as sandbox:
             assert [call["verification_call_uuid"] for call in everything(sandbox, "calls")] == accepted
             sandbox.stop()
         fill(disk / "filler")
-        assert "disk is full" in refused(*arguments)
+        assert "disk is full" in refused(*state)
 
 
 def test_a_disk_that_is_read_only_is_said(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "1m"):
-        state = f"sqlite:///{disk}/state.db"
-        with running_sandbox("--state", state) as sandbox:
+        with running_sandbox(*state_in(disk)) as sandbox:
             sandbox.stop()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        assert refused("--state", state) == f"state: {disk}/state.db cannot be opened: Read-only file system\n"
+        assert refused(*state_in(disk)) == f"state: {disk}/state.db cannot be opened: Read-only file system\n"
 
 
 WITHOUT_UNIX = """
@@ -336,36 +304,29 @@ for module, names in (
 
 def test_a_state_needs_nothing_that_unix_alone_has(tmp_path: Path) -> None:
     """The modules and names that Windows lacks are taken away; the rest of that system is not tried."""
-    state = f"sqlite:///{tmp_path}/state.db"
-    with running_sandbox("--state", state, before=WITHOUT_UNIX) as sandbox:
+    state = state_in(tmp_path)
+    with running_sandbox(*state, before=WITHOUT_UNIX) as sandbox:
         assert sandbox.flash_call()["account_id"] == "12345678"
         program = f"{WITHOUT_UNIX}\nfrom pytest_mcn_mock.cli import main; main()"
-        command = [sys.executable, "-c", program, "serve", "--port", "0", "--state", state]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert second.returncode == 2
-        assert second.stderr == f"state: {tmp_path}/state.db cannot be used: another sandbox uses it\n"
+        assert (
+            refused(*state, start=(sys.executable, "-c", program))
+            == f"state: {tmp_path}/state.db cannot be used: another sandbox uses it\n"
+        )
         assert sandbox.stop()[0] == 0
-    with running_sandbox("--state", state, before=WITHOUT_UNIX) as sandbox:
+    with running_sandbox(*state, before=WITHOUT_UNIX) as sandbox:
         assert sandbox.admin("accounts/12345678")["balance"] == "99.85"
 
 
 def test_a_state_that_is_reached_by_another_name_is_the_same_one(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path, target_is_directory=True)
-    with running_sandbox("--state", f"sqlite:///{tmp_path}/state.db"):
-        command = [MCN_MOCK, "serve", "--port", "0", "--state", f"sqlite:///{tmp_path}/other/state.db"]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert second.returncode == 2
-    assert "another sandbox uses it" in second.stderr
+    with running_sandbox(*state_in(tmp_path)):
+        assert "another sandbox uses it" in refused(*state_in(tmp_path / "other"))
 
 
 def order(sandbox: Sandbox) -> tuple[int, str]:
     """The status of an order, and the code word of its refusal."""
-    response = requests.post(
-        f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did={RUSSIAN}",
-        headers={"Authorization": "Bearer test-token"},
-        timeout=60,
-    )
-    return response.status_code, "" if response.ok else response.json()["errors"][0]["code"]
+    response = sandbox.order()
+    return (200, "") if response.ok else refusal(response)[:2]
 
 
 def reasons(sandbox: Sandbox) -> list[str]:
@@ -389,7 +350,7 @@ def said(sandbox: Sandbox) -> list[str]:
 def test_a_folder_that_is_moved_away_is_noticed_until_it_is_back(tmp_path: Path, is_idle: bool) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    with running_sandbox("--state", f"sqlite:///{here}/state.db") as sandbox:
+    with running_sandbox(*state_in(here)) as sandbox:
         assert order(sandbox) == (200, "")
         here.rename(there)
         if is_idle:
@@ -404,12 +365,12 @@ def test_a_folder_that_is_moved_away_is_noticed_until_it_is_back(tmp_path: Path,
         (line,) = said(sandbox)
         assert "state.db is gone: it was deleted or moved; put it back, or start the sandbox again" in line
         sandbox.process.kill()
-    with running_sandbox("--state", f"sqlite:///{here}/state.db") as sandbox:
+    with running_sandbox(*state_in(here)) as sandbox:
         assert sandbox.admin("accounts/12345678")["balance"] == "99.70"
 
 
 def test_a_state_file_that_is_deleted_ends_the_orders(tmp_path: Path) -> None:
-    with running_sandbox("--state", f"sqlite:///{tmp_path}/state.db") as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         assert order(sandbox) == (200, "")
         for path in tmp_path.iterdir():
             path.unlink()
@@ -420,10 +381,9 @@ def test_a_state_file_that_is_deleted_ends_the_orders(tmp_path: Path) -> None:
 
 
 def test_a_state_file_that_is_cut_short_ends_the_orders(tmp_path: Path) -> None:
-    state = tmp_path / "state.db"
-    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         assert order(sandbox) == (200, "")
-        os.truncate(state, 0)
+        os.truncate(tmp_path / "state.db", 0)
         assert order(sandbox) == (503, "storage_failed")
         assert reasons(sandbox) == ["storage_failed"]
         assert "state.db was cut short" in said(sandbox)[0]
@@ -436,7 +396,7 @@ def test_a_state_file_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
         assert order(sandbox) == (200, "")
         assert sandbox.stop()[0] == 0
     content = other.read_bytes()
-    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         for _ in range(3):
             assert order(sandbox) == (200, "")
         other.rename(state)
@@ -444,18 +404,17 @@ def test_a_state_file_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
         assert "state.db is another file now" in said(sandbox)[0]
         assert sandbox.stop()[0] == 0
     assert state.read_bytes() == content
-    with running_sandbox("--state", f"sqlite:///{state}") as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         assert sandbox.admin("accounts/12345678")["balance"] == "99.85"
 
 
 def test_a_write_ahead_log_that_is_deleted_costs_nothing(tmp_path: Path) -> None:
-    state = f"sqlite:///{tmp_path}/state.db"
-    with running_sandbox("--state", state) as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         assert order(sandbox) == (200, "")
         (tmp_path / "state.db-wal").unlink()
         assert said(sandbox)
         wait_until(lambda: not reasons(sandbox))
         assert order(sandbox) == (200, "")
         sandbox.process.kill()
-    with running_sandbox("--state", state) as sandbox:
+    with running_sandbox(*state_in(tmp_path)) as sandbox:
         assert sandbox.admin("accounts/12345678")["balance"] == "99.70"

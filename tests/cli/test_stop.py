@@ -7,16 +7,15 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 import requests
 from helpers.client import RUSSIAN
-from helpers.sandbox import Sandbox, running_sandbox
+from helpers.sandbox import Sandbox, running_sandbox, with_webhook
 from helpers.webhook_endpoints import Gated
 
 IMPATIENT = "import pytest_mcn_mock.cli.server as server; server.STOP_S = 0.3"
-ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\n'
+QUIET = ("--log-level", "warning")
 
 
 @contextmanager
@@ -55,12 +54,10 @@ def test_a_second_signal_that_comes_late_does_not_kill_it(first: int, second: in
         assert sandbox.stop(first) == (0, "mcn-mock stopped; no CDR is pending\n", "")
 
 
-def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
+def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
-        config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{url}"\n')
-        with running_sandbox("--config", str(config), "--log-level", "warning", before=IMPATIENT) as sandbox:
+        with running_sandbox(*QUIET, config=with_webhook(url), before=IMPATIENT) as sandbox:
             uuids = [sandbox.flash_call()["verification_call_uuid"] for _ in range(22)]
             status, out, err = sandbox.stop()
     assert (status, err) == (0, "")
@@ -70,14 +67,12 @@ def test_an_endpoint_that_hangs_has_a_bounded_time_and_is_named(tmp_path: Path) 
     assert lines[21:] == ["  and 2 more"]
 
 
-def test_a_cdr_that_is_due_later_is_tried_once_and_named(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
+def test_a_cdr_that_is_due_later_is_tried_once_and_named() -> None:
     with socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{refusing.getsockname()[1]}/hook"
         rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 3600\n'
-        config.write_text(f'{ACCOUNT}{rule}[[account.webhook]]\nurl = "{url}"\n')
-        with running_sandbox("--config", str(config)) as sandbox:
+        with running_sandbox(config=with_webhook(url) + rule) as sandbox:
             uuid = sandbox.flash_call()["verification_call_uuid"]
             assert sandbox.admin("deliveries")["items"][0]["attempts"] == []
             status, out, _ = sandbox.stop()
@@ -86,12 +81,10 @@ def test_a_cdr_that_is_due_later_is_tried_once_and_named(tmp_path: Path) -> None
     assert "attempt 2" not in out
 
 
-def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
+def test_a_second_signal_changes_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
-        config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{url}"\n')
-        with running_sandbox("--config", str(config), "--log-level", "warning", before=IMPATIENT) as sandbox:
+        with running_sandbox(*QUIET, config=with_webhook(url), before=IMPATIENT) as sandbox:
             sandbox.flash_call()
             sandbox.process.send_signal(signal.SIGINT)
             status, out, err = sandbox.stop(signal.SIGINT)
@@ -112,25 +105,25 @@ def test_an_end_is_never_an_abort() -> None:
     assert ends == {(0, "mcn-mock stopped; no CDR is pending\n", "")}
 
 
-def test_clients_that_wait_for_the_time_or_for_a_cdr_are_answered_at_once(tmp_path: Path) -> None:
+def test_clients_that_wait_for_the_time_or_for_a_cdr_are_answered_at_once() -> None:
     """Though the webhook never answers, and the stop may take its ten seconds."""
-    config = tmp_path / "mcn-mock.toml"
-    with Gated() as webhook, ThreadPoolExecutor(1) as clients:
-        config.write_text(f'{ACCOUNT}[[account.webhook]]\nurl = "{webhook.url}"\n')
-        with running_sandbox("--config", str(config)) as sandbox:
-            sandbox.flash_call()
-            webhook.wait_for(1)
-            faults = f"{sandbox.url}/__admin/accounts/12345678/faults"
-            assert requests.put(faults, json=[{"kind": "cdr_early"}], timeout=60).status_code == 200
-            early = clients.submit(sandbox.flash_call)
-            webhook.wait_for(2)
-            head = b"POST /__admin/clock/advance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
-            with connected(sandbox, head + b'{"seconds": 1}') as connection:
-                sandbox.process.send_signal(signal.SIGTERM)
-                answer = connection.recv(65_536)
-            assert answer.startswith(b"HTTP/1.1 503 ")
-            assert b"service_unavailable" in answer
-            assert early.result(timeout=60)["verification_call_uuid"]
-            assert len(webhook.received) == 2
-            webhook.open()
-            sandbox.process.communicate(timeout=60)
+    with (
+        Gated() as webhook,
+        ThreadPoolExecutor(1) as clients,
+        running_sandbox(config=with_webhook(webhook.url)) as sandbox,
+    ):
+        sandbox.flash_call()
+        webhook.wait_for(1)
+        sandbox.admin("accounts/12345678/faults", "PUT", [{"kind": "cdr_early"}])
+        early = clients.submit(sandbox.flash_call)
+        webhook.wait_for(2)
+        head = b"POST /__admin/clock/advance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n"
+        with connected(sandbox, head + b'{"seconds": 1}') as connection:
+            sandbox.process.send_signal(signal.SIGTERM)
+            answer = connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"service_unavailable" in answer
+        assert early.result(timeout=60)["verification_call_uuid"]
+        assert len(webhook.received) == 2
+        webhook.open()
+        sandbox.process.communicate(timeout=60)

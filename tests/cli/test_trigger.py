@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from helpers.client import RUSSIAN
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import running_sandbox, with_webhook
 from helpers.sandbox_stub import StandIn
 from helpers.webhook_endpoints import Receiver
 
@@ -45,23 +44,17 @@ def test_the_cdr_says_what_the_article_has_for_the_outcome(
     assert "HTTP 204, acknowledged" in result.stdout
 
 
-def test_it_is_the_request_that_a_sandbox_sends(tmp_path: Path, receiver: Receiver) -> None:
+def test_it_is_the_request_that_a_sandbox_sends(receiver: Receiver) -> None:
     """Variables, constants, query, headers: but for the time and the caller's number, the two are one."""
     variables = [name for name in VARIABLES if not name.endswith("_time") and name != "did"]
-    (tmp_path / "mcn-mock.toml").write_text(f"""
-        [[account]]
-        id = 12345678
-        token = "test-token"
-        balance = "1.00"
-        [[account.webhook]]
-        url = "{receiver.url}?a=1"
+    more = f"""
         body = {variables}
         headers = {{ X-Key = "sesame" }}
         constants = {{ shop = "a", n = 5, test = true }}
         [[account.outcome]]
         q931_status = 27
-    """)
-    with running_sandbox("--config", str(tmp_path / "mcn-mock.toml")) as sandbox:
+    """
+    with running_sandbox(config=with_webhook(f"{receiver.url}?a=1") + more) as sandbox:
         uuid = sandbox.flash_call()["verification_call_uuid"]
         sandbox.stop()
     given = ["--constant", "shop=a", "--constant", "n:=5", "--constant", "test:=true", "--header", "X-Key: sesame"]

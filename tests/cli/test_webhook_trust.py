@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 from helpers.client import flash_call
-from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.sandbox import ACCOUNT, Sandbox, running_sandbox, wait_until
 from helpers.webhook_endpoints import AUTHORITY, https_endpoint
 
 from pytest_mcn_mock import ConfigError, MCNServer, UsageError
@@ -49,22 +50,20 @@ def settled(sandbox: Sandbox, account_id: int) -> list[Any]:
 
 
 def test_a_file_says_what_each_webhook_trusts(tmp_path: Path, endpoint: str, authority: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
     webhooks = [f'cacert = "{authority}"', "insecure = true", ""]
     tables = "".join(f'[[account.webhook]]\nurl = "{endpoint}"\n{line}\nretry = false\n' for line in webhooks)
-    config.write_text(f'[[account]]\nid = 1\ntoken = "t"\nbalance = "9"\n{tables}', encoding="utf-8")
-    state = f"sqlite:///{tmp_path}/state.db"
-    with running_sandbox("--config", str(config), "--state", state) as sandbox:
-        sandbox.flash_call("1", "t")
-        trusted, insecure, neither = settled(sandbox, 1)
+    running = partial(running_sandbox, "--state", f"sqlite:///{tmp_path}/state.db", config=ACCOUNT + tables)
+    with running() as sandbox:
+        sandbox.flash_call()
+        trusted, insecure, neither = settled(sandbox, 12345678)
         assert (trusted["state"], insecure["state"], neither["state"]) == ("delivered", "delivered", "failed")
         assert "is not trusted: unable to get local issuer" in neither["attempts"][0]["error"]
-        shown = [(w["cacert"], w["insecure"]) for w in sandbox.admin("accounts/1/webhooks")["items"]]
+        shown = [(w["cacert"], w["insecure"]) for w in sandbox.admin("accounts/12345678/webhooks")["items"]]
         assert shown == [(str(authority), False), (None, True), (None, False)]
         sandbox.stop()
-    with running_sandbox("--config", str(config), "--state", state) as sandbox:
-        sandbox.flash_call("1", "t")
-        assert [d["state"] for d in settled(sandbox, 1)[3:]] == ["delivered", "delivered", "failed"]
+    with running() as sandbox:
+        sandbox.flash_call()
+        assert [d["state"] for d in settled(sandbox, 12345678)[3:]] == ["delivered", "delivered", "failed"]
 
 
 def test_the_admin_api_takes_shows_and_changes_what_a_webhook_trusts(

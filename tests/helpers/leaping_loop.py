@@ -79,4 +79,4 @@ def serving(
                 await server.stop(0)
 
     with asyncio.Runner(loop_factory=LeapingLoop) as runner:
-        runner.run(asyncio.wait_for(serve(), 3600))
+        runner.run(asyncio.wait_for(serve(), 600))

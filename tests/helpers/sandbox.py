@@ -23,6 +23,13 @@ from helpers import schema_plugin
 from helpers.client import RUSSIAN
 
 MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
+ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\n'
+"""The account that a sandbox has without a file."""
+
+
+def with_webhook(url: str) -> str:
+    """That account, with a webhook: more of its keys may follow."""
+    return f'{ACCOUNT}[[account.webhook]]\nurl = "{url}"\n'
 
 
 @dataclass
@@ -51,18 +58,24 @@ class Sandbox:
         self.log.seek(0)
         return self.process.returncode, out, self.log.read()
 
-    def admin(self, path: str) -> Any:
-        response = requests.get(f"{self.url}/__admin/{path}", timeout=30)
-        assert response.status_code == 200, response.text
-        return response.json()
+    def admin(self, path: str, method: str = "GET", content: Any = None) -> Any:
+        response = requests.request(method, f"{self.url}/__admin/{path}", json=content, timeout=60)
+        assert response.status_code < 300, response.text
+        return response.json() if response.content else None
 
-    def flash_call(self, account_id: str = "12345678", token: str = "test-token", **parameters: str) -> Any:
-        response = requests.post(
-            f"{self.url}/v2/rest/account/{account_id}/flash_call",
+    def order(
+        self, method: str = "flash_call", account_id: str = "12345678", token: str = "test-token", **parameters: str
+    ) -> requests.Response:
+        """The answer to an order, whatever it is."""
+        return requests.post(
+            f"{self.url}/v2/rest/account/{account_id}/{method}",
             params={"login_did": RUSSIAN, **parameters},
             headers={"Authorization": f"Bearer {token}"},
-            timeout=30,
+            timeout=60,
         )
+
+    def flash_call(self, account_id: str = "12345678", token: str = "test-token", **parameters: str) -> Any:
+        response = self.order("flash_call", account_id, token, **parameters)
         assert response.status_code == 200, response.text
         return response.json()["object"]
 
@@ -70,14 +83,15 @@ class Sandbox:
 @contextmanager
 def running_sandbox(
     *arguments: str,
+    config: str = "",
     cwd: Path | None = None,
     before: str = "",
     last: str = "base URL ",
     environment: dict[str, str] | None = None,
     unchecked: bool = False,
 ) -> Iterator[Sandbox]:
-    """A sandbox on a free port, ready to answer. ``before`` is Python that its process runs first. The last line that
-    it greets with begins with ``last``.
+    """A sandbox on a free port, ready to answer. ``config`` is the text of its file, ``before`` Python that its process
+    runs first. The last line that it greets with begins with ``last``.
 
     What it answers and sends is checked against the schemas, unless it is ``unchecked``: the command as installed.
     """
@@ -85,6 +99,10 @@ def running_sandbox(
     with TemporaryDirectory() as folder:
         violations = Path(folder, "violations")
         violations.touch()
+        if config:
+            path = Path(folder, "mcn-mock.toml")
+            path.write_text(config, encoding="utf-8")
+            arguments = ("--config", str(path), *arguments)
         program = f"{schema_plugin.in_a_process(violations)}\n{before}\nfrom pytest_mcn_mock.cli import main; main()"
         start = [MCN_MOCK] if unchecked else [sys.executable, "-c", program]
         command = [*start, "serve", "--port", "0", *arguments]

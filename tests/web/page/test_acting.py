@@ -293,10 +293,8 @@ def test_open_and_close_an_account(sandbox: Sandbox, open_page: OpenPage) -> Non
 def test_a_webhook_that_was_disabled_says_why_and_is_enabled_again(
     open_page: OpenPage, receiver: Receiver, tmp_path: Path
 ) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text("[assumed]\ndisable_after = 2\n")
     receiver.statuses = [500, 500, 204]
-    with running_sandbox("--config", str(config)) as sandbox:
+    with running_sandbox(config="[assumed]\ndisable_after = 2\n") as sandbox:
         send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, "retry": False})
         page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
         webhooks = page.get_by_role("table", name="Webhooks")

@@ -42,9 +42,7 @@ def test_many_tabs_are_live_side_by_side(sandbox: Sandbox, open_page: OpenPage) 
 
 def test_tabs_are_live_where_the_address_is_not_this_machines(open_page: OpenPage, tmp_path: Path) -> None:
     """Over plain HTTP a browser trusts only this machine, and leaves some of its interfaces out elsewhere."""
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text('[server]\nallowed_hosts = ["mcn.example.test"]\n')
-    with running_sandbox("--config", str(config)) as sandbox:
+    with running_sandbox(config='[server]\nallowed_hosts = ["mcn.example.test"]\n') as sandbox:
         first = open_page(f"{sandbox.url.replace('127.0.0.1', 'mcn.example.test')}/__admin/")
         assert first.evaluate("isSecureContext") is False
         tabs = [first, *more_tabs(first, TABS - 1)]
