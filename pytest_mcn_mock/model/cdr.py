@@ -73,7 +73,7 @@ class Cdr:
         """The client's account."""
         return int(self.call.account_id)
 
-    @property
+    @cached_property
     def linked_ids(self) -> tuple[str, str, str]:
         """The ids ``linkedid``, ``last_linked_id`` and ``uniqueid``: as in both samples they share the system and the
         second in which the call was placed, and their sequences are n, n + 1 and n + 4.
@@ -86,12 +86,12 @@ class Cdr:
         """The leg's id."""
         return 1_000_000 + self._drawn[1] % 9_000_000
 
-    @property
+    @cached_property
     def call_id(self) -> str:
         """The SIP call id: 32 lower-case hex digits, ``@``, an address. Seen in one entry of the vendor's log."""
         return f"{self._drawn[2]:016x}{self._drawn[3]:016x}@{_SIP_IP}"
 
-    @property
+    @cached_property
     def call_id_md5(self) -> str:
         """The MD5 of the call id, in the form of a UUID; equal to ``call4raw.signalling_call_id``."""
         return str(UUID(md5(self.call_id.encode(), usedforsecurity=False).hexdigest()))
