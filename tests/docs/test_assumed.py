@@ -226,15 +226,16 @@ def test_the_cdr_follows_the_answer_at_once_unless_set(mcn: Account, receiver: R
         assert account.deliveries[0].status == 204
 
 
-def test_a_value_inside_a_text_is_its_json_or_nothing(mcn: Account, receiver: Receiver) -> None:
-    mcn.set_outcome(Outcome.REJECTED)
-    mcn.subscribe(
-        receiver.url, data_type="text", template="${{apiRaws}} ${{orig}} '${{final_status}}' ${{extra_info_id}}"
-    )
-    flash_call(mcn)
-    mcn.wait_for_cdr()
-    uuid = mcn.calls[0].verification_call_uuid
-    assert receiver.bodies[0].decode() == f'[] false \'\' {{"autodial_uuid": "{uuid}"}}'
+def test_a_value_inside_a_text_is_its_json_or_nothing(receiver: Receiver) -> None:
+    template = "${{apiRaws}} ${{orig}} '${{final_status}}' ${{extra_info_id}}"
+    for word, final in (("absent", ""), ("null", "null")):
+        with assuming(missing_final_status=word) as account:
+            account.set_outcome(Outcome.REJECTED)
+            account.subscribe(receiver.url, data_type="text", template=template)
+            flash_call(account)
+            account.wait_for_cdr()
+            uuid = account.calls[0].verification_call_uuid
+            assert receiver.bodies[-1].decode() == f'[] false \'{final}\' {{"autodial_uuid": "{uuid}"}}'
 
 
 def test_the_headers_of_a_webhook_unless_set(mcn: Account, receiver: Receiver) -> None:

@@ -20,8 +20,9 @@ import requests
 from helpers.client import RUSSIAN, assuming, flash_call
 from helpers.webhook_endpoints import Receiver
 
-from pytest_mcn_mock import Account, Outcome
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock import Account, MCNServer, Outcome
+from pytest_mcn_mock.errors import RefusalCode, UsageError
+from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS
 from pytest_mcn_mock.model.cdr import VARIABLES
 
 
@@ -63,6 +64,27 @@ def test_a_request_without_the_two_headers_is_taken(mcn: Account) -> None:
 def test_an_account_may_have_a_credit(mcn: Account) -> None:
     assert flash_call(mcn).status_code == 200
     assert mcn.balance == Decimal("-0.15")
+
+
+def test_a_token_is_of_one_account(mcn: Account, mcn_server: MCNServer) -> None:
+    other = mcn_server.open_account()
+    mcn.expect_refusal("account_not_found")
+    url = f"{mcn.base_url}/account/{other.account_id}/flash_call"
+    answers = [
+        requests.post(url, params={"login_did": RUSSIAN}, headers=account.headers, timeout=30)
+        for account in (mcn, other)
+    ]
+    assert [answer.status_code for answer in answers] == [403, 200]
+    other.close()
+
+
+def test_statuses_are_of_the_vendors_list_but_for_402_405_412_and_413(mcn: Account) -> None:
+    listed = {200, 201, 204, 400, 401, 403, 404, 409, 429, 500, 502, 503}
+    assert {DEFAULT_STATUS[code] for code in RefusalCode} - listed == {402, 405, 412, 413}
+    mcn.expect_refusal("invalid_parameter")
+    (error,) = flash_call(mcn, "1").json()["errors"]
+    assert (error["code"], error["parameter"]) == ("invalid_parameter", "login_did")
+    assert "digits" in error["message"]
 
 
 def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:
