@@ -25,13 +25,15 @@ def read_trust(cacert: object = None, *, insecure: object = False, name: str = "
     cannot be read or has no PEM certificate, and for both arguments at once.
     """
     if not isinstance(insecure, bool):
-        raise UsageError(f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false")
+        raise UsageError(
+            f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false", "insecure"
+        )
     if cacert is None or cacert == "":
         return Trust(insecure=True) if insecure else MACHINE
     if not isinstance(cacert, (str, os.PathLike)):
-        raise UsageError(f"{name} is {str(cacert)[:40]!r}; give the path of a PEM file of authorities")
+        raise UsageError(f"{name} is {str(cacert)[:40]!r}; give the path of a PEM file of authorities", name)
     if insecure:
-        raise Conflict("cacert and insecure exclude each other; use one of them")
+        raise Conflict("cacert and insecure exclude each other; use one of them", "insecure")
     path = os.fspath(cacert)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
@@ -39,7 +41,7 @@ def read_trust(cacert: object = None, *, insecure: object = False, name: str = "
     try:
         make_context(trust)
     except (ssl.SSLError, ValueError):
-        raise Conflict(f"{name} {path[:200]!r} has a certificate that is not valid; use a PEM file") from None
+        raise Conflict(f"{name} {path[:200]!r} has a certificate that is not valid; use a PEM file", name) from None
     return trust
 
 
@@ -53,13 +55,15 @@ def _read(path: str, name: str) -> str:
                 content = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise Conflict(f"{name} {path[:200]!r} cannot be read: {why}; give the path of a PEM file") from error
+        raise Conflict(f"{name} {path[:200]!r} cannot be read: {why}; give the path of a PEM file", name) from error
     if not is_file:
-        raise Conflict(f"{name} {path[:200]!r} is not a file; give the path of a PEM file of authorities")
+        raise Conflict(f"{name} {path[:200]!r} is not a file; give the path of a PEM file of authorities", name)
     if len(content) > MAX_FILE:
-        raise Conflict(f"{name} {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities")
+        raise Conflict(f"{name} {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities", name)
     if b"-----BEGIN CERTIFICATE-----" not in content:
-        raise Conflict(f"{name} {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----")
+        raise Conflict(
+            f"{name} {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----", name
+        )
     # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
     return content.decode("ascii", "ignore")
 

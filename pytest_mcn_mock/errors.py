@@ -77,7 +77,15 @@ class StorageFailed(Refusal):
 
 
 class UsageError(McnMockError, ValueError):
-    """A tester's argument or setting is wrong; the message says which and what would be right."""
+    """A tester's argument or setting is wrong; the message says which and what would be right.
+
+    ``parameter`` names the argument or the setting, for a form that shows the message beside it. None if it is not
+    known, or if there is more than one.
+    """
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class Conflict(UsageError):

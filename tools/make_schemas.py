@@ -48,6 +48,7 @@ SHOWN: dict[str, type[Struct]] = {
     "readiness": types.ReadinessJson,
     "request": types.RequestJson,
     "webhook": types.WebhookJson,
+    "webhook.previewed": types.PreviewJson,
 }
 """What is shown, by the names of the schemas."""
 GIVEN: dict[str, type[Struct]] = {
@@ -61,6 +62,7 @@ GIVEN: dict[str, type[Struct]] = {
     "session.open": types.SessionJson,
     "top_up": types.TopUpJson,
     "webhook.create": types.WebhookGivenJson,
+    "webhook.preview": types.PreviewedWebhookJson,
 }
 """What is given. A field that has a default may be left out or null."""
 LISTS: dict[str, str] = {

@@ -230,20 +230,20 @@ def check_template(template: str, *, name: str) -> None:
     for variable in variables_in(template):
         check_variable(variable, name=name)
     if "${{" in _VARIABLE.sub("", template):
-        raise UsageError(f"{name}: ${{{{ has no }}}}; write a variable as ${{{{verification_call_uuid}}}}")
+        raise UsageError(f"{name}: ${{{{ has no }}}}; write a variable as ${{{{verification_call_uuid}}}}", name)
 
 
 def check_no_variable(key: str, *, name: str) -> None:
     """Raise UsageError for a variable in a key (handbook, "POST запрос", 2026-08-11: it "приведёт к ошибке")."""
     if "${{" in key:
-        raise UsageError(f"{name}: {key[:40]!r} has a variable in a key; a variable can only be in a value")
+        raise UsageError(f"{name}: {key[:40]!r} has a variable in a key; a variable can only be in a value", name)
 
 
 def check_variable(variable: object, *, name: str) -> None:
     """Raise UsageError if it is not the name of a variable."""
     if not isinstance(variable, str) or variable not in VARIABLES:
         known = nearest(str(variable).strip(), list(VARIABLES))
-        raise UsageError(f"{name}: variable {str(variable)[:40]!r} is unknown; {known}")
+        raise UsageError(f"{name}: variable {str(variable)[:40]!r} is unknown; {known}", name)
 
 
 class FilterOperator(StrEnum):
@@ -286,13 +286,13 @@ def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
     given = check_mapping(given, name="filter", example=CONDITION_EXAMPLE)
     for key in given:
         if key not in _KEYS:
-            raise UsageError(f"filter: {show(key)} is unknown; {nearest(str(key), _KEYS)}")
+            raise UsageError(f"filter: {show(key)} is unknown; {nearest(str(key), _KEYS)}", "filter")
     if "variable" not in given or "value" not in given:
-        raise UsageError(f"filter: a condition has a variable and a value, such as {CONDITION_EXAMPLE}")
+        raise UsageError(f"filter: a condition has a variable and a value, such as {CONDITION_EXAMPLE}", "filter")
     check_variable(given["variable"], name="filter")
     operator, negated = given.get("operator", FilterOperator.EQUALS), given.get("not", False)
     if operator not in list(FilterOperator):
-        raise UsageError(f"filter: operator {show(operator)} is unknown; use equals or in")
+        raise UsageError(f"filter: operator {show(operator)} is unknown; use equals or in", "filter")
     check_bool(negated, name="filter: not")
     value = _check_value(given["value"], is_list=operator == FilterOperator.IN)
     return Condition(given["variable"], FilterOperator(operator), value, negated)
@@ -301,19 +301,23 @@ def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
 def _check_value(value: Any, *, is_list: bool) -> CdrValue | tuple[CdrValue, ...]:
     if is_list != isinstance(value, (list, tuple)):
         right = "in needs a list, such as [16, 17]" if is_list else "equals needs a single value, such as 16"
-        raise UsageError(f"filter: value is {show(value)}; {right}")
+        raise UsageError(f"filter: value is {show(value)}; {right}", "filter")
     items = list(value) if is_list else [value]
     if not 1 <= len(items) <= MAX_LISTED:
-        raise UsageError(f"filter: value has {len(items)} items; use 1 to {MAX_LISTED}")
+        raise UsageError(f"filter: value has {len(items)} items; use 1 to {MAX_LISTED}", "filter")
     for item in items:
         if not isinstance(item, (str, int, bool)) or len(str(item)) > MAX_LISTED:
-            raise UsageError(f"filter: value {show(item)} is not a short text, a whole number or a boolean")
+            raise UsageError(f"filter: value {show(item)} is not a short text, a whole number or a boolean", "filter")
     return tuple(items) if is_list else value
 
 
-def unmet(conditions: Iterable[Condition], cdr: Cdr) -> Condition | None:
-    """Return the first condition that does not hold, None if all hold."""
-    return next((condition for condition in conditions if not condition.holds(cdr)), None)
+def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
+    """Return which condition does not hold, and the value that it met, for people; empty if all hold."""
+    for condition in conditions:
+        if not condition.holds(cdr):
+            was = cdr.text(condition.variable)
+            return f"{condition.variable} is {show(was)}, and the filter says: {condition}"
+    return ""
 
 
 _CALL4RAW: Final[Mapping[str, Any]] = MappingProxyType(

@@ -35,28 +35,28 @@ def show(value: object) -> str:
 def check_bool(value: object, *, name: str) -> bool:
     """Return the value if it is True or False."""
     if not isinstance(value, bool):
-        raise UsageError(f"{name} is {show(value)}; use True or False")
+        raise UsageError(f"{name} is {show(value)}; use True or False", name)
     return value
 
 
 def check_text(value: object, *, name: str, example: str) -> str:
     """Return the value if it is text."""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {show(value)}; use text, such as {example!r}")
+        raise UsageError(f"{name} is {show(value)}; use text, such as {example!r}", name)
     return value
 
 
 def check_whole(value: object, *, name: str, least: int, most: int, also: str = "") -> int:
     """Return the value if it is a whole number from ``least`` to ``most``. ``also`` is another value that is right."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a whole number from {least} to {most}{also}")
+        raise UsageError(f"{name} is {show(value)}; use a whole number from {least} to {most}{also}", name)
     return value
 
 
 def check_number(value: object, *, name: str, more_than: float, most: float) -> float:
     """Return the value if it is a number above ``more_than`` and up to ``most``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not more_than < value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a number above {more_than:g} and up to {most:g}")
+        raise UsageError(f"{name} is {show(value)}; use a number above {more_than:g} and up to {most:g}", name)
     return value
 
 
@@ -64,7 +64,7 @@ def check_seconds(value: object, *, name: str, most: float = MAX_DELAY_S) -> flo
     """Return the value if it is a number of seconds from 0 to ``most``."""
     # NaN is in no range, and a whole number is compared as it is: it may be too large for a float.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a number of seconds from 0 to {most:g}")
+        raise UsageError(f"{name} is {show(value)}; use a number of seconds from 0 to {most:g}", name)
     return value
 
 
@@ -76,14 +76,14 @@ def check_timeout(value: object, *, name: str = "timeout") -> float:
 def check_mapping(value: object, *, name: str, example: str) -> Mapping[Any, Any]:
     """Return the value if it is a mapping, such as a dict."""
     if not isinstance(value, Mapping):
-        raise UsageError(f"{name} is {show(value)}; use a dict, such as {example}")
+        raise UsageError(f"{name} is {show(value)}; use a dict, such as {example}", name)
     return value
 
 
 def check_list(value: object, *, name: str, example: str) -> list[Any]:
     """Return the items of a list, a tuple or another iterable, but of a text or a mapping."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise UsageError(f"{name} is {show(value)}; use a list, such as {example}")
+        raise UsageError(f"{name} is {show(value)}; use a list, such as {example}", name)
     return list(value)
 
 
@@ -94,7 +94,7 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     error.
     """
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}")
+        raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}", name)
     shown = shown_url(value, 80)
     try:
         parts = urlsplit(value)
@@ -103,10 +103,10 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     except ValueError:
         is_url = False
     if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):
-        raise UsageError(f"{name} {shown!r} is not an http or https URL with a host, such as {example!r}")
+        raise UsageError(f"{name} {shown!r} is not an http or https URL with a host, such as {example!r}", name)
     if is_base and (not value.isascii() or "@" in parts.netloc or parts.query or parts.fragment):
         what = "a base URL, in ASCII and without user, query and fragment"
-        raise UsageError(f"{name} {shown!r} is not {what}, such as {example!r}")
+        raise UsageError(f"{name} {shown!r} is not {what}, such as {example!r}", name)
     if len(value) > MAX_URL_LENGTH:
-        raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}")
+        raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}", name)
     return value

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.cdr import Cdr, Condition, unmet
+from pytest_mcn_mock.model.cdr import Cdr, Condition, why_unmet
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.model.webhooks import MACHINE, HidesSecrets, Trust
@@ -174,15 +174,11 @@ def filter_deliveries(deliveries: Sequence[Delivery], cdr: Cdr) -> tuple[list[De
     """Return the deliveries of a call that has ended whose filter lets it through, and why it is not sent to others."""
     kept, why = [], []
     for delivery in deliveries:
-        condition = unmet(delivery.filter, cdr)
-        if condition is None:
-            kept.append(delivery)
+        unmet = why_unmet(delivery.filter, cdr)
+        if unmet:
+            why.append(f"the filter of webhook {delivery.subscription} does not let the call through: {unmet}")
         else:
-            was = cdr.text(condition.variable)
-            why.append(
-                f"the filter of webhook {delivery.subscription} does not let the call through: {condition.variable} is "
-                f"{was!r}, and the filter says: {condition}"
-            )
+            kept.append(delivery)
     return kept, "; ".join(why)
 
 

@@ -157,21 +157,23 @@ class Subscription(HidesSecrets, frozen=True):
     def __post_init__(self) -> None:
         check_url(self.url, name="url", example="http://localhost:8000/mcn")
         if len(self.body) > MAX_FIELDS:
-            raise UsageError(f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}")
+            what = f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}"
+            raise UsageError(what, "body")
         for variable in self.body:
             check_variable(variable, name="body")
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
-                raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set")
+                raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set", "headers")
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
-                    f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text"
+                    f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text",
+                    "headers",
                 )
         _fields("query", self.query, str)
         _fields("constants", self.constants)
         self._check_form()
         if len(self.filter) > MAX_CONDITIONS:
-            raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}")
+            raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}", "filter")
 
     def _check_form(self) -> None:
         """Raise UsageError if the settings of the body contradict one another."""
@@ -180,22 +182,27 @@ class Subscription(HidesSecrets, frozen=True):
             raise UsageError(
                 'template is missing: data_type = "text" needs one, such as "call ${{verification_call_uuid}}"'
                 if is_text
-                else 'template is for data_type = "text"'
+                else 'template is for data_type = "text"',
+                "template",
             )
         if self.template is not None:
             if len(self.template) > MAX_TEMPLATE or not is_encodable(self.template):
-                raise UsageError(f"template is not a text of at most {MAX_TEMPLATE} characters that UTF-8 can write")
+                raise UsageError(
+                    f"template is not a text of at most {MAX_TEMPLATE} characters that UTF-8 can write", "template"
+                )
             check_template(self.template, name="template")
         if is_text and self.all_variables:
-            raise UsageError('all_variables is for data_type = "json": the template of a text names its variables')
+            raise UsageError(
+                'all_variables is for data_type = "json": the template of a text names its variables', "all_variables"
+            )
         if self.method is WebhookMethod.GET and (is_text or self.all_variables):
             what = 'data_type = "text"' if is_text else "all_variables"
-            raise UsageError(f'{what} needs method = "POST": a GET has no body; list its variables in body')
+            raise UsageError(f'{what} needs method = "POST": a GET has no body; list its variables in body', "method")
         if is_text or self.all_variables:
             if self.values is Values.TEXT:
-                raise UsageError('values = "text" is for the flat body of listed variables; leave it out')
+                raise UsageError('values = "text" is for the flat body of listed variables; leave it out', "values")
             if self.constants:
-                raise UsageError("constants are for the flat body of listed variables; leave them out")
+                raise UsageError("constants are for the flat body of listed variables; leave them out", "constants")
 
 
 def make_subscription(
@@ -249,7 +256,7 @@ def _word(name: str, given: object, known: type[_Word]) -> _Word:
     try:
         return known(str(given))
     except ValueError:
-        raise UsageError(f"{name} is {show(given)}; use {' or '.join(known)}") from None
+        raise UsageError(f"{name} is {show(given)}; use {' or '.join(known)}", name) from None
 
 
 def header_name(text: str) -> str:
@@ -261,19 +268,21 @@ def header_name(text: str) -> str:
 def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[str, object]:
     """The fields, their values of these kinds: text, numbers and booleans if none is given."""
     if len(fields) > MAX_FIELDS:
-        raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}")
+        raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}", name)
     for key, value in fields.items():
         shown = header_name(str(key)) if name == "headers" else str(key)[:40]
         if not isinstance(key, str) or not isinstance(value, kinds or (str, int, bool)):
             right = "text" if kinds else "a text, a whole number or a boolean"
-            raise UsageError(f"{name}: {shown!r} must be text with {right} for its value")
+            raise UsageError(f"{name}: {shown!r} must be text with {right} for its value", name)
         check_no_variable(key, name=name)
         if isinstance(value, str):
             check_template(value, name=name)
         if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
-            raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters")
+            raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters", name)
         if not is_encodable(f"{key}{value}"):
-            raise UsageError(f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is not a character")
+            raise UsageError(
+                f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is not a character", name
+            )
     return fields
 
 
@@ -315,7 +324,7 @@ class Targets(Struct, frozen=True):
         if self.allows_name(host) or self.allows_address(host):
             return
         if is_literal(host) or not self.networks:
-            raise UsageError(f"url: {host[:80]} is not among the webhook_targets, which are {self}")
+            raise UsageError(f"url: {host[:80]} is not among the webhook_targets, which are {self}", "url")
 
     def __str__(self) -> str:
         listed = [*map(str, self.networks), *sorted(self.hosts)]

@@ -206,6 +206,11 @@ class Accounts:
 
         return decide
 
+    def check_target(self, account: Account, subscription: Subscription) -> None:
+        """Raise UsageError if the account cannot have a webhook at the subscription's URL."""
+        with_it = replace(account, subscriptions=(*account.subscriptions, subscription))
+        self._check_targets(with_it, known=account)
+
     def _check_targets(self, account: Account, known: Account | None = None) -> None:
         """Raise UsageError if a new webhook of the account is not at one of the targets."""
         if self._targets is not None:

@@ -14,8 +14,8 @@ from pytest_mcn_mock.errors import Conflict, NotFound
 from pytest_mcn_mock.model import accounts as account_rules
 from pytest_mcn_mock.model.accounts import Account, look_up_subscription
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
+from pytest_mcn_mock.model.calls import Call, CallOrder, end
+from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in, why_unmet
 from pytest_mcn_mock.model.deliveries import (
     Attempt,
     CdrRequest,
@@ -26,6 +26,9 @@ from pytest_mcn_mock.model.deliveries import (
     next_retry,
     outcome_of_attempt,
 )
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.outcomes import Ending
+from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.webhooks import Subscription, Values, WebhookMethod
 from pytest_mcn_mock.service.events import (
     AccountChanged,
@@ -38,6 +41,10 @@ from pytest_mcn_mock.service.ports import Clock, Settled, Storage, Worker
 
 MAX_ATTEMPTS: Final = 1000
 """Attempts after which a delivery cannot be sent again manually."""
+SAMPLE_NUMBER: Final = "79157777777"
+"""The number that a made-up call is to: that of the article's example."""
+_RECENT: Final = 20
+"""The newest calls of an account, among which a preview looks for one that has ended."""
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 _log = logging.getLogger("mcn_mock")
 
@@ -51,6 +58,19 @@ class Result(NamedTuple):
     duration_s: float
     response: CdrResponse | None
     error: str | None = None
+
+
+class Preview(NamedTuple):
+    """What would be sent to a webhook for a call.
+
+    ``call`` is the account's newest call that has ended and has a CDR, or else a made-up one. ``note`` says why the
+    webhook's filter would not let it through; empty if it would.
+    """
+
+    call: Call
+    is_made_up: bool
+    request: CdrRequest
+    note: str
 
 
 class Deliveries:
@@ -145,6 +165,28 @@ class Deliveries:
         cdr = Cdr(_as_told(call, delivery), self._assumptions)
         rendered = render(subscription, cdr, self._clock.now(account.id))
         return replace(delivery, cdr=rendered.record, request=rendered.request)
+
+    async def preview(self, account: Account, subscription: Subscription, how: Ending | None = None) -> Preview:
+        """Return what would be sent to a subscription now; nothing is changed. With ``how``, as if the call had ended
+        so.
+        """
+        recent = await self._storage.calls(account.id, 0, _RECENT, newest_first=True)
+        found = next((call for call in recent if call.ending and self._assumptions.has_cdr(call.method)), None)
+        call = found or self._make_up_call(account)
+        if how is not None:
+            call = replace(call, ending=how)
+        cdr = Cdr(call, self._assumptions)
+        unmet = why_unmet(subscription.filter, cdr)
+        note = f"the filter does not let the call through: {unmet}" if unmet else ""
+        request = render(subscription, cdr, self._clock.now(account.id)).request
+        return Preview(call, found is None, request, note)
+
+    def _make_up_call(self, account: Account) -> Call:
+        """Return a flash call of the account's that has ended as its rules say."""
+        now = self._clock.now(account.id)
+        order = CallOrder(Method.FLASH_CALL, SAMPLE_NUMBER)
+        call = place(replace(account, unlimited=True), 0, 0, order, self._assumptions, now)
+        return call if call.ending is not None else end(call, call.planned, call.ends_at or now)
 
     def _tell(self, settled: Settled, attempt: Attempt | None) -> None:
         before, delivery = settled.before, settled.delivery

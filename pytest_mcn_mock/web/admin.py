@@ -28,7 +28,7 @@ from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.money import Entry, Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest
-from pytest_mcn_mock.model.webhooks import Subscription, Trust, make_subscription
+from pytest_mcn_mock.model.webhooks import DataType, Subscription, Trust, make_subscription
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_types as types
 from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
@@ -262,6 +262,20 @@ class AdminApi:
         """Add a webhook, for calls placed from now on."""
         webhook = _make_webhook(_read(request, types.WebhookGivenJson))
         return json_response(201, types.WebhookJson.of(await self._service.accounts.subscribe(account_id, webhook)))
+
+    @_route("POST", f"{_ACCOUNT}/webhooks/preview", body="webhook.preview", answer="webhook.previewed", errors=(409,))
+    async def preview(self, request: Request, account_id: str) -> Response:
+        """What would be sent to a webhook with these settings. Nothing is changed, and nothing is sent.
+
+        It is for the account's newest call that has ended, as if it ended as is given here, or for a made-up call.
+        """
+        asked = _read(request, types.PreviewedWebhookJson)
+        account = await self._service.accounts.get(account_id)
+        webhook = _make_webhook(asked)
+        how = self._read_ending(types.EndingJson(outcome=asked.outcome, q931_status=asked.q931_status))
+        self._service.accounts.check_target(account, webhook)
+        preview = await self._service.deliveries.preview(account, webhook, how)
+        return json_response(200, types.PreviewJson.of_preview(preview))
 
     @_route("GET", _WEBHOOK, answer="webhook", etag=True)
     async def webhook(self, request: Request, account_id: str, number: int) -> Response:
@@ -556,7 +570,7 @@ def _subscription(given: types.WebhookGivenJson, trust: Trust) -> Subscription:
 def _change_webhook(webhook: Subscription, content: Any) -> Subscription:
     """The webhook with the fields that are given. A header whose value is ``***``, as it is shown, keeps its value.
 
-    One that is enabled starts to count its failures anew.
+    The template is dropped with the data type json. One that is enabled starts to count its failures anew.
     """
     shown = types.WebhookJson.of(webhook)
     now = {name: getattr(shown, name) for name in types.WebhookGivenJson.__struct_fields__}
@@ -564,6 +578,8 @@ def _change_webhook(webhook: Subscription, content: Any) -> Subscription:
     merged.headers = {
         name: webhook.headers.get(name, value) if value == MASK else value for name, value in merged.headers.items()
     }
+    if content.get("data_type") is not None and content.get("template") is None and merged.data_type is DataType.JSON:
+        merged.template = None
     keeps_trust = content.get("cacert") is None and merged.insecure == webhook.trust.insecure
     trust = webhook.trust if keeps_trust else read_trust(merged.cacert, insecure=merged.insecure)
     return replace(

@@ -37,11 +37,14 @@ from pytest_mcn_mock.model.webhooks import (
     Values,
     WebhookMethod,
 )
+from pytest_mcn_mock.service.deliveries import Preview
 
 MASK: Final = "***"
 """In place of a value that may be a secret."""
 MAX_SHOWN: Final = 4096
 """Characters of a webhook's request or answer that are shown."""
+MAX_PREVIEWED: Final = 65_536
+"""Characters of the body in a preview."""
 MAX_ADVANCE_S: Final = 31_536_000
 """A year."""
 _T = TypeVar("_T", bound=Struct)
@@ -221,6 +224,18 @@ class WebhookGivenJson(Struct, kw_only=True):
     ] = None
     insecure: Annotated[bool, _is("Whether any certificate of an https endpoint is accepted. Not with cacert.")] = False
     enabled: Annotated[bool, _is("Whether CDRs are sent to it.")] = True
+
+
+class PreviewedWebhookJson(WebhookGivenJson, kw_only=True):
+    """A webhook to preview.
+
+    The fields are those of a webhook to add. It is not added.
+    """
+
+    rule: ClassVar = EndingJson.rule
+
+    outcome: Annotated[Outcome | None, _is("How the call ends; as it did if not given.")] = None
+    q931_status: Annotated[Cause | None, _is("The same by its Q.850 cause.")] = None
 
 
 class WebhookJson(WebhookGivenJson, kw_only=True):
@@ -582,6 +597,32 @@ class CdrRequestJson(Struct, kw_only=True):
         return cls(method=WebhookMethod(request.method), url=request.url, headers=headers, body=_text(request.body))
 
 
+class PreviewJson(CdrRequestJson, kw_only=True):
+    """What would be sent to a webhook.
+
+    For the newest call of the account that has ended and has a CDR or, if there is none, for a made-up one.
+    """
+
+    body: Annotated[str, _is("Its first 65536 characters.")]
+    verification_call_uuid: Annotated[Uuid, _is("The call.")]
+    made_up: Annotated[bool, _is("Whether the call is made up.")]
+    note: Annotated[str, _is("Why the filter does not let the call through, so that nothing is sent; else empty.")]
+
+    @classmethod
+    def of_preview(cls, preview: Preview) -> Self:
+        """Show a preview. The values of the webhook's own headers are masked as in a delivery."""
+        shown = CdrRequestJson.of(preview.request)
+        return cls(
+            method=shown.method,
+            url=shown.url,
+            headers=shown.headers,
+            body=_text(preview.request.body, MAX_PREVIEWED),
+            verification_call_uuid=preview.call.verification_call_uuid,
+            made_up=preview.is_made_up,
+            note=preview.note,
+        )
+
+
 class DeliveryJson(Struct, kw_only=True):
     """The delivery of a CDR.
 
@@ -768,8 +809,8 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time_of(seconds)
 
 
-def _text(body: bytes) -> str:
-    return body[:MAX_SHOWN].decode(errors="replace")
+def _text(body: bytes, most: int = MAX_SHOWN) -> str:
+    return body[: 4 * most].decode(errors="replace")[:most]
 
 
 EVENTS: Final[Mapping[str, type[Struct]]] = {
@@ -798,18 +839,19 @@ def decode(
     if not isinstance(content, dict):
         raise invalid("body", f"{place} is {_said(content)}; use a JSON object")
     for name in content:
-        if name not in kind.__struct_fields__:
-            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {nearest(name, kind.__struct_fields__)}")
+        if name not in kind.__struct_encode_fields__:
+            known = nearest(name, kind.__struct_encode_fields__)
+            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {known}")
     given = {}
-    for name, hint, is_required in _fields_of(kind):
+    for name, attribute, hint, is_required in _fields_of(kind):
         where = name if place == "the body" else f"{place}.{name}"
         value = content.get(name)
         if value is not None:
-            given[name] = _decode_value(value, hint, name, where)
+            given[attribute] = _decode_value(value, hint, name, where)
         elif name in now:
-            given[name] = now[name]
+            given[attribute] = now[name]
         elif name in content and NoneType in get_args(hint):
-            given[name] = None
+            given[attribute] = None
         elif is_required:
             raise Refusal(RefusalCode.MISSING_PARAMETER, f"{where} is required", name)
     return kind(**given)
@@ -835,10 +877,10 @@ def invalid(name: str, message: str) -> Refusal:
 
 
 @cache
-def _fields_of(kind: type[Struct]) -> list[tuple[str, Any, bool]]:
-    """Return the name and the type of each field, and whether it is required."""
+def _fields_of(kind: type[Struct]) -> list[tuple[str, str, Any, bool]]:
+    """Return each field's name in JSON and in Python, its type, and whether it is required."""
     hints = get_type_hints(kind)
-    return [(one.name, hints[one.name], one.required) for one in msgspec.structs.fields(kind)]
+    return [(one.encode_name, one.name, hints[one.name], one.required) for one in msgspec.structs.fields(kind)]
 
 
 def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:

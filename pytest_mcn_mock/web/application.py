@@ -12,7 +12,7 @@ from typing import Any, Final
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
-from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode
+from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.web.client_api import ClientApi
@@ -170,7 +170,9 @@ class Api:
             case HTTPException():
                 refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")
             case Conflict():
-                refusal = Refusal(RefusalCode.CONFLICT, str(error))
+                refusal = Refusal(RefusalCode.CONFLICT, str(error), error.parameter)
+            case UsageError():
+                refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error), error.parameter)
             case McnMockError():
                 refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error))
             case _:

@@ -16,7 +16,7 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call, CallOrder, end
-from pytest_mcn_mock.model.cdr import VARIABLES, WHOLE_EVENT, Cdr, fill_in, make_condition, unmet
+from pytest_mcn_mock.model.cdr import VARIABLES, WHOLE_EVENT, Cdr, fill_in, make_condition, why_unmet
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import ending
 from pytest_mcn_mock.model.placing import place
@@ -173,7 +173,7 @@ def test_a_condition_compares_as_text(given_condition: dict[str, Any], holds: bo
     condition = make_condition(given_condition)
     assert condition.holds(cdr_of(17)) is holds
     assert make_condition(condition) == condition
-    assert unmet([condition], cdr_of(17)) == (None if holds else condition)
+    assert (why_unmet([condition], cdr_of(17)) == "") is holds
 
 
 @pytest.mark.parametrize(
