@@ -31,6 +31,9 @@ HEAD: Final = """\
 
 ![{alt}](images/fidelity.svg)
 
+“Before” is this page before the vendor's handbook of 2026 was read. Several of its rows were of two levels, and counted
+for the better one; now a row has one level.
+
 The specification is the vendor's help article
 {article}.
 Since then the vendor has published a handbook; the fake follows it where the article is silent. Each behaviour of the
@@ -39,9 +42,9 @@ fake has one of three levels:
 - **documented**: the article says so; the sentence is quoted. It holds exactly.
 - **observed**: the vendor's handbook of 2026, another public page, or a public client of the service shows it. “Sample”
   means that it is seen in an example alone, and “inferred” that it follows from what is said.
-- **assumed**: nobody here has seen it. It is a default, and the setting that changes it is named. Keys without a table
-  are those of `[assumed]` ([in the sandbox](reference/config.md)), which are fields of `Assumptions`
-  ([in a test](how-to/assumptions.md)). The sources were last read for it on {searched}.
+- **assumed**: nobody here has seen it. It is a default, and the row names the setting that changes it, or why there is
+  none. Keys without a table are those of `[assumed]` ([in the sandbox](reference/config.md)), which are fields of
+  `Assumptions` ([in a test](how-to/assumptions.md)). The sources were last read for it on {searched}.
 
 The tests are in `tests/docs/`. In the [schemas](how-to/contract.md) `x-mcn-fidelity` names a row of this page. If you
 have an account, you can [compare the fake with the real service](how-to/verify.md): that makes rows to paste here.

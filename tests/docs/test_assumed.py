@@ -268,6 +268,17 @@ def test_every_attempt_sends_the_same_request(mcn: Account) -> None:
         assert len(set(receiver.bodies)) == 1
 
 
+def test_a_cdr_that_is_sent_again_does_not_hold_up_later_ones(mcn: Account) -> None:
+    with Receiver(500, 204) as receiver:
+        mcn.subscribe(receiver.url)
+        for _ in range(2):
+            flash_call(mcn)
+            mcn.settle()
+        mcn.clock.advance(2)
+        first, second = (call.verification_call_uuid for call in mcn.calls)
+        assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [first, second, first]
+
+
 @pytest.mark.parametrize("status,state", [(200, "delivered"), (299, "delivered"), (302, "failed"), (400, "failed")])
 def test_any_2xx_acknowledges_and_a_redirect_does_not(mcn: Account, status: int, state: str) -> None:
     mcn.expect_undelivered()
