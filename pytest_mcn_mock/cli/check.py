@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 
@@ -19,8 +19,10 @@ from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.client import CommandResult, answered, trust_options
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import COLOUR_OF, Column, is_coloured, print_table
+from pytest_mcn_mock.cli.webhook_options import form_options
 from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.text import shown_url
 
 if TYPE_CHECKING:  # they bring asyncio and TLS, which the other commands and --help need not wait for
@@ -41,21 +43,7 @@ _UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
 @click.argument("url", required=False)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Run the cases whose name fits, such as 'cause_*'.")
 @click.option("--list", "is_list", is_flag=True, help="List the cases and run none.")
-@click.option(
-    "--method",
-    type=click.Choice(["POST", "GET"], case_sensitive=False),
-    default="POST",
-    show_default=True,
-    help="The subscription's method.",
-)
-@click.option(
-    "--data-type",
-    type=click.Choice(["json", "text"]),
-    default="json",
-    show_default=True,
-    help="The subscription's data type.",
-)
-@click.option("--template", help="The free text of the data type text, with {name} for a variable.")
+@form_options
 @click.option("--token", help="Sent as Authorization: Bearer …")
 @click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header that the subscription sends."
@@ -77,9 +65,7 @@ def check(
     url: str | None,
     only: Sequence[str],
     is_list: bool,
-    method: str,
-    data_type: str,
-    template: str | None,
+    form: dict[str, Any],
     token: str | None,
     headers: Sequence[str],
     account: str,
@@ -94,10 +80,10 @@ def check(
     from pytest_mcn_mock.conformance.cases import choose
     from pytest_mcn_mock.conformance.run import Run
     from pytest_mcn_mock.conformance.sending import SocketTransport
-    from pytest_mcn_mock.conformance.webhook import DEFAULT_TEMPLATE, Webhook, form_of
+    from pytest_mcn_mock.conformance.webhook import Webhook, form_of
 
-    form = form_of(method, data_type)
-    cases = choose(form, only)
+    subscription = make_subscription(url or "http://localhost/", headers=_headers(headers, token), **form)
+    cases = choose(form_of(subscription), only)
     if is_list:
         listed = [{"name": case.name, "sends": case.sends, "sound": case.sound} for case in cases]
         return CommandResult(listed, lambda: print_table(_LISTED, cases))
@@ -106,7 +92,7 @@ def check(
     for uuid in uuids:
         if not _UUID.fullmatch(uuid):
             raise UsageError(f"uuid {uuid[:40]!r} is not a verification_call_uuid, such as 'fa278be48dc2_117793'")
-    webhook = Webhook(url, form, _headers(headers, token), account, template or DEFAULT_TEMPLATE, timeout)
+    webhook = Webhook(subscription, account, timeout)
     transport = SocketTransport(read_trust(cacert, insecure=insecure, name="--cacert"))
     run = Run(webhook, transport, secrets.randbits(32), time.time, uuids)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
@@ -15,19 +14,21 @@ from msgspec.structs import replace
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.client import CommandResult, answered, outcome_options, trust_options
 from pytest_mcn_mock.cli.remote import print_message, without_user
+from pytest_mcn_mock.cli.webhook_options import webhook_options
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, Explanation
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, Cdr
+from pytest_mcn_mock.model.cdr import Cdr
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, is_acknowledgement
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.webhooks import WebhookMethod, make_subscription
+from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.deliveries import render
 from pytest_mcn_mock.text import printable
 
 _ACCOUNT: Final = "12345678"
+_RANG_S: Final = 5.0
 _UUID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 
 
@@ -36,21 +37,7 @@ _UUID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 @outcome_options
 @click.option("--uuid", help="The call's verification_call_uuid.  [default: a random one]")
 @click.option("--login-did", default="79157777777", show_default=True, help="The number that was called.")
-@click.option(
-    "--body", metavar="VARIABLES", default=",".join(DEFAULT_VARIABLES), show_default=True,
-    help="The variables of the CDR, with commas between them.",
-)  # fmt: skip
-@click.option(
-    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be given several times."
-)
-@click.option(
-    "--constant", "constants", multiple=True, metavar="NAME=VALUE",
-    help="A parameter of your own, text, or with := a number or boolean; may be given several times.",
-)  # fmt: skip
-@click.option(
-    "--method", type=click.Choice([str(m) for m in WebhookMethod], case_sensitive=False), default="POST",
-    show_default=True, help="How it is sent; with GET the variables are in the query.",
-)  # fmt: skip
+@webhook_options
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 600), default=Assumptions().ack_timeout_s, show_default=True,
     help="The seconds that the endpoint may take to acknowledge it.",
@@ -63,10 +50,7 @@ def trigger(
     q931_status: int | None,
     uuid: str | None,
     login_did: str,
-    body: str,
-    headers: tuple[str, ...],
-    constants: tuple[str, ...],
-    method: str,
+    settings: dict[str, Any],
     timeout: float,
     cacert: Path | None,
     insecure: bool,
@@ -78,16 +62,10 @@ def trigger(
     """
     if uuid is not None and not _UUID.fullmatch(uuid):
         raise UsageError("--uuid must be 1 to 64 visible ASCII characters, such as fa278be48dc2_12345678")
-    subscription = make_subscription(
-        url,
-        body=[name.strip() for name in body.split(",") if name.strip()],
-        method=method,
-        headers=dict(_header(text) for text in headers),
-        constants=dict(_constant(text) for text in constants),
-        trust=read_trust(cacert, insecure=insecure, name="--cacert"),
-    )
+    trust = read_trust(cacert, insecure=insecure, name="--cacert")
+    subscription = make_subscription(url, **settings, trust=trust)
     cdr = Cdr(_call(uuid, login_did, outcome, q931_status), Assumptions())
-    request = replace(render(subscription, cdr, time.time()).request, trust=subscription.trust)
+    request = replace(render(subscription, cdr, time.time()).request, trust=trust)
     began = time.monotonic()
     response, error = _send(request, timeout)
     is_acknowledged = response is not None and is_acknowledgement(response.status)
@@ -108,28 +86,6 @@ def trigger(
         else {"headers": dict(response.headers), "body": response.body.decode("utf-8", "replace")},
     }
     return CommandResult(document, lambda: _print(document), 0 if is_acknowledged else 1)
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise UsageError("a --header has no colon; write it as 'Name: value', in quotes")
-    return name.strip(), value.strip()
-
-
-def _constant(text: str) -> tuple[str, str | int | bool]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError("a --constant has no name or no =; write it as NAME=VALUE, in quotes")
-    if not name.endswith(":"):
-        return name, value
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, int):
-        raise UsageError(f"--constant {name[:40]!r}: after := comes a whole number, true or false")
-    return name.removesuffix(":"), parsed
 
 
 def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: int | None) -> Call:
@@ -157,7 +113,7 @@ def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: in
         country_id=country,
         price=0,
         explanation=Explanation("", "", "", ""),
-        placed_at=now,
+        placed_at=now - _RANG_S,
         planned=how,
         ends_at=now,
         ending=how,

@@ -7,17 +7,19 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from pytest_mcn_mock.conformance.webhook import Form, Message, Writer
 from pytest_mcn_mock.errors import UsageError, nearest
-from pytest_mcn_mock.model.cdr import VARIABLES, CdrValue
+from pytest_mcn_mock.model.assumptions import MissingFinalStatus
+from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome
 
 Rounds = Sequence[Sequence[Message]]
 """Messages of a round are sent at once; the next round follows when all of them are answered."""
 EVERY_FORM: Final = frozenset(Form)
-JSON_ONLY: Final = frozenset({Form.JSON})
+JSON_FORMS: Final = frozenset({Form.FLAT, Form.WHOLE})
+WHOLE_ONLY: Final = frozenset({Form.WHOLE})
 _AT_ONCE: Final = 50
 _DAY_S: Final = 86_400.0
 _MIB: Final = 2**20
@@ -139,8 +141,8 @@ def _late(writer: Writer) -> Message:
 
 
 def _unknown_fields(writer: Writer) -> Message:
-    constants: dict[str, CdrValue] = {"tenant": "Ромашка", "environment": "test", "attempt": 1, "is_test": True}
-    return writer.record(writer.call(), constants=constants)
+    extra = {"tenant": "Ромашка", "environment": "test", "attempt": 1, "is_test": True}
+    return writer.record(writer.call(), extra=extra)
 
 
 def _duplicate(writer: Writer) -> Rounds:
@@ -153,6 +155,19 @@ def _early(writer: Writer) -> Rounds:
     return [[record], [record]]
 
 
+def _repeated_key(writer: Writer) -> Rounds:
+    call = writer.call()
+    return [[writer.record(call, later_s=later_s)] for later_s in (0.0, 2.0, 6.0)]
+
+
+def _without_final_status(missing: MissingFinalStatus) -> Callable[[Writer], Rounds]:
+    def write(writer: Writer) -> Rounds:
+        ways = (Outcome.REJECTED, Outcome.UNAVAILABLE)
+        return [[writer.record(writer.call(), outcome, missing=missing)] for outcome in ways]
+
+    return write
+
+
 def _reordered(writer: Writer) -> Rounds:
     first, second = writer.call(age_s=60), writer.call(age_s=30)
     return [[writer.record(second)], [writer.record(first, Outcome.NO_ANSWER)]]
@@ -163,8 +178,11 @@ def _contradicted(writer: Writer) -> Rounds:
     return [[writer.record(call, outcome)] for outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE, Outcome.BUSY)]
 
 
-_FORM: Final = "observed: the vendor's form for a webhook"
-_RETRY: Final = "observed: “retry on error” is on by default"
+_FORM: Final = "handbook, Как создать веб-хук, 2026-08-12"
+_POST: Final = "handbook, POST запрос, 2026-08-11"
+_CATALOGUE: Final = "handbook, Каталог событий MCN Telecom, 2026-09-27"
+_RETRY: Final = "handbook, Механизм повторной отправки веб-хуков, 2026-08-04: on by default, 15 times in about 18 hours"
+_MISSING: Final = f"{_CATALOGUE}: final_status is required; the article documents none; no sample shows one"
 _REPEAT_HINT: Final = (
     "the operator repeats a record whose acknowledgement it has not seen: let the second one change nothing and answer "
     "2xx (INSERT … ON CONFLICT DO NOTHING, get_or_create, or look first whether the call has ended)"
@@ -173,12 +191,30 @@ _RECORDS: Final = (
     *(_outcome(*row) for row in _OUTCOMES),
     *(_cause(cause) for cause in CAUSE_NAMES if cause not in (16, 17, 31)),
     Case(
+        "final_status_empty",
+        "records of a rejected call and of an unavailable number, with an empty final_status",
+        _without_final_status(MissingFinalStatus.EMPTY),
+        "let an empty final_status mean that there is none, and let the schema take an empty text",
+        "the vendor's catalogue calls the variable required, so that it may be empty where no status is documented",
+        _MISSING,
+        forms=EVERY_FORM - {Form.TEXT},
+    ),
+    Case(
+        "final_status_null",
+        "records of a rejected call and of an unavailable number, with final_status null",
+        _without_final_status(MissingFinalStatus.NULL),
+        "let null mean that there is none: test for None before you call a method of it, and let the schema take null",
+        "the vendor's catalogue calls the variable required, so that it may be null where no status is documented",
+        _MISSING,
+        forms=JSON_FORMS,
+    ),
+    Case(
         "all_variables",
         "a record with every variable that a subscription can ask for",
         _one(lambda writer: writer.record(writer.call(), body=sorted(VARIABLES, reverse=True))),
         "read the fields that you need by name and ignore the others",
-        "whoever sets up the subscription chooses its variables, and their order",
-        "article: «указываются … список переменных»; the names beside the three are observed",
+        "the person who sets up the subscription chooses its variables, and their order",
+        f"article: «указываются … список переменных»; {_CATALOGUE}",
     ),
     Case(
         "unknown_fields",
@@ -191,19 +227,19 @@ _RECORDS: Final = (
     Case(
         "charset",
         "a record with Content-Type application/json; charset=utf-8",
-        _one(lambda writer: writer.raw(writer.plain_body(), "application/json; charset=utf-8")),
+        _one(lambda writer: writer.raw(writer.body(), "application/json; charset=utf-8")),
         "compare the media type alone, not the header as a whole",
         "a content type can have parameters",
         "RFC 9110, 8.3.1; many clients send the charset, although RFC 8259, 11 defines none for JSON",
-        forms=JSON_ONLY,
+        forms=JSON_FORMS,
     ),
     Case(
         "late",
         "a record of a call of yesterday",
         _one(_late),
         "a login that is over, expired or deleted is not an error: acknowledge its record and do nothing",
-        "a record can be sent again manually, or wait for a repair of the endpoint",
-        "observed: the vendor has a resend mechanism for webhooks",
+        "a record that an outage held back arrives up to 18 hours later, and can be sent again manually",
+        _RETRY,
     ),
     Case(
         "duplicate",
@@ -223,6 +259,25 @@ _RECORDS: Final = (
         _RETRY,
         is_repeat=True,
         is_crowd=True,
+    ),
+    Case(
+        "repeated_key",
+        "an event that is sent three times with one idempotencyKey, and a later created_at each time",
+        _repeated_key,
+        f"{_REPEAT_HINT}; compare idempotencyKey and nothing else of the envelope",
+        "the key is the same in every attempt; whether created_at is as well is not known",
+        f"{_CATALOGUE}: «одинаков при повторных доставках и используется для дедупликации»",
+        forms=WHOLE_ONLY,
+        is_repeat=True,
+    ),
+    Case(
+        "without_key",
+        "an event without idempotencyKey",
+        _one(lambda writer: writer.envelope({"idempotencyKey": UNSET})),
+        "read idempotencyKey with .get(), and tell repeats by verification_call_uuid where it is missing",
+        "the key is not required",
+        _CATALOGUE,
+        forms=WHOLE_ONLY,
     ),
     Case(
         "reordered",
@@ -297,7 +352,29 @@ _RECORDS: Final = (
         "a subscription can be set to GET",
         _FORM,
         expect=Expect.ANSWERED,
-        forms=JSON_ONLY,
+        forms=JSON_FORMS,
+        optional=True,
+    ),
+    Case(
+        "flat_variant",
+        "a record as a flat object",
+        _one(lambda writer: writer.record(writer.call(), form=Form.FLAT)),
+        "set the subscription to send the whole event, or answer 2xx to what you cannot read",
+        "a subscription can list its variables",
+        _POST,
+        expect=Expect.ANSWERED,
+        forms=WHOLE_ONLY,
+        optional=True,
+    ),
+    Case(
+        "whole_variant",
+        "a record as the whole event in its envelope",
+        _one(lambda writer: writer.record(writer.call(), form=Form.WHOLE)),
+        "set the subscription to send a list of variables, or read the variables from data",
+        "a subscription can send the whole event",
+        _CATALOGUE,
+        expect=Expect.ANSWERED,
+        forms=frozenset({Form.FLAT}),
         optional=True,
     ),
     Case(
@@ -306,9 +383,9 @@ _RECORDS: Final = (
         _one(lambda writer: writer.record(writer.call(), form=Form.TEXT)),
         "set the subscription's data type to JSON, or answer 2xx to what you cannot read",
         "a subscription can be set to text",
-        _FORM,
+        _POST,
         expect=Expect.ANSWERED,
-        forms=JSON_ONLY,
+        forms=JSON_FORMS,
         optional=True,
     ),
 )
@@ -331,7 +408,7 @@ def _mistake(
     *,
     why: str = "nothing is signed, so that anybody who knows the URL can send it",
     source: str = "assumed: nothing is signed",
-    forms: frozenset[Form] = JSON_ONLY,
+    forms: frozenset[Form] = JSON_FORMS,
     **flags: Any,
 ) -> Case:
     return Case(name, sends, _one(write), hint, why, source, expect=Expect.ANSWERED, forms=forms, **flags)
@@ -339,7 +416,7 @@ def _mistake(
 
 def _missing(name: str, sends: str, hint: str) -> Case:
     def write(writer: Writer) -> Message:
-        return writer.fields({key: value for key, value in writer.plain().items() if key != name})
+        return writer.record(writer.call(), changes={name: UNSET})
 
     why = "the subscription's list of variables can lack it"
     case_name = "without_uuid" if name == "verification_call_uuid" else f"without_{name}"
@@ -347,7 +424,7 @@ def _missing(name: str, sends: str, hint: str) -> Case:
 
 
 def _with(**changes: Any) -> Callable[[Writer], Message]:
-    return lambda writer: writer.fields(writer.plain(**changes))
+    return lambda writer: writer.record(writer.call(), changes=changes)
 
 
 def _body(body: bytes) -> Callable[[Writer], Message]:
@@ -355,19 +432,31 @@ def _body(body: bytes) -> Callable[[Writer], Message]:
 
 
 def _typed(content_type: str | None) -> Callable[[Writer], Message]:
-    return lambda writer: writer.raw(writer.plain_body(), content_type)
+    return lambda writer: writer.raw(writer.body(), content_type)
 
 
 def _cut_off(writer: Writer) -> Message:
-    whole = writer.plain_body()
+    whole = writer.body()
     return writer.raw(whole[: len(whole) * 2 // 3])
 
 
 def _broken_utf8(writer: Writer) -> Message:
-    return writer.raw(writer.plain_body(final_status="X").replace(b'"X"', b'"\xc3\x28\xff"'))
+    return writer.raw(writer.body(final_status="X").replace(b'"X"', b'"\xc3\x28\xff"'))
 
 
-_SEND_ALL = "whoever sets up the subscription can leave the variable out"
+def _lone_surrogate(writer: Writer) -> Message:
+    return writer.raw(writer.body(verification_call_uuid="X").replace(b'"X"', b'"\\ud800_117793"', 1))
+
+
+def _data(data: object) -> Callable[[Writer], Message]:
+    return lambda writer: writer.envelope({"data": data})
+
+
+_SEND_ALL = "the person who sets up the subscription can leave the variable out"
+_READ_DATA: Final = (
+    'look whether data is there and is an object (isinstance(event.get("data"), dict)) before you read variables, and '
+    "answer 400 if not"
+)
 _MISTAKES: Final = (
     _missing(
         "final_status",
@@ -409,7 +498,9 @@ _MISTAKES: Final = (
     Case(
         "cause_out_of_range",
         "records with a q931_status that no Q.850 cause has",
-        lambda writer: [[writer.fields(writer.plain(q931_status=cause))] for cause in (0, -1, 128, 10**30)],
+        lambda writer: [
+            [writer.record(writer.call(), changes={"q931_status": cause})] for cause in (0, -1, 128, 10**30)
+        ],
         "a lookup of the cause needs a default, and the column a check before the insert",
         "nothing is signed, so that anybody who knows the URL can send it",
         "ITU-T Q.850: a cause value is seven bits",
@@ -444,14 +535,17 @@ _MISTAKES: Final = (
     _mistake(
         "lone_surrogate",
         "a record with half a surrogate pair in verification_call_uuid",
-        _body(b'{"verification_call_uuid": "\\ud800_117793", "q931_status": 16}'),
+        _lone_surrogate,
         r"check the uuid's form: JSON can spell \ud800, and encoding it as UTF-8 raises an error",
         source="RFC 8259, 8.2",
     ),
+    _mistake("without_data", "an event without data", _data(UNSET), _READ_DATA, forms=WHOLE_ONLY),
+    _mistake("data_null", "an event with data null", _data(None), _READ_DATA, forms=WHOLE_ONLY),
+    _mistake("data_list", "an event with data as a list", _data([]), _READ_DATA, forms=WHOLE_ONLY),
     _mistake(
         "array",
         "an array with the record in it",
-        lambda writer: writer.raw(b"[%b]" % writer.plain_body()),
+        lambda writer: writer.raw(b"[%b]" % writer.body()),
         f"the article has the variables «внутри массива JSON», so that an array is not unthinkable: {_OBJECT}",
         why="the article can be read so",
         source="article: «указываются внутри массива JSON список переменных»",
@@ -472,7 +566,7 @@ _MISTAKES: Final = (
     _mistake(
         "large_body",
         "a body of 1 MB",
-        lambda writer: writer.raw(writer.plain_body(note="x" * _MIB)),
+        lambda writer: writer.record(writer.call(), extra={"note": "x" * _MIB}),
         "limit the body's length in the server or the framework (MAX_CONTENT_LENGTH, client_max_body_size), which "
         "answers 413",
         source="RFC 9110, 15.5.14",

@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct, field
 
-from pytest_mcn_mock.conformance.cases import BARE, CUT_OFF, ORDINARY, Case
+from pytest_mcn_mock.conformance.cases import BARE, CUT_OFF, JSON_FORMS, ORDINARY, Case
 from pytest_mcn_mock.conformance.sending import Exchange, Transport, Trouble
 from pytest_mcn_mock.conformance.verdict import Severity, Verdict, evaluate
-from pytest_mcn_mock.conformance.webhook import Form, Webhook, Writer
+from pytest_mcn_mock.conformance.webhook import Webhook, Writer
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
 from pytest_mcn_mock.text import shown_url
 
@@ -72,7 +72,7 @@ class Run(Struct):
         """Return whether anything is served under the URL, as far as can be told: not if records and a body that is cut
         off all get a 404.
         """
-        if self.webhook.form is not Form.JSON or any(exchange.status != 404 for exchange in exchanges):
+        if self.webhook.form not in JSON_FORMS or any(exchange.status != 404 for exchange in exchanges):
             return True
         return self._send(CUT_OFF)[0].status != 404
 

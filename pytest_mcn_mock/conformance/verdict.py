@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.conformance.cases import Case, Expect
 from pytest_mcn_mock.conformance.sending import Exchange, Trouble
+from pytest_mcn_mock.conformance.webhook import variables_of
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
 from pytest_mcn_mock.text import printable
 
@@ -242,4 +243,5 @@ def _lacks_final_status(exchange: Exchange) -> bool:
             record = json.loads(exchange.request.body)
         except (ValueError, RecursionError):
             return False
-    return isinstance(record, Mapping) and "final_status" not in record
+    variables = variables_of(record) if isinstance(record, Mapping) else None
+    return isinstance(variables, Mapping) and "final_status" not in variables

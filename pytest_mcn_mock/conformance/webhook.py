@@ -12,95 +12,123 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from pytest_mcn_mock.errors import UsageError, nearest
+from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.accounts import Account, is_account_id
-from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call, CallOrder, end
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Cdr, CdrValue, text_of
+from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
 from pytest_mcn_mock.model.checks import check_seconds
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
-from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription, make_subscription
+from pytest_mcn_mock.model.webhooks import DataType, HidesSecrets, Subscription, Values, WebhookMethod
 from pytest_mcn_mock.service.deliveries import make_request, render
 
 DEFAULT_ACCOUNT: Final = "12345678"
 """The account of the article's examples."""
-DEFAULT_TEMPLATE: Final = "${{verification_call_uuid}} ${{q931_status}} ${{final_status}}"
 DEFAULT_TIMEOUT_S: Final = Assumptions().ack_timeout_s
-MAX_TEMPLATE: Final = 65_536
 JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
 _ASSUMED: Final = Assumptions()
 _BALANCE: Final = 10_000  # kopecks, more than a call costs
+_TEXT: Final = "${{verification_call_uuid}} ${{q931_status}} ${{final_status}}"
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Form(StrEnum):
-    """How a subscription sends its variables: the article's JSON, or one of the two others of the vendor's form."""
+    """How a subscription sends an event."""
 
-    JSON = "json"
-    """POST with a JSON body."""
+    FLAT = "flat"
+    """POST with a flat JSON object of the variables that are listed: the article's form."""
+    WHOLE = "whole"
+    """POST with the whole event in its envelope (handbook, "Каталог событий MCN Telecom", 2026-09-27)."""
     QUERY = "query"
-    """GET with the variables in the query string."""
+    """GET with the variables in the query string (handbook, "GET запрос", 2026-08-12)."""
     TEXT = "text"
-    """POST with a free text that the variables are put into."""
+    """POST with a free text that the variables are put into (handbook, "POST запрос", 2026-08-11)."""
 
 
-def form_of(method: str, data_type: str) -> Form:
-    """Return the form for a subscription's method and data type; UsageError if the vendor's form does not have it."""
-    if method.upper() not in ("GET", "POST"):
-        raise UsageError(f"method {method[:40]!r} is not supported; a webhook is sent by POST or GET")
-    if data_type.lower() not in ("json", "text"):
-        raise UsageError(f"data type {data_type[:40]!r} is unknown; {nearest(data_type, ['json', 'text'])}")
-    if method.upper() == "POST":
-        return Form(data_type.lower())
-    if data_type.lower() == "text":
-        raise UsageError("a GET has no body: the data type goes with POST")
-    return Form.QUERY
+def form_of(subscription: Subscription) -> Form:
+    """Return the form in which a subscription sends an event."""
+    if subscription.method is WebhookMethod.GET:
+        return Form.QUERY
+    if subscription.template is not None:
+        return Form.TEXT
+    return Form.WHOLE if subscription.all_variables else Form.FLAT
+
+
+def variables_of(record: Mapping[str, Any]) -> Any:
+    """Return the variables of a record: what is in ``data``, if it is a whole event."""
+    return record.get("data") if "event_type" in record else record
 
 
 class Webhook(HidesSecrets, frozen=True):
-    """Where the cases go and how they are written.
+    """Where the cases go and how they are written: as the subscription says.
 
-    ``template`` is the free text of ``Form.TEXT``, with ``${{name}}`` for a variable. ``account_id`` ends the uuids of
-    the calls. ``headers`` may hold secrets: they are in no repr and no report. An answer has to come within
-    ``timeout_s`` seconds.
+    ``account_id`` ends the uuids of the calls. An answer has to come within ``timeout_s`` seconds. The subscription may
+    hold secrets: it is in no repr.
 
     Raises UsageError, naming the argument, for a value that is not valid.
     """
 
-    _hidden = ("url", "headers")
+    _hidden = ("subscription",)
 
-    url: str
-    form: Form = Form.JSON
-    headers: Mapping[str, str] = MappingProxyType({})
+    subscription: Subscription
     account_id: str = DEFAULT_ACCOUNT
-    template: str = DEFAULT_TEMPLATE
     timeout_s: float = DEFAULT_TIMEOUT_S
 
     def __post_init__(self) -> None:
-        self.subscription()
         if not is_account_id(self.account_id):
             raise UsageError(f"account {self.account_id[:40]!r} is not one to fifteen digits, such as '12345678'")
         if check_seconds(self.timeout_s, name="timeout", most=600) == 0:
             raise UsageError("timeout is 0; an answer takes some time")
-        if len(self.template) > MAX_TEMPLATE:
-            raise UsageError(f"template has {len(self.template)} characters; at most {MAX_TEMPLATE}")
 
-    def subscription(self, form: Form | None = None) -> Subscription:
-        """Return the subscription that sends in the webhook's own form, or in another."""
-        method = "GET" if (form or self.form) is Form.QUERY else "POST"
-        return make_subscription(self.url, method=method, headers=self.headers)
+    @property
+    def url(self) -> str:
+        """The URL of the endpoint."""
+        return self.subscription.url
+
+    @property
+    def form(self) -> Form:
+        """The form in which the subscription sends an event."""
+        return form_of(self.subscription)
+
+    def in_form(self, form: Form) -> Subscription:
+        """Return the subscription, set to a form if that is not its own."""
+        if form is self.form:
+            return self.subscription
+        return replace(
+            self.subscription,
+            method=WebhookMethod.GET if form is Form.QUERY else WebhookMethod.POST,
+            all_variables=form is Form.WHOLE,
+            data_type=DataType.TEXT if form is Form.TEXT else DataType.JSON,
+            template=_TEXT if form is Form.TEXT else None,
+            values=Values.TYPED,
+        )
 
 
 class Message(Struct, frozen=True):
-    """One request to the endpoint. ``cdr`` is the record that it carries; None if it carries something else."""
+    """One request to the endpoint. ``cdr`` is the record that it carries: the flat object, the whole event, or the
+    variables in a text. It is None if the request carries something else.
+    """
 
     request: CdrRequest
     cdr: Mapping[str, Any] | None = None
+
+
+class _AlteredCdr(Cdr):
+    """The record of a call with some values altered. UNSET leaves a variable out."""
+
+    def __init__(self, call: Call, assumptions: Assumptions, changes: Mapping[str, Any]) -> None:
+        super().__init__(call, assumptions)
+        self._changes = changes
+
+    def value(self, name: str) -> Any:
+        return self._changes[name] if name in self._changes else super().value(name)
 
 
 class Writer:
@@ -139,47 +167,67 @@ class Writer:
         outcome: Outcome = Outcome.ANSWERED,
         cause: int | None = None,
         *,
-        body: Iterable[str] = DEFAULT_VARIABLES,
-        constants: Mapping[str, CdrValue] | None = None,
+        changes: Mapping[str, Any] = _NOTHING,
+        body: Iterable[str] | None = None,
+        extra: Mapping[str, Any] = _NOTHING,
+        missing: MissingFinalStatus = MissingFinalStatus.ABSENT,
         form: Form | None = None,
+        later_s: float = 0.0,
     ) -> Message:
-        """Write the CDR of a call that ended five seconds after it was placed: by an outcome, or by a Q.850 cause."""
+        """Write the CDR of a call that ended five seconds after it was placed: by an outcome, or by a Q.850 cause.
+
+        ``changes`` are other values of variables; UNSET leaves one out. ``body`` lists the variables, in place of the
+        form's own ones, and ``extra`` are fields beside them; neither can be in a text. ``missing`` says what
+        ``final_status`` is if none is documented, ``form`` is a form that is not the webhook's, and the event is
+        ``later_s`` seconds later than now.
+        """
         how = ending(None if cause else outcome, cause, unavailable_cause=_ASSUMED.unavailable_cause)
-        flat = make_subscription(self._webhook.url, body=tuple(body), constants=constants)
-        cdr = Cdr(end(call, how, call.placed_at + 5), _ASSUMED)
-        return self.fields(render(flat, cdr, self.now).record, form)
+        ended = end(call, how, call.placed_at + 5)
+        assumptions = replace(_ASSUMED, missing_final_status=missing)
+        subscription = self._webhook.in_form(form or self._webhook.form)
+        if body is not None and not subscription.all_variables:
+            subscription = replace(subscription, body=tuple(body))
+        cdr = Cdr(ended, assumptions)
+        rendered = render(subscription, cdr, self.now + later_s)
+        if not (changes or extra or (subscription.all_variables and body)):
+            return Message(rendered.request, rendered.record)
+        if subscription.template is not None:
+            return self._altered_text(subscription, subscription.template, _AlteredCdr(ended, assumptions, changes))
+        record = rendered.record
+        fields = record["data"] if subscription.all_variables else record
+        if subscription.all_variables and body is not None:
+            fields = {name: value for name in body if (value := cdr.value(name)) is not UNSET}
+        fields = {name: value for name, value in {**fields, **changes, **extra}.items() if value is not UNSET}
+        if subscription.values is Values.TEXT:
+            fields = {name: text_of(value) for name, value in fields.items()}
+        record = {**record, "data": fields} if subscription.all_variables else fields
+        written = make_request(subscription, cdr, record, json.dumps(record, ensure_ascii=False), JSON_TYPE)
+        return Message(written.request, record)
 
-    def fields(self, fields: Mapping[str, Any], form: Form | None = None) -> Message:
-        """Write a record with any fields, in the webhook's form or in another."""
-        form = form or self._webhook.form
-        body = json.dumps(fields, ensure_ascii=False)
-        if form is Form.TEXT:
-            body = self._webhook.template
-            for name in VARIABLES:
-                body = body.replace(f"${{{{{name}}}}}", text_of(fields.get(name, "")))
-        return Message(self._request(form, dict(fields), body), fields)
+    def _altered_text(self, subscription: Subscription, template: str, cdr: Cdr) -> Message:
+        record = {name: value for name in variables_in(template) if (value := cdr.value(name)) is not UNSET}
+        request = make_request(subscription, cdr, record, fill_in(template, cdr), TEXT_TYPE).request
+        return Message(request, record)
 
-    def _request(self, form: Form, fields: dict[str, Any], body: str) -> CdrRequest:
-        content_type = "text/plain; charset=utf-8" if form is Form.TEXT else JSON_TYPE
-        cdr = Cdr(self.call(known=False), _ASSUMED)
-        return make_request(self._webhook.subscription(form), cdr, fields, body, content_type).request
+    def envelope(self, changes: Mapping[str, Any]) -> Message:
+        """Write the whole event of an answered call with other keys of its envelope; UNSET leaves one out."""
+        event = {**(self.record(self.call(), form=Form.WHOLE).cdr or {}), **changes}
+        event = {name: value for name, value in event.items() if value is not UNSET}
+        return Message(self.raw(json.dumps(event, ensure_ascii=False).encode()).request, event)
 
     def raw(self, body: bytes, content_type: str | None = JSON_TYPE, method: str = "POST") -> Message:
         """Write a request with any body."""
-        request = replace(self._request(Form.JSON, {}, ""), method=method, body=body)
-        return Message(self._with_type(request, content_type))
+        cdr = Cdr(self.call(known=False), _ASSUMED)
+        request = make_request(self._webhook.in_form(Form.FLAT), cdr, {}, "", JSON_TYPE).request
+        return Message(self._with_type(replace(request, method=method, body=body), content_type))
 
-    def plain(self, **changes: Any) -> dict[str, Any]:
-        """Return the three documented fields of an answered call, with changes."""
-        return {**(self.record(self.call(), form=Form.JSON).cdr or {}), **changes}
-
-    def plain_body(self, **changes: Any) -> bytes:
-        """Return the same as JSON."""
-        return json.dumps(self.plain(**changes), ensure_ascii=False).encode()
+    def body(self, **changes: Any) -> bytes:
+        """Return the JSON of an answered call, with other values of variables."""
+        return self.record(self.call(), changes=changes).request.body
 
     def _with_type(self, request: CdrRequest, content_type: str | None) -> CdrRequest:
         """Return the request with another content type, unless the user's own headers have one."""
-        if any(name.lower() == "content-type" for name in self._webhook.headers):
+        if any(name.lower() == "content-type" for name in self._webhook.subscription.headers):
             return request
         kept = {name: value for name, value in request.headers.items() if name.lower() != "content-type"}
         return replace(request, headers=kept if content_type is None else {**kept, "Content-Type": content_type})

@@ -19,9 +19,10 @@ from pytest_mcn_mock.conformance.sending import (
     application_transport,
     application_url,
 )
-from pytest_mcn_mock.conformance.webhook import DEFAULT_ACCOUNT, DEFAULT_TEMPLATE, DEFAULT_TIMEOUT_S, Webhook, form_of
+from pytest_mcn_mock.conformance.webhook import DEFAULT_ACCOUNT, DEFAULT_TIMEOUT_S, Webhook, form_of
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.draws import seed_from_name
+from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
 
 
 class WebhookContract:
@@ -35,8 +36,12 @@ class WebhookContract:
     """The subscription's method: POST, or GET with the variables in the query string."""
     data_type: ClassVar[str] = "json"
     """The subscription's data type: json, or text."""
-    template: ClassVar[str] = DEFAULT_TEMPLATE
-    """The free text of the data type text, with ``{name}`` for a variable."""
+    all_variables: ClassVar[bool] = False
+    """Whether the subscription sends the whole event in its envelope."""
+    template: ClassVar[str | None] = None
+    """The free text of the data type text, with ``${{name}}`` for a variable."""
+    values: ClassVar[str] = "typed"
+    """Whether the values of listed variables keep their types, or are all text: typed, or text."""
     headers: ClassVar[Mapping[str, str]] = {}
     """Headers that the subscription sends."""
     account_id: ClassVar[str] = DEFAULT_ACCOUNT
@@ -57,9 +62,10 @@ class WebhookContract:
         if metafunc.function is not getattr(metafunc.cls, "test_webhook", None):
             return
         try:
-            cases = {case.name: case for case in choose(form_of(self.method, self.data_type)) if not case.optional}
+            form = form_of(self._subscription("http://localhost/"))
         except UsageError as error:
             pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
+        cases = {case.name: case for case in choose(form) if not case.optional}
         for name in self.skip:
             if name not in cases:
                 hint = nearest(name, list(cases))
@@ -111,8 +117,7 @@ class WebhookContract:
         __tracebackhide__ = True
         url, transport = webhook_transport
         try:
-            form = form_of(self.method, self.data_type)
-            webhook = Webhook(url, form, self.headers, self.account_id, self.template, self.timeout_s)
+            webhook = Webhook(self._subscription(url), self.account_id, self.timeout_s)
         except UsageError as error:
             pytest.fail(f"{type(self).__name__}: {error}", pytrace=False)
         run = Run(webhook, transport, seed_from_name(request.node.nodeid), time.time)
@@ -123,3 +128,14 @@ class WebhookContract:
         if verdict.findings:
             warnings.warn(told, stacklevel=1)
         self.check(case, verdict.exchanges)
+
+    def _subscription(self, url: str) -> Subscription:
+        return make_subscription(
+            url,
+            method=self.method,
+            headers=self.headers,
+            all_variables=self.all_variables,
+            data_type=self.data_type,
+            template=self.template,
+            values=self.values,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.model.cdr import VARIABLES
 
 UUID = "fa278be48dc2_117793"
+OF_THE_TIME = {
+    "start_time", "stop_time", "linkedid", "uniqueid", "sip_call_hash_id", "last_linked_id", "call4raw", "did"
+}  # fmt: skip
+"""The variables that depend on the time of the call, or on the caller's number."""
 
 
 def trigger(*arguments: object) -> Result:
@@ -29,7 +34,7 @@ def trigger(*arguments: object) -> Result:
         (["--outcome", "busy"], {"q931_status": 17, "final_status": "NO ANSWER"}),
         (["--outcome", "no_answer"], {"q931_status": 16, "final_status": "NO ANSWER"}),
         (["--outcome", "rejected"], {"q931_status": 31}),
-        (["--outcome", "unavailable"], {"q931_status": 20}),
+        (["--outcome", "unavailable"], {"q931_status": 18}),
         (["--q931-status", "17"], {"q931_status": 17, "final_status": "NO ANSWER"}),
         (["--q931-status", "127"], {"q931_status": 127}),
     ],
@@ -46,11 +51,12 @@ def test_the_cdr_says_what_the_article_has_for_the_outcome(
 
 def test_it_is_the_request_that_a_sandbox_sends(receiver: Receiver) -> None:
     """Variables, constants, query, headers: but for the time and the caller's number, the two are one."""
-    variables = [name for name in VARIABLES if not name.endswith("_time") and name != "did"]
+    variables = [name for name in VARIABLES if name not in OF_THE_TIME]
     more = f"""
         body = {variables}
-        headers = {{ X-Key = "sesame" }}
-        constants = {{ shop = "a", n = 5, test = true }}
+        headers = {{ X-Key = "sesame", X-Call = "${{{{verification_call_uuid}}}}" }}
+        query = {{ to = "${{{{number}}}}" }}
+        constants = {{ shop = "a", n = 5, test = true, of = "call ${{{{verification_call_uuid}}}}" }}
         [[account.outcome]]
         q931_status = 27
     """
@@ -58,12 +64,49 @@ def test_it_is_the_request_that_a_sandbox_sends(receiver: Receiver) -> None:
         uuid = sandbox.flash_call()["verification_call_uuid"]
         sandbox.stop()
     given = ["--constant", "shop=a", "--constant", "n:=5", "--constant", "test:=true", "--header", "X-Key: sesame"]
+    given += ["--constant", "of=call ${{verification_call_uuid}}", "--header", "X-Call: ${{verification_call_uuid}}"]
+    given += ["--query", "to=${{number}}"]
     cause = ["--q931-status", 27, "--login-did", RUSSIAN]
     assert trigger(f"{receiver.url}?a=1", "--uuid", uuid, "--body", ",".join(variables), *cause, *given).exit_code == 0
     assert receiver.received[0] == receiver.received[1]
     assert list(receiver.received[0]) == list(receiver.received[1])
     assert receiver.headers[0] == receiver.headers[1]
     assert receiver.paths[0] == receiver.paths[1]
+    assert receiver.paths[0].endswith(f"?a=1&to={RUSSIAN}")
+    assert receiver.headers[0]["X-Call"] == uuid
+    assert receiver.received[0]["of"] == f"call {uuid}"
+
+
+def test_the_whole_event_is_sent_in_its_envelope(receiver: Receiver) -> None:
+    result = trigger(receiver.url, "--all-variables", "--uuid", UUID, "--outcome", "busy")
+    assert result.exit_code == 0, result.output
+    (event,) = receiver.received
+    assert list(event) == ["account_id", "event_type", "created_at", "idempotencyKey", "data"]
+    assert (event["account_id"], event["event_type"]) == (117793, "FlashCall")
+    data = event["data"]
+    assert (data["verification_call_uuid"], data["q931_status"], data["final_status"]) == (UUID, 17, "NO ANSWER")
+    assert datetime.fromisoformat(data["stop_time"]) - datetime.fromisoformat(data["start_time"]) == timedelta(
+        seconds=5
+    )
+    assert receiver.headers[0]["Content-Type"] == "application/json"
+
+
+def test_a_text_has_the_variables_in_it() -> None:
+    with StandIn({"/hook": (204, b"")}) as endpoint:
+        template = "${{verification_call_uuid}} to ${{number}}: ${{q931_status}} ${{final_status}}."
+        result = trigger(
+            f"{endpoint.url}/hook", "--data-type", "text", "--template", template, "--uuid", UUID, "--json"
+        )
+    request = json.loads(result.stdout)["request"]
+    assert request["body"] == f"{UUID} to {RUSSIAN}: 16 ANSWERED."
+    assert request["headers"]["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_values_can_all_be_text(receiver: Receiver) -> None:
+    assert trigger(receiver.url, "--values", "text", "--uuid", UUID, "--constant", "n:=5").exit_code == 0
+    assert receiver.received == [
+        {"verification_call_uuid": UUID, "q931_status": "16", "final_status": "ANSWERED", "n": "5"}
+    ]
 
 
 def test_by_get_the_variables_are_in_the_query(receiver: Receiver) -> None:
@@ -74,11 +117,11 @@ def test_by_get_the_variables_are_in_the_query(receiver: Receiver) -> None:
 
 def test_without_a_uuid_one_of_the_articles_form_is_drawn(receiver: Receiver) -> None:
     for _ in range(2):
-        assert trigger(receiver.url, "--body", "verification_call_uuid, account_id").exit_code == 0
+        assert trigger(receiver.url, "--body", "verification_call_uuid, accountId").exit_code == 0
     first, second = receiver.received
     assert first["verification_call_uuid"] != second["verification_call_uuid"]
     assert len(first["verification_call_uuid"].partition("_")[0]) == 12
-    assert first["account_id"] == first["verification_call_uuid"].partition("_")[2]
+    assert str(first["accountId"]) == first["verification_call_uuid"].partition("_")[2]
 
 
 def test_what_is_not_acknowledged_is_status_1(receiver: Receiver) -> None:
@@ -159,6 +202,16 @@ def test_an_answer_does_not_steer_the_terminal() -> None:
         (["{}", "--uuid", "a b"], "--uuid"),
         (["{}", "--login-did", "12"], "login_did"),
         (["{}", "--method", "PUT"], "PUT"),
+        (["{}", "--query", "=x"], "NAME=VALUE"),
+        (["{}", "--constant", "a${{{{did}}}}=x"], "variable in a key"),
+        (["{}", "--query", "a=${{{{numbr}}}}"], "'number'"),
+        (["{}", "--template", "x"], "template is for"),
+        (["{}", "--data-type", "text"], "template is missing"),
+        (["{}", "--data-type", "text", "--template", "x", "--body", "did"], "leave it out"),
+        (["{}", "--all-variables", "--body", "did"], "leave it out"),
+        (["{}", "--all-variables", "--method", "GET"], "all_variables"),
+        (["{}", "--all-variables", "--constant", "a=b"], "constants"),
+        (["{}", "--values", "number"], "number"),
         (["{}", "--outcome", "busy", "--q931-status", "17"], "not both"),
         (["{}", "--timeout", "0"], "--timeout"),
         ([], "URL"),

@@ -15,19 +15,43 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
-from helpers.faulty_endpoints import CAUSES, FAULTS, Answer, Fault, Request, acting, always, read, served, sound
+from helpers.faulty_endpoints import (
+    CAUSES,
+    FAULTS,
+    TEMPLATE,
+    Answer,
+    Fault,
+    Request,
+    acting,
+    always,
+    read,
+    served,
+    sound,
+)
 from helpers.sandbox import MCN_MOCK
 
 from pytest_mcn_mock import WebhookContract
 from pytest_mcn_mock.cli.commands import mcn_mock
-from pytest_mcn_mock.conformance.cases import CASES
+from pytest_mcn_mock.conformance.cases import CASES, choose
+from pytest_mcn_mock.conformance.webhook import Form
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
 
 ROOT = Path(__file__).parents[2]
 KNOWN = "fa278be48dc2_117793"
+FLAT = choose(Form.FLAT)
+ENVELOPE = ["account_id", "event_type", "created_at", "idempotencyKey", "data"]
+AS = {
+    Form.FLAT: (),
+    Form.WHOLE: ("--all-variables",),
+    Form.QUERY: ("--method", "GET"),
+    Form.TEXT: ("--data-type", "text", "--template", TEMPLATE),
+}
+"""The options for each form."""
 
 
 def check(*arguments: str) -> Result:
@@ -48,10 +72,18 @@ def sound_url() -> Iterator[str]:
         yield url
 
 
-def test_a_sound_endpoint_passes_every_case(sound_url: str) -> None:
-    status, found = results(sound_url, "--strict")
+@pytest.mark.parametrize("form", [Form.FLAT, Form.WHOLE])
+@pytest.mark.parametrize("values", [(), ("--values", "text")])
+def test_a_sound_endpoint_passes_every_case(sound_url: str, form: Form, values: tuple[str, ...]) -> None:
+    if form is Form.WHOLE and values:
+        return  # there is no such subscription
+    status, found = results(sound_url, "--strict", *AS[form], *values)
     assert (status, [name for name, result in found.items() if result["findings"]]) == (0, [])
-    assert list(found) == [case.name for case in CASES]
+    assert list(found) == [case.name for case in choose(form)]
+
+
+def test_every_case_is_of_a_form() -> None:
+    assert {case.name for form in Form for case in choose(form)} == {case.name for case in CASES}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
@@ -74,13 +106,13 @@ def test_the_table_tells_every_case_and_how_to_mend_what_is_wrong() -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1 : len(CASES) + 1]] == [case.name for case in CASES]
+    assert [line.split()[0] for line in lines[1 : len(FLAT) + 1]] == [case.name for case in FLAT]
     assert re.search(r"^unknown_fields +error +500 ", done.stdout, re.MULTILINE)
     assert re.search(r"^fifty_at_once +sound +204 ×50 ", done.stdout, re.MULTILINE)
     assert (
         "error in unknown_fields: answered 500 to a record with additional fields\n  to fix it: ignore" in done.stdout
     )
-    assert lines[-1] == f"{url}: {len(CASES)} cases, 4 errors, 0 warnings"
+    assert lines[-1] == f"{url}: {len(FLAT)} cases, 4 errors, 1 warning"
 
 
 def test_a_terminal_sees_how_far_it_is(sound_url: str) -> None:
@@ -118,7 +150,7 @@ def test_a_field_that_is_missing_often_is_one_cause(answer: Answer | None) -> No
 
     cases = ["rejected", "unavailable", *CAUSES, "contradicted"]
     if answer != Answer(422):
-        cases += ["without_final_status", "lone_surrogate"]
+        cases += ["without_final_status"]
     with served(needs_it) as url:
         done = check(url)
         status, found = results(url)
@@ -201,7 +233,7 @@ def test_each_subscription_sends_what_the_vendors_form_has() -> None:
     with taking() as (url, seen):
         secret = (f"{url}?key=k3y", "--token", "s3cret", "--header", "X-Tenant: 7", "--account", "42", "--only", "busy")
         told = check(*secret, "--method", "GET").output
-        told += check(*secret, "--data-type", "text", "--template", "{verification_call_uuid}/{number}").output
+        told += check(*secret, "--data-type", "text", "--template", TEMPLATE).output
         check(url, "--header", "content-type: text/x-own", "--only", "wrong_content_type")
     assert not re.search("s3cret|k3y", told)
     assert seen.pop().content_type == seen.pop().content_type == "text/x-own"
@@ -211,7 +243,7 @@ def test_each_subscription_sends_what_the_vendors_form_has() -> None:
         r"\?key=k3y&verification_call_uuid=[0-9a-f]{12}_42&q931_status=17&final_status=NO\+ANSWER$", got.path
     )
     assert (posted.method, posted.content_type) == ("POST", "text/plain; charset=utf-8")
-    assert re.fullmatch(rb"[0-9a-f]{12}_42/", posted.body)
+    assert re.fullmatch(rb"[0-9a-f]{12}_42/NO ANSWER", posted.body)
     assert {(r.headers["Authorization"], r.headers["X-Tenant"]) for r in seen} == {("Bearer s3cret", "7")}
 
 
@@ -232,7 +264,13 @@ def is_json(request: Request) -> bool:
 
 
 def record(request: Request) -> Any:
-    return json.loads(request.body)
+    """The variables of a request, whatever its form."""
+    if request.method == "GET":
+        return dict(parse_qsl(urlsplit(request.path).query))
+    if request.content_type.startswith("text/plain"):
+        return dict(zip(("verification_call_uuid", "final_status"), request.body.decode().split("/"), strict=True))
+    event = json.loads(request.body)
+    return event["data"] if "event_type" in event else event
 
 
 def uuids(requests: list[Request]) -> set[str]:
@@ -254,13 +292,75 @@ def uuids(requests: list[Request]) -> set[str]:
         ("contradicted", lambda r: len(r) == 3 and len(uuids(r)) == 1),
         ("late", lambda r: record(r[0])["start_time"] < record(r[0])["stop_time"]),
         ("foreign_account", lambda r: not uuids(r).pop().endswith("_12345678")),
-        ("cause_*", lambda r: {record(request)["q931_status"] for request in r[:17]} >= {1, 127}),
+        ("cause_*", lambda r: {record(request)["q931_status"] for request in r[: len(CAUSES)]} >= {1, 127}),
     ],
 )  # fmt: skip
 def test_the_requests_are_what_the_case_says(case: str, holds: Callable[[list[Request]], bool]) -> None:
     with taking() as (url, seen):
         assert check(url, "--only", case).exit_code == 0
     assert holds(seen[1:])  # the first is the probe
+
+
+def keys(requests: list[Request]) -> set[str]:
+    return {json.loads(request.body)["idempotencyKey"] for request in requests}
+
+
+def sent(case: str, *arguments: str) -> list[Request]:
+    """The requests of a case, to an endpoint that acknowledges everything."""
+    with taking() as (url, seen):
+        assert check(url, "--only", case, *arguments).exit_code == 0
+    return seen[1:]  # the first is the probe
+
+
+@pytest.mark.parametrize(
+    "case,form,statuses",
+    [
+        *(("rejected", form, ["none"]) for form in Form),
+        *(("final_status_empty", form, ["", ""]) for form in Form if form is not Form.TEXT),
+        *(("final_status_null", form, [None, None]) for form in (Form.FLAT, Form.WHOLE)),
+    ],
+)
+def test_a_missing_final_status_is_absent_empty_and_null(case: str, form: Form, statuses: list[object]) -> None:
+    got = [record(request) for request in sent(case, *AS[form])]
+    if form is Form.QUERY and case == "final_status_empty":
+        assert all(request.path.endswith("&final_status=") for request in sent(case, *AS[form]))
+        return
+    if form is Form.TEXT:
+        statuses = [""]
+    assert [cdr.get("final_status", "none") for cdr in got] == statuses
+    if form is Form.FLAT and case != "rejected":
+        assert [cdr["q931_status"] for cdr in got] == [31, 18]
+
+
+@pytest.mark.parametrize(
+    "case,holds",
+    [
+        ("answered", lambda r: [*json.loads(r[0].body)] == ENVELOPE and len(record(r[0])) == 26),
+        ("duplicate", lambda r: len(r) == 3 and len({request.body for request in r}) == 1),
+        ("duplicate_at_once", lambda r: len(r) == 5 and len(keys(r)) == 1),
+        ("repeated_key", lambda r: len({request.body for request in r}) == 3 and len(keys(r)) == len(uuids(r)) == 1),
+        ("contradicted", lambda r: len(keys(r)) == 3 and len(uuids(r)) == 1),
+        ("fifty_at_once", lambda r: len(keys(r)) == 50),
+        ("all_variables", lambda r: [*record(r[0])] == sorted(VARIABLES, reverse=True)),
+        ("unknown_fields", lambda r: record(r[0])["tenant"] == "Ромашка"),
+        ("without_key", lambda r: [*json.loads(r[0].body)] == [name for name in ENVELOPE if name != "idempotencyKey"]),
+        ("without_data", lambda r: [*json.loads(r[0].body)] == ENVELOPE[:-1]),
+        ("data_null", lambda r: json.loads(r[0].body)["data"] is None),
+        ("without_uuid", lambda r: "verification_call_uuid" not in record(r[0]) and len(record(r[0])) == 25),
+        ("cause_as_text", lambda r: record(r[0])["q931_status"] == "16"),
+        ("large_body", lambda r: len(record(r[0])["note"]) == 2**20),
+        ("lone_surrogate", lambda r: record(r[0])["verification_call_uuid"] == "\ud800_117793"),
+        ("flat_variant", lambda r: [*json.loads(r[0].body)] == [*DEFAULT_VARIABLES]),
+    ],
+)  # fmt: skip
+def test_the_whole_event_is_what_the_case_says(case: str, holds: Callable[[list[Request]], bool]) -> None:
+    assert holds(sent(case, "--all-variables"))
+
+
+def test_values_are_text_if_the_subscription_says_so() -> None:
+    for case in ("answered", "unknown_fields", "cause_null"):
+        (request,) = sent(case, "--values", "text")
+        assert all(isinstance(value, str) for value in json.loads(request.body).values())
 
 
 def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path: Path) -> None:
@@ -287,7 +387,12 @@ def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path
         (("http://127.0.0.1:1/", "--header", "s3cret"), "a header is written 'Name: value'"),
         (("http://127.0.0.1:1/", "--header", "A: s3cret\x01"), "cannot be sent"),
         (("http://127.0.0.1:1/", "--token", "s3cret", "--header", "authorization: s3cret"), "given twice"),
-        (("http://127.0.0.1:1/", "--method", "GET", "--data-type", "text"), "a GET has no body"),
+        (("http://127.0.0.1:1/", "--method", "GET", "--data-type", "text", "--template", "x"), "a GET has no body"),
+        (("http://127.0.0.1:1/", "--data-type", "text"), "template is missing"),
+        (("http://127.0.0.1:1/", "--template", "x"), "template is for data_type"),
+        (("http://127.0.0.1:1/", "--data-type", "text", "--template", "${{numer}}"), "did you mean 'number'?"),
+        (("http://127.0.0.1:1/", "--all-variables", "--method", "GET"), "all_variables needs method"),
+        (("http://127.0.0.1:1/", "--all-variables", "--values", "text"), "values"),
         (("http://127.0.0.1:1/", "--timeout", "0"), "--timeout"),
         (("http://127.0.0.1:1/", "--cacert", "none.pem"), "--cacert 'none.pem' cannot be read: No such file"),
         (("http://127.0.0.1:1/", "--junit", "none/junit.xml"), "none/junit.xml"),
@@ -325,7 +430,7 @@ def test_a_junit_report_is_well_formed_and_has_no_secret(tmp_path: Path) -> None
     assert "s3cret" not in text
     root = ET.fromstring(text)
     (suite,) = root
-    assert root.attrib["tests"] == suite.attrib["tests"] == str(len(CASES)) == str(len(suite))
+    assert root.attrib["tests"] == suite.attrib["tests"] == str(len(FLAT)) == str(len(suite))
     failures = suite.findall("testcase/failure")
     assert suite.attrib["failures"] == str(len(failures)) > "0"
     assert re.search(r"redirected \(302\) to /.*in answer to an ordinary record", failures[0].attrib["message"])
@@ -333,7 +438,10 @@ def test_a_junit_report_is_well_formed_and_has_no_secret(tmp_path: Path) -> None
 
 def test_the_cases_are_listed_and_chosen_by_pattern(sound_url: str) -> None:
     told = check("--list").stdout
-    assert all(re.search(rf"^{case.name} ", told, re.MULTILINE) for case in CASES)
+    assert all(re.search(rf"^{case.name} ", told, re.MULTILINE) for case in FLAT)
+    whole = check("--list", "--all-variables").stdout
+    assert re.search(r"^repeated_key ", whole, re.MULTILINE)
+    assert not re.search(r"^repeated_key ", told, re.MULTILINE)
     _, found = results(sound_url, "--only", "cause_1", "--only", "without_*")
     assert list(found) == ["cause_1", "without_final_status", "without_q931_status", "without_uuid"]
 

@@ -11,7 +11,8 @@ from flask import Flask
 from helpers.faulty_endpoints import served, sound
 
 from pytest_mcn_mock import WebhookContract
-from pytest_mcn_mock.conformance.cases import CASES
+from pytest_mcn_mock.conformance.cases import choose
+from pytest_mcn_mock.conformance.webhook import Form
 
 FLASK = """
     import json
@@ -42,6 +43,7 @@ SOUND = """
             self.app = create_app()
             return self.app, "/webhooks/mcn"
 """
+CASES = choose(Form.FLAT)
 TESTS = sum(not case.optional for case in CASES)
 LOADED = (FastAPI, Flask, WebhookContract)
 """What the runs in this process would else load again each time."""
@@ -229,6 +231,34 @@ def test_the_subscription_is_get(pytester: pytest.Pytester) -> None:
     assert 20 < result.parseoutcomes()["passed"] < TESTS
 
 
+def test_the_subscription_sends_the_whole_event(pytester: pytest.Pytester) -> None:
+    app = FLASK.replace(
+        "cdr = request.get_json()",
+        """event = request.get_json()
+            cdr = event.get("data") if isinstance(event, dict) else None""",
+    )
+    test = f"""{SOUND}
+        all_variables = True
+
+        def check(self, case, exchanges):
+            if case.name == "busy":
+                (exchange,) = exchanges
+                assert self.app.ended == {{exchange.cdr["data"]["verification_call_uuid"]: "NO ANSWER"}}
+    """
+    result = run(pytester, test, app=app)
+    assert (result.ret, "repeated_key" in str(result.outlines)) == (pytest.ExitCode.OK, False)
+    assert result.parseoutcomes()["passed"] == sum(not case.optional for case in choose(Form.WHOLE))
+
+
+def test_the_subscription_is_a_text(pytester: pytest.Pytester) -> None:
+    app = FLASK.replace("request.get_json()", "dict(zip(KEYS, request.get_data(as_text=True).split('/')))")
+    app = app.replace("import json", 'KEYS = ("verification_call_uuid", "final_status")')
+    template = "${{verification_call_uuid}}/${{final_status}}"
+    result = run(pytester, f'{SOUND}\n        data_type = "text"\n        template = "{template}"\n', app=app)
+    assert result.ret == pytest.ExitCode.OK
+    assert 20 < result.parseoutcomes()["passed"] < TESTS
+
+
 def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
     """An ASGI one whatever is sent; a WSGI one where several records are sent at once, on threads of their own."""
     asgi = """
@@ -265,10 +295,12 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
         (('"/webhooks/mcn"', '"webhooks"'), "*must start with a slash*"),
         (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*not an http or https URL*"),
         (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
-        (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method 'PUT' is not supported*"),
-        (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data type 'xml' is unknown*"),
+        (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method is 'PUT'; use POST or GET*"),
+        (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data_type is 'xml'; use json or text*"),
         (("@pytest", "timeout_s = 0\n\n        @pytest"), "*timeout is 0*"),
-        (("@pytest", "template = 'x' * 70_000\n\n        @pytest"), "*template has 70000 characters*"),
+        (("@pytest", "template = 'x'\n\n        @pytest"), '*template is for data_type = "text"*'),
+        (("@pytest", "data_type = 'text'\n\n        @pytest"), "*template is missing*"),
+        (("@pytest", "all_variables = 1\n\n        @pytest"), "*all_variables is 1*"),
         (("@pytest", "account_id = 'x'\n\n        @pytest"), "*not one to fifteen digits*"),
     ],
 )

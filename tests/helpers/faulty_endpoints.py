@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -96,6 +96,8 @@ def read(request: Request) -> Answer | dict[str, Any]:
         cdr = json.loads(request.body)
     except (ValueError, RecursionError):
         return Answer(400)
+    if isinstance(cdr, dict) and "event_type" in cdr:
+        cdr = cdr.get("data")
     if not isinstance(cdr, dict) or not isinstance(cdr.get("verification_call_uuid"), str):
         return Answer(400)
     return cdr
@@ -132,7 +134,8 @@ class Fault(NamedTuple):
     """Whether nothing else is found; if more is, only ``finds`` are run."""
 
 
-CAUSES = tuple(f"cause_{n}" for n in (1, 2, 3, 18, 19, 20, 21, 22, 27, 28, 34, 38, 41, 42, 88, 102, 127))
+TEMPLATE = "${{verification_call_uuid}}/${{final_status}}"
+CAUSES = tuple(f"cause_{n}" for n in (1, 2, 3, 18, 19, 20, 21, 22, 27, 28, 34, 38, 41, 42, 44, 88, 102, 127))
 
 
 def always(answer: Answer) -> Callable[[], Endpoint]:
@@ -212,6 +215,44 @@ def take_keywords(verification_call_uuid: str, q931_status: int | None = None, f
     pass
 
 
+def needs_data(request: Request) -> None:
+    with suppress(ValueError, RecursionError):
+        event = json.loads(request.body)
+        if isinstance(event, dict) and "event_type" in event:
+            event["data"].get("verification_call_uuid")
+
+
+def needs_key(request: Request) -> None:
+    with suppress(ValueError, RecursionError):
+        event = json.loads(request.body)
+        if isinstance(event, dict) and "event_type" in event:
+            event["idempotencyKey"].strip()
+
+
+def keyed(repeated: Callable[[dict[str, Any], dict[str, Any]], Answer | None]) -> Endpoint:
+    """It answers an event whose key it has seen as the function of the first and of this one says."""
+    seen: dict[str, dict[str, Any]] = {}
+
+    def endpoint(request: Request, handler: object) -> Answer:
+        answer = sound(request)
+        if answer.status == 204 and b"idempotencyKey" in request.body:
+            event = json.loads(request.body)
+            first = seen.setdefault(event["idempotencyKey"], event)
+            if first is not event:
+                return repeated(first, event) or answer
+        return answer
+
+    return endpoint
+
+
+def key_only_once() -> Endpoint:
+    return keyed(lambda first, event: Answer(409))
+
+
+def compares_the_envelope() -> Endpoint:
+    return keyed(lambda first, event: Answer(500) if first["created_at"] != event["created_at"] else None)
+
+
 def ten_connections() -> Endpoint:
     """The eleventh of a crowd finds the pool empty."""
     crowd = threading.Barrier(11)
@@ -263,6 +304,26 @@ FAULTS = (
     Fault("409 to a repeat", knows(Answer(409)), "duplicate duplicate_at_once contradicted early",
           r"acknowledged it once, and then answered 409 to a record that is sent three times \(2 of 3\)",
           "let the second one change nothing and answer 2xx", is_all=True),
+    Fault("takes final_status for text", failing(lambda cdr: cdr.get("final_status", "").strip()),
+          "final_status_null", r"answered 500 to records of a rejected call .* with final_status null \(2 of 2\)",
+          "test for None before you call a method of it", is_all=True),
+    Fault("has a list of statuses", failing(lambda cdr: ["ANSWERED", "NO ANSWER", "X", "CONGESTION", None].index(
+          cdr.get("final_status"))), "final_status_empty",
+          "answered 500 to records of a rejected call .* with an empty final_status", "mean that there is none",
+          is_all=True),
+    Fault("reads no envelope", before(lambda request: Answer(422) if b"event_type" in request.body else None),
+          "answered", "answered 422 to an ordinary record", "check with the uuid of a call that it knows",
+          "--all-variables", "warning"),
+    Fault("needs data", before(needs_data), "without_data data_null data_list", "answered 500 to an event without data",
+          "whether data is there and is an object", "--all-variables", is_all=True),
+    Fault("needs a key", before(needs_key), "without_key", "answered 500 to an event without idempotencyKey",
+          r"read idempotencyKey with \.get\(\)", "--all-variables", is_all=True),
+    Fault("takes an event with a key once", key_only_once, "duplicate duplicate_at_once repeated_key early",
+          r"acknowledged it once, and then answered 409 to .*", "the second one change nothing", "--all-variables",
+          is_all=True),
+    Fault("compares all but data", compares_the_envelope, "repeated_key",
+          r"answered 500 to an event that is sent three times with one idempotencyKey.* \(2 of 3\)",
+          "compare idempotencyKey and nothing else", "--all-variables", is_all=True),
     Fault("fails on unknown fields", failing(lambda cdr: take_keywords(**cdr)),
           "unknown_fields all_variables late large_body", "answered 500 to a record with additional fields",
           r"ignore what you do not know: no \*\*cdr", is_all=True),
@@ -296,7 +357,7 @@ FAULTS = (
     Fault("deadlocks in a crowd", counting(lambda number: number in (20, 21) and hang()), "fifty_at_once",
           r"gave no answer within 1 s to 50 records at once \(\d+ of 50\)",
           "hold no lock while the record is worked on.*acknowledge first", "--timeout 1"),
-    Fault("closes the connection", closes, "rejected",
+    Fault("closes the connection", closes, "rejected final_status_empty final_status_null",
           "closed the connection without an answer to a record of a rejected call",
           "look for a crash or a kill in the server's log", is_all=True),
     Fault("ends no answer", drips, "busy",
@@ -310,7 +371,7 @@ FAULTS = (
     Fault("takes only POST", lambda: sound, "answered", "answered 405 to an ordinary record",
           "the method that the subscription is set to", "--method GET"),
     Fault("takes only JSON", lambda: sound, "answered", "answered 415 to an ordinary record",
-          "the content type that the subscription sends", "--data-type text"),
+          "the content type that the subscription sends", f"--data-type text --template {TEMPLATE}"),
     Fault("sets a cookie", sets_a_cookie, "answered",
           r"set a cookie \(session\\x1b\) in its answer to an ordinary record",
           "exempt the webhook's path from sessions", level="warning"),

@@ -53,7 +53,7 @@ def create_app(**config):
             cdr = None
         match cdr:
             case {"verification_call_uuid": str(call)}:
-                app.calls[call] = cdr.get("final_status", "UNAVAILABLE")
+                app.calls[call] = cdr.get("final_status") or "UNAVAILABLE"
                 return "", 204
         return {"error": "this is not a CDR"}, 400
 

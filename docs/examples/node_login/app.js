@@ -42,7 +42,8 @@ export function createApp(mcn, { codeLivesMs = 300_000, attempts = 3 } = {}) {
 
   function webhook(body) {
     const cdr = parseObject(body);
-    const { verification_call_uuid: call, final_status: finalStatus = "UNAVAILABLE" } = cdr;
+    const { verification_call_uuid: call } = cdr;
+    const finalStatus = cdr.final_status || "UNAVAILABLE"; // it may be absent, empty or null
     if (typeof call !== "string" || typeof finalStatus !== "string") throw new HttpError(400, "this is not a CDR");
     // It may be here before the answer to our own request, so it is kept whether or not there is a login yet.
     calls.set(call, finalStatus);
