@@ -315,8 +315,8 @@ def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
     """Return which condition does not hold, and the value that it met, for people; empty if all hold."""
     for condition in conditions:
         if not condition.holds(cdr):
-            was = cdr.text(condition.variable)
-            return f"{condition.variable} is {show(was)}, and the filter says: {condition}"
+            was = cdr.value(condition.variable)
+            return f"{condition.variable} is {'absent' if was is UNSET else show(was)}, and the filter says: {condition}"
     return ""
 
 

@@ -67,6 +67,7 @@ def describe_pending(view: AccountView) -> str:
             lines.append(f"ringing {when}: {call!r}")
         pending = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.PENDING]
         lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in pending]
+    lines += [f"no CDR: {c!r}: {c.explanation.cdr}" for c in view.calls() if c.explanation.cdr][-_MOST:]
     lines += [f"not accepted: {request}" for request in view.heard() if request.refusal is not None][-_MOST:]
     if not requests:
         lines.append(f"no request arrived for account {view.account_id}: does the application use mcn.base_url?")
@@ -190,7 +191,7 @@ def _placed_too_early(view: AccountView) -> list[str]:
     if not view.run(view.service.accounts.get(view.account_id)).subscriptions_made:
         return []
     owing = [c for c in view.calls() if c.method is Method.FLASH_CALL or view.service.assumptions.call_for_2fa_cdr]
-    count = len(list(takewhile(lambda call: not call.deliveries, owing)))
+    count = len(list(takewhile(lambda call: not call.deliveries and not call.explanation.cdr, owing)))
     if not count:
         return []
     were, them = ("1 call was", "it") if count == 1 else (f"{count} calls were", "them")

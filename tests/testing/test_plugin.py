@@ -178,7 +178,7 @@ def test_it_is_acknowledged_at_last(mcn, mcn_server):
     mcn_server.expect_request("/hook").respond_with_data()
     mcn.subscribe(mcn_server.url_for("/hook"))
     flash_call(mcn)
-    mcn.clock.advance(1)
+    mcn.clock.advance(2)
 """,
     ).assert_outcomes(passed=8)
 

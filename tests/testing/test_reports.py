@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from helpers.client import flash_call
 from helpers.inner_pytest import run
 
-from pytest_mcn_mock import MCNServer
+from pytest_mcn_mock import Account, MCNServer, WaitTimeout
 
 FAILING = """
 def test_it(mcn, mcn_server):
@@ -32,7 +33,7 @@ def test_the_report_of_a_failing_test_tells_the_accounts_story(project: pytest.P
             "calls:",
             "  * flash_call 749*0042 -> 79157777777, 0.15 roubles, answered (q931_status 16)",
             "    number: Russian number, ends in the requested code 0042",
-            "    CDR to http://127.0.0.1:*/hook: pending, due in 1 s",
+            "    CDR to http://127.0.0.1:*/hook: pending, due in 2 s",
             "      attempt 1: HTTP 500, not acknowledged, after * ms",
         ]
     )
@@ -242,6 +243,17 @@ def test_none(mcn, mcn_server):
     )
     result.stdout.fnmatch_lines([f"E{one}", f"E{two}"])
     result.stdout.fnmatch_lines(["1 call was placed before the first subscription: no CDR is sent for it"])
+
+
+def test_a_call_without_a_cdr_says_which_filter_did_not_let_it_through(mcn: Account) -> None:
+    mcn.subscribe("http://127.0.0.1:1/hook", filter=[{"variable": "q931_status", "value": 17}])
+    flash_call(mcn)
+    why = "webhook 1 does not let the call through: q931_status is 16, and the filter says: q931_status is 17"
+    with pytest.raises(WaitTimeout) as waited:
+        mcn.wait_for_cdr(timeout=0.01)
+    for text in (str(waited.value), mcn.story()):
+        assert why in text
+        assert "before the first subscription" not in text
 
 
 RAISING = """

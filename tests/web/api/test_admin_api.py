@@ -332,7 +332,7 @@ def test_a_cdr_is_sent_again_with_retries_as_if_for_the_first_time(admin: Admin)
         admin.ask("POST", f"calls/{uuid}/complete")
         admin.ask("POST", "clock/advance", {"seconds": 0})
         assert admin.ask("POST", resend).json()["state"] == "pending"
-        admin.ask("POST", "clock/advance", {"seconds": 1})
+        admin.ask("POST", "clock/advance", {"seconds": 2})
         resent = admin.get(f"deliveries/{delivery['id']}")
     assert resent["state"] == "delivered"
     assert [attempt["status"] for attempt in resent["attempts"]] == [204, 500, 204]
