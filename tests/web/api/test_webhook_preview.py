@@ -106,7 +106,7 @@ def test_a_preview_says_that_the_filter_does_not_let_the_call_through(account: s
     condition = {"variable": "q931_status", "operator": "in", "value": [17, 18]}
     shown = preview(account, filter=[condition])
     assert shown["note"] == (
-        "the filter does not let the call through: q931_status is '16', and the filter says: q931_status is in [17, 18]"
+        "the filter does not let the call through: q931_status is 16, and the filter says: q931_status is in [17, 18]"
     )
     assert preview(account, filter=[condition], outcome="busy")["note"] == ""
     assert preview(account, filter=[{**condition, "not": True}])["note"] == ""
