@@ -315,8 +315,9 @@ def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
     """Return which condition does not hold, and the value that it met, for people; empty if all hold."""
     for condition in conditions:
         if not condition.holds(cdr):
-            was = cdr.value(condition.variable)
-            return f"{condition.variable} is {'absent' if was is UNSET else show(was)}, and the filter says: {condition}"
+            value = cdr.value(condition.variable)
+            was = "absent" if value is UNSET else show(value)
+            return f"{condition.variable} is {was}, and the filter says: {condition}"
     return ""
 
 
