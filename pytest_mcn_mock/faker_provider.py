@@ -21,7 +21,7 @@ from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE, Method
 from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, caller_number, is_code
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
 from pytest_mcn_mock.model.placing import place
-from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
 from pytest_mcn_mock.service.deliveries import render
 
 MOBILE: Final = {
@@ -40,7 +40,7 @@ _DAYS_S: Final = 365 * 86_400
 
 
 class McnProvider(BaseProvider):
-    """Methods for ``fake.add_provider(McnProvider)``; an argument that cannot be raises UsageError.
+    """Methods for ``fake.add_provider(McnProvider)``; an invalid argument raises UsageError.
 
     For a type checker, ``McnProvider(fake.factories[0])`` has the same methods and the same seed, with their types.
     """
@@ -87,28 +87,58 @@ class McnProvider(BaseProvider):
         *,
         q931_status: int | None = None,
         body: Sequence[str] = DEFAULT_VARIABLES,
+        values: str = "typed",
         account_id: str | int | None = None,
         verification_call_uuid: str | None = None,
     ) -> dict[str, Any]:
-        """Return the record of a flash call, as a webhook gets it: the variables of ``body`` that have a value.
+        """Return the record of a flash call, as a webhook gets it that lists variables: those of ``body`` that have a
+        value. With ``values`` text all values are text.
 
-        ``outcome`` or ``q931_status`` says how the call ended, and is drawn where neither is given; the cause of an
-        unavailable number is drawn. ``final_status`` is absent if the article documents none. The account
-        is that of ``verification_call_uuid`` where only that is given.
+        ``outcome`` or ``q931_status`` says how the call ended, and is drawn if neither is given; the cause of an
+        unavailable number is drawn. ``final_status`` is absent if the article documents none. The account is that of
+        ``verification_call_uuid`` if only that is given.
         """
+        webhook = make_subscription("http://localhost/", body=tuple(body), values=values)
+        return self._sent_to(webhook, outcome, q931_status, account_id, verification_call_uuid)
+
+    def mcn_event(
+        self,
+        outcome: Outcome | str | None = None,
+        *,
+        q931_status: int | None = None,
+        account_id: str | int | None = None,
+        verification_call_uuid: str | None = None,
+    ) -> dict[str, Any]:
+        """Return the whole event of a flash call in its envelope, as a webhook gets it that asks for all variables.
+
+        ``created_at`` is three hours ahead, as in the vendor's samples. The arguments are those of ``mcn_cdr``.
+        """
+        webhook = make_subscription("http://localhost/", all_variables=True)
+        return self._sent_to(webhook, outcome, q931_status, account_id, verification_call_uuid)
+
+    def _sent_to(
+        self,
+        webhook: Subscription,
+        outcome: Outcome | str | None,
+        q931_status: int | None,
+        account_id: str | int | None,
+        verification_call_uuid: str | None,
+    ) -> dict[str, Any]:
+        """Return what a webhook gets of a call that is drawn."""
         if outcome is None and q931_status is None:
             outcome = self.mcn_outcome()
         how = ending(outcome, q931_status, unavailable_cause=self.random_element(_UNAVAILABLE))
-        webhook = Subscription("http://localhost/", body=tuple(body))
         account_id = account_id or (verification_call_uuid or "").rpartition("_")[2] or self.mcn_account_id()
         account = Account(str(account_id), self.mcn_token(), self.generator.random.getrandbits(63))
         order = calls.CallOrder(Method.FLASH_CALL, self.mcn_login_did(), self.mcn_code())
-        placed_at = float(_FIRST_DAY + self.random_int(0, _DAYS_S))
+        random = self.generator.random
+        placed_at = random.uniform(_FIRST_DAY, _FIRST_DAY + _DAYS_S)
+        ended_at = placed_at + random.uniform(2, 30)
         call = place(account, KOPECKS_PER_ROUBLE, 0, order, Assumptions(), placed_at)
-        call = calls.end(call, how, placed_at + self.random_int(2, 30))
+        call = calls.end(call, how, ended_at)
         if verification_call_uuid is not None:
             call = replace(call, verification_call_uuid=verification_call_uuid)
-        return render(webhook, Cdr(call, Assumptions()), placed_at).record
+        return render(webhook, Cdr(call, Assumptions()), ended_at).record
 
 
 def _words(countries: Mapping[int, str]) -> str:

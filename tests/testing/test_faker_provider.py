@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import phonenumbers
@@ -16,6 +18,8 @@ from pytest_mcn_mock import Outcome, UsageError
 from pytest_mcn_mock.faker_provider import MOBILE, McnProvider
 from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.numbering import choose_country
+
+SAMPLE = Path(__file__).parents[1] / "model/samples/catalogue-flashcall.json"
 
 
 @pytest.fixture
@@ -96,12 +100,37 @@ def test_an_unavailable_number_has_any_other_cause_and_no_final_status(mcn: McnP
 def test_a_record_has_the_variables_asked_for_and_is_one_calls(mcn: McnProvider) -> None:
     cdr = mcn.mcn_cdr(Outcome.ANSWERED, body=tuple(VARIABLES), account_id="117793")
     assert list(cdr) == list(VARIABLES)
-    assert cdr["verification_call_uuid"] == f"{cdr['uniqueid']}_117793"
-    assert cdr["account_id"] == "117793"
-    assert str(cdr["start_time"]) < str(cdr["stop_time"])
-    of = mcn.mcn_cdr(verification_call_uuid="fa278be48dc2_117793", body=["verification_call_uuid", "account_id"])
-    assert of == {"verification_call_uuid": "fa278be48dc2_117793", "account_id": "117793"}
+    assert (cdr["accountId"], cdr["account_id"]) == (117793, 10002)
+    assert cdr["verification_call_uuid"].endswith("_117793")
+    assert cdr["verification_call_uuid"] in cdr["extra_info_id"]
+    assert cdr["call4raw"]["src_number"] == cdr["did"]
+    lasted = datetime.fromisoformat(cdr["stop_time"]) - datetime.fromisoformat(cdr["start_time"])
+    assert timedelta(seconds=2) <= lasted <= timedelta(seconds=30)
+    of = mcn.mcn_cdr(verification_call_uuid="fa278be48dc2_117793", body=["verification_call_uuid", "accountId"])
+    assert of == {"verification_call_uuid": "fa278be48dc2_117793", "accountId": 117793}
     assert {len(mcn.mcn_cdr()) for _ in range(50)} == {2, 3}
+
+
+def test_the_values_of_a_record_can_all_be_text(mcn: McnProvider) -> None:
+    cdr = mcn.mcn_cdr("busy", body=["q931_status", "orig", "apiRaws", "accountId"], values="text", account_id=7)
+    assert cdr == {"q931_status": "17", "orig": "false", "apiRaws": "[]", "accountId": "7"}
+
+
+def test_an_event_has_the_keys_and_types_of_the_vendors_sample(mcn: McnProvider) -> None:
+    sample = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    for _ in range(20):
+        event = mcn.mcn_event(mcn.random_element((Outcome.ANSWERED, Outcome.BUSY, Outcome.NO_ANSWER)))
+        assert list(event) == list(sample)
+        assert [(key, type(value)) for key, value in event["data"].items()] == [
+            (key, type(value)) for key, value in sample["data"].items()
+        ]
+        assert event["account_id"] == event["data"]["accountId"]
+        ahead = datetime.fromisoformat(event["created_at"]) - datetime.fromisoformat(event["data"]["stop_time"])
+        assert abs(ahead - timedelta(hours=3)) < timedelta(seconds=1)
+    assert "final_status" not in mcn.mcn_event("rejected")["data"]
+    of = mcn.mcn_event(q931_status=27, verification_call_uuid="fa278be48dc2_117793")
+    assert (of["account_id"], of["data"]["q931_status"]) == (117793, 27)
+    assert len({mcn.mcn_event()["idempotencyKey"] for _ in range(50)}) == 50
 
 
 def everything(fake: Faker) -> list[object]:
@@ -114,6 +143,7 @@ def everything(fake: Faker) -> list[object]:
         fake.mcn_call_uuid(),
         fake.mcn_outcome(),
         fake.mcn_cdr(body=tuple(VARIABLES)),
+        fake.mcn_event(),
     ]
 
 
@@ -137,6 +167,8 @@ def test_the_same_seed_gives_the_same_values(fake: Faker) -> None:
         (lambda mcn: mcn.mcn_cdr("busy", q931_status=17), "not both"),
         (lambda mcn: mcn.mcn_cdr(body=["q931"]), "q931_status"),
         (lambda mcn: mcn.mcn_cdr(account_id="x"), "account id"),
+        (lambda mcn: mcn.mcn_cdr(values="numbers"), "use typed or text"),
+        (lambda mcn: mcn.mcn_event("bussy"), "busy"),
     ],
 )
 def test_an_argument_that_cannot_be_is_said(
