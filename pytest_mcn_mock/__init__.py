@@ -20,9 +20,10 @@ if TYPE_CHECKING:
         WaitTimeout,
         WebhookRaised,
     )
-    from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
+    from pytest_mcn_mock.model.assumptions import Assumptions, ErrorStyle, NumberFormat, PaidMethodsAssumptions
+    from pytest_mcn_mock.model.dialects import Dialect
     from pytest_mcn_mock.model.faults import FaultKind
-    from pytest_mcn_mock.model.money import Tariff
+    from pytest_mcn_mock.model.money import PaidMethodsPrices, Tariff
     from pytest_mcn_mock.model.outcomes import Outcome
     from pytest_mcn_mock.model.requests import ApiRequest
     from pytest_mcn_mock.settings import Settings
@@ -37,12 +38,16 @@ _MODULES = {
     "Call": "testing.views",
     "ConfigError": "errors",
     "Delivery": "testing.views",
+    "Dialect": "model.dialects",
+    "ErrorStyle": "model.assumptions",
     "FaultKind": "model.faults",
     "MCNServer": "testing.server",
     "McnMockError": "errors",
     "MistakesError": "errors",
     "NumberFormat": "model.assumptions",
     "Outcome": "model.outcomes",
+    "PaidMethodsAssumptions": "model.assumptions",
+    "PaidMethodsPrices": "model.money",
     "Settings": "settings",
     "Tariff": "model.money",
     "NotFound": "errors",
@@ -59,6 +64,8 @@ __all__ = [
     "Call",
     "ConfigError",
     "Delivery",
+    "Dialect",
+    "ErrorStyle",
     "FaultKind",
     "MCNServer",
     "McnMockError",
@@ -66,6 +73,8 @@ __all__ = [
     "NotFound",
     "NumberFormat",
     "Outcome",
+    "PaidMethodsAssumptions",
+    "PaidMethodsPrices",
     "Settings",
     "Tariff",
     "UsageError",

@@ -293,7 +293,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
 
 @pytest.fixture
 def mcn_intercept(mcn_server: MCNServer) -> Iterator[str]:
-    """``https://api.mcn.ru`` and ``https://api.mcntele.com`` reach ``mcn_server`` from this process; the base URL.
+    """The vendor's own URLs, such as ``https://api.mcn.ru``, reach ``mcn_server`` from this process; the base URL.
 
     Needs the extra ``intercept``. Name resolution and trust are as before when the test ends.
     """

@@ -10,7 +10,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.web.admin import ROUTES, Route
+from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,15 @@ ERRORS = {
     503: "As many clients listen to the events as may, or the sandbox could not write its state.",
 }
 VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 429, 500, 503)
+PAID_ERRORS = {
+    400: "A parameter, or the body, is wrong, or the body is over 64 KiB.",
+    401: ERRORS[401],
+    403: "The call costs more than the balance, or the number is not the account's.",
+    404: "There is no such path, or it has another HTTP method.",
+    429: ERRORS[429],
+    500: ERRORS[500],
+    503: "The sandbox could not write its state.",
+}
 ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -98,8 +109,28 @@ OTHERWISE = {
     ),
     "path": (OTHERWISE_WRITTEN, "A slash at the end of the path is ignored."),
     "slashes": (OTHERWISE_WRITTEN, "Several slashes in a row in the path count as one."),
+    "suffix": ("a_path_may_end_in_json", "A path may end in .json."),
+    "json_in_a_form": (
+        "json_that_is_declared_as_a_form_is_read",
+        "A JSON object whose Content-Type is application/x-www-form-urlencoded is read.",
+    ),
+    "basic": (
+        "the_password_of_basic_is_the_token",
+        "Authorization: Basic is taken; its password is the token (RFC 7617, 2).",
+    ),
 }
 """What the fake takes that OpenAPI has no place for, with its row of docs/fidelity.toml."""
+PAID_OTHERWISE = {
+    **{key: OTHERWISE[key] for key in ("authorization", "ignored_body", "mixed", "path", "slashes")},
+    "accept": (OTHERWISE_WRITTEN, "No Accept, or */*, is taken."),
+    "query": ("parameters_of_paidmethods_in_the_query_or_a_form", "Parameters may be in the query string."),
+    "json_in_a_form": (
+        "parameters_of_paidmethods_in_the_query_or_a_form",
+        "A JSON object whose Content-Type is application/x-www-form-urlencoded is read.",
+    ),
+    "account_header": ("x_account_id_may_name_the_tokens_account", "The header x-account-id may name the account."),
+}
+"""The same of the dialect paidmethods."""
 EXAMPLES = {"login_did": "79157777777", "caller_did": "79158888888", "code": "0042", "country_id": "643"}
 
 
@@ -118,37 +149,62 @@ IN_QUERY: dict[str, dict[str, Any]] = {
 """The parameters in the query string, as a server takes them whose number_format is the default."""
 
 
+PAID_BODY: dict[str, dict[str, Any]] = {
+    **IN_QUERY,
+    "is_with_redirect": {"type": "string", "maxLength": 256},
+}
+"""The parameters of the dialect paidmethods in a form."""
+PAID_JSON: dict[str, list[dict[str, Any]]] = {
+    "login_did": [{"type": "integer", "minimum": 10**6, "maximum": 10**15 - 1}],
+    "caller_did": [{"type": "integer", "minimum": 10**6, "maximum": 10**15 - 1}],
+    "code": [{"type": "integer", "minimum": 1000, "maximum": 9999}, {"type": "null"}],
+    "country_id": [{"type": ["integer", "boolean", "null"]}],
+    "is_with_redirect": [{"type": ["integer", "boolean", "null"]}],
+}
+"""What is taken in place of text in a JSON body."""
+
+
 def make() -> dict[str, Any]:
     """The description."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "api.mcn.ru: flash call, and the fake's admin API",
+            "title": "api.mcn.ru and paidmethods.mcn.ru: flash call, and the fake's admin API",
             "version": version,
             "summary": "What pytest-mcn-mock answers.",
             "description": (
                 "The vendor's two methods, as its article «Flash call: звонки для авторизации, API» of 27 May 2022 has "
-                "them, and the admin API of pytest-mcn-mock. x-mcn-level says how well each thing is known: documented "
-                "by the article, observed elsewhere, assumed, or the fake's own; x-mcn-fidelity names its row in "
-                "docs/fidelity.md."
+                "them, the two that followed, as its handbook of 2026 has them, and the admin API of pytest-mcn-mock. "
+                "x-mcn-level says how well each thing is known: documented by the article, observed elsewhere, "
+                "assumed, or the fake's own; x-mcn-fidelity names its row in docs/fidelity.md."
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
-            {"url": "https://api.mcn.ru/v2/rest", "description": "The vendor; documented."},
-            {"url": "https://api.mcntele.com/v2/rest", "description": "The vendor, outside Russia; observed."},
-            {"url": f"{SERVER}/v2/rest", "description": "The sandbox."},
+            {"url": API_MCN.vendor_url, "description": "The vendor; documented."},
+            *(
+                {"url": f"https://{host}{API_MCN.base_path}", "description": "The vendor, outside Russia; observed."}
+                for host in API_MCN.hosts[1:]
+            ),
+            {"url": f"{SERVER}{API_MCN.base_path}", "description": "The sandbox."},
         ],
         "tags": [
-            {"name": "flash call", "description": "The vendor's API."},
+            {"name": "flash call", "description": "The vendor's API, as its article has it."},
+            {"name": "paidmethods", "description": "The methods that followed, as the vendor's handbook has them."},
             {"name": "admin", "description": "The fake's own: for the tester, not a part of the vendor's API."},
         ],
-        "paths": {**_vendor_paths(), **_admin_paths()},
+        "paths": {**_vendor_paths(), **_paid_paths(), **_admin_paths()},
         "webhooks": {"flash_call": {"post": _cdr()}},
         "components": {
             "schemas": {name: _bundled(name) for name in _names() if name not in NOT_BUNDLED},
-            "responses": {f"error_{status}": _error(status, text) for status, text in ERRORS.items()},
+            "responses": {
+                **{f"error_{status}": _error(status, text) for status, text in ERRORS.items()},
+                **{
+                    f"paidmethods_error_{status}": _error(status, text, "paidmethods.error")
+                    for status, text in PAID_ERRORS.items()
+                },
+            },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -246,6 +302,60 @@ def _vendor_path(method: str, summary: str) -> dict[str, Any]:
     return {"post": operation}
 
 
+def _paid_paths() -> dict[str, Any]:
+    summaries = {
+        Method.CALL_FOR_2FA: "Ring login_did from caller_did, a number connected to the account.",
+        Method.FLASH_CALL: "Ring login_did from a number of the vendor's that ends in code.",
+    }
+    servers = [
+        {"url": f"https://{PAIDMETHODS.hosts[0]}", "description": "The vendor; observed."},
+        {"url": f"https://{PAIDMETHODS.hosts[1]}", "description": "The vendor, outside Russia; observed."},
+        {"url": SERVER, "description": "The sandbox."},
+    ]
+    return {
+        PAIDMETHODS.path(method): {"servers": servers, "post": _paid_operation(PAIDMETHODS.methods[method], summary)}
+        for method, summary in summaries.items()
+    }
+
+
+def _paid_operation(method: str, summary: str) -> dict[str, Any]:
+    schema = json.loads((SCHEMAS / f"paidmethods.{method}.request.schema.json").read_text(encoding="utf-8"))
+    parameters = {"x-mcn-parameters": _ref(f"paidmethods.{method}.request")}
+    in_form = {name: PAID_BODY[name] for name in schema["properties"]}
+    in_json = {name: {"anyOf": [in_form[name], *PAID_JSON[name]]} for name in in_form}
+    form = {**parameters, **_known("parameters_of_paidmethods_in_the_query_or_a_form")}
+    json_schema = {"allOf": [_ref("common#json_parameters")], "required": schema["required"], "properties": in_json}
+    form_schema = {"allOf": [_ref("common#form_parameters")], "required": schema["required"], "properties": in_form}
+    refused = {str(code): {"$ref": f"#/components/responses/paidmethods_error_{code}"} for code in PAID_ERRORS}
+    return {
+        "operationId": f"paidmethods_{method}",
+        "tags": ["paidmethods"],
+        "summary": summary,
+        "description": schema["description"],
+        **_known("the_methods_of_paidmethods"),
+        "security": [{"bearer": []}],
+        "x-mcn-otherwise": {key: {"description": text, **_known(row)} for key, (row, text) in PAID_OTHERWISE.items()},
+        "requestBody": {
+            "description": (
+                "Every public client of this host sends a JSON object. Parameters may be in the query string instead, "
+                "which OpenAPI has no way to say."
+            ),
+            "required": True,
+            **_known("paidmethods_takes_a_json_body"),
+            "content": {
+                JSON: {
+                    "schema": json_schema,
+                    **parameters,
+                    **_known("paidmethods_takes_a_json_body"),
+                    "example": {name: EXAMPLES[name] for name in schema["required"]},
+                },
+                **{kind: {"schema": form_schema, **form} for kind in FORMS},
+            },
+        },
+        "responses": {**_responses(200, f"paidmethods.{method}.response", ()), **refused},
+    }
+
+
 def _admin_paths() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for route in ROUTES:
@@ -315,8 +425,8 @@ def _responses(
     return {str(status): sound, **refused}
 
 
-def _error(status: int, description: str) -> dict[str, Any]:
-    error: dict[str, Any] = {"description": description, "content": {JSON: {"schema": _ref("error")}}}
+def _error(status: int, description: str, schema: str = "error") -> dict[str, Any]:
+    error: dict[str, Any] = {"description": description, "content": {JSON: {"schema": _ref(schema)}}}
     if status == 405:
         error["headers"] = {"Allow": {"description": "The method to use.", "schema": {"type": "string"}}}
     if status == 429:

@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct
 
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.accounts import MAX_FAULTS, MAX_RULES
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.web import admin_types as types
@@ -26,6 +27,7 @@ COMMON = "common.schema.json#/$defs"
 SHARED: dict[type[Enum | Struct], str] = {
     Outcome: "outcome",
     Method: "method",
+    Dialect: "dialect",
     RefusalCode: "refusal_code",
     types.ConditionJson: "condition",
 }

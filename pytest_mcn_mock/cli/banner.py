@@ -12,7 +12,7 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA
 from pytest_mcn_mock.service.ports import AccountState
-from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
@@ -47,6 +47,7 @@ def greeting(
         *(banner.commands(*payer) if payer else banner.without_account()),
         *([] if drawn is None else [f"admin token, for everything under {ADMIN_PATH}: {drawn}"]),
         f"page: {banner.url}{ADMIN_PATH}/",
+        f"paid URL {banner.url}{PAIDMETHODS.base_path}, for {PAIDMETHODS.vendor_url}",
         f"base URL {banner.url}{API_MCN.base_path}{banner.credentials(payer.account if payer else None)}",
     ]
     return "".join(f"{line}\n" for line in lines)

@@ -104,13 +104,19 @@ class SandboxClient:
             if following is None or len(items) >= limit or following == came_from:
                 return {"items": items[:limit], "next": following}
 
-    def place_call(self, account_id: int, method: str, token: str, parameters: Mapping[str, str]) -> Any:
-        """Return the answer of the vendor's API to a request for a call."""
+    def place_call(
+        self, account_id: int, method: str, token: str, parameters: Mapping[str, str], dialect: str = "api_mcn"
+    ) -> Any:
+        """Return the answer of the vendor's API to a request for a call, in one of its dialects."""
         from pytest_mcn_mock.model.money import Method
-        from pytest_mcn_mock.web.dialects import API_MCN
+        from pytest_mcn_mock.web.dialects import DIALECTS
 
-        path = f"{API_MCN.path(Method(method), str(account_id))}?{urlencode(parameters)}"
-        status, content = self._ask("POST", path, _authorization(token, "the token"), None)
+        table = next(table for table in DIALECTS if table.name == dialect)
+        path = table.path(Method(method), str(account_id))
+        body = dict(parameters) if table.fidelity.is_in_body else None
+        if body is None:
+            path = f"{path}?{urlencode(parameters)}"
+        status, content = self._ask("POST", path, _authorization(token, "the token"), body)
         if not 200 <= status <= 299:
             raise Declined(status, _refusal(content) or f"HTTP {status}, with a body of the configuration's own")
         return content
@@ -252,8 +258,10 @@ def _event(name: str, data: bytes) -> Iterator[Event]:
 
 
 def _refusal(content: Any) -> str | None:
-    """Return what an error envelope says, or None if it is not one."""
+    """Return what a refusal says, in the form of either dialect, or None if it is not one."""
     try:
+        if "error" in content:
+            return f"{content['error']}{f': {name}' if (name := content['name']) else ''}"[:2000]
         error = content["errors"][0]
         return f"{error['code']}: {error['message']}"[:2000]
     except (TypeError, KeyError, IndexError):

@@ -25,7 +25,13 @@ from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts
-from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus, NumberFormat
+from pytest_mcn_mock.model.assumptions import (
+    Assumptions,
+    ErrorStyle,
+    MissingFinalStatus,
+    NumberFormat,
+    PaidMethodsAssumptions,
+)
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
@@ -39,7 +45,18 @@ _TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
 _NOT_SETTINGS: Final = frozenset({"host", "port", "allowed_hosts", "admin_token"})
 """The keys of the table ``server`` that are not fields of ``Settings``."""
 _SECRET: Final = frozenset(
-    {"token", "admin_token", "headers", "query", "constants", "url", "state", "error_body", "template"}
+    {
+        "token",
+        "admin_token",
+        "headers",
+        "query",
+        "constants",
+        "url",
+        "state",
+        "error_body",
+        "call_for_2fa_body",
+        "template",
+    }
 )
 _EXPECTED: Final = {
     "string": "text in quotes",
@@ -374,9 +391,9 @@ def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:
 
 
 def _assumptions(table: dict[str, Any]) -> Assumptions:
-    given = dict(table)
-    if "error_status" in given:
-        given["error_status"] = {RefusalCode(code): status for code, status in given["error_status"].items()}
+    given = _with_refusals(table)
+    if "error_style" in given:
+        given["error_style"] = ErrorStyle(given["error_style"])
     if "number_format" in given:
         given["number_format"] = NumberFormat(given["number_format"])
     if "default_outcome" in given:
@@ -385,12 +402,22 @@ def _assumptions(table: dict[str, Any]) -> Assumptions:
         given["missing_final_status"] = MissingFinalStatus(given["missing_final_status"])
     if "retry_after_s" in given:
         given["retry_after_s"] = tuple(given["retry_after_s"])
-    if "error_body" in given:
-        try:
-            json.dumps(given["error_body"], allow_nan=False)
-        except (TypeError, ValueError):
-            raise UsageError("error_body has a value that JSON does not have: a date, a time, nan or inf") from None
+    if "paidmethods" in given:
+        given["paidmethods"] = PaidMethodsAssumptions(**_with_refusals(given["paidmethods"]))
     return Assumptions(**given)
+
+
+def _with_refusals(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table with its refusals by code, and with its bodies checked."""
+    given = dict(table)
+    for name in given.keys() & {"error_status", "error_number"}:
+        given[name] = {RefusalCode(code): value for code, value in given[name].items()}
+    for name in given.keys() & {"error_body", "call_for_2fa_body"}:
+        try:
+            json.dumps(given[name], allow_nan=False)
+        except (TypeError, ValueError):
+            raise UsageError(f"{name} has a value that JSON does not have: a date, a time, nan or inf") from None
+    return given
 
 
 def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath, dict[str, Any]]]:

@@ -29,6 +29,7 @@ _FIELDS: Final = (
     "verification_call_uuid",
     "account_id",
     "method",
+    "dialect",
     "path",
     "status",
     "code",
@@ -165,6 +166,7 @@ def _of_call(call: Call) -> dict[str, Any]:
         "verification_call_uuid": call.verification_call_uuid,
         "account_id": call.account_id,
         "method": str(call.method),
+        "dialect": str(call.dialect),
     }
 
 

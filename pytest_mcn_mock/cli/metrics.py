@@ -85,8 +85,8 @@ class Metrics:
         self._requests: Counter[int] = Counter()
         self._refusals: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._calls: Counter[tuple[str, str]] = Counter()
-        self._charged: Counter[str] = Counter()
+        self._calls: Counter[tuple[str, str, str]] = Counter()
+        self._charged: Counter[tuple[str, str]] = Counter()
         self._deliveries: Counter[str] = Counter()
         self._attempts: Counter[str] = Counter()
         self._answered: OrderedDict[str, float] = OrderedDict()
@@ -103,9 +103,9 @@ class Metrics:
             case events.RequestAnswered(request):
                 self._count_request(request)
             case events.CallPlaced(call):
-                self._charged[call.method] += call.price
+                self._charged[call.method, call.dialect] += call.price
             case events.CallEnded(call) if call.ending is not None:
-                self._calls[call.method, call.ending.outcome] += 1
+                self._calls[call.method, call.dialect, call.ending.outcome] += 1
             case events.AttemptMade(_, attempt):
                 self._attempts[_result(attempt)] += 1
             case events.DeliverySettled(delivery):
@@ -135,8 +135,10 @@ class Metrics:
         yield _counter("mcn_mock_requests", "Requests to the vendor's API, by HTTP status.", "status", self._requests)
         yield _counter("mcn_mock_refusals", "Refused requests to the vendor's API, by code.", "code", self._refusals)
         yield _counter("mcn_mock_faults", "Requests that a fault has altered, by its kind.", "kind", self._faults)
-        yield _counter("mcn_mock_calls", "Calls that have ended.", "method outcome", self._calls)
-        yield _counter("mcn_mock_charged_kopecks", "What accepted calls cost, in kopecks.", "method", self._charged)
+        yield _counter("mcn_mock_calls", "Calls that have ended.", "method dialect outcome", self._calls)
+        yield _counter(
+            "mcn_mock_charged_kopecks", "What accepted calls cost, in kopecks.", "method dialect", self._charged
+        )
         yield _counter("mcn_mock_deliveries", "CDRs that are settled, by result.", "result", self._deliveries)
         yield _counter("mcn_mock_attempts", "Attempts to deliver a CDR, by result.", "result", self._attempts)
         yield _histogram("mcn_mock_request_seconds", "From a request to its answer, in seconds.", self._request_s)

@@ -250,9 +250,13 @@ def close_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
     return CommandResult({"status": "ok"}, f"account {account_id} is closed")
 
 
+def _prices(tariff: Mapping[str, Any]) -> str:
+    from_countries = ", ".join(f"flash_call from {country} {price}" for country, price in tariff["flash_call"].items())
+    return f"call_for_2fa {tariff['call_for_2fa']}, {from_countries}"
+
+
 def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | None = None) -> None:
     tariff = account["tariff"]
-    prices = ", ".join(f"flash_call from {country} {price}" for country, price in tariff["flash_call"].items())
     print_fields(
         {
             "account": account["id"],
@@ -260,7 +264,8 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
             "balance": f"{account['balance']} roubles{', unlimited' if account['unlimited'] else ''}",
             "credit": f"{account['credit']} roubles",
             "numbers": _some(account["numbers"]) or "none",
-            "tariff": f"call_for_2fa {tariff['call_for_2fa']}, {prices}",
+            "tariff": _prices(tariff),
+            "paidmethods": _prices(tariff["paidmethods"]),
             "seed": account["seed"],
             "CDRs": "held" if account["calls_held"] else "sent",
         }
@@ -355,7 +360,7 @@ def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: s
     columns = (
         Column("PLACED (UTC)", lambda call: moment(call["placed_at"])[5:]),
         Column("CALL", "verification_call_uuid"),
-        Column("METHOD", "method", spare=2),
+        Column("METHOD", _label, spare=2),
         Column("FROM", "caller_did", spare=3, right=True),
         Column("TO", "login_did", right=True),
         Column("CODE", "code", spare=1),
@@ -377,13 +382,19 @@ def show_call(sandbox: SandboxClient, verification_call_uuid: str) -> CommandRes
     return CommandResult({**call, "deliveries": deliveries}, lambda: _print_call(call, deliveries))
 
 
+def _label(call: Mapping[str, Any]) -> str:
+    """Return the method of a call, and its dialect unless that is the article's."""
+    dialect = call["dialect"]
+    return str(call["method"]) if dialect == "api_mcn" else f"{call['method']} ({dialect})"
+
+
 def _print_call(call: Mapping[str, Any], deliveries: list[dict[str, Any]]) -> None:
     final_status = call["final_status"]
     print_fields(
         {
             "call": call["verification_call_uuid"],
             "account": call["account_id"],
-            "method": call["method"],
+            "method": _label(call),
             "from": call["caller_did"],
             "to": call["login_did"],
             "code": call["code"],
@@ -472,7 +483,7 @@ def _print_progress(delivery: Mapping[str, Any]) -> None:
 @click.command()
 @click.argument("login_did")
 @click.option("--code", help="Four digits in which the caller's number ends.")
-@click.option("--country-id", help="The country to call from: 643 or 703.")
+@click.option("--country-id", help="The country to call from: 643 or 703; 643 or 398 in paidmethods.")
 @click.option("--caller-did", help="A number connected to the account: the call is a call_for_2fa from it.")
 @click.option(
     "--account", type=ACCOUNT_ID, metavar="ID", default=12345678, show_default=True,
@@ -481,6 +492,10 @@ def _print_progress(delivery: Mapping[str, Any]) -> None:
 @click.option(
     "--token", envvar="MCN_MOCK_TOKEN", show_envvar=True, default="test-token", show_default=True,
     help="The account's token.",
+)  # fmt: skip
+@click.option(
+    "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
+    help="The form of the API: the article's, or that of paidmethods.mcn.ru.",
 )  # fmt: skip
 @connected
 @answered
@@ -492,6 +507,7 @@ def call(
     caller_did: str | None,
     account: int,
     token: str,
+    dialect: str,
 ) -> CommandResult:
     """Place a call to LOGIN_DID.
 
@@ -501,13 +517,11 @@ def call(
         raise click.UsageError("--caller-did makes it a call_for_2fa, which has no --code and no --country-id")
     method = "flash_call" if caller_did is None else "call_for_2fa"
     parameters = _given(login_did=login_did, code=code, country_id=country_id, caller_did=caller_did)
-    answer = sandbox.place_call(account, method, token, parameters)
-    placed = answer["object"]
-    return CommandResult(
-        answer,
-        f"{placed['verification_call_uuid']}: {method} to {placed['login_did']}, "
-        f"the caller's number ends in {placed['code']}",
-    )
+    answer = sandbox.place_call(account, method, token, parameters, dialect)
+    placed = next((value for value in answer.values() if isinstance(value, dict)), {})
+    code = placed.get("code")
+    ends = f", the caller's number ends in {code}" if code else ""
+    return CommandResult(answer, f"{placed.get('verification_call_uuid', 'accepted')}: {method} to {login_did}{ends}")
 
 
 @click.command()
@@ -664,7 +678,7 @@ def _line(name: str, data: Any) -> tuple[str, str]:
             final_status = f", {data['final_status']}" if data["final_status"] else ""
             return moment(data["ended_at"] or data["placed_at"]), (
                 f"{data['verification_call_uuid']}  {outcome_of(data)}{final_status}: "
-                f"{data['method']} to {data['login_did']}, code {data['code']}, {data['price']} roubles"
+                f"{_label(data)} to {data['login_did']}, code {data['code']}, {data['price']} roubles"
             )
         case "delivery":
             attempts = data["attempts"]

@@ -95,7 +95,7 @@ def _differences(
     if server.media_type != JSON_TYPE:
         given = f"Content-Type {server.media_type or 'none'}"
         yield Difference(name, Aspect.MEDIA_TYPE, f"Content-Type {JSON_TYPE}", given)
-    expected: Mapping[str, Any] = assumed.error_body
+    expected: Mapping[str, Any] = assumed.error_template
     values: dict[str, Any] = {}
     if code is None:
         expected = _call(question, participants)

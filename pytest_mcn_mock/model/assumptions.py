@@ -10,8 +10,17 @@ from typing import Any
 from msgspec import Struct
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_number, check_seconds, check_whole
+from pytest_mcn_mock.model.checks import (
+    check_bool,
+    check_list,
+    check_mapping,
+    check_number,
+    check_seconds,
+    check_whole,
+    show,
+)
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 
 DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
@@ -41,7 +50,45 @@ DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
         "errors": [{"code": "$code", "message": "$message", "parameter": "$parameter"}],
     }
 )
+NUMERIC_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
+    {"status": "error", "code": "$status", "errors": {"code": "$number", "message": "$message"}}
+)
+"""As the vendor's own client of v2 reads a refusal: ``errors`` is an object with ``message`` and a numeric ``code``."""
+DEFAULT_ERROR_NUMBER: Mapping[RefusalCode, int] = MappingProxyType(
+    {
+        **DEFAULT_STATUS,
+        RefusalCode.FOREIGN_NUMBER: 514,
+        RefusalCode.ACCOUNT_NOT_FOUND: 583,
+    }
+)
+"""The vendor's own client knows 514 "did belongs to another client" and 583 "client (account_id) not found". The others
+are assumed: the status.
+"""
 
+PAIDMETHODS_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
+    {
+        **DEFAULT_STATUS,
+        RefusalCode.INSUFFICIENT_FUNDS: 403,
+        RefusalCode.METHOD_NOT_ALLOWED: 404,
+        RefusalCode.PAYLOAD_TOO_LARGE: 400,
+    }
+)
+"""Of the statuses that the handbook lists, "Ответы на запросы методов API", 4 August 2026; 402, 405 and 413 are not
+among them.
+"""
+PAIDMETHODS_ERROR_BODY: Mapping[str, Any] = MappingProxyType({"ok": False, "error": "$code", "name": "$parameter"})
+PAIDMETHODS_2FA_BODY: Mapping[str, Any] = MappingProxyType(
+    {
+        "ok": True,
+        "result": {
+            "login_did": "$login_did",
+            "caller_did": "$caller_did",
+            "verification_call_uuid": "$verification_call_uuid",
+            "account_id": "$account_id",
+            "code": "$code",
+        },
+    }
+)
 
 MAX_DISABLE_AFTER = 10**9
 RETRY_AFTER_S = tuple(float(2**n) for n in range(1, 16))
@@ -50,6 +97,7 @@ about nine hours before the last one, about 18 hours in all).
 """
 MAX_ACCOUNT_ID = 10**15 - 1
 _DAY_S = 86_400
+MAX_ERROR_NUMBER = 999_999
 
 
 class NumberFormat(StrEnum):
@@ -71,6 +119,53 @@ class MissingFinalStatus(StrEnum):
     NULL = "null"
 
 
+class ErrorStyle(StrEnum):
+    """How a refusal's body says which refusal it is, unless ``error_body`` is given."""
+
+    WORDS = "words"
+    """``errors`` is a list with one object, whose ``code`` is a word."""
+    NUMERIC = "numeric"
+    """``errors`` is an object with ``message`` and a numeric ``code``, as the vendor's own client reads it."""
+
+
+class PaidMethodsAssumptions(Struct, frozen=True):
+    """The assumed behaviour of the dialect ``paidmethods``.
+
+    Raises UsageError if a value is not valid.
+    """
+
+    error_status: Mapping[RefusalCode, int] = PAIDMETHODS_STATUS
+    """The HTTP status of each refusal."""
+    error_body: Mapping[str, Any] = PAIDMETHODS_ERROR_BODY
+    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
+    call_for_2fa_body: Mapping[str, Any] = PAIDMETHODS_2FA_BODY
+    """The answer of call_2fa, which the handbook does not show. ``"$login_did"``, ``"$caller_did"``, ``"$code"``,
+    ``"$account_id"`` and ``"$verification_call_uuid"`` stand for the call's values.
+    """
+    other_country: int = RUSSIA
+    """The country of the number that calls a number that is neither Russian nor Kazakh: 643 or 398."""
+
+    def __post_init__(self) -> None:
+        _check_statuses("paidmethods.error_status", self.error_status)
+        for name, body in (("error_body", self.error_body), ("call_for_2fa_body", self.call_for_2fa_body)):
+            check_mapping(body, name=f"paidmethods.{name}", example='{"ok": False}')
+        if isinstance(self.other_country, bool) or self.other_country not in (RUSSIA, KAZAKHSTAN):
+            raise UsageError(f"paidmethods.other_country is {show(self.other_country)}; use 643 or 398")
+
+    def status_of(self, code: RefusalCode) -> int:
+        """Return the HTTP status of a refusal."""
+        return self.error_status.get(code, PAIDMETHODS_STATUS[code])
+
+
+def _check_statuses(name: str, statuses: Mapping[RefusalCode, int], *, least: int = 200, most: int = 599) -> None:
+    """Raise UsageError unless these are whole numbers by refusal."""
+    check_mapping(statuses, name=name, example='{"unauthorized": 403}')
+    for code, status in statuses.items():
+        if code not in list(RefusalCode):
+            raise UsageError(f"{name}: {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}")
+        check_whole(status, name=f"{name}.{code}", least=least, most=most)
+
+
 class Assumptions(Struct, frozen=True):
     """The assumed behaviour of one server. Times are in seconds.
 
@@ -79,8 +174,14 @@ class Assumptions(Struct, frozen=True):
 
     error_status: Mapping[RefusalCode, int] = DEFAULT_STATUS
     """The HTTP status of each refusal."""
-    error_body: Mapping[str, Any] = DEFAULT_ERROR_BODY
-    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
+    error_style: ErrorStyle = ErrorStyle.WORDS
+    """The form of a refusal's body."""
+    error_body: Mapping[str, Any] | None = None
+    """A refusal's JSON object; None: as ``error_style`` says. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"``
+    and ``"$parameter"`` stand for its values.
+    """
+    error_number: Mapping[RefusalCode, int] = DEFAULT_ERROR_NUMBER
+    """The ``"$number"`` of each refusal."""
     number_format: NumberFormat = NumberFormat.DIGITS
     default_outcome: Outcome = Outcome.ANSWERED
     """How a call ends if no outcome rule matches."""
@@ -104,20 +205,24 @@ class Assumptions(Struct, frozen=True):
     """The variable ``account_id`` of a CDR: not the client's account, but probably the vendor's own."""
     created_at_offset_s: float = 10_800.0
     """By how much ``created_at`` of a whole event is ahead of UTC: three hours in the vendor's samples."""
+    paidmethods: PaidMethodsAssumptions = PaidMethodsAssumptions()
+    """The assumed behaviour of the dialect ``paidmethods``."""
 
     def __post_init__(self) -> None:
-        check_mapping(self.error_status, name="error_status", example='{"unauthorized": 403}')
-        check_mapping(self.error_body, name="error_body", example='{"error": "$code"}')
+        _check_statuses("error_status", self.error_status)
+        _check_statuses("error_number", self.error_number, least=0, most=MAX_ERROR_NUMBER)
+        if self.error_body is not None:
+            check_mapping(self.error_body, name="error_body", example='{"error": "$code"}')
+        if not isinstance(self.paidmethods, PaidMethodsAssumptions):
+            raise UsageError(f"paidmethods is {show(self.paidmethods)}; use a PaidMethodsAssumptions")
         for name, value, known in (
             ("number_format", self.number_format, NumberFormat),
             ("default_outcome", self.default_outcome, Outcome),
             ("missing_final_status", self.missing_final_status, MissingFinalStatus),
-            *(("error_status", code, RefusalCode) for code in self.error_status),
+            ("error_style", self.error_style, ErrorStyle),
         ):
             if value not in list(known):
                 raise UsageError(f"{name}: {str(value)[:40]!r} is unknown; {nearest(str(value), list(known))}")
-        for code, status in self.error_status.items():
-            check_whole(status, name=f"error_status.{code}", least=200, most=599)
         check_bool(self.call_for_2fa_cdr, name="call_for_2fa_cdr")
         ending(Outcome.UNAVAILABLE, unavailable_cause=self.unavailable_cause)
         if self.unavailable_cause in (16, 17, 31):
@@ -137,6 +242,17 @@ class Assumptions(Struct, frozen=True):
     def status_of(self, code: RefusalCode) -> int:
         """Return the HTTP status of a refusal."""
         return self.error_status.get(code, DEFAULT_STATUS[code])
+
+    def number_of(self, code: RefusalCode) -> int:
+        """Return the number of a refusal."""
+        return self.error_number.get(code, DEFAULT_ERROR_NUMBER[code])
+
+    @property
+    def error_template(self) -> Mapping[str, Any]:
+        """The body of a refusal, with words for its values."""
+        if self.error_body is not None:
+            return self.error_body
+        return NUMERIC_ERROR_BODY if self.error_style is ErrorStyle.NUMERIC else DEFAULT_ERROR_BODY
 
     def has_cdr(self, method: Method) -> bool:
         """Return whether a call has a CDR: one of flash_call always, one of call_for_2fa if ``call_for_2fa_cdr``."""

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import CountryChoice, choose_country
 from pytest_mcn_mock.model.outcomes import Ending
 
 
+class Terms(Struct, frozen=True):
+    """What a dialect says of its calls: how it spells the methods, and the country of the number that calls.
+
+    ``choose_country`` gets ``login_did`` and ``country_id``.
+    """
+
+    dialect: Dialect
+    spelling: Mapping[Method, str]
+    choose_country: Callable[[str, str | None], CountryChoice]
+
+
+ARTICLES_TERMS: Final = Terms(Dialect.API_MCN, MappingProxyType({m: m.value for m in Method}), choose_country)
+"""The terms of the article's dialect."""
+
+
 class CallOrder(Struct, frozen=True):
-    """An order with checked parameters. An optional parameter that is left out or empty is None."""
+    """An order with checked parameters. An optional parameter that is left out or empty is None.
+
+    ``terms`` are those of the dialect in which the order came.
+    """
 
     method: Method
     login_did: str
     code: str | None = None
     country_id: str | None = None
     caller_did: str | None = None
+    terms: Terms = ARTICLES_TERMS
 
 
 class Explanation(Struct, frozen=True):
@@ -44,6 +69,7 @@ class Call(Struct, frozen=True):
     the call will end, at ``ends_at`` or, if that is None, when somebody completes it. ``ending`` and ``ended_at`` are
     None until it has ended. ``country_id`` is the country of the number that calls, None for a call_for_2fa.
     ``cdr_fault`` is the fault that alters its CDR. ``seq`` numbers the calls of a storage as they arrive, from 1.
+    ``dialect`` is the form of the API in which it was ordered.
     """
 
     verification_call_uuid: str
@@ -62,11 +88,17 @@ class Call(Struct, frozen=True):
     ending: Ending | None = None
     ended_at: float | None = None
     cdr_fault: Fault | None = None
+    dialect: Dialect = Dialect.API_MCN
 
     @property
     def state(self) -> str:
         """``ringing`` until the call has ended, ``completed`` afterwards."""
         return "ringing" if self.ending is None else "completed"
+
+    @property
+    def label(self) -> str:
+        """The method, and its dialect unless that is the article's: for people."""
+        return self.method if self.dialect is Dialect.API_MCN else f"{self.method} ({self.dialect})"
 
 
 def account_of(verification_call_uuid: str) -> str:

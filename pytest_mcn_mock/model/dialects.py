@@ -10,3 +10,5 @@ class Dialect(StrEnum):
 
     API_MCN = "api_mcn"
     """The article's, of api.mcn.ru."""
+    PAIDMETHODS = "paidmethods"
+    """The handbook's of 2026, of paidmethods.mcn.ru: "Flash call — звонки для авторизации, API", 12 August 2026."""

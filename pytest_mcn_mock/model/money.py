@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_mapping, show
-from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.dialects import Dialect
+from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA, SLOVAKIA
 
 KOPECKS_PER_ROUBLE = 100
 MAX_KOPECKS = 10**15
@@ -62,14 +63,40 @@ def format_roubles(kopecks: int) -> str:
 
 
 class Method(StrEnum):
-    """The two methods of the article, as they are spelt in the path."""
+    """The two kinds of call, by the article's names of their methods. Another dialect may spell them otherwise."""
 
     CALL_FOR_2FA = "call_for_2fa"
     FLASH_CALL = "flash_call"
 
 
+def _check_prices(name: str, call_for_2fa: int, flash_call: Mapping[int, int], countries: tuple[int, int]) -> None:
+    first, second = countries
+    check_mapping(flash_call, name=f"{name}: flash_call", example=f"{{{first}: 15, {second}: 45}}")
+    if set(flash_call) != set(countries):
+        raise UsageError(f"{name}: flash_call has prices for {show(list(flash_call))}; it needs {first} and {second}")
+    for price in (call_for_2fa, *flash_call.values()):
+        if isinstance(price, bool) or not isinstance(price, int) or not 0 <= price <= MAX_KOPECKS:
+            raise UsageError(f"{name}: {show(price)} is not a price; use whole kopecks from 0, such as 15")
+
+
+class PaidMethodsPrices(Struct, frozen=True):
+    """The prices of the dialect ``paidmethods``, in kopecks; ``flash_call`` by the country of the number that calls.
+
+    The defaults are the handbook's, "Flash call — звонки для авторизации, API", 12 August 2026: 1 kopeck, "от 15
+    копеек" from a Russian number and "от 65 копеек" from a Kazakh one.
+
+    Raises UsageError if a price is not valid or a country has none.
+    """
+
+    call_for_2fa: int = 1
+    flash_call: Mapping[int, int] = MappingProxyType({RUSSIA: 15, KAZAKHSTAN: 65})
+
+    def __post_init__(self) -> None:
+        _check_prices("tariff: paidmethods", self.call_for_2fa, self.flash_call, (RUSSIA, KAZAKHSTAN))
+
+
 class Tariff(Struct, frozen=True):
-    """Prices in kopecks; ``flash_call`` by the country of the number that calls.
+    """Prices in kopecks; ``flash_call`` by the country of the number that calls. ``paidmethods`` are that dialect's.
 
     The defaults are the article's: "сам вызов метода стоит 1 копейку" and "от 15 копеек, если он происходит с
     российского номера и 45 копеек, если он происходит со словацкого номера".
@@ -79,43 +106,59 @@ class Tariff(Struct, frozen=True):
 
     call_for_2fa: int = 1
     flash_call: Mapping[int, int] = MappingProxyType({RUSSIA: 15, SLOVAKIA: 45})
+    paidmethods: PaidMethodsPrices = PaidMethodsPrices()
 
     def __post_init__(self) -> None:
-        check_mapping(self.flash_call, name="tariff: flash_call", example="{643: 15, 703: 45}")
-        if set(self.flash_call) != set(COUNTRY_NAMES):
-            raise UsageError(f"tariff: flash_call has prices for {show(list(self.flash_call))}; it needs 643 and 703")
-        for price in (self.call_for_2fa, *self.flash_call.values()):
-            if isinstance(price, bool) or not isinstance(price, int) or not 0 <= price <= MAX_KOPECKS:
-                raise UsageError(f"tariff: {show(price)} is not a price; use whole kopecks from 0, such as 15")
+        _check_prices("tariff", self.call_for_2fa, self.flash_call, (RUSSIA, SLOVAKIA))
+        if not isinstance(self.paidmethods, PaidMethodsPrices):
+            raise UsageError(f"tariff: paidmethods is {show(self.paidmethods)}; use a PaidMethodsPrices")
 
-    def price(self, method: Method, caller_country: int | None) -> int:
+    def price(self, method: Method, caller_country: int | None, dialect: Dialect = Dialect.API_MCN) -> int:
         """Return the kopecks for one accepted call of ``method`` from a number of ``caller_country``."""
+        prices = self.paidmethods if dialect is Dialect.PAIDMETHODS else self
         if method is Method.CALL_FOR_2FA or caller_country is None:
-            return self.call_for_2fa
-        return self.flash_call[caller_country]
+            return prices.call_for_2fa
+        return prices.flash_call[caller_country]
 
 
 def tariff_from_roubles(prices: Mapping[str, Any], default: Tariff | None = None) -> Tariff:
     """Return a tariff from prices in roubles: ``{"call_for_2fa": "0.01", "flash_call": {643: "0.15", 703: "0.45"}}``.
 
-    Prices that are left out come from ``default``. Raises UsageError, naming the key, if a key or a country is unknown
-    or a price is not valid.
+    ``paidmethods`` in it is the same for that dialect: ``{"flash_call": {643: "0.15", 398: "0.65"}}``. Prices that are
+    left out come from ``default``. Raises UsageError, naming the key, if a key or a country is unknown or a price is
+    not valid.
     """
     default = default or Tariff()
     check_mapping(prices, name="tariff", example='{"flash_call": {643: "0.15"}}, or a Tariff')
+    of_paidmethods = prices.get("paidmethods", {})
+    example = '{"flash_call": {643: "0.15"}}'
+    check_mapping(of_paidmethods, name="tariff: paidmethods", example=example)
+    own = {name: price for name, price in prices.items() if name != "paidmethods"}
+    return Tariff(
+        *_read_prices("tariff", own, default, also=("paidmethods",)),
+        PaidMethodsPrices(*_read_prices("tariff: paidmethods", of_paidmethods, default.paidmethods)),
+    )
+
+
+def _read_prices(
+    name: str, prices: Mapping[str, Any], default: Tariff | PaidMethodsPrices, also: tuple[str, ...] = ()
+) -> tuple[int, dict[int, int]]:
+    """Return the price of call_for_2fa and those of flash_call. ``also`` are further keys that are known."""
+    known = (*Method, *also)
     for key in prices:
-        if key not in tuple(Method):
-            raise UsageError(f"tariff: {show(key)} is unknown; {nearest(str(key), tuple(Method))}")
+        if key not in known:
+            raise UsageError(f"{name}: {show(key)} is unknown; {nearest(str(key), known)}")
     by_country = dict(default.flash_call)
     flash_call = prices.get("flash_call", {})
     if not isinstance(flash_call, Mapping):
-        raise UsageError(f'tariff: flash_call is {show(flash_call)}; give a price by country, such as {{643: "0.15"}}')
+        raise UsageError(f'{name}: flash_call is {show(flash_call)}; give a price by country, such as {{643: "0.15"}}')
     for country, price in flash_call.items():
-        if str(country) not in map(str, COUNTRY_NAMES):
-            raise UsageError(f"tariff: flash_call has no country {show(country)}; known are 643 and 703")
+        if str(country) not in map(str, default.flash_call):
+            countries = " and ".join(map(str, default.flash_call))
+            raise UsageError(f"{name}: flash_call has no country {show(country)}; known are {countries}")
         by_country[int(country)] = _price(price, f"flash_call from {country}")
     call_for_2fa = prices.get("call_for_2fa")
-    return Tariff(default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country)
+    return default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country
 
 
 def _price(roubles: Any, name: str) -> int:

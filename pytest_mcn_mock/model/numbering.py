@@ -18,7 +18,9 @@ RUSSIA = 643
 """ISO 3166-1 numeric; the value of ``country_id`` for a Russian number."""
 SLOVAKIA = 703
 """ISO 3166-1 numeric; the value of ``country_id`` for a Slovak number."""
-COUNTRY_NAMES: Mapping[int, str] = MappingProxyType({RUSSIA: "Russian", SLOVAKIA: "Slovak"})
+KAZAKHSTAN = 398
+"""ISO 3166-1 numeric; the value of ``country_id`` for a Kazakh number."""
+COUNTRY_NAMES: Mapping[int, str] = MappingProxyType({RUSSIA: "Russian", SLOVAKIA: "Slovak", KAZAKHSTAN: "Kazakh"})
 
 NUMBER_FORM: Final = "7 to 15 digits in international form without a plus, such as 79157777777"
 _NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
@@ -29,9 +31,11 @@ _CODE = re.compile(r"[0-9]{4}", re.ASCII)
 _BLOCKS: Final = {
     RUSSIA: ("7495", "7499"),
     SLOVAKIA: ("42122", "42123", "42124", "42125"),
+    KAZAKHSTAN: ("77272", "77273", "77172"),
 }
-"""Blocks of geographic numbers, Moscow and Bratislava; with seven digits more each is a subscriber's number."""
-_FREE_DIGITS: Final = 3
+"""Blocks of geographic numbers: Moscow; Bratislava; Almaty and Astana. With the free digits and a code behind it each
+is a subscriber's number."""
+_FREE_DIGITS: Final = {RUSSIA: 3, SLOVAKIA: 3, KAZAKHSTAN: 2}
 
 
 def is_number(text: str) -> bool:
@@ -126,13 +130,14 @@ def _is_whole(number: str) -> bool:
 
 
 class CountryChoice(Struct, frozen=True):
-    """The country of the number that calls, and the rule of the article that chose it."""
+    """The country of the number that calls, and the rule that chose it."""
 
     country: int
     rule: str
 
 
 _RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
+_KAZAKH: Final = CountryChoice(KAZAKHSTAN, "no country_id, and login_did is Kazakh: from a Kazakh number")
 
 
 def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
@@ -155,6 +160,29 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
     return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
 
 
+def choose_home_country(login_did: str, country_id: str | None, other: int) -> CountryChoice:
+    """Return the country to call from: 643 or 398. A number of a third country is called from ``other``.
+
+    The handbook, "Flash call — звонки для авторизации, API", 12 August 2026: a Russian number is called from a Russian
+    one and a Kazakh number from a Kazakh one, without a setting. It is silent on other countries and on ``country_id``,
+    which is as in the article: compared as text, and any other value is from a Russian number.
+    """
+    if country_id:
+        if country_id == str(KAZAKHSTAN):
+            return CountryChoice(KAZAKHSTAN, "country_id is 398: from a Kazakh number")
+        if country_id == str(RUSSIA):
+            return CountryChoice(RUSSIA, "country_id is 643: from a Russian number")
+        return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+    region = region_of(login_did)
+    if region == "RU":
+        return _RUSSIAN
+    if region == "KZ":
+        return _KAZAKH
+    of = f"of {region}" if region else "of no known country"
+    name = COUNTRY_NAMES[other]
+    return CountryChoice(other, f"no country_id, and login_did is {of}, a third country: from a {name} number")
+
+
 def caller_number(country: int, code: str | None, draw: int) -> str:
     """Return a subscriber's number of the country that ends in ``code``, or in any digits if it is None.
 
@@ -162,6 +190,7 @@ def caller_number(country: int, code: str | None, draw: int) -> str:
     """
     blocks = _BLOCKS[country]
     draw, block = divmod(draw, len(blocks))
-    draw, middle = divmod(draw, 10**_FREE_DIGITS)
+    free = _FREE_DIGITS[country]
+    draw, middle = divmod(draw, 10**free)
     ending = code if code is not None else f"{draw % 10_000:04d}"
-    return f"{blocks[block]}{middle:0{_FREE_DIGITS}d}{ending}"
+    return f"{blocks[block]}{middle:0{free}d}{ending}"

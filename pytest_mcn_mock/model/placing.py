@@ -12,7 +12,7 @@ from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder, Explanation
 from pytest_mcn_mock.model.draws import draw_call
 from pytest_mcn_mock.model.money import Method, format_roubles
-from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, caller_number, choose_country, warn_of_domestic
+from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, caller_number, warn_of_domestic
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending
 
 
@@ -38,7 +38,7 @@ def place(
     magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
     if magic is not None and magic.refusal is not None:
         raise Refusal(magic.refusal, f"{order.login_did} is the magic number for this refusal", "login_did")
-    draw = draw_call(account.seed, n)
+    draw, terms = draw_call(account.seed, n), order.terms
     if order.method is Method.CALL_FOR_2FA:
         if order.caller_did not in account.numbers:
             raise Refusal(
@@ -47,7 +47,7 @@ def place(
         country, country_rule = None, ""
         caller, caller_rule = order.caller_did, "from the connected number of the request"
     else:
-        choice = choose_country(order.login_did, order.country_id)
+        choice = terms.choose_country(order.login_did, order.country_id)
         country, country_rule = choice.country, choice.rule
         caller = caller_number(country, order.code, draw.number)
         caller_rule = _explain_caller(country, order.code)
@@ -57,7 +57,7 @@ def place(
         warnings.append(warn_of_domestic("caller_did", order.caller_did))
     country_rule = "; ".join(filter(None, (country_rule, *warnings)))
 
-    price = account.tariff.price(order.method, country)
+    price = account.tariff.price(order.method, country, terms.dialect)
     if not account.can_pay(price, balance):
         raise Refusal(
             RefusalCode.INSUFFICIENT_FUNDS,
@@ -80,7 +80,7 @@ def place(
         explanation=Explanation(
             country_rule,
             caller_rule,
-            _explain_price(country, price),
+            _explain_price(terms.spelling[order.method], country, price),
             plan.rule,
             _explain_cdr(account, order.method, assumptions),
         ),
@@ -88,6 +88,7 @@ def place(
         planned=plan.ending,
         ends_at=ends_at,
         seq=seq,
+        dialect=terms.dialect,
         ending=plan.ending if has_ended else None,
         ended_at=ends_at if has_ended else None,
     )
@@ -128,11 +129,10 @@ def _explain_caller(country: int, code: str | None) -> str:
 
 
 @lru_cache(maxsize=256)
-def _explain_price(country: int | None, price: int) -> str:
-    """Return a sentence; without a country the call is a call_for_2fa."""
-    if country is None:
-        return f"call_for_2fa costs {format_roubles(price)}"
-    return f"flash_call from a {COUNTRY_NAMES[country]} number costs {format_roubles(price)}"
+def _explain_price(spelling: str, country: int | None, price: int) -> str:
+    """Return a sentence; without a country the number is the client's."""
+    source = "" if country is None else f" from a {COUNTRY_NAMES[country]} number"
+    return f"{spelling}{source} costs {format_roubles(price)}"
 
 
 def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:

@@ -1,7 +1,7 @@
 """A request to the API: how it is kept in the journal, and what it relies on that is not documented.
 
-What is relied on is one table, each row with its place in the schemas. Everything there is what the fake takes; what it
-refuses needs no row, because the refusal says it.
+What is relied on is a table of each dialect, each row with its place in the schemas. Everything there is what the fake
+takes; what it refuses needs no row, because the refusal says it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from sys import getsizeof
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import clean_pasted, is_domestic, is_number, lacks_country, region_of
 from pytest_mcn_mock.text import printable
@@ -46,133 +46,27 @@ class Rule(Struct, frozen=True):
     hint: str
 
 
-_PARAMETERS = "schemas/{method}.request.schema.json#"
-_COMMON = "schemas/common.schema.json#/$defs"
-_OPERATION = "schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
-_OTHERWISE = f"{_OPERATION}/x-mcn-otherwise"
-_IN_QUERY = "send the parameters in the query string, and an empty body"
-_DIGITS = "write a number in international form, in digits alone, such as 79157777777"
+class RequestRules(Struct, frozen=True):
+    """What of a dialect's requests is known how well.
 
-RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {
-        "user_hash": Rule(
-            Level.OBSERVED,
-            "user_hash in place of the Authorization header",
-            f"{_PARAMETERS}/properties/user_hash",
-            "send Authorization: Bearer <token>",
-        ),
-        "authorization": Rule(
-            Level.ASSUMED,
-            "an Authorization header whose word is not written Bearer",
-            f"{_OTHERWISE}/authorization",
-            "send Authorization: Bearer <token>",
-        ),
-        "accept": Rule(
-            Level.OBSERVED,
-            "a request without Accept: application/json",
-            f"{_OTHERWISE}/accept",
-            "send Accept: application/json",
-        ),
-        "content_type": Rule(
-            Level.OBSERVED,
-            "a request without Content-Type: application/json",
-            f"{_OTHERWISE}/content_type",
-            "send Content-Type: application/json, although the body is empty",
-        ),
-        "application/x-www-form-urlencoded": Rule(
-            Level.OBSERVED,
-            "a urlencoded form in the body",
-            f"{_OPERATION}/requestBody/content/application~1x-www-form-urlencoded",
-            _IN_QUERY,
-        ),
-        "multipart/form-data": Rule(
-            Level.OBSERVED,
-            "a multipart form in the body",
-            f"{_OPERATION}/requestBody/content/multipart~1form-data",
-            _IN_QUERY,
-        ),
-        "application/json": Rule(
-            Level.OBSERVED,
-            "a JSON object in the body",
-            f"{_OPERATION}/requestBody/content/application~1json",
-            _IN_QUERY,
-        ),
-        "ignored_body": Rule(
-            Level.ASSUMED,
-            "a body that is neither a form nor JSON, and ignored,",
-            f"{_OTHERWISE}/ignored_body",
-            _IN_QUERY,
-        ),
-        "mixed": Rule(
-            Level.ASSUMED,
-            "a mix of parameters in the query and in the body",
-            f"{_OTHERWISE}/mixed",
-            _IN_QUERY,
-        ),
-        "path": Rule(
-            Level.ASSUMED,
-            "a slash at the end of the path",
-            f"{_OTHERWISE}/path",
-            "leave it out",
-        ),
-        "slashes": Rule(
-            Level.ASSUMED,
-            "two slashes in a row in the path",
-            f"{_OTHERWISE}/slashes",
-            "send one; the base URL may end in a slash",
-        ),
-        "unknown": Rule(
-            Level.ASSUMED,
-            "the parameter {name}, which is ignored,",
-            f"{_PARAMETERS}/additionalProperties",
-            "leave it out, or look for a misspelling",
-        ),
-        "json_value": Rule(
-            Level.ASSUMED,
-            "{name} as a number or null in a JSON body",
-            f"{_COMMON}/json_value",
-            'send text, such as "0042"',
-        ),
-        "pasted_number": Rule(
-            Level.ASSUMED,
-            "{name} that is not in digits alone",
-            f"{_COMMON}/pasted_number",
-            _DIGITS,
-        ),
-        "number_without_country": Rule(
-            Level.OBSERVED,
-            "{name} of ten digits, without its country's code,",
-            f"{_COMMON}/number_without_country",
-            _DIGITS,
-        ),
-        "number_of_no_country": Rule(
-            Level.ASSUMED,
-            "{name} of no country, and no country_id,",
-            f"{_COMMON}/number_of_no_country",
-            _DIGITS,
-        ),
-        "domestic_number": Rule(
-            Level.ASSUMED,
-            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
-            f"{_COMMON}/domestic_number",
-            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
-        ),
-        "country_id": Rule(
-            Level.ASSUMED,
-            "country_id as 643 or 703 written otherwise",
-            "schemas/flash_call.request.schema.json#/$defs/country_written_otherwise",
-            "send 643 or 703; compared as text, anything else is from a Russian number",
-        ),
-    }
+    ``rules`` are the ways to go beyond what is documented; ``{method}`` and ``{name}`` in them are filled in, and a way
+    that is not there is the dialect's own way. ``spelling`` are the methods' names. ``parameters`` are those that a
+    method has, each with the rule that it comes under, or with "" if it is documented. ``numbers`` are those that are
+    numbers, and ``flags`` those that are true or false. ``is_in_body`` says that parameters belong in the body.
+    """
+
+    rules: Mapping[str, Rule]
+    spelling: Mapping[Method, str]
+    parameters: Mapping[Method, Mapping[str, str]]
+    numbers: Mapping[Method, tuple[str, ...]]
+    flags: frozenset[str] = frozenset()
+    is_in_body: bool = False
+
+
+_COUNTRY_OTHERWISE: Final = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
+_BODIES: Final = frozenset(
+    {"application/x-www-form-urlencoded", "multipart/form-data", "application/json", "json_in_a_form"}
 )
-"""Every way to go beyond the article. ``{method}`` and ``{name}`` are filled in."""
-
-_NUMBERS: Final = {Method.FLASH_CALL: ("login_did",), Method.CALL_FOR_2FA: ("login_did", "caller_did")}
-_KNOWN: Final = {
-    Method.FLASH_CALL: frozenset({"login_did", "code", "country_id"}),
-    Method.CALL_FOR_2FA: frozenset({"login_did", "caller_did"}),
-}
-_COUNTRY_OTHERWISE = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
 
 
 class UndocumentedUse(Struct, frozen=True):
@@ -189,8 +83,9 @@ class UndocumentedUse(Struct, frozen=True):
 class RequestFacts(NamedTuple):
     """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
 
-    ``parameters`` are those of both places as they were understood. ``body`` is None if there is none;
-    ``not_text`` names what was not text in a JSON body. A header that was not sent is empty.
+    ``parameters`` are those of both places as they were understood. ``body`` is None if there is none, and
+    ``body_type`` its media type, or ``json_in_a_form`` for JSON that is declared as a form. ``not_text`` names what was
+    not text in a JSON body. A header that was not sent is empty; ``account_header`` is the one that names an account.
     """
 
     method: Method
@@ -203,57 +98,75 @@ class RequestFacts(NamedTuple):
     accept: str
     content_type: str
     path: str
+    account_header: str = ""
 
 
-def check_fidelity(facts: RequestFacts, *, takes_pasted: bool = False) -> tuple[UndocumentedUse, ...]:
-    """Return the uses of a request that the article does not document.
+def check_fidelity(
+    facts: RequestFacts, known: RequestRules, *, takes_pasted: bool = False
+) -> tuple[UndocumentedUse, ...]:
+    """Return the uses of a request that the vendor's article does not document.
 
     ``takes_pasted`` says whether numbers may be written as people paste them.
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
-    found = _find_in_form(facts)
-    known = _KNOWN[facts.method]
+    found = _find_in_headers(facts) + _find_in_form(facts, known)
+    parameters = known.parameters[facts.method]
     for name in facts.parameters:
-        if name not in known and (name != "user_hash" or facts.authorization):
+        if name in parameters:
+            found.append((parameters[name], name))
+        elif name != "user_hash" or facts.authorization:
             found.append(("unknown", repr(name[:40])))
     for name in facts.not_text:
-        found.append(("json_value", name[:40] if name in known else repr(name[:40])))
-    for name in _NUMBERS[facts.method]:
+        if name in known.flags:
+            continue
+        found.append(("json_value", name[:40] if name in parameters else repr(name[:40])))
+    for name in known.numbers[facts.method]:
         rule = _of_number(facts, name, takes_pasted=takes_pasted)
         if rule is not None:
             found.append((rule, name))
     if "country_id" in facts.parameters and _COUNTRY_OTHERWISE.fullmatch(facts.parameters["country_id"]):
         found.append(("country_id", ""))
-    return tuple(_undocumented_use(rule, facts.method, name) for rule, name in found) if found else ()
+    spelling = known.spelling[facts.method]
+    return tuple(_undocumented_use(key, known.rules[key], spelling, name) for key, name in found if key in known.rules)
 
 
 @lru_cache(maxsize=256)
-def _undocumented_use(key: str, method: Method, name: str) -> UndocumentedUse:
-    rule = RULES[key]
-    where = rule.schema.format(method=method)
-    text = f"{rule.what.format(name=name)} is {rule.level}, not documented ({where}); {rule.hint}"
-    return UndocumentedUse(key, rule.level, text)
+def _undocumented_use(key: str, rule: Rule, method: str, name: str) -> UndocumentedUse:
+    where = rule.schema.format(method=method, name=name)
+    what = rule.what.format(name=name, method=method)
+    return UndocumentedUse(key, rule.level, f"{what} is {rule.level}, not documented ({where}); {rule.hint}")
 
 
-def _find_in_form(facts: RequestFacts) -> list[tuple[str, str]]:
-    """How it was sent, whatever its parameters say: the rules, and nothing to fill in."""
-    found = []
+def _find_in_headers(facts: RequestFacts) -> list[tuple[str, str]]:
+    """Return what its headers go beyond: the rules, and nothing to fill in."""
+    found = [("dialect", "")]
     if not facts.authorization:
         found.append(("user_hash", ""))
     elif not facts.authorization.startswith("Bearer "):
-        found.append(("authorization", ""))
+        found.append(("basic" if facts.authorization[:6].lower() == "basic " else "authorization", ""))
+    if facts.account_header:
+        found.append(("account_header", ""))
     if "application/json" not in facts.accept.lower():
         found.append(("accept", ""))
-    if facts.body is None:
-        if not facts.content_type.lower().startswith("application/json"):
-            found.append(("content_type", ""))
-    else:
-        found.append((facts.body_type if facts.body_type in RULES else "ignored_body", ""))
+    if facts.body is None and not facts.content_type.lower().startswith("application/json"):
+        found.append(("content_type", ""))
+    return found
+
+
+def _find_in_form(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
+    """Return what its body, its query and its path go beyond, whatever the parameters say."""
+    found = []
+    if facts.body is not None:
+        found.append((facts.body_type if facts.body_type in _BODIES else "ignored_body", ""))
         if facts.body.keys() - {"user_hash"} and facts.query.keys() - {"user_hash"}:
             found.append(("mixed", ""))
+    if known.is_in_body and facts.query:
+        found.append(("query", ""))
     if facts.path.endswith("/"):
         found.append(("path", ""))
+    if facts.path.endswith(".json"):
+        found.append(("suffix", ""))
     if "//" in facts.path:
         found.append(("slashes", ""))
     return found
@@ -270,7 +183,12 @@ def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | N
         return "domestic_number"
     if facts.method is Method.CALL_FOR_2FA or "country_id" in facts.parameters:
         return None
-    return "number_of_no_country" if is_number(number) and region_of(number) is None else None
+    if not is_number(number):
+        return None
+    region = region_of(number)
+    if region is None:
+        return "number_of_no_country"
+    return None if region in ("RU", "KZ") else "number_of_a_third_country"
 
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
@@ -299,13 +217,14 @@ def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class ApiRequest(Struct, eq=False):
-    """One request. ``account_id`` is that of the path, None if there is none.
+    """One request. ``account_id`` is that of the path or, if no path of the dialect names one, that of the token; None
+    if there is none.
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
     many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the
     answer, and ``is_answered`` says whether it was sent. ``undocumented`` is what the request relied on that is not
     documented. ``token_account_id`` is the account whose token the request carried, if the path names another one; the
-    token itself is not kept.
+    token itself is not kept. ``dialect`` is the one that the path belongs to, None if it is nobody's.
     """
 
     seq: int
@@ -321,6 +240,7 @@ class ApiRequest(Struct, eq=False):
     is_answered: bool = False
     undocumented: tuple[UndocumentedUse, ...] = ()
     token_account_id: str | None = None
+    dialect: Dialect | None = None
 
     @property
     def is_mistake(self) -> bool:

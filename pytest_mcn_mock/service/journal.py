@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import count, islice
 from typing import Final
 
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.requests import MAX_PATH, ApiRequest
 from pytest_mcn_mock.service.events import Events, RequestAnswered
 from pytest_mcn_mock.service.ports import Clock
@@ -26,16 +27,21 @@ class Journal:
         self.dropped = 0
         """How many requests are not listed any more, because the journal was full."""
 
-    def receive(self, method: str, path: str, account_id: str | None) -> ApiRequest:
+    def receive(self, method: str, path: str, account_id: str | None, dialect: Dialect | None = None) -> ApiRequest:
         """Enter a request that has just arrived. Only the beginnings of a long path and id are kept."""
         now = self._clock.now(account_id)
         if len(path) > MAX_PATH or len(method) > _MAX_WORD:
             path, method = path[:MAX_PATH], method[:_MAX_WORD]
             account_id = account_id and account_id[:_MAX_WORD]
-        request = ApiRequest(next(self._seq), method, path, account_id, now)
+        request = ApiRequest(next(self._seq), method, path, account_id, now, dialect=dialect)
         self.dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(request)
         return request
+
+    def assign(self, request: ApiRequest, account_id: str) -> None:
+        """Note whose a request is that names no account in its path: the account's whose token it carries."""
+        request.account_id = account_id
+        request.received_at = self._clock.now(account_id)
 
     def answered(self, request: ApiRequest) -> None:
         """Note that the answer to a request was sent, or could not be sent."""

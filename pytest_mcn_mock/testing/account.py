@@ -27,7 +27,17 @@ from pytest_mcn_mock.testing.changes import ThreadSignal, loop_signal, run_block
 from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
 from pytest_mcn_mock.testing.waiting import DEFAULT_TIMEOUT_S, AccountClock, Arrivals, AsyncWaits
 
-_FIELDS: Final = ("login_did", "code", "caller_did", "country_id", "method", "outcome", "q931_status", "state")
+_FIELDS: Final = (
+    "login_did",
+    "code",
+    "caller_did",
+    "country_id",
+    "method",
+    "dialect",
+    "outcome",
+    "q931_status",
+    "state",
+)
 """The fields of a call that ``assert_called`` and its sibling can ask for."""
 _MOST_REQUESTS: Final = 5
 _MAX_NUMBER: Final = 10**9
@@ -69,6 +79,11 @@ class Account:
     def base_url(self) -> str:
         """What stands for https://api.mcn.ru/v2/rest."""
         return self._view.base_url
+
+    @property
+    def paid_url(self) -> str:
+        """What stands for https://paidmethods.mcn.ru."""
+        return self._view.paid_url
 
     @property
     def account_id(self) -> str:
@@ -338,7 +353,8 @@ class Account:
         """At least one call was accepted with these fields, or as many as ``times`` says; returns the first.
 
         The fields are those of a call: ``login_did``, ``code``, ``caller_did``, ``country_id``, ``method``,
-        ``outcome``, ``q931_status`` and ``state``. A failure shows the calls that came nearest, field by field.
+        ``dialect``, ``outcome``, ``q931_status`` and ``state``. A failure shows the calls that came nearest, field by
+        field.
         """
         __tracebackhide__ = True
         if times is not None:

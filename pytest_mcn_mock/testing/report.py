@@ -217,7 +217,7 @@ def _call(call: Call, now: float) -> Iterator[str]:
     outcome = call.outcome or call.state
     cause = "" if call.q931_status is None else f" (q931_status {call.q931_status})"
     yield (
-        f"{call.verification_call_uuid} {call.method} {call.caller_did} -> {call.login_did}, {price} roubles, "
+        f"{call.verification_call_uuid} {call.label} {call.caller_did} -> {call.login_did}, {price} roubles, "
         f"{outcome}{cause}"
     )
     why = call.explanation

@@ -30,7 +30,7 @@ from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.testing.views import AccountView
 from pytest_mcn_mock.web.application import one_slash
-from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects import API_MCN, DIALECTS, PAIDMETHODS
 from pytest_mcn_mock.web.reader import Unreadable
 
 _LOG_SIZE: Final = 10_000
@@ -78,6 +78,11 @@ class MCNServer(HTTPServer):
     def base_url(self) -> str:
         """What stands for https://api.mcn.ru/v2/rest."""
         return self.url + API_MCN.base_path
+
+    @property
+    def paid_url(self) -> str:
+        """What stands for https://paidmethods.mcn.ru."""
+        return self.url + PAIDMETHODS.base_path
 
     def use_settings(self, settings: Settings) -> None:
         """Give these settings to the accounts that are opened from now on; those that are open keep theirs.
@@ -136,7 +141,8 @@ class MCNServer(HTTPServer):
             tariff=tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff),
         )
         opened = self._door.run(opening)
-        return Account(AccountView(opened, fake, self._door, self._changes, self._applications, self.base_url))
+        urls = self.base_url, self.paid_url
+        return Account(AccountView(opened, fake, self._door, self._changes, self._applications, *urls))
 
     @property
     def errors(self) -> list[BaseException]:
@@ -272,10 +278,19 @@ class MCNServer(HTTPServer):
         return wsgi.answer(self._fake_of(request).application, request, self._door)
 
     def _fake_of(self, request: Request) -> Fake:
-        """Return the fake that has the account of the request's path, and otherwise the one that is in use."""
-        if len(self._fakes) > 1 and (account := _ACCOUNT.search(one_slash(request.path))) is not None:
+        """Return the fake that has the account of the request's path or, in a dialect whose paths name none, that of
+        its token; and otherwise the one that is in use.
+        """
+        if len(self._fakes) > 1:
+            path = one_slash(request.path)
+            account = _ACCOUNT.search(path)
+            dialect = next((d for d in DIALECTS if d.account is None and d.has_path(path)), None)
+            token = dialect.token_in(request.headers.get("Authorization", "")) if dialect is not None else ""
             for _, fake in self._fakes:
-                if self._door.run(fake.service.storage.is_taken(account[1])):
+                storage = fake.service.storage
+                if account is not None and self._door.run(storage.is_taken(account[1])):
+                    return fake
+                if token and self._door.run(storage.account_of_token(token)) is not None:
                     return fake
         return self._fake
 

@@ -12,6 +12,7 @@ from pytest_mcn_mock.errors import NotFound, WebhookRaised
 from pytest_mcn_mock.model import accounts, calls, deliveries
 from pytest_mcn_mock.model.calls import Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.requests import ApiRequest
@@ -37,6 +38,7 @@ class AccountView:
         changes: Changes,
         applications: Applications,
         base_url: str,
+        paid_url: str,
     ) -> None:
         self.opened = opened
         self.fake = fake
@@ -44,6 +46,7 @@ class AccountView:
         self.changes = changes
         self.applications = applications
         self.base_url = base_url
+        self.paid_url = paid_url
         self._first_request = fake.service.journal.last_seq()
 
     @property
@@ -144,7 +147,7 @@ class Call:
         now = self._now
         how = str(now.ending) if now.ending else now.state
         return printable(
-            f"<Call {now.verification_call_uuid} {now.method} {now.caller_did} -> {now.login_did}, "
+            f"<Call {now.verification_call_uuid} {now.label} {now.caller_did} -> {now.login_did}, "
             f"{format_roubles(now.price)} roubles, {how}>"
         )
 
@@ -173,8 +176,18 @@ class Call:
 
     @property
     def method(self) -> Method:
-        """``flash_call`` or ``call_for_2fa``."""
+        """The kind of call: ``flash_call`` or ``call_for_2fa``, however its dialect spells it."""
         return self._record.method
+
+    @property
+    def dialect(self) -> Dialect:
+        """The form of the API in which it was ordered: ``api_mcn`` or ``paidmethods``."""
+        return self._record.dialect
+
+    @property
+    def label(self) -> str:
+        """The method, and its dialect unless that is the article's."""
+        return self._record.label
 
     @property
     def login_did(self) -> str:
@@ -193,7 +206,7 @@ class Call:
 
     @property
     def country_id(self) -> int | None:
-        """The country of the number that called, 643 or 703; None for call_for_2fa."""
+        """The country of the number that called, 643, 703 or 398; None for call_for_2fa."""
         return self._record.country_id
 
     @property

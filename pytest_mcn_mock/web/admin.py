@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -25,6 +25,7 @@ from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.checks import check_seconds
 from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Entry, Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest
@@ -32,7 +33,7 @@ from pytest_mcn_mock.model.webhooks import DataType, Subscription, Trust, make_s
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_types as types
 from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
-from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects import DIALECTS
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, etag_of, json_response, send
@@ -327,7 +328,8 @@ class AdminApi:
         account = await self._service.accounts.get(account_id)
         asked = _read(request, types.OrderJson)
         given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
-        order = API_MCN.read_order(asked.method, bounded(given), self._service.assumptions)
+        dialect = next(table for table in DIALECTS if table.name is (asked.dialect or Dialect.API_MCN))
+        order = dialect.read_order(asked.method, bounded(given), self._service.assumptions)
         call = await self._service.calls.place(account.id, order)
         await send(json_response(201, types.CallJson.of(call)))
         await self._service.calls.answered(call.verification_call_uuid)
@@ -533,14 +535,28 @@ def _check_roubles(value: str | int, name: str) -> None:
 
 def _read_tariff(content: Mapping[str, Any], default: Tariff) -> Tariff:
     """A tariff from prices in roubles. A price that is null, or not given, is as in ``default``."""
-    given = {name: price for name, price in content.items() if price is not None}
-    if isinstance(given.get("flash_call"), dict):
-        given["flash_call"] = {name: price for name, price in given["flash_call"].items() if price is not None}
+    given = _without_null(content)
     tariff = tariff_from_roubles(given, default)
-    for name, price in {**given.get("flash_call", {}), **given}.items():
-        if name != "flash_call":
-            _check_roubles(price, name)
+    for name, price in _prices(given):
+        _check_roubles(price, name)
     return tariff
+
+
+def _without_null(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_null(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+        if value is not None
+    }
+
+
+def _prices(tariff: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each price of a tariff that was read, and its name."""
+    for name, value in tariff.items():
+        if isinstance(value, dict):
+            yield from _prices(value)
+        else:
+            yield name, value
 
 
 def _make_webhook(given: types.WebhookGivenJson) -> Subscription:

@@ -23,9 +23,10 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.cdr import Condition, FilterOperator, make_condition
 from pytest_mcn_mock.model.checks import MAX_URL_LENGTH
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
 from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format_roubles
-from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.model.webhooks import (
@@ -292,6 +293,28 @@ class FlashCallPricesJson(Struct, kw_only=True):
     slovakia: Annotated[Roubles, _is("From a Slovak number.")] = field(name="703")
 
 
+class PaidFlashCallPricesJson(Struct, kw_only=True):
+    """The prices of flashcall.
+
+    By the country of the number that calls, ISO 3166-1 numeric.
+    """
+
+    russia: Annotated[Roubles, _is("From a Russian number.")] = field(name="643")
+    kazakhstan: Annotated[Roubles, _is("From a Kazakh number.")] = field(name="398")
+
+
+class PaidMethodsPricesJson(Struct, kw_only=True):
+    """Prices of the dialect paidmethods, in roubles.
+
+    By method.
+    """
+
+    call_for_2fa: Annotated[Roubles, _is("Of one call_2fa.")]
+    flash_call: Annotated[
+        PaidFlashCallPricesJson, _is("Of one flashcall, by the country of the number that calls, ISO 3166-1 numeric.")
+    ]
+
+
 class TariffJson(Struct, kw_only=True):
     """Prices in roubles.
 
@@ -302,6 +325,7 @@ class TariffJson(Struct, kw_only=True):
     flash_call: Annotated[
         FlashCallPricesJson, _is("Of one call, by the country of the number that calls, ISO 3166-1 numeric.")
     ]
+    paidmethods: Annotated[PaidMethodsPricesJson, _is("Prices of the dialect paidmethods.")]
 
     @classmethod
     def of(cls, tariff: Tariff) -> Self:
@@ -309,7 +333,14 @@ class TariffJson(Struct, kw_only=True):
         prices = FlashCallPricesJson(
             russia=format_roubles(tariff.flash_call[RUSSIA]), slovakia=format_roubles(tariff.flash_call[SLOVAKIA])
         )
-        return cls(call_for_2fa=format_roubles(tariff.call_for_2fa), flash_call=prices)
+        paid = tariff.paidmethods
+        paid_prices = PaidMethodsPricesJson(
+            call_for_2fa=format_roubles(paid.call_for_2fa),
+            flash_call=PaidFlashCallPricesJson(
+                russia=format_roubles(paid.flash_call[RUSSIA]), kazakhstan=format_roubles(paid.flash_call[KAZAKHSTAN])
+            ),
+        )
+        return cls(call_for_2fa=format_roubles(tariff.call_for_2fa), flash_call=prices, paidmethods=paid_prices)
 
 
 class AccountChangeJson(Struct, kw_only=True):
@@ -445,6 +476,7 @@ class OrderJson(Struct, kw_only=True):
     rule: ClassVar = "order_given"
 
     method: Method
+    dialect: Annotated[Dialect | None, _is("The dialect whose rules it is placed by; api_mcn if not given.")] = None
     login_did: Annotated[Number, _is("The number to ring.")]
     code: Annotated[
         Annotated[str, Meta(max_length=256)] | None,
@@ -484,11 +516,14 @@ class CallJson(Struct, kw_only=True):
     seq: Annotated[Count, _is("Numbers the calls of the server as they arrive, from 1.")]
     verification_call_uuid: Uuid
     account_id: Annotated[Id, _is("The account that paid.")]
+    dialect: Dialect
     method: Method
     login_did: Annotated[Number, _is("The number that is called.")]
     caller_did: Annotated[Number, _is("The number that calls.")]
     code: Annotated[str, _common("code"), _is("Its last four digits.")]
-    country_id: Annotated[Literal[643, 703] | None, _is("The country of the number that calls; null for call_for_2fa.")]
+    country_id: Annotated[
+        Literal[643, 703, 398] | None, _is("The country of the number that calls; null for call_for_2fa.")
+    ]
     price: Annotated[Roubles, _is("What was charged.")]
     state: Annotated[Literal["ringing", "completed"], _is("Whether it has ended.")]
     outcome: Annotated[Outcome | None, _is("How it ended.")]
@@ -509,6 +544,7 @@ class CallJson(Struct, kw_only=True):
             seq=call.seq,
             verification_call_uuid=call.verification_call_uuid,
             account_id=int(call.account_id),
+            dialect=call.dialect,
             method=call.method,
             login_did=call.login_did,
             caller_did=call.caller_did,
@@ -687,9 +723,13 @@ class RequestJson(Struct, kw_only=True):
     at: Annotated[Time, _is("When it arrived.")]
     method: Annotated[str, _is("The HTTP method.")]
     path: Annotated[str, _is("The path, without the query.")]
+    dialect: Annotated[Dialect | None, _is("The dialect that the path belongs to; null if it is nobody's.")]
     account_id: Annotated[
         str | None,
-        _is("That of the path, as text, whether or not there is such an account; null if it has none."),
+        _is(
+            "That of the path, as text, whether or not there is such an account; in a dialect whose paths have none, "
+            "that of the token. Null if there is none."
+        ),
     ]
     parameters: Annotated[dict[str, str], _is("Those that were understood, without a token.")]
     status: Annotated[int | None, _is("The HTTP status of the answer; null while there is none.")]
@@ -707,6 +747,7 @@ class RequestJson(Struct, kw_only=True):
             at=time_of(request.received_at),
             method=request.method,
             path=request.path[:MAX_SHOWN],
+            dialect=request.dialect,
             account_id=request.account_id,
             parameters=dict(request.parameters),
             status=request.status,

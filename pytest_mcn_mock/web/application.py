@@ -14,6 +14,7 @@ from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.dialects import API_MCN
@@ -73,7 +74,8 @@ class Application:
             self._guard.check(request)
         except Refusal as refusal:
             _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
-            await send(self._admin.refuse(refusal))
+            api = self._admin if is_admin_path(request.path) else self._api_of(request.path)[0]
+            await send(api.refuse(refusal))
             return
         if is_admin_path(request.path):
             await self._serve_admin(request)
@@ -96,8 +98,8 @@ class Application:
 
     async def _serve_client(self, request: Request, path: str) -> None:
         """Serve a client's request. The journal has the path as it was sent."""
-        api = self._api_of(request.path)
-        entry = self._journal.receive(request.method, path, api.dialect.account_of(request.path))
+        api, dialect = self._api_of(request.path)
+        entry = self._journal.receive(request.method, path, api.dialect.account_of(request.path), dialect)
         try:
             endpoint, arguments = api.find(request)
             await endpoint(request, entry, **arguments)
@@ -115,9 +117,12 @@ class Application:
         """Return the answer to a request that cannot be read. It is not in the journal."""
         return self._clients[0].refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
 
-    def _api_of(self, path: str) -> Api:
-        """Return the API that answers for a path: that of the first dialect if the path is nobody's."""
-        return next((api for api in self._clients if api.dialect.has_path(path)), self._clients[0])
+    def _api_of(self, path: str) -> tuple[Api, Dialect | None]:
+        """Return the API that answers for a path, and its dialect. The first one answers if the path is nobody's."""
+        for api in self._clients:
+            if api.dialect.has_path(path):
+                return api, api.dialect.name
+        return self._clients[0], None
 
 
 class Api:
@@ -129,6 +134,7 @@ class Api:
         self._base = base
         self._load = load
         self.dialect = dialect
+        self._route = dialect.route if base == dialect.root else str
         self._assumptions = assumptions
 
     @cached_property
@@ -153,7 +159,7 @@ class Api:
         """Return the endpoint of a request and the variables of its path. Raises werkzeug's HTTPException if there is
         none.
         """
-        return self._find(request.path, request.method)
+        return self._find(self._route(request.path), request.method)
 
     def answer_to(self, error: Exception) -> tuple[Response, Refusal]:
         """Return the answer to a request that failed with the error, and the refusal that it shows."""

@@ -55,7 +55,7 @@ class ClientApi:
         """Return every endpoint by its method and path."""
         return {("POST", path): partial(self._serve, method) for method, path in self.dialect.methods.items()}
 
-    async def _serve(self, method: Method, request: Request, entry: ApiRequest, account_id: str) -> None:
+    async def _serve(self, method: Method, request: Request, entry: ApiRequest, account_id: str | None = None) -> None:
         """Serve an order: from the token to what follows the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
         order = self.dialect.read_order(method, parameters, self._service.assumptions)
@@ -76,10 +76,10 @@ class ClientApi:
         await self._service.calls.answered(call.verification_call_uuid)
 
     async def _enter(
-        self, request: Request, entry: ApiRequest, account_id: str, method: Method
+        self, request: Request, entry: ApiRequest, account_id: str | None, method: Method
     ) -> tuple[Account, dict[str, str]]:
-        """Return the account of the token, which must be the one in the path, and the parameters. Note both in
-        ``entry``.
+        """Return the account of the token, which must be the one that the request names, and the parameters. Note both
+        in ``entry``.
         """
         account, given = await self._admit(request, entry, account_id)
         entry.parameters = given.all
@@ -87,48 +87,55 @@ class ClientApi:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
         if len(request.query) + len(request.body or b"") > _MANY:
             entry.parameters = kept_parameters(entry.parameters)
-        found = check_fidelity(_facts(request, entry.path, given, method), takes_pasted=self._takes_pasted)
+        facts = self._facts(request, entry.path, given, method)
+        found = check_fidelity(facts, self.dialect.fidelity, takes_pasted=self._takes_pasted)
         entry.undocumented = found[:MAX_UNDOCUMENTED]
         return account, given.all
 
-    async def _admit(self, request: Request, entry: ApiRequest, account_id: str) -> tuple[Account, Given]:
+    async def _admit(self, request: Request, entry: ApiRequest, account_id: str | None) -> tuple[Account, Given]:
         authorization = request.headers.get("authorization")
+        named = account_id or request.headers.get(self.dialect.account_header)
         if authorization is None:
             given = read_parameters(request)
-            return await self._authenticate(given.all.get("user_hash", ""), entry, account_id), given
-        scheme, _, token = authorization.partition(" ")
-        account = await self._authenticate(token.strip() if scheme.lower() == "bearer" else "", entry, account_id)
+            token = given.all.get("user_hash", "") if self.dialect.takes_user_hash else ""
+            return await self._authenticate(token, entry, named), given
+        account = await self._authenticate(self.dialect.token_in(authorization), entry, named)
         return account, read_parameters(request)
 
-    async def _authenticate(self, token: str, entry: ApiRequest, account_id: str) -> Account:
+    async def _authenticate(self, token: str, entry: ApiRequest, named: str | None) -> Account:
         account = await self._service.storage.account_of_token(token) if token else None
         if account is None:
             what = "the token is unknown" if token else "a token is required: Authorization: Bearer <token>"
             raise Refusal(RefusalCode.UNAUTHORIZED, what)
-        if account.id != account_id:
+        if entry.account_id is None:
+            self._service.journal.assign(entry, account.id)
+        if named and account.id != named:
             entry.token_account_id = account.id
+            where, parameter = "path", "account_id"
+            if self.dialect.account_header:
+                where, parameter = f"header {self.dialect.account_header}", self.dialect.account_header
             raise Refusal(
-                RefusalCode.ACCOUNT_NOT_FOUND, "the token has no access to the account in the path", "account_id"
+                RefusalCode.ACCOUNT_NOT_FOUND, f"the token has no access to the account in the {where}", parameter
             )
         return account
+
+    def _facts(self, request: Request, path: str, given: Given, method: Method) -> RequestFacts:
+        headers = request.headers
+        return RequestFacts(
+            method,
+            given.all,
+            given.query,
+            given.body,
+            given.body_type,
+            given.not_text,
+            headers.get("authorization", ""),
+            headers.get("accept", ""),
+            headers.get("content-type", ""),
+            path,
+            headers.get(self.dialect.account_header, ""),
+        )
 
 
 async def _answer(entry: ApiRequest, response: Response) -> None:
     entry.status = response.status
     await send(response)
-
-
-def _facts(request: Request, path: str, given: Given, method: Method) -> RequestFacts:
-    headers = request.headers
-    return RequestFacts(
-        method,
-        given.all,
-        given.query,
-        given.body,
-        given.body_type,
-        given.not_text,
-        headers.get("authorization", ""),
-        headers.get("accept", ""),
-        headers.get("content-type", ""),
-        path,
-    )

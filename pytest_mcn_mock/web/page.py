@@ -13,9 +13,12 @@ from typing import Final
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
 from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import FaultKind
+from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome
 from pytest_mcn_mock.web.admin_types import EVENTS
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, dump
 
@@ -102,8 +105,10 @@ def _words() -> bytes:
     lists = {
         "DEFAULT_VARIABLES": DEFAULT_VARIABLES,
         "DELIVERY_STATES": list(DeliveryState),
+        "DIALECTS": list(Dialect),
         "EVENTS": list(EVENTS),
         "FAULTS": list(FaultKind),
+        "FLASH_CALL_PATH": API_MCN.path(Method.FLASH_CALL, "{account_id}"),
         "MAGIC_NUMBERS": [
             (number, magic.outcome or "held")
             for number, magic in MAGIC_NUMBERS.items()

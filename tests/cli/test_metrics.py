@@ -46,6 +46,12 @@ def busy(acknowledging: Receiver) -> Iterator[Sandbox]:
             sandbox.flash_call(login_did=login_did)
         wait_until(lambda: count(sandbox, "mcn_mock_attempts_total") == 3)
         sandbox.order("call_for_2fa", caller_did="79158888888")
+        requests.post(
+            f"{sandbox.url}/api/protected/api/auth/call_2fa",
+            json={"caller_did": "79158888888", "login_did": RUSSIAN},
+            headers={"Authorization": "Bearer test-token"},
+            timeout=30,
+        )
         sandbox.order(login_did="x")
         sandbox.order(token="unknown")
         raw_request(sandbox.url, "GET", "/evil%22%7D%0A", {})
@@ -67,12 +73,14 @@ def count(sandbox: Sandbox, name: str) -> float:
 def test_calls_charges_refusals_and_deliveries_are_counted(busy: Sandbox) -> None:
     found = metrics(busy)
     expected = {
-        ("mcn_mock_calls_total", ("flash_call", "answered")): 2,
-        ("mcn_mock_calls_total", ("flash_call", "busy")): 1,
-        ("mcn_mock_calls_total", ("call_for_2fa", "answered")): 1,
-        ("mcn_mock_charged_kopecks_total", ("flash_call",)): 15 + 15 + 45,
-        ("mcn_mock_charged_kopecks_total", ("call_for_2fa",)): 1,
-        ("mcn_mock_requests_total", ("200",)): 4,
+        ("mcn_mock_calls_total", ("api_mcn", "flash_call", "answered")): 2,
+        ("mcn_mock_calls_total", ("api_mcn", "flash_call", "busy")): 1,
+        ("mcn_mock_calls_total", ("api_mcn", "call_for_2fa", "answered")): 1,
+        ("mcn_mock_calls_total", ("paidmethods", "call_for_2fa", "answered")): 1,
+        ("mcn_mock_charged_kopecks_total", ("api_mcn", "flash_call")): 15 + 15 + 45,
+        ("mcn_mock_charged_kopecks_total", ("api_mcn", "call_for_2fa")): 1,
+        ("mcn_mock_charged_kopecks_total", ("paidmethods", "call_for_2fa")): 1,
+        ("mcn_mock_requests_total", ("200",)): 5,
         ("mcn_mock_requests_total", ("400",)): 1,
         ("mcn_mock_requests_total", ("401",)): 1,
         ("mcn_mock_requests_total", ("404",)): 1,
@@ -89,7 +97,7 @@ def test_calls_charges_refusals_and_deliveries_are_counted(busy: Sandbox) -> Non
         ("mcn_mock_cdr_lag_seconds", ()): 0,
         ("mcn_mock_attempts_under_way", ()): 0,
         ("mcn_mock_ready", ()): 1,
-        ("mcn_mock_dropped_total", ("calls",)): 2,
+        ("mcn_mock_dropped_total", ("calls",)): 3,
         ("mcn_mock_dropped_total", ("events",)): 0,
     }
     assert {key: found.get(key) for key in expected} == expected

@@ -49,7 +49,8 @@ def run(command: str, **environment: str) -> str:
 def test_the_greeting_and_the_article_have_commands_that_work() -> None:
     with running_sandbox(unchecked=True) as sandbox:
         assert "12345678 (100.00 roubles)" in sandbox.greeting[0]
-        flash, for_2fa, page, client = sandbox.greeting[1:]
+        flash, for_2fa, page, paid, client = sandbox.greeting[1:]
+        assert paid == f"paid URL {sandbox.url}, for https://paidmethods.mcn.ru\n"
         assert page == f"page: {sandbox.url}/__admin/\n"
         assert client == f"base URL {sandbox.url}/v2/rest, account 12345678, token test-token\n"
         article = ARTICLE.replace("<ТОКЕН>", "test-token").replace("https://api.mcn.ru", sandbox.url)

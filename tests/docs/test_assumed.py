@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,10 +10,29 @@ from typing import Any
 import phonenumbers
 import pytest
 import requests
-from helpers.client import RUSSIAN, assuming, call_for_2fa, flash_call, refusal
+from helpers.client import (
+    KAZAKH,
+    RUSSIAN,
+    assuming,
+    call_2fa,
+    call_for_2fa,
+    flash_call,
+    flashcall,
+    paid_refusal,
+    refusal,
+)
 from helpers.webhook_endpoints import Receiver, https_endpoint
 
-from pytest_mcn_mock import Account, MCNServer, NumberFormat, Outcome, Settings, Tariff
+from pytest_mcn_mock import (
+    Account,
+    ErrorStyle,
+    MCNServer,
+    NumberFormat,
+    Outcome,
+    PaidMethodsAssumptions,
+    Settings,
+    Tariff,
+)
 from pytest_mcn_mock.errors import RefusalCode
 
 CONNECTED = "79158888888"
@@ -344,3 +364,142 @@ def test_magic_numbers_are_the_fakes_own_and_a_setting(mcn: Account) -> None:
         flash_call(account, "70000000002")
         assert account.wait_for_call().outcome is Outcome.BUSY
         assert refusal(flash_call(account, "70000000402")) == (402, "insufficient_funds", "login_did")
+
+
+def test_the_code_is_there_also_where_none_was_asked_for(mcn: Account) -> None:
+    assert flash_call(mcn).json()["object"]["code"] == mcn.calls[0].caller_did[-4:]
+
+
+def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:
+    assert flash_call(mcn, "7777777777").json()["object"]["login_did"] == "7777777777"
+
+
+def test_the_password_of_basic_is_the_token(mcn: Account) -> None:
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call"
+
+    def ask(user: str, password: str) -> int:
+        answer = requests.post(url, params={"login_did": RUSSIAN}, auth=(user, password), timeout=30)
+        return answer.status_code
+
+    assert ask("anybody", mcn.token) == 200
+    assert "basic" in [use.rule for use in mcn.requests[0].undocumented]
+    mcn.expect_refusal("unauthorized")
+    assert ask(mcn.token, "anything") == 401
+    for malformed in ("Basic", "Basic =", "Basic \u00fc", f"Basic {mcn.token}"):
+        headers = {"Authorization": malformed.encode("latin-1")}
+        assert requests.post(url, params={"login_did": RUSSIAN}, headers=headers, timeout=30).status_code == 401
+
+
+def test_the_other_numbers_of_refusals_are_their_statuses_unless_set() -> None:
+    style = {"error_style": ErrorStyle.NUMERIC}
+    with assuming(**style) as account:
+        assert flash_call(account, "x").json()["errors"]["code"] == 400
+    with assuming(**style, error_number={RefusalCode.INVALID_PARAMETER: 7}) as account:
+        assert flash_call(account, "x").json()["errors"]["code"] == 7
+        account.set_balance(0)
+        assert flash_call(account).json()["errors"]["code"] == 402
+
+
+def test_flashcall_has_the_articles_parameters(mcn: Account) -> None:
+    answers = [flashcall(mcn, number, country_id=country, code="0042").json()["result"]["country_id"]
+               for number in (RUSSIAN, KAZAKH) for country in ("643", "398", "703", "abc")]  # fmt: skip
+    assert answers == [643, 398, 643, 643] * 2
+    assert {call.code for call in mcn.calls} == {"0042"}
+    mcn.expect_refusal("missing_parameter")
+    assert paid_refusal(flashcall(mcn, "")) == (400, "missing_parameter", "login_did")
+    told = {use.text for request in mcn.requests for use in request.undocumented if use.level == "assumed"}
+    assert {text.partition(" is assumed")[0] for text in told} == {
+        f"the parameter {name} of flashcall" for name in ("login_did", "code", "country_id")
+    }
+
+
+def test_parameters_of_paidmethods_in_the_query_or_a_form(mcn: Account) -> None:
+    url, given = f"{mcn.paid_url}/api/protected/api/auth/flashcall", {"login_did": RUSSIAN, "code": "0042"}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    ways: list[tuple[dict[str, str], dict[str, Any]]] = [
+        ({}, {"params": given}),
+        ({}, {"data": given}),
+        ({}, {"files": {name: (None, value) for name, value in given.items()}}),
+        (form, {"data": json.dumps(given)}),
+    ]
+    for more, sent in ways:
+        headers = {**mcn.headers, "Accept": "application/json", **more}
+        answer = requests.post(url, headers=headers, timeout=30, **sent)
+        assert answer.json()["result"]["code"] == "0042"
+    assert [request.undocumented[1].rule for request in mcn.requests] == [
+        "query",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "json_in_a_form",
+    ]
+
+
+def test_a_number_of_a_third_country_is_called_from_a_russian_one_unless_set(mcn: Account) -> None:
+    assert flashcall(mcn, SLOVAK).json()["result"]["country_id"] == 643
+    assert "login_did is of SK, a third country: from a Russian number" in mcn.calls[0].explanation.country
+    with assuming(paidmethods=PaidMethodsAssumptions(other_country=398)) as account:
+        assert flashcall(account, SLOVAK).json()["result"]["country_id"] == 398
+        assert flashcall(account).json()["result"]["country_id"] == 643
+        assert str(account.calls[0].price) == "0.65"
+
+
+def test_the_answer_of_call_2fa_is_a_setting(mcn: Account) -> None:
+    mcn.connect_number(CONNECTED)
+    uuid = call_2fa(mcn, CONNECTED).json()["result"].pop("verification_call_uuid")
+    assert uuid == mcn.calls[0].verification_call_uuid
+    assert call_2fa(mcn, CONNECTED).json() == {
+        "ok": True,
+        "result": {
+            "login_did": RUSSIAN,
+            "caller_did": CONNECTED,
+            "verification_call_uuid": mcn.calls[1].verification_call_uuid,
+            "account_id": int(mcn.account_id),
+            "code": CONNECTED[-4:],
+        },
+    }
+    with assuming(paidmethods=PaidMethodsAssumptions(call_for_2fa_body={"success": 1, "of": "$account_id"})) as account:
+        account.connect_number(CONNECTED)
+        assert call_2fa(account, CONNECTED).json() == {"success": 1, "of": int(account.account_id)}
+
+
+def test_refusals_of_paidmethods_are_settings(mcn: Account) -> None:
+    for code in ("missing_parameter", "invalid_parameter", "unauthorized", "foreign_number", "insufficient_funds"):
+        mcn.expect_refusal(code)
+    for code in ("not_found", "method_not_allowed", "payload_too_large"):
+        mcn.expect_refusal(code)
+    url = f"{mcn.paid_url}/api/protected/api/auth/flashcall"
+
+    def ask(method: str = "POST", url: str = url, **settings: Any) -> tuple[int, str, str | None]:
+        return paid_refusal(requests.request(method, url, **{"headers": mcn.headers, "timeout": 30, **settings}))
+
+    assert ask() == (400, "missing_parameter", "login_did")
+    assert ask(json={"login_did": "x"}) == (400, "invalid_parameter", "login_did")
+    assert ask(json={"login_did": RUSSIAN, "code": "123"}) == (400, "invalid_parameter", "code")
+    assert ask(headers={}, json={"login_did": RUSSIAN}) == (401, "unauthorized", None)
+    assert ask(headers={}, json={"login_did": RUSSIAN, "user_hash": mcn.token}) == (401, "unauthorized", None)
+    assert ask(headers={}, json={"login_did": RUSSIAN}, auth=("u", mcn.token)) == (401, "unauthorized", None)
+    assert ask(url=f"{url}s") == (404, "not_found", None)
+    assert ask("GET") == (404, "method_not_allowed", None)
+    assert ask(data=b"x" * 100_000) == (400, "payload_too_large", "body")
+    assert paid_refusal(call_2fa(mcn, CONNECTED)) == (403, "foreign_number", "caller_did")
+    mcn.set_balance("0.14")
+    assert paid_refusal(flashcall(mcn)) == (403, "insufficient_funds", None)
+    assert mcn.calls == []
+    body = {"success": 0, "because": "$message", "code": "$code", "http": "$status", "of": "$parameter"}
+    other = PaidMethodsAssumptions(error_body=body, error_status={RefusalCode.INVALID_PARAMETER: 409})
+    with assuming(paidmethods=other) as account:
+        answer = flashcall(account, "x")
+        assert (answer.status_code, answer.json()["success"], answer.json()["of"]) == (409, 0, "login_did")
+        assert refusal(flash_call(account, "x")) == (400, "invalid_parameter", "login_did"), "of the other dialect"
+
+
+def test_x_account_id_may_name_the_tokens_account(mcn: Account) -> None:
+    url, body = f"{mcn.paid_url}/api/protected/api/auth/flashcall", {"login_did": RUSSIAN}
+
+    def ask(account_id: str) -> requests.Response:
+        return requests.post(url, json=body, headers={**mcn.headers, "x-account-id": account_id}, timeout=30)
+
+    assert ask(mcn.account_id).status_code == ask("").status_code == 200
+    assert ["account_header" in [use.rule for use in request.undocumented] for request in mcn.requests] == [True, False]
+    mcn.expect_refusal("account_not_found")
+    assert paid_refusal(ask("1")) == (403, "account_not_found", "x-account-id")

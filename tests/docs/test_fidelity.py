@@ -15,10 +15,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from pytest_mcn_mock import Assumptions, schemas
+from pytest_mcn_mock import Assumptions, PaidMethodsAssumptions, schemas
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.requests import RULES
+from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
+from pytest_mcn_mock.web.dialects.table import DialectTable
 
 ROOT = Path(__file__).parents[2]
 TABLE = tomllib.loads((ROOT / "docs/fidelity.toml").read_text(encoding="utf-8"))
@@ -86,7 +87,9 @@ def test_the_webhook_has_a_setting_for_all_that_is_assumed_unless_nobody_knows(r
 
 def test_every_assumption_has_a_row() -> None:
     named = {key for row in ROWS for key in row.get("setting", ())}
-    assert [name for name in Assumptions.__struct_fields__ if f"assumed.{name}" not in named] == []
+    keys = [f"assumed.{name}" for name in Assumptions.__struct_fields__ if name != "paidmethods"]
+    keys += [f"assumed.paidmethods.{name}" for name in PaidMethodsAssumptions.__struct_fields__]
+    assert [key for key in keys if key not in named] == []
 
 
 def test_every_refusal_has_a_row() -> None:
@@ -113,24 +116,31 @@ def test_a_level_in_a_schema_is_that_of_a_row(name: str) -> None:
             assert BY_ID[row]["level"] == level, described
 
 
-def test_the_how_to_lists_everything_that_a_request_may_rely_on_with_its_level() -> None:
+@pytest.mark.parametrize(
+    "dialect,heading", [(API_MCN, "What the fake reports"), (PAIDMETHODS, "What it reports of `paidmethods`")]
+)
+def test_the_how_to_lists_everything_that_a_request_may_rely_on_with_its_level(
+    dialect: DialectTable, heading: str
+) -> None:
     text = (ROOT / "docs/how-to/client-fidelity.md").read_text(encoding="utf-8")
+    text = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| .* \| (`.+`) \| \[(\w+)\]\(../fidelity.md#(\w+)\) \|$", text, re.MULTILINE)
     assert sorted(
         (rule, level, row) for rules, level, row in listed for rule in re.findall(r"`(.+?)`", rules)
-    ) == sorted((key, str(rule.level), row_of(rule.schema)) for key, rule in RULES.items())
+    ) == sorted((key, str(rule.level), row_of(rule.schema, dialect)) for key, rule in dialect.fidelity.rules.items())
 
 
-def row_of(place: str) -> str:
-    """The row that is named at a place in the schemas, the same for every method."""
+def row_of(place: str, dialect: DialectTable) -> str:
+    """The row that is named at a place in the schemas, the same for every method that has the place."""
     rows = set()
     for method in Method:
-        file, _, pointer = place.format(method=method).partition("#")
+        where = place.format(method=dialect.fidelity.spelling[method], name="code")
+        file, _, pointer = where.partition("#")
         found: Any = schemas.load(file.removeprefix("schemas/").removesuffix(".json").removesuffix(".schema"))
         for step in pointer.split("/")[1:]:
-            found = found[unquote(step).replace("~1", "/")]
-        rows.add(found["x-mcn-fidelity"])
-    (row,) = rows
+            found = found.get(unquote(step).replace("~1", "/"), {})
+        rows.add(found.get("x-mcn-fidelity"))
+    (row,) = rows - {None}
     return str(row)
 
 

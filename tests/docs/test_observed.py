@@ -17,13 +17,24 @@ from uuid import UUID
 
 import pytest
 import requests
-from helpers.client import RUSSIAN, assuming, flash_call
+from helpers.client import (
+    KAZAKH,
+    RUSSIAN,
+    assuming,
+    call_2fa,
+    call_for_2fa,
+    flash_call,
+    flashcall,
+    paid_refusal,
+    refusal,
+)
 from helpers.webhook_endpoints import Receiver
 
-from pytest_mcn_mock import Account, MCNServer, Outcome
+from pytest_mcn_mock import Account, Assumptions, ErrorStyle, MCNServer, Outcome, Settings
 from pytest_mcn_mock.errors import RefusalCode, UsageError
 from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS
 from pytest_mcn_mock.model.cdr import VARIABLES
+from pytest_mcn_mock.model.numbering import region_of
 
 
 def post(mcn: Account, **settings: object) -> requests.Response:
@@ -37,10 +48,6 @@ def test_the_success_envelope(mcn: Account) -> None:
     assert set(content["object"]) == {"login_did", "code", "account_id", "verification_call_uuid"}
     assert all(isinstance(value, str) for value in content["object"].values())
     assert content["object"]["code"] == "0042"
-
-
-def test_the_code_is_there_also_where_none_was_asked_for(mcn: Account) -> None:
-    assert flash_call(mcn).json()["object"]["code"] == mcn.calls[0].caller_did[-4:]
 
 
 def test_parameters_in_a_form_or_a_json_body(mcn: Account) -> None:
@@ -87,8 +94,46 @@ def test_statuses_are_of_the_vendors_list_but_for_402_405_412_and_413(mcn: Accou
     assert "digits" in error["message"]
 
 
-def test_a_number_of_ten_digits_is_taken(mcn: Account) -> None:
-    assert flash_call(mcn, "7777777777").json()["object"]["login_did"] == "7777777777"
+def test_json_that_is_declared_as_a_form_is_read(mcn: Account) -> None:
+    headers = {**mcn.headers, "Content-Type": "application/x-www-form-urlencoded"}
+    assert post(mcn, headers=headers, data=f' {{"login_did": "{RUSSIAN}", "code": "0042"}}').status_code == 200
+    assert mcn.calls[0].code == "0042"
+    assert "json_in_a_form" in [use.rule for use in mcn.requests[0].undocumented]
+    mcn.expect_refusal("invalid_parameter")
+    assert refusal(post(mcn, headers=headers, data='{"login_did": ')) == (400, "invalid_parameter", "body")
+
+
+def test_a_path_may_end_in_json(mcn: Account) -> None:
+    mcn.connect_number("79158888888")
+    for method, parameters in (("flash_call", {}), ("call_for_2fa", {"caller_did": "79158888888"})):
+        url = f"{mcn.base_url}/account/{mcn.account_id}/{method}.json"
+        answer = requests.post(url, params={"login_did": RUSSIAN, **parameters}, headers=mcn.headers, timeout=30)
+        assert answer.json()["object"]["login_did"] == RUSSIAN
+    mcn.expect_refusal("not_found")
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call.xml"
+    answer = requests.post(url, params={"login_did": RUSSIAN}, headers=mcn.headers, timeout=30)
+    assert refusal(answer) == (404, "not_found", None)
+    assert 'no setting answer_format = "xml"' in answer.json()["errors"][0]["message"]
+
+
+def test_a_path_without_a_suffix_is_answered_in_json(mcn: Account) -> None:
+    answer = post(mcn, params={"login_did": RUSSIAN}, headers={**mcn.headers, "Accept": None})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+def test_a_refusal_may_have_a_number() -> None:
+    with MCNServer(settings=Settings(assumptions=Assumptions(error_style=ErrorStyle.NUMERIC))) as server:
+        account = server.open_account()
+        foreign = call_for_2fa(account, "79158888888")
+        unknown = post(account, headers=account.headers, params={"login_did": RUSSIAN})
+        other = requests.post(f"{account.base_url}/account/1/flash_call", headers=account.headers, timeout=30)
+    assert unknown.status_code == 200
+    assert foreign.json() == {
+        "status": "error",
+        "code": 403,
+        "errors": {"code": 514, "message": "number 79158888888 is not connected to this account"},
+    }
+    assert other.json()["errors"]["code"] == 583
 
 
 def sent(mcn: Account, receiver: Receiver, **settings: Any) -> Any:
@@ -295,3 +340,77 @@ def test_a_filter_lets_a_call_through_if_all_its_conditions_hold(mcn: Account, r
     (record,) = receiver.received
     assert record["q931_status"] == 17
     assert mcn.calls[3].deliveries[0].state == "delivered"
+
+
+def test_the_methods_of_paidmethods(mcn: Account) -> None:
+    mcn.connect_number("79158888888")
+    assert flashcall(mcn).status_code == call_2fa(mcn, "79158888888").status_code == 200
+    assert [(call.dialect, call.method) for call in mcn.calls] == [
+        ("paidmethods", "flash_call"),
+        ("paidmethods", "call_for_2fa"),
+    ]
+    assert [call.account_id for call in mcn.calls] == [mcn.account_id] * 2
+    mcn.require_fidelity("documented")
+    relied_on = mcn.mistakes()
+    mcn.require_fidelity("assumed")
+    assert len([line for line in relied_on if "of paidmethods.mcn.ru is observed, not documented" in line]) == 2
+
+
+def test_paidmethods_takes_a_json_body(mcn: Account) -> None:
+    assert flashcall(mcn, code="0042").json()["result"]["code"] == "0042"
+    assert "application/json" not in [use.rule for use in mcn.requests[0].undocumented]
+
+
+def test_call_2fa_takes_two_numbers(mcn: Account) -> None:
+    mcn.connect_number("79158888888")
+    assert call_2fa(mcn, "79158888888").json()["ok"] is True
+    assert (mcn.calls[0].caller_did, mcn.calls[0].login_did) == ("79158888888", RUSSIAN)
+    assert [use.level for use in mcn.requests[0].undocumented] == ["observed"]
+    mcn.expect_refusal("foreign_number")
+    assert paid_refusal(call_2fa(mcn, "79159999999")) == (403, "foreign_number", "caller_did")
+
+
+def test_is_with_redirect_is_taken(mcn: Account) -> None:
+    for given in (True, False, "1", 1, None):
+        body = {"login_did": RUSSIAN, "is_with_redirect": given}
+        url = f"{mcn.paid_url}/api/protected/api/auth/flashcall"
+        assert requests.post(url, json=body, headers=mcn.headers, timeout=30).status_code == 200
+    assert {use.rule for request in mcn.requests for use in request.undocumented} == {"accept", "dialect", "parameter"}
+
+
+def test_flashcall_answers_as_the_sample(mcn_server: MCNServer) -> None:
+    """The sample's keys in their order, and its types."""
+    account = mcn_server.open_account(account_id=104211)
+    sample = {
+        "ok": True,
+        "result": {
+            "login_did": "79580001122",
+            "country_id": 643,
+            "verification_call_uuid": "5beaad6688f7_104211",
+            "account_id": 104211,
+            "code": "1234",
+        },
+    }
+    answer = flashcall(account, "79580001122", code="1234").json()
+    uuid = answer["result"]["verification_call_uuid"]
+    assert re.fullmatch(r"[0-9a-f]{12}_104211", uuid)
+    expected = json.dumps(sample).replace("5beaad6688f7_104211", uuid)
+    assert json.dumps(answer) == expected
+    account.close()
+
+
+def test_paidmethods_has_prices_of_its_own(mcn: Account) -> None:
+    mcn.connect_number("79158888888")
+    flashcall(mcn)
+    flashcall(mcn, KAZAKH)
+    call_2fa(mcn, "79158888888")
+    assert [str(call.price) for call in mcn.calls] == ["0.15", "0.65", "0.01"]
+    assert str(mcn.balance) == "99.19"
+
+
+def test_a_kazakh_number_is_called_from_a_kazakh_one(mcn: Account) -> None:
+    assert flashcall(mcn, code="0042").json()["result"]["country_id"] == 643
+    assert flashcall(mcn, KAZAKH, code="0042").json()["result"]["country_id"] == 398
+    russian, kazakh = (call.caller_did for call in mcn.calls)
+    assert (region_of(russian), region_of(kazakh)) == ("RU", "KZ")
+    assert (russian[-4:], kazakh[-4:]) == ("0042", "0042")

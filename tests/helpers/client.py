@@ -46,6 +46,34 @@ def call_for_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> req
     )
 
 
+def flashcall(mcn: Account, login_did: str = RUSSIAN, **parameters: str) -> requests.Response:
+    """Place a flash call in the dialect paidmethods, as its public clients do: a JSON object in the body."""
+    return requests.post(
+        f"{mcn.paid_url}/api/protected/api/auth/flashcall",
+        json={"login_did": login_did, **parameters},
+        headers={**mcn.headers, "Accept": "application/json"},
+        timeout=30,
+    )
+
+
+def call_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> requests.Response:
+    return requests.post(
+        f"{mcn.paid_url}/api/protected/api/auth/call_2fa",
+        json={"caller_did": caller_did, "login_did": login_did},
+        headers={**mcn.headers, "Accept": "application/json"},
+        timeout=30,
+    )
+
+
+def paid_refusal(response: requests.Response) -> tuple[int, str, str | None]:
+    """The HTTP status, word and parameter of a refusal in the dialect paidmethods, after a look at its form."""
+    content = response.json()
+    assert response.headers["Content-Type"] == "application/json"
+    assert list(content) == ["ok", "error", "name"]
+    assert content["ok"] is False
+    return response.status_code, content["error"], content["name"]
+
+
 def refusal(response: requests.Response) -> tuple[int, str, str | None]:
     """The HTTP status, code and parameter of an error envelope, after a look at its form."""
     content = response.json()

@@ -14,12 +14,12 @@ import msgspec
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
-from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS
+from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS, PaidMethodsAssumptions
 from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Cdr
 from pytest_mcn_mock.model.webhooks import Subscription, Values
 from pytest_mcn_mock.service import deliveries
 from pytest_mcn_mock.web import application, client_api, feed
-from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Flow, Request, Response, send
 
@@ -48,6 +48,7 @@ class Contract:
         """What does not fit the description of the operation that the request is for."""
         method = "GET" if request.method == "HEAD" else request.method
         path = application.one_slash(request.path).rstrip("/")
+        path = path if path.startswith(ADMIN_PATH) else path.removesuffix(".json")
         operation = next((o for m, pattern, o in self._operations if m == method and pattern.fullmatch(path)), None)
         if not path and response.status == 302:
             return []  # the way to the page
@@ -56,7 +57,8 @@ class Contract:
         if operation is None:
             if response.status not in (401, 403, 404, 405, 413, 500, 503):
                 return [f"is answered with {response.status}, and is not described"]
-            return self._problems({"$ref": "urn:openapi#/components/schemas/error"}, json.loads(response.body))
+            schema = "paidmethods.error" if PAIDMETHODS.has_path(path) else "error"
+            return self._problems({"$ref": f"urn:openapi#/components/schemas/{schema}"}, json.loads(response.body))
         described = operation["responses"].get(str(response.status))
         if described is None:
             return [f"is answered with {response.status}; described are {', '.join(operation['responses'])}"]
@@ -84,7 +86,7 @@ class Contract:
 
     def _read_operations(self) -> Iterator[tuple[str, re.Pattern[str], dict[str, Any]]]:
         for path, item in self.openapi["paths"].items():
-            whole = path if path.startswith(ADMIN_PATH) else BASE_PATH + path
+            whole = path if "servers" in item else BASE_PATH + path
             pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(whole)))
             for method, operation in item.items():
                 if method != "servers":
@@ -132,7 +134,8 @@ class Checks:
 
     def _check(self, face: application.Application, request: Request, response: Response, *, by_fault: bool) -> None:
         assumed = face._clients[0]._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
-        refuses_otherwise = assumed.error_body != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
+        refuses_otherwise = assumed.error_template != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
+        refuses_otherwise |= assumed.paidmethods != PaidMethodsAssumptions()
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
         if application.one_slash(request.path).startswith(ADMIN_PATH) or not (by_fault or may_be_anything):
             self._tell(f"{request.method} {request.path}", self.contract.problems_of_answer(request, response))

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.requests import RULES, Level, RequestFacts, check_fidelity
+from pytest_mcn_mock.model.requests import Level, RequestFacts, check_fidelity
+from pytest_mcn_mock.web.dialects import API_MCN, DIALECTS, PAIDMETHODS
 
 RUSSIAN = "79157777777"
 AS_THE_ARTICLE = {"login_did": RUSSIAN}
@@ -42,10 +43,23 @@ def in_body(body_type: str, query: dict[str, str] | None = None, **parameters: s
     )
 
 
-@pytest.mark.parametrize("method", list(Method))
-@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
-def test_every_row_is_a_place_in_the_schemas_and_has_its_level(method: Method, rule: Any) -> None:
-    file, _, pointer = rule.schema.format(method=method).partition("#")
+RULES = [
+    (dialect.fidelity.spelling[method], name, rule)
+    for dialect in DIALECTS
+    for method in Method
+    for name, rule in dialect.fidelity.rules.items()
+]
+
+
+OF_FLASHCALL = {"parameter", "number_of_no_country", "number_of_a_third_country"}
+
+
+@pytest.mark.parametrize("spelling,key,rule", RULES, ids=[f"{row[0]}-{row[1]}" for row in RULES])
+def test_every_row_is_a_place_in_the_schemas_and_has_its_level(spelling: str, key: str, rule: Any) -> None:
+    if key in OF_FLASHCALL and spelling == "call_2fa":
+        return
+    name = "login_did" if key == "parameter" else ""
+    file, _, pointer = rule.schema.format(method=spelling, name=name).partition("#")
     folder, _, name = file.partition("/")
     assert folder == "schemas"
     found: Any = schemas.load(name.removesuffix(".json").removesuffix(".schema"))
@@ -58,7 +72,7 @@ def test_every_row_is_a_place_in_the_schemas_and_has_its_level(method: Method, r
 def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> None:
     """The other way round: nothing is marked in the schemas that the table does not know."""
     for method in Method:
-        known = {rule.schema.format(method=method) for rule in RULES.values()}
+        known = {rule.schema.format(method=method) for rule in API_MCN.fidelity.rules.values()}
         request = schemas.load(f"{method}.request")
         operation = schemas.load("openapi")["paths"][f"/account/{{account_id}}/{method}"]["post"]
         where = f"schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
@@ -90,7 +104,7 @@ def test_every_place_of_the_requests_that_is_not_documented_has_its_row() -> Non
     ],
 )
 def test_what_the_article_says_goes_beyond_nothing(facts: RequestFacts) -> None:
-    assert check_fidelity(facts) == ()
+    assert check_fidelity(facts, API_MCN.fidelity) == ()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +112,8 @@ def test_what_the_article_says_goes_beyond_nothing(facts: RequestFacts) -> None:
     [
         (DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"}), "user_hash"),
         (DOCUMENTED._replace(authorization="bearer t"), "authorization"),
+        (DOCUMENTED._replace(authorization="Basic dTp0"), "basic"),
+        (DOCUMENTED._replace(authorization="basic dTp0"), "basic"),
         (DOCUMENTED._replace(accept=""), "accept"),
         (DOCUMENTED._replace(accept="*/*"), "accept"),
         (DOCUMENTED._replace(content_type=""), "content_type"),
@@ -111,8 +127,10 @@ def test_what_the_article_says_goes_beyond_nothing(facts: RequestFacts) -> None:
             in_body("application/json", login_did=RUSSIAN)._replace(not_text=("login_did",)),
             "application/json json_value",
         ),
+        (in_body("json_in_a_form", login_did=RUSSIAN), "json_in_a_form"),
         (in_body("text/plain")._replace(parameters=AS_THE_ARTICLE, query=AS_THE_ARTICLE), "ignored_body"),
         (DOCUMENTED._replace(path="/v2/rest/account/1/flash_call/"), "path"),
+        (DOCUMENTED._replace(path="/v2/rest/account/1/flash_call.json"), "suffix"),
         (given(login_did=RUSSIAN, colour="red"), "unknown"),
         (given(login_did=RUSSIAN, caller_did="79158888888"), "unknown"),
         (given(login_did=RUSSIAN, user_hash="beside the header"), "unknown"),
@@ -132,17 +150,66 @@ def test_what_the_article_says_goes_beyond_nothing(facts: RequestFacts) -> None:
     ],
 )
 def test_what_goes_beyond_it_is_told_once(facts: RequestFacts, found: str) -> None:
-    assert [use.rule for use in check_fidelity(facts, takes_pasted=True)] == found.split()
+    assert [use.rule for use in check_fidelity(facts, API_MCN.fidelity, takes_pasted=True)] == found.split()
+
+
+HANDBOOK = RequestFacts(
+    method=Method.CALL_FOR_2FA,
+    parameters={"login_did": RUSSIAN, "caller_did": "79158888888"},
+    query={},
+    body={"login_did": RUSSIAN, "caller_did": "79158888888"},
+    body_type="application/json",
+    not_text=(),
+    authorization="Bearer t",
+    accept="application/json",
+    content_type="application/json",
+    path="/api/protected/api/auth/call_2fa",
+)
+
+
+def paid(body_type: str = "application/json", **parameters: str) -> RequestFacts:
+    facts = HANDBOOK._replace(method=Method.FLASH_CALL, path="/api/protected/api/auth/flashcall")
+    return facts._replace(parameters=parameters, body=parameters, body_type=body_type, content_type=body_type)
+
+
+@pytest.mark.parametrize(
+    "facts,found",
+    [
+        (HANDBOOK, ""),
+        (paid(login_did=RUSSIAN), "parameter"),
+        (paid(login_did=RUSSIAN, code="0042", country_id="398"), "parameter parameter parameter"),
+        (paid(login_did=RUSSIAN, is_with_redirect="true")._replace(not_text=("is_with_redirect",)), "parameter"),
+        (paid(login_did="77012345678"), "parameter"),
+        (paid(login_did="421901234567"), "parameter number_of_a_third_country"),
+        (paid(login_did="999123456789"), "parameter number_of_no_country"),
+        (paid(login_did="421901234567", country_id="643"), "parameter parameter"),
+        (HANDBOOK._replace(account_header="1"), "account_header"),
+        (HANDBOOK._replace(authorization="bearer t"), "authorization"),
+        (HANDBOOK._replace(accept=""), "accept"),
+        (HANDBOOK._replace(body=None, body_type="", query=HANDBOOK.parameters), "query"),
+        (paid("application/x-www-form-urlencoded", login_did=RUSSIAN), "application/x-www-form-urlencoded parameter"),
+        (paid("multipart/form-data", login_did=RUSSIAN), "multipart/form-data parameter"),
+        (paid("json_in_a_form", login_did=RUSSIAN), "json_in_a_form parameter"),
+        (paid("text/plain", login_did=RUSSIAN), "ignored_body parameter"),
+        (HANDBOOK._replace(path=f"{HANDBOOK.path}/"), "path"),
+        (paid(login_did=RUSSIAN, user_hash="t"), "parameter unknown"),
+        (paid(login_did=RUSSIAN)._replace(not_text=("login_did",)), "parameter json_value"),
+    ],
+)
+def test_a_request_of_paidmethods_is_observed_and_what_nobody_has_seen_is_told(facts: RequestFacts, found: str) -> None:
+    uses = check_fidelity(facts, PAIDMETHODS.fidelity, takes_pasted=True)
+    assert [use.rule for use in uses] == ["dialect", *found.split()]
+    assert [use.level for use in uses] == [Level.OBSERVED, *[Level.ASSUMED] * len(found.split())]
 
 
 def test_what_is_refused_goes_beyond_nothing() -> None:
-    assert check_fidelity(given(login_did="+79157777777")) == ()
-    assert check_fidelity(given()) == ()
+    assert check_fidelity(given(login_did="+79157777777"), API_MCN.fidelity) == ()
+    assert check_fidelity(given(), API_MCN.fidelity) == ()
 
 
 def test_a_text_says_the_level_the_place_and_the_mend() -> None:
     facts = DOCUMENTED._replace(authorization="", parameters={**AS_THE_ARTICLE, "user_hash": "t"})
-    (use,) = check_fidelity(facts)
+    (use,) = check_fidelity(facts, API_MCN.fidelity)
     assert str(use) == (
         "user_hash in place of the Authorization header is observed, not documented "
         "(schemas/flash_call.request.schema.json#/properties/user_hash); send Authorization: Bearer <token>"
@@ -151,7 +218,7 @@ def test_a_text_says_the_level_the_place_and_the_mend() -> None:
 
 def test_a_name_from_outside_is_quoted_and_bounded() -> None:
     strange = {"login_did": RUSSIAN, "\x1b[31m" + "x" * 100: "1"}
-    (use,) = check_fidelity(DOCUMENTED._replace(parameters=strange, query=strange))
+    (use,) = check_fidelity(DOCUMENTED._replace(parameters=strange, query=strange), API_MCN.fidelity)
     assert "\x1b" not in use.text
     assert "x" * 41 not in use.text
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from pytest_mcn_mock.web.dialects.api_mcn import API_MCN
+from pytest_mcn_mock.web.dialects.paidmethods import PAIDMETHODS
 
-__all__ = ["API_MCN", "DIALECTS", "HOSTS"]
+__all__ = ["API_MCN", "DIALECTS", "HOSTS", "PAIDMETHODS"]
 
-DIALECTS: Final = (API_MCN,)
+DIALECTS: Final = (API_MCN, PAIDMETHODS)
 """Every dialect that the fake speaks; the first is the article's."""
 HOSTS: Final = tuple(host for dialect in DIALECTS for host in dialect.hosts)
 """Every host at which the vendor serves a dialect."""

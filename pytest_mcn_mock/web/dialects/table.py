@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from pytest_mcn_mock.model.calls import Call, CallOrder
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
+from pytest_mcn_mock.model.requests import RequestRules
 
 Parameters = Mapping[str, str]
 """The parameters of a request that are not empty."""
@@ -27,40 +29,56 @@ class ErrorForm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DialectTable:
-    """One dialect.
-
-    ``hosts`` are the vendor's that serve it, the best known first. ``base_path`` is the path of the base URL that an
-    application is configured with, and everything under ``root`` is the dialect's. ``methods`` are the paths of its
-    methods under ``root``, as werkzeug's rules; ``account_id`` is their only variable. ``account`` finds the account in
-    a path; None if no path has one.
-
-    ``read_order`` raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter. ``accept``
-    is the JSON value of a 200. ``refuse`` is the answer to a request that is refused, with a status in place of the
-    refusal's own if one is given.
-    """
+    """One dialect."""
 
     name: Dialect
     hosts: tuple[str, ...]
+    """Where the vendor serves it, the best known host first."""
     base_path: str
+    """The path of the base URL that an application is configured with."""
     root: str
+    """Everything under this path is the dialect's."""
     methods: Mapping[Method, str]
+    """The paths of the methods under ``root``, as werkzeug's rules; ``account_id`` is the only variable, if any."""
+    route: Callable[[str], str]
+    """Returns the path that is looked for. Raises Refusal for a path that the fake does not serve."""
     account: re.Pattern[str] | None
+    """Finds the account in a path; None if no path has one: then the token alone names it."""
+    account_header: str
+    """A header that may name the token's account; empty if there is none."""
+    takes_basic: bool
+    """Whether the password of ``Authorization: Basic`` is a token too, as that of ``Bearer`` is."""
+    takes_user_hash: bool
+    """Whether the parameter ``user_hash`` is a token if there is no Authorization header."""
+    fidelity: RequestRules
+    """What of a request is known how well."""
     read_order: Callable[[Method, Parameters, Assumptions], CallOrder]
+    """Raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter."""
     accept: Callable[[Call, Assumptions], Any]
+    """Returns the JSON value of the answer to an order that is accepted."""
     refuse: Callable[[Refusal, Assumptions, int | None], ErrorForm]
+    """Returns the answer to a refused request, with the given status in place of the refusal's own if it is given."""
 
     @property
     def vendor_url(self) -> str:
         """The vendor's base URL."""
         return f"https://{self.hosts[0]}{self.base_path}"
 
-    def path(self, method: Method, account_id: str) -> str:
-        """Return the path of a method, for an account."""
+    def path(self, method: Method, account_id: str = "") -> str:
+        """Return the path of a method, for an account if paths name one."""
         return f"{self.root}/{self.methods[method].replace('<account_id>', account_id)}"
 
-    def spelling(self, method: Method) -> str:
-        """Return the method's name in this dialect: the last part of its path."""
-        return self.methods[method].rpartition("/")[2]
+    def token_in(self, authorization: str) -> str:
+        """Return the token in an Authorization header; empty if there is none."""
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            return given.strip()
+        if not self.takes_basic or scheme.lower() != "basic":
+            return ""
+        try:
+            return b64decode(given.strip(), validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
 
     def has_path(self, path: str) -> bool:
         """Return whether the path is the dialect's, also if there is no such route."""

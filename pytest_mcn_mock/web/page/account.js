@@ -88,7 +88,7 @@ export async function accountView(id) {
   }
 
   function renderSettings() {
-    const { flash_call: flash, call_for_2fa: twofa } = account.tariff;
+    const { flash_call: flash, call_for_2fa: twofa, paidmethods: paid } = account.tariff;
     refill(settings,
       h('section', { class: 'card', 'aria-labelledby': 'set-up' },
         h('div', { class: 'head' }, h('h2', { id: 'set-up' }, t('account.settings')),
@@ -100,6 +100,9 @@ export async function accountView(id) {
           [t('edit.flash_643'), money(flash['643'])],
           [t('edit.flash_703'), money(flash['703'])],
           [t('edit.call_for_2fa'), money(twofa)],
+          [t('edit.paid_643'), money(paid.flash_call['643'])],
+          [t('edit.paid_398'), money(paid.flash_call['398'])],
+          [t('edit.paid_2fa'), money(paid.call_for_2fa)],
           [t('account.seed'), h('span', { class: 'mono' }, String(account.seed))],
           [t('column.held'), account.calls_held ? t('hold.is') : t('no')],
         ]),

@@ -5,7 +5,7 @@ import { announce, confirmDialog, formDialog } from './dialogs.js';
 import { areaField, checkField, numberField, selectField, textField } from './fields.js';
 import { money, moment, seconds, t, word } from './i18n.js';
 import { rememberSignedIn } from './prefs.js';
-import { MAGIC_NUMBERS } from './words.js';
+import { DIALECTS, MAGIC_NUMBERS } from './words.js';
 
 /** Place a call, and go to it. */
 export async function placeCall(accountId = null) {
@@ -20,10 +20,11 @@ export async function placeCall(accountId = null) {
   const fields = {
     account: selectField('account_id', { label: t('column.account'), value: String(accountId ?? ids[0] ?? ''), options: ids.map((id) => [id, id]) }),
     method,
+    dialect: selectField('dialect', { label: t('column.dialect'), value: DIALECTS[0], options: DIALECTS.map((name) => [name, name]) }),
     login: textField('login_did', { label: t('place.login'), hint: t('place.login.hint'), inputmode: 'numeric', suggestions }),
     code: textField('code', { label: t('place.code'), hint: t('place.code.hint'), inputmode: 'numeric', maxlength: 256 }),
     country: selectField('country_id', {
-      label: t('place.country'), options: [['', t('place.country.auto')], ['643', t('place.country.643')], ['703', t('place.country.703')]],
+      label: t('place.country'), options: [['', t('place.country.auto')], ['643', t('place.country.643')], ['703', t('place.country.703')], ['398', t('place.country.398')]],
     }),
     caller: textField('caller_did', { label: t('place.caller'), hint: t('place.caller.hint'), inputmode: 'numeric', suggestions: numbers.map((n) => [n, '']) }),
   };
@@ -36,11 +37,11 @@ export async function placeCall(accountId = null) {
   let placed = null;
   await formDialog({
     title: t('action.place'),
-    fields: [fields.login, fields.account, fields.method, fields.code, fields.country, fields.caller],
+    fields: [fields.login, fields.account, fields.dialect, fields.method, fields.code, fields.country, fields.caller],
     submit: t('place.submit'),
     act: async (values) => {
       const isFlash = values.method === 'flash_call';
-      const asked = { method: values.method, login_did: values.login_did };
+      const asked = { dialect: values.dialect, method: values.method, login_did: values.login_did };
       for (const name of isFlash ? ['code', 'country_id'] : ['caller_did']) if (values[name]) asked[name] = values[name];
       placed = await send('POST', at('accounts', values.account_id, 'calls'), asked);
       return t('place.done', { number: placed.login_did, amount: money(placed.price) });
@@ -85,6 +86,7 @@ export function setBalance(account) {
 /** Change what is connected to an account and what it pays. `tag` is the version that the person has seen. */
 export function editAccount(account, tag) {
   const { tariff } = account;
+  const { paidmethods: paid } = tariff;
   return formDialog({
     title: t('edit.title', { id: String(account.id) }),
     fields: [
@@ -93,13 +95,23 @@ export function editAccount(account, tag) {
       textField('flash_643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
       textField('flash_703', { label: t('edit.flash_703'), value: tariff.flash_call['703'], inputmode: 'decimal' }),
       textField('call_for_2fa', { label: t('edit.call_for_2fa'), value: tariff.call_for_2fa, inputmode: 'decimal' }),
+      textField('paid_643', { label: t('edit.paid_643'), value: paid.flash_call['643'], inputmode: 'decimal' }),
+      textField('paid_398', { label: t('edit.paid_398'), value: paid.flash_call['398'], inputmode: 'decimal' }),
+      textField('paid_2fa', { label: t('edit.paid_2fa'), value: paid.call_for_2fa, inputmode: 'decimal' }),
     ],
     submit: t('action.save'),
     act: async (values) => {
       await send('PATCH', at('accounts', account.id), {
         numbers: values.numbers.split(/[\s,;]+/).filter(Boolean),
         credit: roubles(values.credit),
-        tariff: { call_for_2fa: roubles(values.call_for_2fa), flash_call: { 643: roubles(values.flash_643), 703: roubles(values.flash_703) } },
+        tariff: {
+          call_for_2fa: roubles(values.call_for_2fa),
+          flash_call: { 643: roubles(values.flash_643), 703: roubles(values.flash_703) },
+          paidmethods: {
+            call_for_2fa: roubles(values.paid_2fa),
+            flash_call: { 643: roubles(values.paid_643), 398: roubles(values.paid_398) },
+          },
+        },
       }, tag);
       return t('saved');
     },

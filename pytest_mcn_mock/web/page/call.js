@@ -54,6 +54,7 @@ export function callPanel(uuid) {
         [t('column.uuid'), h('span', { class: 'mono break' }, call.verification_call_uuid)],
         [t('column.account'), accountLink(call.account_id)],
         [t('column.method'), h('code', {}, call.method)],
+        [t('column.dialect'), h('code', {}, call.dialect)],
         [t('column.caller'), h('span', { class: 'mono' }, call.caller_did)],
         [t('column.code'), h('span', { class: 'mono' }, call.code)],
         [t('column.price'), amount(call.price)],

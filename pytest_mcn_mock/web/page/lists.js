@@ -31,6 +31,7 @@ const KINDS = {
       { title: t('column.caller'), cell: (call) => h('span', { class: 'mono' }, call.caller_did), className: 'wide-3' },
       { title: t('column.why'), cell: (call) => said([call.explanation.outcome, call.explanation.cdr].filter(Boolean).join('; ')), className: 'wide-4 why' },
       { title: t('column.account'), cell: (call) => accountLink(call.account_id), className: 'wide-3' },
+      { title: t('column.dialect'), cell: (call) => h('code', {}, call.dialect), className: 'wide-4' },
     ],
   },
   deliveries: {

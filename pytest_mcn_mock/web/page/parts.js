@@ -3,7 +3,7 @@
 import { SERVER } from './api.js';
 import { h } from './dom.js';
 import { money, number, t, word } from './i18n.js';
-import { OUTCOMES } from './words.js';
+import { FLASH_CALL_PATH, OUTCOMES } from './words.js';
 
 /** How a call ended, or that it rings. */
 export function outcomeChip(call) {
@@ -77,7 +77,8 @@ export function emptyState(title, ...content) {
 export function curlFor(accountId) {
   // The token of the vendor's example is public; any other one is the tester's to fill in.
   const token = String(accountId) === '12345678' ? "'Authorization: Bearer test-token'" : '"Authorization: Bearer $TOKEN"';
-  return `curl -X POST -H ${token} '${SERVER}v2/rest/account/${accountId}/flash_call?login_did=79157777777'`;
+  const path = FLASH_CALL_PATH.slice(1).replace('{account_id}', accountId);
+  return `curl -X POST -H ${token} '${SERVER}${path}?login_did=79157777777'`;
 }
 
 /** Headers, or names and values, as a table. */

@@ -57,7 +57,7 @@ def test_an_account_opens_with_what_is_given_and_a_token_that_was_drawn_is_shown
         "seed": 7,
         "balance": "12.34",
         "numbers": ["+7 (915) 888-88-88"],
-        "tariff": {"flash_call": {"643": "0.20"}},
+        "tariff": {"flash_call": {"643": "0.20"}, "paidmethods": {"flash_call": {"398": "0.70"}, "call_for_2fa": None}},
         "outcomes": [{"login_did": "7915*", "outcome": "busy", "delay_s": 2}, {"q931_status": 27}],
         "webhooks": [{"url": HOOK, "headers": {"X-Key": "secret"}}],
     }
@@ -68,7 +68,11 @@ def test_an_account_opens_with_what_is_given_and_a_token_that_was_drawn_is_shown
     assert "secret" not in response.text
     assert opened["balance"] == "12.34"
     assert opened["numbers"] == ["79158888888"]
-    assert opened["tariff"] == {"call_for_2fa": "0.01", "flash_call": {"643": "0.20", "703": "0.45"}}
+    assert opened["tariff"] == {
+        "call_for_2fa": "0.01",
+        "flash_call": {"643": "0.20", "703": "0.45"},
+        "paidmethods": {"call_for_2fa": "0.01", "flash_call": {"643": "0.15", "398": "0.70"}},
+    }
     assert [(rule["outcome"], rule["q931_status"]) for rule in opened["outcomes"]] == [
         ("busy", 17),
         ("unavailable", 27),

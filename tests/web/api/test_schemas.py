@@ -16,7 +16,7 @@ from helpers.command_runs import tool
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from pytest_mcn_mock import Assumptions, MCNServer, Outcome, schemas
+from pytest_mcn_mock import Assumptions, Dialect, ErrorStyle, MCNServer, Outcome, PaidMethodsAssumptions, schemas
 from pytest_mcn_mock.compose import compose
 from pytest_mcn_mock.errors import NotFound, RefusalCode
 from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, NumberFormat
@@ -34,8 +34,19 @@ OF_THE_VENDOR = [
     "error",
     "flash_call.request",
     "flash_call.response",
+    "paidmethods.call_2fa.request",
+    "paidmethods.call_2fa.response",
+    "paidmethods.error",
+    "paidmethods.flashcall.request",
+    "paidmethods.flashcall.response",
 ]
 OPENAPI = schemas.load(schemas.OPENAPI)
+TAGS = {
+    "/v2/rest/": (["flash call"], "documented"),
+    "/api/protected/": (["paidmethods"], "observed"),
+    "/__admin": (["admin"], "own"),
+}
+"""The tag and the level of an operation, by what its path begins with."""
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -121,7 +132,7 @@ def operations() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
     for path, item in OPENAPI["paths"].items():
         for method, operation in item.items():
             if method != "servers":
-                whole = path if path.startswith("/__admin") else f"/v2/rest{path}"
+                whole = path if "servers" in item else f"/v2/rest{path}"
                 yield (method.upper(), whole), operation
 
 
@@ -134,14 +145,14 @@ def test_every_route_is_described_and_every_description_has_its_route() -> None:
 
 def test_every_operation_is_tagged_and_the_fakes_own_are_marked() -> None:
     for (_, path), operation in operations():
-        is_own = path.startswith("/__admin")
-        assert operation["tags"] == (["admin"] if is_own else ["flash call"])
-        assert operation["x-mcn-level"] == ("own" if is_own else "documented")
+        root = next(root for root in TAGS if path.startswith(root))
+        assert (operation["tags"], operation["x-mcn-level"]) == TAGS[root]
         assert operation["summary"]
-    assert [tag["name"] for tag in OPENAPI["tags"]] == ["flash call", "admin"]
+    assert [tag["name"] for tag in OPENAPI["tags"]] == ["flash call", "paidmethods", "admin"]
     assert [server["url"] for server in OPENAPI["servers"]] == [
         "https://api.mcn.ru/v2/rest",
         "https://api.mcntele.com/v2/rest",
+        "https://api.kompaas.tech/v2/rest",
         "http://127.0.0.1:8643/v2/rest",
     ]
 
@@ -152,7 +163,9 @@ def test_the_words_of_the_code_are_those_of_the_schemas() -> None:
     assert enum("common", "$defs", "method") == set(Method)
     assert enum("common", "$defs", "variable") == set(VARIABLES)
     assert set(schemas.load("cdr")["$defs"]["variables"]["properties"]) == set(VARIABLES)
+    assert enum("common", "$defs", "dialect") == set(Dialect)
     assert enum("config", "properties", "assumed", "properties", "number_format") == set(NumberFormat)
+    assert enum("config", "properties", "assumed", "properties", "error_style") == set(ErrorStyle)
     assert enum("config", "$defs", "outcome") == set(Outcome)
     documented = schemas.load("cdr")["$defs"]
     assert {documented[key]["x-mcn-level"] for key in ("answered", "busy", "no_answer", "rejected")} == {"documented"}
@@ -172,7 +185,10 @@ def test_every_assumption_is_a_key_of_the_configuration() -> None:
     assert set(assumed) == set(Assumptions.__struct_fields__)
     refusals = schemas.load("error")["$defs"]
     of_the_vendor = {code for code in RefusalCode if refusals[code]["x-mcn-level"] == "assumed"}
-    assert set(assumed["error_status"]["properties"]) == {*of_the_vendor, RefusalCode.INTERNAL_ERROR}
+    paid = assumed["paidmethods"]["properties"]
+    assert set(paid) == set(PaidMethodsAssumptions.__struct_fields__)
+    for by_code in (assumed["error_status"], assumed["error_number"], paid["error_status"]):
+        assert set(by_code["properties"]) == {*of_the_vendor, RefusalCode.INTERNAL_ERROR}
 
 
 @pytest.mark.parametrize("name", schemas.names())

@@ -39,6 +39,8 @@ def operations(word: str, *names: str) -> list[str]:
 
 GROUPS = {
     "vendor": ["--include-tag", "flash call"],
+    # The vendor's list of statuses has no 405.
+    "paidmethods": ["--include-tag", "paidmethods", "--exclude-checks", "unsupported_method"],
     "admin": ["--include-tag", "admin", *operations("exclude", CALLS, *AWAY, EVENTS)],
     "calls": operations("include", CALLS),
     "away": operations("include", *AWAY),
@@ -71,7 +73,9 @@ def run(sandbox: Sandbox, folder: Path, *arguments: str) -> str:
     "group,examples,phases",
     [
         ("vendor", 1, "coverage"),
+        ("paidmethods", 1, "coverage"),
         pytest.param("vendor", 300, "examples,coverage,fuzzing,stateful", marks=pytest.mark.soak),
+        pytest.param("paidmethods", 300, "examples,coverage,fuzzing,stateful", marks=pytest.mark.soak),
         pytest.param("admin", 100, "examples,coverage,fuzzing,stateful", marks=pytest.mark.soak),
         pytest.param("calls", 300, "examples,coverage,fuzzing", marks=pytest.mark.soak),
         pytest.param("away", 50, "examples,coverage,fuzzing", marks=pytest.mark.soak),

@@ -149,12 +149,20 @@ def test_set_a_credit_and_an_unlimited_balance(sandbox: Sandbox, open_page: Open
 def test_change_numbers_and_prices(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
     page.get_by_role("region", name="Settings").get_by_role("button", name="Edit").click()
-    fields = {"Connected numbers": "79158888888\n79150000009", "flash_call from a Slovak number": "0.65"}
+    fields = {
+        "Connected numbers": "79158888888\n79150000009",
+        "flash_call from a Slovak number": "0.65",
+        "flashcall (paidmethods) from a Kazakh number": "0,70",
+    }
     in_dialog(page, "Settings of account 12345678", fields, "Save")
     expect(page.get_by_role("region", name="Settings")).to_contain_text("79158888888, 79150000009")
     account = sandbox.admin(ACCOUNT)
     assert account["numbers"] == ["79158888888", "79150000009"]
-    assert account["tariff"] == {"call_for_2fa": "0.01", "flash_call": {"643": "0.15", "703": "0.65"}}
+    assert account["tariff"] == {
+        "call_for_2fa": "0.01",
+        "flash_call": {"643": "0.15", "703": "0.65"},
+        "paidmethods": {"call_for_2fa": "0.01", "flash_call": {"643": "0.15", "398": "0.70"}},
+    }
 
 
 def test_add_change_and_remove_a_webhook(sandbox: Sandbox, open_page: OpenPage) -> None:
