@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import ssl
@@ -46,7 +47,8 @@ from pytest_mcn_mock.cli.client import (
 from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.cli.output import count, print_json
 from pytest_mcn_mock.cli.tables import Column, is_coloured, print_fields, print_heading, print_list, print_table
-from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable
+from pytest_mcn_mock.cli.webhook_options import webhook_options
+from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable, UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
 from pytest_mcn_mock.text import printable, printable_lines, shown_url
 
@@ -65,6 +67,8 @@ ATTEMPT_WITHIN_S: Final = 660.0
 _BODY_SHOWN: Final = 2000
 """Characters of an endpoint's answer; --json has them all."""
 _LEDGER_SHOWN: Final = 10
+_TEMPLATE_SHOWN: Final = 80
+_CONDITION: Final = re.compile(r"\s*(\w+)\s*(!=|=|(?<=\s)not\s+in(?=\s)|(?<=\s)in(?=\s))\s*(.*?)\s*", re.DOTALL)
 
 
 def moment(text: object) -> str:
@@ -200,14 +204,20 @@ def open_account(
     seed: int | None,
 ) -> CommandResult:
     """Open an account."""
-    trust: dict[str, Any] = {"insecure": True} if webhook_insecure else {}
-    if webhook_cacert is not None:
-        trust["cacert"] = str(webhook_cacert.absolute())  # the sandbox may have been started elsewhere
+    trust = _trust(webhook_cacert, is_insecure=webhook_insecure)
     subscriptions = [{"url": url, **trust} for url in webhooks]
     money = {"balance": balance, "credit": credit}
     wanted = _given(id=account_id, token=token, seed=seed, **money, numbers=numbers, webhooks=subscriptions)
     account = sandbox.post("accounts", wanted)
     return CommandResult(account, lambda: _print_account(account))
+
+
+def _trust(cacert: Path | None, *, is_insecure: bool) -> dict[str, Any]:
+    """Return which certificates a webhook may have, as the admin API takes it."""
+    trust: dict[str, Any] = {"insecure": True} if is_insecure else {}
+    if cacert is not None:
+        trust["cacert"] = str(cacert.absolute())  # the sandbox may have been started elsewhere
+    return trust
 
 
 @accounts.command("change")
@@ -277,7 +287,10 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
         Column("ENABLED", _enabled),
         Column("METHOD", "method"),
         Column("URL", lambda webhook: shown_url(webhook["url"]), fold=True),
-        Column("BODY", lambda webhook: ", ".join(webhook["body"]), spare=1, fold=True),
+        Column("BODY", _body, spare=1, fold=True),
+        Column(
+            "FILTER", lambda webhook: " and ".join(map(_condition, webhook["filter"])) or "none", spare=2, fold=True
+        ),
     )
     _print_part(
         "Outcome rules, the first that fits is taken",
@@ -317,6 +330,22 @@ def _enabled(webhook: Mapping[str, Any]) -> str:
     return "no" if since is None else f"no, since {moment(since)} UTC"
 
 
+def _body(webhook: Mapping[str, Any]) -> str:
+    """Return what is sent to a webhook, in a few words."""
+    if webhook["all_variables"]:
+        return "the whole event"
+    if webhook["data_type"] == "text":
+        return f"text: {webhook['template'][:_TEMPLATE_SHOWN]}"
+    listed = ", ".join(webhook["body"])
+    return f"{listed}, as text" if webhook["values"] == "text" else listed
+
+
+def _condition(condition: Mapping[str, Any]) -> str:
+    value = condition["value"]
+    sign = {"equals": ("=", "!="), "in": (" in ", " not in ")}[condition["operator"]][condition["not"]]
+    return f"{condition['variable']}{sign}{','.join(map(str, value)) if isinstance(value, list) else value}"
+
+
 def _some(numbers: list[str]) -> str:
     more = len(numbers) - 5
     return ", ".join(numbers[:5]) + (f" and {more} more" if more > 0 else "")
@@ -324,7 +353,64 @@ def _some(numbers: list[str]) -> str:
 
 @click.group()
 def webhooks() -> None:
-    """Enable webhooks."""
+    """Add and enable webhooks."""
+
+
+@webhooks.command("add")
+@account_argument
+@click.argument("target", metavar="WEBHOOK_URL")
+@webhook_options
+@click.option(
+    "--filter", "conditions", multiple=True, metavar="CONDITION",
+    help="Send a CDR only if the condition holds: NAME=VALUE, NAME!=VALUE, 'NAME in A,B' or 'NAME not in A,B'; may be "
+    "given several times.",
+)  # fmt: skip
+@click.option("--no-retry", is_flag=True, help="Do not send a CDR again that is not acknowledged.")
+@click.option("--ignore-response", is_flag=True, help="Count a CDR as delivered whatever the endpoint answers.")
+@click.option(
+    "--webhook-cacert", type=click.Path(path_type=Path), metavar="FILE",
+    help="A PEM file of authorities to trust for an https webhook, on the sandbox's machine.",
+)  # fmt: skip
+@click.option("--webhook-insecure", is_flag=True, help="Accept any certificate of an https webhook.")
+@connected
+@answered
+def add_webhook(
+    sandbox: SandboxClient,
+    account_id: int,
+    target: str,
+    settings: dict[str, Any],
+    conditions: tuple[str, ...],
+    no_retry: bool,
+    ignore_response: bool,
+    webhook_cacert: Path | None,
+    webhook_insecure: bool,
+) -> CommandResult:
+    """Send the CDRs of account ID to WEBHOOK_URL too, for calls placed from now on."""
+    given = {
+        "url": target,
+        **settings,
+        "retry": not no_retry,
+        "ignore_response": ignore_response,
+        "filter": list(map(_read_condition, conditions)),
+        **_trust(webhook_cacert, is_insecure=webhook_insecure),
+    }
+    webhook = sandbox.post(f"accounts/{account_id}/webhooks", given)
+    said = f"webhook {webhook['n']} of account {account_id} is {shown_url(webhook['url'])}: {_body(webhook)}"
+    return CommandResult(webhook, said)
+
+
+def _read_condition(text: str) -> dict[str, Any]:
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--filter {text[:80]!r} is not a condition; write NAME=VALUE, or 'NAME in A,B' in quotes")
+    variable, sign, value = found.groups()
+    is_list = sign.endswith("in")
+    return {
+        "variable": variable,
+        "operator": "in" if is_list else "equals",
+        "value": [item.strip() for item in value.split(",")] if is_list else value,
+        "not": sign.startswith(("!", "not")),
+    }
 
 
 @webhooks.command("enable")

@@ -14,7 +14,7 @@ import click
 import pytest
 import trustme
 from click.testing import CliRunner, Result
-from helpers.sandbox_stub import ACCOUNT, CALL, DELIVERY, Answer, Asked, StandIn, listed, refused
+from helpers.sandbox_stub import ACCOUNT, CALL, DELIVERY, WEBHOOK, Answer, Asked, StandIn, listed, refused
 
 from pytest_mcn_mock.cli import client
 from pytest_mcn_mock.cli.commands import mcn_mock
@@ -111,7 +111,7 @@ def test_a_delivery_is_shown_with_its_request_and_answers(stand_in: StandIn) -> 
 def test_no_password_of_a_webhook_is_shown(stand_in: StandIn) -> None:
     url = "http://user:s3cret@localhost:8000/hook"
     delivery = {**DELIVERY, "url": url, "request": {**DELIVERY["request"], "url": url}, "state": "failed"}
-    webhook = {"n": 1, "url": url, "method": "POST", "body": ["q931_status"], "enabled": True, "disabled_at": None}
+    webhook = {**WEBHOOK, "url": url}
     stand_in.answers |= {
         "deliveries": listed(delivery),
         "deliveries/7": (200, delivery),
@@ -132,6 +132,42 @@ def test_no_password_of_a_webhook_is_shown(stand_in: StandIn) -> None:
         assert "s3cret" not in shown
 
 
+def test_the_filter_of_a_webhook_is_read_and_shown_in_the_same_way(stand_in: StandIn) -> None:
+    conditions = [
+        {"variable": "q931_status", "operator": "in", "value": ["16", "17"], "not": False},
+        {"variable": "final_status", "operator": "in", "value": ["NO ANSWER"], "not": True},
+        {"variable": "did", "operator": "equals", "value": "7=8", "not": True},
+    ]
+    written = ["q931_status in 16, 17", "final_status not in NO ANSWER", "did!=7=8"]
+    stand_in.answers |= {
+        "accounts/5/webhooks": (200, {**WEBHOOK, "filter": conditions}),
+        "accounts/5": (200, {**ACCOUNT, "webhooks": [{**WEBHOOK, "filter": conditions}]}),
+        "accounts/5/ledger": listed(),
+    }
+    given = [word for condition in written for word in ("--filter", condition)]
+    done(run(stand_in, "webhooks", "add", 5, "http://localhost:8000/", *given))
+    assert stand_in.asked[-1].content["filter"] == conditions
+    shown = done(run(stand_in, "accounts", "show", 5))
+    assert "q931_status in 16,17 and final_status not in NO ANSWER and did!=7=8" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        (("--filter", "q931_status"), "'q931_status' is not a condition; write NAME=VALUE"),
+        (("--filter", "in 16"), "'in 16' is not a condition"),
+        (("--body", "did", "--all-variables"), "leave it out with --all-variables"),
+        (("--header", "s3cret"), "a --header has no colon"),
+        (("--data-type", "xml"), "'xml' is not one of"),
+    ],
+)
+def test_a_webhook_that_is_written_wrong_is_not_added(stand_in: StandIn, arguments: tuple[str, ...], said: str) -> None:
+    failed_run = run(stand_in, "webhooks", "add", 5, "http://localhost:8000/", *arguments)
+    assert (failed_run.exit_code, stand_in.asked) == (2, [])
+    assert said in failed_run.stderr
+    assert "s3cret" not in failed_run.stderr
+
+
 def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
     """A float would make 90071992547409.93 roubles of it, or .92."""
     stand_in.answers |= {"accounts": listed(ACCOUNT), "accounts/12345678/top_up": (200, ACCOUNT)}
@@ -144,7 +180,10 @@ def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
 
 
 ENDED = {**DELIVERY, **CALL, "now": "2026-01-01T12:00:30.000+00:00", "status": "ok"}
-HOOK = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
+HOOK = {**WEBHOOK, "n": 2, "url": "http://localhost:8000/\x1b[2J"}
+ADDED = {"retry": True, "ignore_response": False, "filter": []}
+FORM = {"method": "POST", "all_variables": False, "data_type": "json", "template": None, "values": "typed"}
+NO_FIELDS: dict[str, dict[str, str]] = {"headers": {}, "query": {}, "constants": {}}
 
 
 @pytest.mark.parametrize(
@@ -160,6 +199,68 @@ HOOK = {"n": 2, "url": "http://localhost:8000/\x1b[2J", "enabled": True}
             ("PATCH", "accounts/5/webhooks/2", {"enabled": True}),
             HOOK,
             "webhook 2 of account 5, http://localhost:8000/\\x1b[2J, is enabled\n",
+        ),
+        (
+            "webhooks add 5 http://localhost:8000/",
+            ("POST", "accounts/5/webhooks", {"url": "http://localhost:8000/", **FORM, **NO_FIELDS, **ADDED}),
+            HOOK,
+            "webhook 2 of account 5 is http://localhost:8000/\\x1b[2J: verification_call_uuid, q931_status\n",
+        ),
+        (
+            (
+                "webhooks add 5 http://x/ --all-variables --no-retry --ignore-response --webhook-insecure --query a=b=c"
+                " --filter q931_status=17 --filter did!=7"
+            ),
+            (
+                "POST",
+                "accounts/5/webhooks",
+                {
+                    "url": "http://x/",
+                    **FORM,
+                    "all_variables": True,
+                    **NO_FIELDS,
+                    "query": {"a": "b=c"},
+                    "retry": False,
+                    "ignore_response": True,
+                    "filter": [
+                        {"variable": "q931_status", "operator": "equals", "value": "17", "not": False},
+                        {"variable": "did", "operator": "equals", "value": "7", "not": True},
+                    ],
+                    "insecure": True,
+                },
+            ),
+            {**HOOK, "all_variables": True},
+            ": the whole event\n",
+        ),
+        (
+            "webhooks add 5 http://x/ --data-type text --template ${{number}}",
+            (
+                "POST",
+                "accounts/5/webhooks",
+                {"url": "http://x/", **FORM, "data_type": "text", "template": "${{number}}", **NO_FIELDS, **ADDED},
+            ),
+            {**HOOK, "data_type": "text", "template": "${{number}}"},
+            ": text: ${{number}}\n",
+        ),
+        (
+            "webhooks add 5 http://x/ --body did,q931_status --values text --header X:a --constant n:=5 --method get",
+            (
+                "POST",
+                "accounts/5/webhooks",
+                {
+                    "url": "http://x/",
+                    **FORM,
+                    "method": "GET",
+                    "values": "text",
+                    "headers": {"X": "a"},
+                    "query": {},
+                    "constants": {"n": 5},
+                    "body": ["did", "q931_status"],
+                    **ADDED,
+                },
+            ),
+            {**HOOK, "body": ["did", "q931_status"], "values": "text"},
+            ": did, q931_status, as text\n",
         ),
         ("accounts close 5", ("DELETE", "accounts/5", None), {"status": "ok"}, "account 5 is closed"),
         (
@@ -287,7 +388,7 @@ def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None
             return [made_hostile(item) for item in value]
         return f"{value}{HOSTILE}" if isinstance(value, str) and "T12:" not in value else value
 
-    webhook = {"n": 1, "enabled": True, "method": "POST", "url": "http://x", "body": ["q931_status"]}
+    webhook = {**WEBHOOK, "template": "x"}
     rule = {"login_did": "7*", "outcome": "busy", "q931_status": 17, "delay_s": None}
     account = made_hostile({**ACCOUNT, "token": "t", "webhooks": [webhook], "outcomes": [rule]})
     entry = {"kind": "charge", "amount": "-0.15", "balance": "1", "at": "then", "verification_call_uuid": UUID}

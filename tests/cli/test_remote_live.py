@@ -105,6 +105,8 @@ def test_a_day_at_the_command_line(sandbox: Sandbox, endpoint: Receiver) -> None
     assert asked(sandbox, f"accounts show {account}")["ledger"][0]["amount"] == "-0.01"
     assert len(asked(sandbox, "calls")["items"]) == 2
     assert len(asked(sandbox, f"calls --account {account}")["items"]) == 1
+    added = asked(sandbox, f"webhooks add {account} {endpoint.url} --all-variables --filter final_status=ANSWERED")
+    assert (added["n"], added["all_variables"], added["filter"][0]["value"]) == (1, True, "ANSWERED")
     assert asked(sandbox, f"accounts close {account}") == {"status": "ok"}
     assert [item["id"] for item in asked(sandbox, "accounts")["items"]] == [12345678]
     now, later = (asked(sandbox, f"advance {seconds}")["now"] for seconds in (0, 3600))

@@ -90,6 +90,19 @@ ACCOUNT: dict[str, Any] = {
     "outcomes": [],
     "faults": [],
 }
+WEBHOOK: dict[str, Any] = {
+    "n": 1,
+    "url": "http://localhost:8000/webhooks/mcn",
+    "body": ["verification_call_uuid", "q931_status"],
+    "method": "POST",
+    "all_variables": False,
+    "data_type": "json",
+    "template": None,
+    "values": "typed",
+    "filter": [],
+    "enabled": True,
+    "disabled_at": None,
+}
 _REASON = {"not_found": 404, "conflict": 409, "unauthorized": 401}
 
 
