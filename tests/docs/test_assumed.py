@@ -246,6 +246,27 @@ def test_the_cdr_follows_the_answer_at_once_unless_set(mcn: Account, receiver: R
         assert account.deliveries[0].status == 204
 
 
+def test_account_id_is_10002_unless_set(mcn: Account, receiver: Receiver) -> None:
+    with assuming(operator_account_id=7) as other:
+        for account, operator in ((mcn, 10002), (other, 7)):
+            account.subscribe(receiver.url, body=["account_id"])
+            flash_call(account)
+            account.wait_for_cdr()
+            assert receiver.received[-1] == {"account_id": operator}
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.BUSY])
+def test_a_call_that_is_not_busy_has_the_same_variables(mcn: Account, receiver: Receiver, outcome: Outcome) -> None:
+    always = {"hangup_cause": "", "orig": False, "vpbx_id": 0}
+    mcn.set_outcome(outcome)
+    mcn.subscribe(receiver.url, body=[*always, "call4raw"])
+    flash_call(mcn)
+    mcn.wait_for_cdr()
+    raw = receiver.received[0].pop("call4raw")
+    assert receiver.received == [always]
+    assert {raw[name] for name in ("cost", "rate", "session_time", "billed_time", "pdd")} == {0}
+
+
 def test_a_value_inside_a_text_is_its_json_or_nothing(receiver: Receiver) -> None:
     template = "${{apiRaws}} ${{orig}} '${{final_status}}' ${{extra_info_id}}"
     for word, final in (("absent", ""), ("null", "null")):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from pytest_mcn_mock import Assumptions, PaidMethodsAssumptions, schemas
+from pytest_mcn_mock.conformance.cases import CASES, Case
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
@@ -128,6 +129,23 @@ def test_the_how_to_lists_everything_that_a_request_may_rely_on_with_its_level(
     assert sorted(
         (rule, level, row) for rules, level, row in listed for rule in re.findall(r"`(.+?)`", rules)
     ) == sorted((key, str(rule.level), row_of(rule.schema, dialect)) for key, rule in dialect.fidelity.rules.items())
+
+
+def test_the_how_to_has_the_level_of_every_variable() -> None:
+    text = (ROOT / "docs/how-to/webhook-settings.md").read_text(encoding="utf-8")
+    common, variables = schemas.load("common")["$defs"], schemas.load("cdr")["$defs"]["variables"]["properties"]
+    known = {name: common[found["$ref"].rpartition("/")[2]] if "$ref" in found else found
+             for name, found in variables.items()}  # fmt: skip
+    listed = re.findall(r"^\| (`[^|]+`) \| .* \| \[(\w+)\]\(../fidelity.md#(\w+)\) \|$", text, re.MULTILINE)
+    assert sorted(
+        (name, level, row) for names, level, row in listed for name in re.findall(r"`(.+?)`", names)
+    ) == sorted((name, found["x-mcn-level"], found["x-mcn-fidelity"]) for name, found in known.items())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_case_of_the_check_names_a_source_of_the_table_as_the_table_does(case: Case) -> None:
+    for title, day in re.findall(r"handbook, ([^:;]+), (\d{4}-\d\d-\d\d)", case.source):
+        assert [s for s in TABLE["source"].values() if s["title"].startswith(title) and s["date"] == day], case.source
 
 
 def row_of(place: str, dialect: DialectTable) -> str:
