@@ -62,7 +62,8 @@ class Client:
     """One account of the demo. ``balance`` and ``top_up`` are in roubles; money is added after three refusals in a row.
 
     ``calls`` are placed in a day, ``for_2fa`` out of a hundred from a number of its own. From ``outage[0]`` to
-    ``outage[1]``, in hours of the day, its endpoint is down.
+    ``outage[1]``, in hours of the day, its endpoint is down. Without ``retry`` a CDR fails then; otherwise it is tried
+    again until it is delivered.
     """
 
     calls: int
@@ -72,13 +73,14 @@ class Client:
     method: str = "POST"
     body: Sequence[str] = DEFAULT_VARIABLES
     outage: tuple[int, int] = (0, 0)
+    retry: bool = True
 
 
 CLIENTS: Final = (
     Client(calls=140, balance="50.00", top_up="50.00", outage=(15, 16)),
     Client(calls=90, balance="25.00", top_up="25.00", for_2fa=60, body=tuple(VARIABLES)),
     Client(calls=60, balance="4.00", top_up="5.00", method="GET"),
-    Client(calls=25, balance="1.00", top_up="1.50"),
+    Client(calls=25, balance="1.00", top_up="1.50", outage=(8, 12), retry=False),
 )
 
 
@@ -227,12 +229,13 @@ class Demo:
         )
 
     async def _open(self, fake: Fake, account: _Account) -> None:
+        client = account.client
         subscription = make_subscription(
-            WEBHOOK, method=account.client.method, body=account.client.body, constants={"client": account.company}
+            WEBHOOK, method=client.method, body=client.body, constants={"client": account.company}, retry=client.retry
         )
         await fake.service.accounts.open(
             seed=account.seed,
-            balance=account.client.balance,
+            balance=client.balance,
             account_id=account.id,
             token=account.token,
             numbers=[account.caller],

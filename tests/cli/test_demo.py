@@ -90,7 +90,7 @@ def test_money_runs_out_and_is_added_and_the_ledger_is_exact(day: Fake) -> None:
 def test_cdrs_were_delivered_tried_again_and_failed_and_one_is_pending(day: Fake) -> None:
     deliveries = run(day.service.storage.deliveries(None, 0, 1000))
     ended = Counter((str(delivery.state), len(delivery.attempts)) for delivery in deliveries)
-    assert set(ended) == {("delivered", 1), ("delivered", 2), ("delivered", 3), ("failed", 4), ("pending", 0)}
+    assert set(ended) == {*(("delivered", tries) for tries in (1, 2, 3, 5)), ("failed", 1), ("pending", 0)}
     (pending,) = run(day.service.storage.pending(1000))
     assert run(day.service.storage.call(pending.verification_call_uuid)).state == "ringing"
     assert all(account.subscriptions[0].enabled for account in accounts_of(day))
