@@ -108,10 +108,11 @@ class SandboxClient:
         self, account_id: int, method: str, token: str, parameters: Mapping[str, str], dialect: str = "api_mcn"
     ) -> Any:
         """Return the answer of the vendor's API to a request for a call, in one of its dialects."""
+        from pytest_mcn_mock.model.dialects import Dialect
         from pytest_mcn_mock.model.money import Method
-        from pytest_mcn_mock.web.dialects import DIALECTS
+        from pytest_mcn_mock.web.dialects import table_of
 
-        table = next(table for table in DIALECTS if table.name == dialect)
+        table = table_of(Dialect(dialect))
         path = table.path(Method(method), str(account_id))
         body = dict(parameters) if table.fidelity.is_in_body else None
         if body is None:

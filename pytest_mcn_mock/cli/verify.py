@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # they bring msgspec and phonenumbers, which the other comman
     from pytest_mcn_mock.conformance.questions import Plan
     from pytest_mcn_mock.conformance.recording import Participants, Recording
     from pytest_mcn_mock.model.assumptions import Assumptions
+    from pytest_mcn_mock.model.dialects import Dialect
 
 DIFFERENT: Final = 1
 """The exit status if there are differences."""
@@ -43,14 +44,18 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _OPTIONS = (
-    click.option("--base-url", metavar="URL", help="The server's base URL, such as https://api.mcn.ru/v2/rest."),
+    click.option("--base-url", metavar="URL", help="The server's base URL; --dialect says which of its methods."),
+    click.option(
+        "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
+        help="The methods to ask: the article's, or those of paidmethods.mcn.ru.",
+    ),
     click.option(
         "--token", envvar="MCN_MOCK_TOKEN", show_envvar=True, help="The account's token; it is in no output."
     ),
     click.option("--account", type=click.IntRange(1, 10**15 - 1), metavar="ID", help="The account of the token."),
     click.option(
         "--spend", type=click.IntRange(1, MOST_KOPECKS), metavar="KOPECKS",
-        help="Also ask what places calls, as long as it costs no more than this by the article's prices.",
+        help="Also ask what places calls, as long as it costs no more than this by the vendor's prices.",
     ),
     click.option("--ring", metavar="NUMBER", help="The number to ring then: your own."),
     click.option("--caller-did", metavar="NUMBER", help="A number connected to the account, for call_for_2fa."),
@@ -85,10 +90,10 @@ def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any
     """
     from pytest_mcn_mock.conformance import comparison, recording
     from pytest_mcn_mock.conformance.interview import INTERRUPTED
-    from pytest_mcn_mock.conformance.questions import QUESTIONS
+    from pytest_mcn_mock.conformance.questions import SETS
 
     if is_list:
-        listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for q in QUESTIONS.values()]
+        listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for part in SETS[_of(asked)] for q in part]
         return CommandResult(listed, lambda: print_table(_LISTED, listed))
     assumptions = _assumptions(config)
     if replay is not None and any(asked[name] is not None for name in ("base_url", "account", "spend", "ring")):
@@ -131,6 +136,12 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
         raise KeyboardInterrupt
 
 
+def _of(asked: dict[str, Any]) -> Dialect:
+    from pytest_mcn_mock.model.dialects import Dialect
+
+    return Dialect(asked["dialect"])
+
+
 def _assumptions(config: Path | None) -> Assumptions:
     from pytest_mcn_mock.cli import config as configuration
     from pytest_mcn_mock.model.assumptions import Assumptions
@@ -146,6 +157,7 @@ def _interview(
     spend: int | None,
     ring: str | None,
     caller_did: str | None,
+    dialect: str,
     yes: bool,
     pace: float,
     timeout: float,
@@ -155,6 +167,7 @@ def _interview(
     from pytest_mcn_mock.conformance.interview import RealServer, check_base_url, interview
     from pytest_mcn_mock.conformance.questions import QUESTIONS, make_plan
     from pytest_mcn_mock.conformance.recording import Mask
+    from pytest_mcn_mock.model.dialects import Dialect
 
     if base_url is None or token is None or account is None:
         raise UsageError("give the server as --base-url, and its --token and --account")
@@ -162,7 +175,7 @@ def _interview(
     if not _TOKEN.fullmatch(token):
         raise UsageError("--token must be visible ASCII characters without spaces")
     participants = _participants(account, spend, ring, caller_did)
-    plan = make_plan(participants, spend)
+    plan = make_plan(participants, spend, Dialect(dialect))
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _LOOPBACK:
         click.echo("mcn-mock: the token travels unencrypted; use https if the server has it", err=True)
     if plan.calls and not yes:
@@ -203,7 +216,7 @@ def _participants(account: int, spend: int | None, ring: str | None, caller_did:
 def _confirm(plan: Plan, participants: Participants, url: str) -> None:
     """Raise UsageError, so that nothing is asked, if the answer is not yes."""
     text = (
-        f"Up to {count(plan.calls, 'call')} to {participants.ring}, for {plan.cost} kopecks at most by the article's "
+        f"Up to {count(plan.calls, 'call')} to {participants.ring}, for {plan.cost} kopecks at most by the vendor's "
         f"prices (yours can be higher), paid by account {participants.account_id} of {url}. Go on?"
     )
     try:
@@ -232,7 +245,7 @@ def _report_limits(seen: Recording) -> None:
     from pytest_mcn_mock.conformance.questions import QUESTIONS
 
     if seen.spent_kopecks:
-        click.echo(f"spent: {seen.spent_kopecks} kopecks by the article's prices")
+        click.echo(f"spent: {seen.spent_kopecks} kopecks by the vendor's prices")
     if seen.stopped is not None:
         click.echo(f"stopped early: {printable(seen.stopped)}")
     reasons: dict[str, list[str]] = {}

@@ -15,8 +15,11 @@ from pytest_mcn_mock.conformance.questions import QUESTIONS, Question
 from pytest_mcn_mock.conformance.recording import TROUBLES, Answer, Participants, Recording
 from pytest_mcn_mock.conformance.sending import Trouble
 from pytest_mcn_mock.conformance.webhook import JSON_TYPE
-from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.calls import Call, Explanation
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.web.dialects import table_of
 
 _MAX_SHOWN: Final = 160
 _MAX_NAMES: Final = 4
@@ -61,7 +64,7 @@ def compare(recording: Recording, assumed: Assumptions) -> list[Difference]:
         question = QUESTIONS.get(exchange.question)
         if question is not None and exchange.answer is None:
             trouble = TROUBLES[exchange.trouble or Trouble.CLOSED]
-            fake = _fake_does(question.refusal(assumed), assumed)
+            fake = _fake_does(question, assumed)
             differences.append(Difference(question.name, Aspect.ANSWER, fake, trouble))
         elif question is not None and exchange.answer is not None:
             differences += _differences(question, exchange.answer, recording.participants, assumed)
@@ -71,59 +74,80 @@ def compare(recording: Recording, assumed: Assumptions) -> list[Difference]:
 def _differences(
     question: Question, server: Answer, participants: Participants, assumed: Assumptions
 ) -> Iterator[Difference]:
-    name, code = question.name, question.refusal(assumed)
+    name, code, table = question.name, question.refusal(assumed), table_of(question.dialect)
     if 300 <= server.status <= 399:
         to = f" to {server.headers['location']}" if "location" in server.headers else ""
-        yield Difference(name, Aspect.REDIRECT, _fake_does(code, assumed), f"redirects with {server.status}{to}")
+        yield Difference(name, Aspect.REDIRECT, _fake_does(question, assumed), f"redirects with {server.status}{to}")
         return
     if server.is_acceptance != (code is None):
         said = "accepts it" if server.is_acceptance else f"answers {server.status} with {_body(server)}"
         number_format = "pasted" if server.is_acceptance else "digits"
         setting = f'number_format = "{number_format}"' if question.pasted else None
-        yield Difference(name, Aspect.OUTCOME, _fake_does(code, assumed), said, setting=setting)
+        yield Difference(name, Aspect.OUTCOME, _fake_does(question, assumed), said, setting=setting)
         return
-    status = 200 if code is None else assumed.status_of(code)
+    status = 200 if code is None else table.errors(assumed).status_of(code)
     if server.status != status:
         said, setting = str(server.status), None
         if code is not None:
             said = f"{server.status} for `{code}`"
-            setting = f"error_status = {{ {code} = {server.status} }}" if 200 <= server.status <= 599 else None
+            setting = (
+                f"{table.settings}error_status = {{ {code} = {server.status} }}"
+                if 200 <= server.status <= 599
+                else None
+            )
         yield Difference(name, Aspect.STATUS, str(status), said, setting=setting)
     if server.json is UNSET:
-        yield Difference(name, Aspect.BODY, "JSON", _body(server), setting=None if code is None else "error_body")
+        setting = f"{table.settings}error_body"
+        yield Difference(name, Aspect.BODY, "JSON", _body(server), setting=None if code is None else setting)
         return
     if server.media_type != JSON_TYPE:
         given = f"Content-Type {server.media_type or 'none'}"
         yield Difference(name, Aspect.MEDIA_TYPE, f"Content-Type {JSON_TYPE}", given)
-    expected: Mapping[str, Any] = assumed.error_template
+    expected: Mapping[str, Any] = table.errors(assumed).error_template
     values: dict[str, Any] = {}
     if code is None:
-        expected = _call(question, participants)
+        expected = _call(question, participants, assumed)
     else:
         values = {"$status": server.status, "$code": code.value, "$message": _TEXT, "$parameter": question.parameter}
+        values["$number"] = assumed.number_of(code)
     found = list(_tree(expected, server.json, values, ""))
     if code is not None and not all(is_value for *_, is_value in found):
-        yield Difference(name, Aspect.BODY, _form(expected), _form(server.json), setting="error_body")
+        setting = f"{table.settings}error_body"
+        yield Difference(name, Aspect.BODY, _form(expected), _form(server.json), setting=setting)
         return
     for place, fake, said, _ in found:
         yield Difference(name, Aspect.BODY, fake, said, place)
 
 
-def _fake_does(code: RefusalCode | None, assumed: Assumptions) -> str:
-    return "accepts it" if code is None else f"{assumed.status_of(code)} `{code}`"
+def _fake_does(question: Question, assumed: Assumptions) -> str:
+    code = question.refusal(assumed)
+    if code is None:
+        return "accepts it"
+    return f"{table_of(question.dialect).errors(assumed).status_of(code)} `{code}`"
 
 
-def _call(question: Question, participants: Participants) -> dict[str, Any]:
+def _call(question: Question, participants: Participants, assumed: Assumptions) -> Any:
     """Return the body with which the fake accepts a call; a pattern stands for a value that it draws."""
     caller = participants.caller_did if question.needs_caller else None
-    values = {
-        "login_did": participants.ring,
-        "caller_did": caller,
-        "code": question.code or (caller[-4:] if caller else _FOUR_DIGITS),
-        "account_id": participants.account_id,
+    drawn: dict[str, Any] = {
         "verification_call_uuid": re.compile(rf"[0-9a-f]{{12}}_{re.escape(participants.account_id)}"),
+        "code": question.code or (caller[-4:] if caller else _FOUR_DIGITS),
     }
-    return {"status": "success", "code": 200, "object": {k: v for k, v in values.items() if v is not None}}
+    call = Call(
+        account_id=participants.account_id,
+        method=question.calls or Method.FLASH_CALL,
+        login_did=participants.ring or "",
+        caller_did=caller or "",
+        country_id=question.country(participants, assumed),
+        price=0,
+        explanation=Explanation("", "", "", ""),
+        placed_at=0.0,
+        planned=ending(Outcome.ANSWERED, unavailable_cause=assumed.unavailable_cause),
+        ends_at=None,
+        dialect=question.dialect,
+        **drawn,
+    )
+    return table_of(question.dialect).accept(call, assumed)
 
 
 def _tree(expected: Any, server: Any, values: Mapping[str, Any], place: str) -> Iterator[tuple[str, str, str, bool]]:
@@ -166,7 +190,11 @@ def _shape(document: Any) -> str:
         return "[" + ", ".join(map(_shape, document)) + "]"
     if isinstance(document, bool):
         return "boolean"
-    return "text" if document is None or (isinstance(document, str) and document != "$status") else "number"
+    return (
+        "text"
+        if document is None or (isinstance(document, str) and document not in ("$status", "$number"))
+        else "number"
+    )
 
 
 def _body(answer: Answer) -> str:

@@ -29,6 +29,7 @@ from pytest_mcn_mock.conformance.webhook import Message
 from pytest_mcn_mock.errors import Unreachable, UsageError
 from pytest_mcn_mock.model.checks import check_url
 from pytest_mcn_mock.model.deliveries import CdrRequest
+from pytest_mcn_mock.web.dialects import API_MCN
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer's body that are read."""
@@ -78,7 +79,7 @@ class RealServer:
 
 def check_base_url(url: str) -> str:
     """Return the URL that the methods' paths follow, without a slash at its end; UsageError if it cannot be used."""
-    return check_url(url, name="--base-url", example="https://api.mcn.ru/v2/rest", is_base=True).rstrip("/")
+    return check_url(url, name="--base-url", example=API_MCN.vendor_url, is_base=True).rstrip("/")
 
 
 def _without_query(location: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
@@ -65,6 +66,8 @@ class Credential(StrEnum):
     """``Authorization: Bearer`` and WRONG_TOKEN."""
     BASIC = "basic"
     """``Authorization: Basic`` and WRONG_TOKEN."""
+    BASIC_TOKEN = "basic_token"  # noqa: S105 - the word for it
+    """``Authorization: Basic`` with the account's token as the password."""
 
 
 class Sent(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,10 +90,15 @@ class Sent(Struct, frozen=True, forbid_unknown_fields=True):
         if self.content_type is not None:
             headers["Content-Type"] = self.content_type
         if self.credential is not Credential.NONE:
-            scheme = "Basic" if self.credential is Credential.BASIC else "Bearer"
-            shown = token if self.credential is Credential.TOKEN else WRONG_TOKEN
-            headers["Authorization"] = f"{scheme} {shown}"
+            headers["Authorization"] = _authorization(self.credential, token)
         return headers
+
+
+def _authorization(credential: Credential, token: str) -> str:
+    if credential is Credential.BASIC_TOKEN:
+        return f"Basic {b64encode(f'mcn-mock:{token}'.encode()).decode()}"
+    scheme = "Basic" if credential is Credential.BASIC else "Bearer"
+    return f"{scheme} {token if credential is Credential.TOKEN else WRONG_TOKEN}"
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):

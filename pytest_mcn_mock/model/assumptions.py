@@ -152,6 +152,11 @@ class PaidMethodsAssumptions(Struct, frozen=True):
         if isinstance(self.other_country, bool) or self.other_country not in (RUSSIA, KAZAKHSTAN):
             raise UsageError(f"paidmethods.other_country is {show(self.other_country)}; use 643 or 398")
 
+    @property
+    def error_template(self) -> Mapping[str, Any]:
+        """The body of a refusal, with words for its values."""
+        return self.error_body
+
     def status_of(self, code: RefusalCode) -> int:
         """Return the HTTP status of a refusal."""
         return self.error_status.get(code, PAIDMETHODS_STATUS[code])

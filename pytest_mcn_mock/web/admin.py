@@ -33,7 +33,7 @@ from pytest_mcn_mock.model.webhooks import DataType, Subscription, Trust, make_s
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web import admin_types as types
 from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
-from pytest_mcn_mock.web.dialects import DIALECTS
+from pytest_mcn_mock.web.dialects import table_of
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, etag_of, json_response, send
@@ -328,7 +328,7 @@ class AdminApi:
         account = await self._service.accounts.get(account_id)
         asked = _read(request, types.OrderJson)
         given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
-        dialect = next(table for table in DIALECTS if table.name is (asked.dialect or Dialect.API_MCN))
+        dialect = table_of(asked.dialect or Dialect.API_MCN)
         order = dialect.read_order(asked.method, bounded(given), self._service.assumptions)
         call = await self._service.calls.place(account.id, order)
         await send(json_response(201, types.CallJson.of(call)))

@@ -17,6 +17,7 @@ from httptools import (
     HttpRequestParser,
 )
 
+from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.http import MAX_BODY, Request
 
 MAX_HEADERS: Final = 100
@@ -248,7 +249,9 @@ class RequestReader:
         parts = _ABSOLUTE.fullmatch(self.target.partition(b"#")[0])
         host = "" if parts is None else parts[1].decode("latin-1")
         if parts is None or not _HOST.fullmatch(host) or host.startswith(":"):
-            self._refuse(self._unreadable(400, f"invalid target {self.target[:80]!r}: send a path, such as /v2/rest"))
+            self._refuse(
+                self._unreadable(400, f"invalid target {self.target[:80]!r}: send a path, such as {API_MCN.root}")
+            )
         else:
             self._headers["host"] = host  # the target's host counts, whatever Host says
             path = parts[2]

@@ -11,14 +11,22 @@ from pathlib import Path
 
 import pytest
 import trustme
-from helpers.client import RUSSIAN
+from helpers.client import KAZAKH, RUSSIAN
 from helpers.command_runs import tool, whom
 from helpers.sandbox import MCN_MOCK, running_sandbox
 from helpers.vendor_server import ACCOUNT, TOKEN, Asked, Behaviour, Reply, VendorServer, as_json, nowhere
 
-from pytest_mcn_mock import Account, Assumptions, MCNServer, NumberFormat, Settings
+from pytest_mcn_mock import (
+    Account,
+    Assumptions,
+    Dialect,
+    MCNServer,
+    NumberFormat,
+    PaidMethodsAssumptions,
+    Settings,
+)
 from pytest_mcn_mock.conformance.interview import MOST_UNANSWERED, interview
-from pytest_mcn_mock.conformance.questions import HARMLESS, PAID, QUESTIONS, make_plan
+from pytest_mcn_mock.conformance.questions import HARMLESS, PAID, QUESTIONS, SETS, make_plan
 from pytest_mcn_mock.conformance.recording import Answer, Mask, Participants, Recording, Sent
 from pytest_mcn_mock.conformance.sending import Trouble
 from pytest_mcn_mock.errors import RefusalCode
@@ -53,7 +61,8 @@ def test_the_sandbox_is_no_different_from_itself() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         balance = sandbox.admin("accounts/12345678")["balance"]
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0] == f"{sandbox.url}/v2/rest: {len(QUESTIONS)} questions asked, no difference"
+    asked = len(HARMLESS) + len(PAID)
+    assert done.stdout.splitlines()[0] == f"{sandbox.url}/v2/rest: {asked} questions asked, no difference"
     assert "spent: 121 kopecks" in done.stdout
     assert balance == "98.79"
 
@@ -163,7 +172,7 @@ def test_a_plan_never_costs_more_than_it_may(spend: int) -> None:
     participants = Participants(str(ACCOUNT), RUSSIAN, CONNECTED)
     plan = make_plan(participants, spend)
     assert plan.cost == sum(question.price(participants) for question in plan.questions) <= spend
-    assert len(plan.questions) + len(plan.not_asked) == len(QUESTIONS)
+    assert len(plan.questions) + len(plan.not_asked) == len(HARMLESS) + len(PAID)
     assert plan.questions[: len(HARMLESS)] == HARMLESS
 
 
@@ -217,9 +226,57 @@ def test_other_mistakes_are_said_too(arguments: Sequence[str], status: int, hint
 
 
 def test_it_lists_its_questions_without_a_server() -> None:
-    told = tool("verify", "--list")
-    assert told.status == 0
-    assert [line.split()[0] for line in told.out.splitlines()[1:]] == list(QUESTIONS)
+    listed = []
+    for dialect in Dialect:
+        told = tool("verify", "--list", "--dialect", dialect)
+        assert told.status == 0
+        listed += [line.split()[0] for line in told.out.splitlines()[1:]]
+    assert listed == list(QUESTIONS)
+
+
+PAID_BODY = {"no": "$code", "of": "$parameter", "n": "$status"}
+
+
+@pytest.mark.parametrize(
+    "settings,toml,settings_named",
+    [
+        ({}, "", None),
+        *(
+            ({"error_status": {RefusalCode(code): 418}}, f"error_status = {{ {code} = 418 }}", None)
+            for code in ("unauthorized", "missing_parameter", "invalid_parameter", "not_found", "foreign_number",
+                         "method_not_allowed", "payload_too_large")
+        ),
+        ({"error_body": PAID_BODY}, 'error_body = { no = "$code", of = "$parameter", n = "$status" }', "error_body"),
+    ],
+)  # fmt: skip
+def test_the_methods_of_paidmethods_are_asked_too(
+    tmp_path: Path, settings: dict[str, object], toml: str, settings_named: str | None
+) -> None:
+    paid = PaidMethodsAssumptions(**settings)  # type: ignore[arg-type] # any of its settings
+    with MCNServer(settings=Settings(assumptions=Assumptions(paidmethods=paid))) as server:
+        account = server.open_account(token=TOKEN, numbers=[CONNECTED])
+        asked = [*whom(account.paid_url, TOKEN, str(account.account_id)), "--dialect", "paidmethods", *EVERYTHING]
+        told = tool("verify", *asked, "--json")
+        named = {f"paidmethods.{settings_named or toml}"} if settings else set()
+        assert told.status == bool(settings)
+        assert {difference["setting"] for difference in told.document["differences"]} == named
+        harmless, calls = SETS[Dialect.PAIDMETHODS]
+        assert len(told.document["answers"]) == len(harmless) + len(calls)
+        assert told.document["spent_kopecks"] == (100 - account.balance) * 100 == 15 * 5 + 65 + 1
+        (tmp_path / "mcn-mock.toml").write_text(f"[assumed.paidmethods]\n{toml}\n", encoding="utf-8")
+        again = tool("verify", *asked, "--config", tmp_path / "mcn-mock.toml")
+        assert (again.status, "no difference" in again.out) == (0, True)
+
+
+def test_a_harmless_question_to_paidmethods_has_no_number_that_could_be_rung() -> None:
+    for question in SETS[Dialect.PAIDMETHODS][0]:
+        assert not re.search(r"\d{4}|\$", "".join(question.given.values())), question.name
+        assert question.price(Participants("12345678", RUSSIAN)) == 0
+
+
+@pytest.mark.parametrize("ring,kopecks", [(RUSSIAN, 15), (KAZAKH, 65), ("421901234567", 65)])
+def test_where_nobody_knows_the_price_of_a_call_the_dearest_is_counted(ring: str, kopecks: int) -> None:
+    assert QUESTIONS["paid_no_code"].price(Participants("12345678", ring)) == kopecks
 
 
 def vendor_like(asked: Asked) -> Reply:

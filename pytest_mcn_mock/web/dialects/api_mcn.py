@@ -15,9 +15,7 @@ from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
 from pytest_mcn_mock.web.dialects.table import (
     DialectTable,
-    ErrorForm,
     Parameters,
-    fill,
     read_code,
     read_number,
 )
@@ -200,18 +198,6 @@ def _accept(call: Call, _: Assumptions) -> Any:
     return {"status": "success", "code": 200, "object": placed}
 
 
-def _refuse(refusal: Refusal, assumptions: Assumptions, status: int | None) -> ErrorForm:
-    status = status or assumptions.status_of(refusal.code)
-    values = {
-        "$status": status,
-        "$code": refusal.code,
-        "$number": assumptions.number_of(refusal.code),
-        "$message": refusal.message,
-        "$parameter": refusal.parameter,
-    }
-    return ErrorForm(status, fill(assumptions.error_template, values))
-
-
 API_MCN: Final = DialectTable(
     name=Dialect.API_MCN,
     hosts=("api.mcn.ru", "api.mcntele.com", "api.kompaas.tech"),
@@ -241,6 +227,8 @@ API_MCN: Final = DialectTable(
     ),
     read_order=_read_order,
     accept=_accept,
-    refuse=_refuse,
+    terms=lambda _: ARTICLES_TERMS,
+    errors=lambda assumptions: assumptions,
+    settings="",
 )
 """The article's dialect."""

@@ -12,14 +12,13 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from pytest_mcn_mock.errors import Refusal
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder, Terms
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import choose_home_country
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
-from pytest_mcn_mock.web.dialects.table import DialectTable, ErrorForm, Parameters, fill, read_code, read_number
+from pytest_mcn_mock.web.dialects.table import DialectTable, Parameters, fill, read_code, read_number
 
 _ROOT: Final = "/api/protected/api/auth"
 _SPELLING: Final = MappingProxyType({Method.CALL_FOR_2FA: "call_2fa", Method.FLASH_CALL: "flashcall"})
@@ -171,17 +170,6 @@ def _accept(call: Call, assumptions: Assumptions) -> Any:
     return {"ok": True, "result": placed}
 
 
-def _refuse(refusal: Refusal, assumptions: Assumptions, status: int | None) -> ErrorForm:
-    status = status or assumptions.paidmethods.status_of(refusal.code)
-    values = {
-        "$status": status,
-        "$code": refusal.code,
-        "$message": refusal.message,
-        "$parameter": refusal.parameter,
-    }
-    return ErrorForm(status, fill(assumptions.paidmethods.error_body, values))
-
-
 PAIDMETHODS: Final = DialectTable(
     name=Dialect.PAIDMETHODS,
     hosts=("paidmethods.mcn.ru", "paidmethods.kompaas.tech"),
@@ -211,6 +199,8 @@ PAIDMETHODS: Final = DialectTable(
     ),
     read_order=_read_order,
     accept=_accept,
-    refuse=_refuse,
+    terms=lambda assumptions: _terms(assumptions.paidmethods.other_country),
+    errors=lambda assumptions: assumptions.paidmethods,
+    settings="paidmethods.",
 )
 """The dialect of paidmethods.mcn.ru."""

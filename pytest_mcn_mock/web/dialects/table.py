@@ -6,11 +6,11 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
-from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.calls import Call, CallOrder, Terms
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
@@ -25,6 +25,19 @@ class ErrorForm(NamedTuple):
 
     status: int
     body: Any
+
+
+class ErrorSettings(Protocol):
+    """How a dialect refuses."""
+
+    @property
+    def error_template(self) -> Mapping[str, Any]:
+        """The body of a refusal, with words for its values."""
+        ...
+
+    def status_of(self, code: RefusalCode) -> int:
+        """Return the HTTP status of a refusal."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,25 @@ class DialectTable:
     """Raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter."""
     accept: Callable[[Call, Assumptions], Any]
     """Returns the JSON value of the answer to an order that is accepted."""
-    refuse: Callable[[Refusal, Assumptions, int | None], ErrorForm]
-    """Returns the answer to a refused request, with the given status in place of the refusal's own if it is given."""
+    terms: Callable[[Assumptions], Terms]
+    """Returns how its calls are decided."""
+    errors: Callable[[Assumptions], ErrorSettings]
+    """Returns the settings of its refusals."""
+    settings: str
+    """What is before the names of those settings in ``[assumed]``."""
+
+    def refuse(self, refusal: Refusal, assumptions: Assumptions, status: int | None = None) -> ErrorForm:
+        """Return the answer to a refused request, with ``status`` in place of the refusal's own if it is given."""
+        errors = self.errors(assumptions)
+        status = status or errors.status_of(refusal.code)
+        values = {
+            "$status": status,
+            "$code": refusal.code,
+            "$number": assumptions.number_of(refusal.code),
+            "$message": refusal.message,
+            "$parameter": refusal.parameter,
+        }
+        return ErrorForm(status, fill(errors.error_template, values))
 
     @property
     def vendor_url(self) -> str:
