@@ -72,7 +72,7 @@ BalanceGiven = Annotated[str | int, _common("balance_given")]
 CreditGiven = Annotated[str | int, _common("credit_given")]
 Time = Annotated[str, _common("time")]
 Fields = Annotated[dict[str, str], _common("fields")]
-Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/variables"})]
+Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/record"})]
 Variables = Annotated[list[Annotated[str, _common("variable")]], Meta(max_length=MAX_FIELDS)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -675,7 +675,7 @@ class DeliveryJson(Struct, kw_only=True):
         Time | None, _is("When it is tried next; null while the call is held, and when nothing is pending.")
     ]
     note: Annotated[str, _is("The fault that alters it, or why it failed; empty if there is none.")]
-    cdr: Annotated[Cdr | None, _is("The CDR as it is sent; null while the call rings.")]
+    cdr: Annotated[Cdr | None, _is("The CDR as it is sent; the variables in a text; null while the call rings.")]
     request: Annotated[CdrRequestJson | None, _is("The request that carries the CDR; null while the call rings.")]
     attempts: Annotated[list[AttemptJson], _is("Every try so far.")]
 
