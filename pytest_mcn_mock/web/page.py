@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pytest_mcn_mock.errors import NotFound
-from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES
+from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, FilterOperator
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import FaultKind
@@ -109,6 +109,7 @@ def _words() -> bytes:
         "EVENTS": list(EVENTS),
         "FAULTS": list(FaultKind),
         "FLASH_CALL_PATH": API_MCN.path(Method.FLASH_CALL, "{account_id}"),
+        "FILTER_OPERATORS": list(FilterOperator),
         "MAGIC_NUMBERS": [
             (number, magic.outcome or "held")
             for number, magic in MAGIC_NUMBERS.items()

@@ -5,8 +5,8 @@ import { deliveryDetails } from './delivery.js';
 import { actionButton } from './dialogs.js';
 import { h, refill } from './dom.js';
 import { numberField } from './fields.js';
-import { moment, money, seconds, t, word } from './i18n.js';
-import { accountLink, amount, deliveryChip, facts, outcomeChip, said, statusChip } from './parts.js';
+import { elapsed, moment, money, t, word } from './i18n.js';
+import { accountLink, amount, deliveryChip, facts, isIgnored, outcomeChip, said, statusChip } from './parts.js';
 import { OUTCOMES } from './words.js';
 
 /** A call as a panel. */
@@ -66,7 +66,7 @@ export function callPanel(uuid) {
       h('h3', {}, t('call.why')),
       h('ul', { class: 'why', lang: 'en' }, Object.entries(call.explanation).filter(([name, text]) => text && name !== 'cdr').map(([, text]) => h('li', {}, text))),
       h('h3', {}, t('call.deliveries')),
-      call.explanation.cdr ? h('p', { class: 'error' }, said(call.explanation.cdr), '. ', h('a', { href: `#/accounts/${call.account_id}`, 'data-key': 'to-webhooks' }, t('call.webhooks'))) : null,
+      call.explanation.cdr ? h('p', { class: 'warning' }, said(call.explanation.cdr), '. ', h('a', { href: `#/accounts/${call.account_id}`, 'data-key': 'to-webhooks' }, t('call.webhooks'))) : null,
       deliveries.size || call.explanation.cdr ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
   }
 
@@ -95,10 +95,16 @@ function deliveryBlock(delivery) {
     deliveryDetails(delivery));
 }
 
+/** The attempts of a delivery; of many the first and the last two, and how many are left out between them. */
+function shownAttempts({ attempts }) {
+  if (attempts.length <= 5) return attempts;
+  return [attempts[0], { ...attempts[1], more: attempts.length - 3 }, ...attempts.slice(-2)];
+}
+
 /** What happened, in order: request, charge, ring, hang-up, and every attempt to deliver. */
 function timeline(call, deliveries) {
   const start = Date.parse(call.placed_at);
-  const after = (iso) => seconds((Date.parse(iso) - start) / 1000);
+  const after = (iso) => elapsed((Date.parse(iso) - start) / 1000);
   const step = (kind, iso, what, detail) => h('li', { class: kind },
     h('span', { class: 'when' }, iso ? [moment(iso, { exact: true }), h('span', { class: 'offset' }, ` +${after(iso)}`)] : null),
     h('span', { class: 'what' }, what), detail ? h('span', { class: 'detail' }, detail) : null);
@@ -114,15 +120,16 @@ function timeline(call, deliveries) {
   } else {
     steps.push(step('pending', call.ends_at, call.ends_at ? t('step.ends') : t('step.held'), null));
   }
-  const attempts = deliveries.flatMap((delivery) => delivery.attempts.map((attempt) => ({ delivery, attempt })));
-  attempts.sort((a, b) => Date.parse(a.attempt.at) - Date.parse(b.attempt.at));
-  for (const { delivery, attempt } of attempts) {
-    steps.push(step(attempt.error ? 'cdr failed' : 'cdr', attempt.at,
-      [t('step.cdr', { n: String(attempt.number) }), ' ', statusChip(attempt.status)],
-      [h('span', { class: 'mono break' }, delivery.url), attempt.error ? [' ', said(attempt.error)] : null]));
+  const attempts = deliveries.flatMap((delivery) => shownAttempts(delivery).map((attempt) => ({ delivery, ...attempt })));
+  attempts.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  for (const { delivery, at: when, number, status, error, more } of attempts) {
+    steps.push(step(error ? 'cdr failed' : 'cdr', when,
+      more ? t('step.more', { n: more }) : [t('step.cdr', { n: String(number) }), ' ', statusChip(status)],
+      [h('span', { class: 'mono break' }, delivery.url), error && !more ? [' ', said(error)] : null]));
   }
   for (const delivery of deliveries) {
     if (delivery.state === 'pending' && delivery.due_at) steps.push(step('pending', delivery.due_at, t('step.due'), h('span', { class: 'mono break' }, delivery.url)));
+    if (isIgnored(delivery)) steps.push(step('cdr', null, t('step.ignored'), h('span', { class: 'mono break' }, delivery.url)));
     if (delivery.state === 'failed') steps.push(step('failed', null, t('step.failed'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note)]));
   }
   return h('ol', { class: 'timeline' }, steps);

@@ -4,7 +4,7 @@ import { at, get, send } from './api.js';
 import { actionButton } from './dialogs.js';
 import { h, refill } from './dom.js';
 import { moment, seconds, t } from './i18n.js';
-import { accountLink, bodyBlock, callLink, deliveryChip, facts, pairsTable, said, statusChip } from './parts.js';
+import { accountLink, bodyBlock, callLink, deliveryChip, facts, isIgnored, pairsTable, said, statusChip } from './parts.js';
 
 /** A delivery as a panel. */
 export function deliveryPanel(id) {
@@ -43,9 +43,15 @@ export function deliveryPanel(id) {
   }
 }
 
+const MAX_SHOWN = 4096;
+const MAX_UNFOLDED = 3;
+
 /** What was sent, and what came back for each attempt. */
 export function deliveryDetails(delivery) {
+  const attempts = delivery.attempts.map(attemptBlock);
+  const earlier = attempts.length > MAX_UNFOLDED ? attempts.splice(0, attempts.length - 1) : [];
   return h('div', { class: 'details' },
+    isIgnored(delivery) ? h('p', { class: 'warning' }, t('delivery.ignored.why')) : null,
     facts([
       [t('delivery.webhook'), String(delivery.webhook)],
       [t('delivery.due'), delivery.due_at && delivery.state === 'pending' ? moment(delivery.due_at) : null],
@@ -57,15 +63,24 @@ export function deliveryDetails(delivery) {
     }, { 'data-key': `resend-${delivery.id}`, 'aria-label': t('delivery.resend', { id: String(delivery.id) }) }),
     delivery.request ? exchange(t('delivery.request'), h('p', { class: 'mono break' }, `${delivery.request.method} ${delivery.request.url}`), delivery.request)
       : h('p', { class: 'muted' }, t('delivery.unsent')),
-    delivery.attempts.map((attempt) => exchange(
-      t('delivery.attempt', { n: String(attempt.number) }),
-      h('p', {}, statusChip(attempt.status), ' ', moment(attempt.at, { exact: true }), ' · ', seconds(attempt.duration_s),
-        attempt.error ? [' · ', said(attempt.error)] : null, attempt.sent_twice ? [' · ', t('delivery.sent_twice')] : null),
-      attempt.response,
-    )));
+    earlier.length ? h('details', { class: 'earlier', 'data-key': `earlier-${delivery.id}` },
+      h('summary', { 'data-key': `earlier-summary-${delivery.id}` }, t('delivery.earlier', { n: earlier.length })), h('div', { class: 'details' }, earlier)) : null,
+    attempts);
+}
+
+function attemptBlock(attempt) {
+  return exchange(
+    t('delivery.attempt', { n: String(attempt.number) }),
+    h('p', {}, statusChip(attempt.status), ' ', moment(attempt.at, { exact: true }), ' · ', seconds(attempt.duration_s),
+      attempt.error ? [' · ', said(attempt.error)] : null, attempt.sent_twice ? [' · ', t('delivery.sent_twice')] : null),
+    attempt.response,
+  );
 }
 
 function exchange(title, line, message) {
   return h('div', { class: 'exchange' }, h('h4', {}, title), line,
-    message ? [pairsTable(t('delivery.headers'), message.headers), bodyBlock(t('delivery.body'), message.body)] : null);
+    message ? [
+      pairsTable(t('delivery.headers'), message.headers), bodyBlock(t('delivery.body'), message.body),
+      message.body.length === MAX_SHOWN ? h('p', { class: 'hint' }, t('delivery.cut', { n: MAX_SHOWN })) : null,
+    ] : null);
 }

@@ -13,40 +13,83 @@ export function announce(message) {
   announcer.classList.add('shown');
 }
 
+const PAUSE_MS = 250;
+
 /** Ask for values and act on them. `act(values)` returns what to announce; a refusal is shown at its field, or above the
- * buttons, and the dialog stays. Resolves to whether it was done. */
-export function formDialog({ title, intro = null, fields, submit, isDanger = false, act, isWide = false }) {
+ * buttons, and the dialog stays. Resolves to whether it was done.
+ *
+ * A `preview` has a `node` beside the fields; when the values change, `load(values)` asks the server, and
+ * `show(answer, error)` shows the answer or, if that is null, the refusal, which is at its field too. */
+export function formDialog({ title, intro = null, fields, submit, isDanger = false, act, preview = null }) {
   return new Promise((resolve) => {
     let isDone = false;
     const heading = h('h2', { id: newId('dialog') }, title);
     const problem = h('p', { class: 'error', role: 'alert', hidden: true });
     const ok = h('button', { type: 'submit', class: isDanger ? 'danger' : 'primary' }, submit);
     const cancel = h('button', { type: 'button', on: { click: () => dialog.close() } }, t('dialog.cancel'));
-    const form = h('form', { novalidate: true, on: { submit: onSubmit } },
+    const form = h('form', { novalidate: true, on: { submit: onSubmit, ...(preview && { input: previewSoon }) } },
       heading,
       intro ? h('p', { class: 'intro' }, intro) : null,
-      h('div', { class: 'fields' }, fields.map((one) => one.node)),
+      h('div', { class: 'sides' }, h('div', { class: 'fields' }, fields.map((one) => one.node)), preview?.node),
       problem,
       h('div', { class: 'buttons' }, ok, cancel));
-    const dialog = h('dialog', { 'aria-labelledby': heading.id, class: isWide ? 'wide' : null }, form);
+    const dialog = h('dialog', { 'aria-labelledby': heading.id, class: preview ? 'with-preview' : null }, form);
     dialog.addEventListener('close', () => {
       dialog.remove();
+      stopPreview();
       resolve(isDone);
     });
     document.body.append(dialog);
     dialog.showModal();
     if (isDanger) cancel.focus();
     else fields[0]?.focus();
+    let previews = 0;
+    let timer = null;
+    if (preview) previewSoon();
+
+    function read() {
+      return Object.fromEntries(fields.map((one) => [one.name, one.read()]));
+    }
+
+    function clear() {
+      problem.hidden = true;
+      for (const one of fields) one.clear?.();
+    }
+
+    function stopPreview() {
+      previews += 1;
+      clearTimeout(timer);
+    }
+
+    /** Preview the values when they have not changed for a moment. */
+    function previewSoon() {
+      stopPreview();
+      timer = setTimeout(showPreview, PAUSE_MS, previews);
+    }
+
+    async function showPreview(turn) {
+      let answer = null;
+      let refusal = null;
+      try {
+        answer = await preview.load(read());
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        refusal = error;
+      }
+      if (turn !== previews) return;
+      clear();
+      if (refusal) fieldOf(refusal, fields)?.fail(refusal.message);
+      preview.show(answer, refusal);
+    }
 
     async function onSubmit(event) {
       event.preventDefault();
       if (ok.disabled) return;
-      problem.hidden = true;
-      for (const one of fields) one.clear?.();
+      stopPreview();
+      clear();
       ok.disabled = true;
       try {
-        const values = Object.fromEntries(fields.map((one) => [one.name, one.read()]));
-        const message = await act(values);
+        const message = await act(read());
         isDone = true;
         dialog.close();
         if (message) announce(message);
@@ -60,9 +103,14 @@ export function formDialog({ title, intro = null, fields, submit, isDanger = fal
   });
 }
 
-function showError(error, fields, problem) {
+/** The visible field that an error is about, if there is one. */
+function fieldOf(error, fields) {
   const words = (error.parameter ?? '').split(/[.[\]]+/);
-  const wrong = fields.find((one) => one.fail && !one.node.hidden && words.includes(one.name));
+  return fields.find((one) => one.fail && !one.node.hidden && words.includes(one.name));
+}
+
+function showError(error, fields, problem) {
+  const wrong = fieldOf(error, fields);
   const text = error.status === 412 ? t('error.changed') : error.message;
   if (wrong) {
     wrong.fail(text);

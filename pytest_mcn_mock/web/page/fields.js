@@ -67,21 +67,18 @@ export function checkField(name, { label, hint, value = false }) {
   return made;
 }
 
-/** Any of several. */
-export function checksField(name, { label, hint, values, options }) {
-  const id = newId('checks');
-  const boxes = options.map((option) => h('input', {
-    type: 'checkbox', name, value: option, id: newId('check'), checked: values.includes(option),
-  }));
+/** A group of controls as a field; `read` gives its value, and the focus goes to the first control. */
+export function groupField(name, { label, hint, className, content, read }) {
+  const id = newId('group');
   const problem = h('span', { class: 'problem', id: `${id}-problem`, hidden: true });
-  const node = h('fieldset', { class: 'field checks', 'aria-describedby': `${id}-problem` },
-    h('legend', {}, label),
-    boxes.map((box, index) => h('label', { for: box.id }, box, h('code', {}, options[index]))),
-    hint ? h('span', { class: 'hint' }, hint) : null, problem);
+  const hintNode = hint ? h('span', { class: 'hint', id: `${id}-hint` }, hint) : null;
+  const described = [hint ? `${id}-hint` : null, `${id}-problem`].filter(Boolean).join(' ');
+  const node = h('fieldset', { class: `field ${className}`, 'aria-describedby': described },
+    h('legend', {}, label), hintNode, content, problem);
   return {
     name,
     node,
-    read: () => boxes.filter((box) => box.checked).map((box) => box.value),
+    read,
     fail(message) {
       problem.textContent = message;
       problem.hidden = false;
@@ -89,7 +86,7 @@ export function checksField(name, { label, hint, values, options }) {
     clear() {
       problem.hidden = true;
     },
-    focus: () => boxes[0]?.focus(),
+    focus: () => node.querySelector('input, select, button')?.focus(),
   };
 }
 

@@ -73,6 +73,14 @@ export function seconds(value) {
   return t('unit.seconds', { n: Math.round(value * 1000) / 1000 });
 }
 
+/** A time span in its two largest units: `0.012 s`, `4 min 15 s`, `9 h 6 min`. */
+export function elapsed(value) {
+  if (value < 120) return seconds(value);
+  const minutes = Math.floor(value / 60);
+  if (minutes < 120) return `${t('unit.minutes', { n: minutes })} ${t('unit.seconds', { n: Math.floor(value % 60) })}`;
+  return `${t('unit.hours', { n: Math.floor(minutes / 60) })} ${t('unit.minutes', { n: minutes % 60 })}`;
+}
+
 /** A moment, with its day where that is not today. */
 export function moment(iso, { exact = false } = {}) {
   if (!iso) return '–';

@@ -12,9 +12,15 @@ export function outcomeChip(call) {
   return h('span', { class: `chip ${kind}` }, word('outcome', call.outcome));
 }
 
+/** Whether a delivery counts as delivered although no attempt was acknowledged: its webhook ignores the answer. */
+export function isIgnored(delivery) {
+  return delivery.state === 'delivered' && delivery.attempts.every((attempt) => attempt.error);
+}
+
 /** What became of a delivery. */
 export function deliveryChip(delivery) {
-  return h('span', { class: `chip ${delivery.state === 'failed' ? 'given-up' : delivery.state}` }, word('delivery', delivery.state));
+  const kind = isIgnored(delivery) ? 'ignored' : delivery.state;
+  return h('span', { class: `chip ${kind === 'failed' ? 'given-up' : kind}` }, word('delivery', kind));
 }
 
 /** An HTTP status; null where there was no answer. */
@@ -92,13 +98,34 @@ export function pairsTable(caption, pairs) {
 /** A body, laid out if it is JSON. */
 export function bodyBlock(label, text) {
   if (!text) return null;
-  let shown = text;
+  return h('pre', { class: 'body', tabindex: '0', role: 'region', 'aria-label': label }, layOut(text));
+}
+
+const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+
+/** JSON with a line for each value, and another text as it is. Parsing it would change numbers and the order of keys. */
+function layOut(text) {
   try {
-    shown = JSON.stringify(JSON.parse(text), null, 2);
+    JSON.parse(text);
   } catch {
-    // no JSON: as it came
+    return text;
   }
-  return h('pre', { class: 'body', tabindex: '0', role: 'region', 'aria-label': label }, shown);
+  const tokens = text.match(JSON_TOKEN);
+  let depth = 0;
+  let laid = '';
+  const line = () => `\n${'  '.repeat(depth)}`;
+  tokens.forEach((token, index) => {
+    if (token === '{' || token === '[') {
+      depth += 1;
+      laid += token + ('}]'.includes(tokens[index + 1]) ? '' : line());
+    } else if (token === '}' || token === ']') {
+      depth -= 1;
+      laid += ('{['.includes(tokens[index - 1]) ? '' : line()) + token;
+    } else {
+      laid += token === ',' ? token + line() : token === ':' ? ': ' : token;
+    }
+  });
+  return laid;
 }
 
 /** How many, or a dash for none. */

@@ -176,7 +176,7 @@ def test_add_change_and_remove_a_webhook(sandbox: Sandbox, open_page: OpenPage) 
     }
     in_dialog(page, "Add a webhook", fields, "Save")
     expect(page.get_by_role("dialog").get_by_text("is not an http or https URL")).to_be_visible()
-    page.get_by_role("dialog").get_by_label("account_id").check()
+    page.get_by_role("dialog").get_by_role("checkbox", name=re.compile("^account_id ")).check()
     in_dialog(page, "Add a webhook", {"URL": "http://127.0.0.1:1/hook"}, "Save")
     expect(page.get_by_role("table", name="Webhooks")).to_contain_text("POST http://127.0.0.1:1/hook")
     (webhook,) = sandbox.admin(f"{ACCOUNT}/webhooks")["items"]

@@ -16,6 +16,11 @@ from playwright.sync_api import Page, expect
 
 IMAGES = Path(__file__).parents[3] / "docs/images"
 MAX_SIZE = 150_000
+FORM = {
+    "body": ["number", "q931_status", "final_status", "verification_call_uuid"],
+    "constants": {"env": "staging", "from": "${{did}}"},
+    "headers": {"X-Key": "secret"},
+}
 OUTCOMES = ["busy", "no_answer", "rejected", "unavailable"]
 
 
@@ -63,6 +68,14 @@ def test_a_call(
     expect(page.locator("ol.timeline > li")).to_have_count(6)
     expect(page.locator(".panel h2")).to_have_text(sandbox.admin(f"calls/{uuid}")["login_did"])
     shoot(page, name)
+
+
+def test_the_form_of_a_webhook(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
+    send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, **FORM})
+    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", viewport={"width": 1120, "height": 780})
+    page.get_by_role("button", name="Edit webhook 1").click()
+    expect(page.get_by_role("dialog").get_by_role("region", name="Body")).to_contain_text('"env": "staging"')
+    shoot(page, "webhook-form")
 
 
 def test_an_account(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
