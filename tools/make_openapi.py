@@ -445,7 +445,12 @@ def _cdr() -> dict[str, Any]:
         ),
         **_known("a_webhook_gets_each_calls_record"),
         "security": [],
-        "requestBody": {"content": {JSON: {"schema": _ref("cdr")}}},
+        "requestBody": {
+            "content": {
+                JSON: {"schema": {"anyOf": [_ref("cdr"), _ref("cdr#all_text"), _ref("cdr#whole_event")]}},
+                "text/plain": {"schema": {"type": "string", "description": "The template of a webhook."}},
+            }
+        },
         "responses": {
             "2XX": {"description": "The CDR is acknowledged; that any 2xx does is assumed."},
             "default": {"description": "It is sent again after 2, 4, 8, … 32,768 seconds; retry_after_s changes that."},

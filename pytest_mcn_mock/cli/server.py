@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import os
 import secrets
 import signal
@@ -95,7 +96,7 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
             try:
                 await _until_stopped(stop, outlet)
             finally:
-                await _stop(fake, server)
+                await _stop(fake, server, has_state=config.settings.state is not None)
             farewell = await _farewell(fake.service.storage)
         finally:
             watching.cancel()
@@ -210,13 +211,16 @@ async def _gauges(fake: Fake, guard: Guard, max_pending: int) -> Gauges:
     )
 
 
-async def _stop(fake: Fake, server: HttpServer) -> None:
-    """Answer requests that are under way, then try once more to send pending CDRs."""
+async def _stop(fake: Fake, server: HttpServer, *, has_state: bool) -> None:
+    """Answer requests that are under way, then try once more to send pending CDRs.
+
+    With a state file only those that are due: the others are sent when they are due, after the next start.
+    """
     fake.service.is_stopping = True
     fake.feed.close()
     fake.worker.stop_waiting()
     await server.stop(STOP_S)
-    await fake.worker.drain(STOP_S)
+    await fake.worker.drain(STOP_S, fake.service.clock.now(None) if has_state else math.inf)
     await fake.worker.close()
 
 

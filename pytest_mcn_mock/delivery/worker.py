@@ -193,8 +193,9 @@ class DeliveryWorker:
             oldest.append(backlog.oldest_due_at)
         return Load(backlog.waiting, len(self._under_way), min(oldest, default=None))
 
-    async def drain(self, timeout_s: float) -> None:
-        """Do all work once now, also if it is due later, and wait until it has ended, ``timeout_s`` seconds at most.
+    async def drain(self, timeout_s: float, due_by: float = math.inf) -> None:
+        """Do once now all work that is due by a moment, in seconds since the epoch, and wait until it has ended,
+        ``timeout_s`` seconds at most. By default that is also the work that is due later.
 
         Failed attempts are not tried again. ``Storage.pending`` returns the deliveries that are left.
         """
@@ -205,7 +206,7 @@ class DeliveryWorker:
         tried = {due.delivery.id for due in self._under_way.values() if due.delivery is not None}
         while (left_s := until - loop.time()) > 0:
             with suppress(StorageFailed):
-                claimed = await self._claim(None, math.inf)
+                claimed = await self._claim(None, due_by)
                 for due in claimed.work:
                     if due.delivery is None or due.delivery.id not in tried:
                         await self._begin(due)

@@ -7,7 +7,6 @@ variables, and a sample of the whole event. The article of 2022 documents three 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,7 +21,8 @@ from msgspec import UNSET, Struct
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.checks import check_bool, check_mapping, show
+from pytest_mcn_mock.model.checks import check_bool, check_mapping, is_short, show
+from pytest_mcn_mock.text import is_encodable
 
 EVENT_TYPE: Final = "FlashCall"
 DEFAULT_VARIABLES = ("verification_call_uuid", "q931_status", "final_status")
@@ -212,30 +212,35 @@ WHOLE_EVENT: Final = tuple(name for name in VARIABLES if name not in ("call_id",
 """The variables of the catalogue's sample, in its order. The other two are optional, and in the vendor's log alone."""
 
 
-_VARIABLE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_BEGIN, _END = "${{", "}}"
 
 
 def fill_in(template: str, cdr: Cdr) -> str:
-    """Return the template with each ``${{name}}`` replaced by the variable's value as text."""
-    return _VARIABLE.sub(lambda found: cdr.text(found[1]), template) if "${{" in template else template
+    """Return a checked template with each ``${{name}}`` replaced by the variable's value as text."""
+    text, *parts = template.split(_BEGIN)
+    for part in parts:
+        variable, _, rest = part.partition(_END)
+        text += cdr.text(variable) + rest
+    return text
 
 
 def variables_in(template: str) -> list[str]:
     """Return the names in ``${{name}}``, in order."""
-    return _VARIABLE.findall(template)
+    return [part.partition(_END)[0] for part in template.split(_BEGIN)[1:]]
 
 
 def check_template(template: str, *, name: str) -> None:
     """Raise UsageError if a ``${{name}}`` of the template is not a variable, or lacks its end."""
-    for variable in variables_in(template):
+    for part in template.split(_BEGIN)[1:]:
+        variable, end, _ = part.partition(_END)
+        if not end:
+            raise UsageError(f"{name}: ${{{{ has no }}}}; write a variable as ${{{{verification_call_uuid}}}}", name)
         check_variable(variable, name=name)
-    if "${{" in _VARIABLE.sub("", template):
-        raise UsageError(f"{name}: ${{{{ has no }}}}; write a variable as ${{{{verification_call_uuid}}}}", name)
 
 
 def check_no_variable(key: str, *, name: str) -> None:
     """Raise UsageError for a variable in a key (handbook, "POST запрос", 2026-08-11: it "приведёт к ошибке")."""
-    if "${{" in key:
+    if _BEGIN in key:
         raise UsageError(f"{name}: {key[:40]!r} has a variable in a key; a variable can only be in a value", name)
 
 
@@ -306,7 +311,7 @@ def _check_value(value: Any, *, is_list: bool) -> CdrValue | tuple[CdrValue, ...
     if not 1 <= len(items) <= MAX_LISTED:
         raise UsageError(f"filter: value has {len(items)} items; use 1 to {MAX_LISTED}", "filter")
     for item in items:
-        if not isinstance(item, (str, int, bool)) or len(str(item)) > MAX_LISTED:
+        if not isinstance(item, (str, int)) or not is_short(item, MAX_LISTED) or not is_encodable(str(item)):
             raise UsageError(f"filter: value {show(item)} is not a short text, a whole number or a boolean", "filter")
     return tuple(items) if is_list else value
 

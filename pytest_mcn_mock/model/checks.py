@@ -32,6 +32,14 @@ def show(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
+def is_short(value: object, most: int) -> bool:
+    """Return whether the value as text has at most ``most`` characters, or a whole number a little fewer.
+
+    Python refuses to write a number of more than 4300 digits.
+    """
+    return value.bit_length() <= 3 * most if isinstance(value, int) else len(str(value)) <= most
+
+
 def check_bool(value: object, *, name: str) -> bool:
     """Return the value if it is True or False."""
     if not isinstance(value, bool):

@@ -25,7 +25,7 @@ from pytest_mcn_mock.model.cdr import (
     check_variable,
     make_condition,
 )
-from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_text, check_url, show
+from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_text, check_url, is_short, show
 from pytest_mcn_mock.text import is_encodable, shown_url
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -67,6 +67,8 @@ MAX_FIELD_LENGTH = 4096
 MAX_TEMPLATE = 65_536
 """Characters of a text body's template."""
 MAX_CONDITIONS = 32
+MAX_PLACES = 256
+"""How often ``${{name}}`` may stand in the texts of a webhook: a value has up to about 3,000 characters."""
 _VARIABLES = str(list(DEFAULT_VARIABLES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """RFC 9110, 5.6.2: what a header's name is made of."""
@@ -172,6 +174,10 @@ class Subscription(HidesSecrets, frozen=True):
         _fields("query", self.query, str)
         _fields("constants", self.constants)
         self._check_form()
+        texts = [self.template, *self.constants.values(), *self.query.values(), *self.headers.values()]
+        places = sum(text.count("${{") for text in texts if isinstance(text, str))
+        if places > MAX_PLACES:
+            raise UsageError(f"${{{{name}}}} is in the texts of the webhook {places} times; at most {MAX_PLACES}")
         if len(self.filter) > MAX_CONDITIONS:
             raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}", "filter")
 
@@ -265,7 +271,7 @@ def header_name(text: str) -> str:
     return match[0][:40] if match else ""
 
 
-def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[str, object]:
+def _fields(name: str, fields: Mapping[str, Any], *kinds: type) -> Mapping[str, Any]:
     """The fields, their values of these kinds: text, numbers and booleans if none is given."""
     if len(fields) > MAX_FIELDS:
         raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}", name)
@@ -277,7 +283,7 @@ def _fields(name: str, fields: Mapping[str, object], *kinds: type) -> Mapping[st
         check_no_variable(key, name=name)
         if isinstance(value, str):
             check_template(value, name=name)
-        if len(key) > MAX_FIELD_LENGTH or len(str(value)) > MAX_FIELD_LENGTH:
+        if not is_short(key, MAX_FIELD_LENGTH) or not is_short(value, MAX_FIELD_LENGTH):
             raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters", name)
         if not is_encodable(f"{key}{value}"):
             raise UsageError(

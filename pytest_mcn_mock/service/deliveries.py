@@ -163,7 +163,8 @@ class Deliveries:
         if delivery.request is not None or subscription is None:
             return delivery
         cdr = Cdr(_as_told(call, delivery), self._assumptions)
-        rendered = render(subscription, cdr, self._clock.now(account.id))
+        # An advance claims it before the clock gets there.
+        rendered = render(subscription, cdr, delivery.due_at or self._clock.now(account.id))
         return replace(delivery, cdr=rendered.record, request=rendered.request)
 
     async def preview(self, account: Account, subscription: Subscription, how: Ending | None = None) -> Preview:

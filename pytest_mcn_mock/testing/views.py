@@ -104,13 +104,15 @@ class AccountView:
                 ) from error
 
     async def until_tried(self, delivery: Delivery, signal: Signal) -> None:
-        """Wait for the first attempt at a delivery, for as long as that may take. Raise WebhookRaised, once, if the
-        application raised.
+        """Wait for the first attempt at a delivery that is due, for as long as that may take.
+
+        Raises WebhookRaised, once, if the application raised.
         """
         __tracebackhide__ = True
 
         def is_tried() -> bool | None:
-            return True if delivery.attempts or delivery.state is not DeliveryState.PENDING else None
+            is_due = delivery.due_at is not None and delivery.due_at <= self.now()
+            return True if delivery.attempts or delivery.state is not DeliveryState.PENDING or not is_due else None
 
         await self.changes.wait(self.account_id, is_tried, signal)
         self.raise_raised([delivery])
@@ -259,8 +261,9 @@ class Call:
     def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
         """End a ringing call now, as planned or as said, and send its CDR.
 
-        Returns the delivery (the first, if the account has several subscriptions) once it was tried, or None if no CDR
-        is pending. On an event loop it returns at once; ``await mcn.aio.complete(call, …)`` waits there.
+        Returns the delivery (the first, if the account has several subscriptions) once it was tried, at once if it is
+        due later, or None if no CDR is pending. On an event loop it returns at once;
+        ``await mcn.aio.complete(call, …)`` waits there.
 
         UsageError for a call that has ended.
         """

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,12 @@ def test_the_whole_event_has_the_samples_keys_in_its_order_and_its_types(call: C
     for theirs, ours in ((shape(expected), shape(data)), (type(event["account_id"]), int)):
         assert theirs == ours
     assert json.loads(json.dumps(event)) == event
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["created_at"])
+    assert UUID(event["idempotencyKey"]).version == UUID(CATALOGUE["idempotencyKey"]).version == 4
+    for whole in (event, CATALOGUE):
+        assert re.fullmatch(f"[0-9a-f]{{12}}_{whole['account_id']}", whole["data"]["verification_call_uuid"])
+        assert json.loads(whole["data"]["extra_info_id"]) == {"autodial_uuid": whole["data"]["verification_call_uuid"]}
+        assert whole["data"]["accountId"] == whole["account_id"] != whole["data"]["account_id"]
 
 
 @given(calls)
@@ -187,6 +194,8 @@ def test_a_condition_compares_as_text(given_condition: dict[str, Any], holds: bo
         ({"variable": "q931_status", "value": [16]}, "equals needs a single value"),
         ({"variable": "q931_status", "operator": "in", "value": []}, "has 0 items"),
         ({"variable": "q931_status", "value": 1.5}, "1.5 is not a short text"),
+        ({"variable": "q931_status", "value": 10**5000}, "a int is not a short text"),
+        ({"variable": "number", "value": "\ud800"}, "'\\ud800' is not a short text"),
         ({"variable": "q931_status", "value": 1, "not": 1}, "filter: not is 1"),
         ({"variable": "q931_status", "value": 1, "is_not": 1}, "'is_not' is unknown"),
         ("q931_status", "use a dict"),

@@ -8,6 +8,8 @@ from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.webhooks import MAX_FIELD_LENGTH, WebhookMethod, make_subscription, make_targets
 
+FIELDS = ("headers", "query", "constants")
+TEXT: dict[str, Any] = {"data_type": "text"}
 LOCAL = make_targets(["127.0.0.0/8", "::1/128", "localhost", "*.example.test"])
 
 
@@ -31,6 +33,28 @@ LOCAL = make_targets(["127.0.0.0/8", "::1/128", "localhost", "*.example.test"])
         ({"constants": {"x": 1.5}}, "constants"),
         ({"constants": {"x" * 5000: "y"}}, "too long"),
         ({"constants": {"x": "\ud800"}}, "cannot be sent"),
+        ({"constants": {"x": 10**5000}}, "too long"),
+        *(({field: {"${{did}}": "1"}}, f"{field}: .* has a variable in a key") for field in FIELDS),
+        *(({field: {"x": "a ${{numbr}}"}}, f"{field}: variable 'numbr' is unknown; did you mean") for field in FIELDS),
+        *(({field: {"x": "${{did}} ${{did}"}}, f"{field}: .* has no }}") for field in FIELDS),
+        *(({field: {"x": "${{did}}" * 257}}, "257 times; at most 256") for field in FIELDS),
+        (TEXT | {"template": "${{ did }}"}, "template: variable ' did ' is unknown"),
+        (TEXT | {"template": "${{${{did}}}}"}, "template: .* has no }}"),
+        (TEXT | {"template": "${{" * 20_000}, "template: .* has no }}"),
+        (TEXT | {"template": "x" * 65_537}, "template is not a text of at most 65536"),
+        (TEXT | {"template": "\ud800"}, "template is not a text"),
+        (TEXT, "template is missing"),
+        ({"template": "x"}, "template is for"),
+        (TEXT | {"template": "x", "all_variables": True}, "all_variables is for"),
+        (TEXT | {"template": "x", "constants": {"a": 1}}, "constants are for"),
+        (TEXT | {"template": "x", "method": "GET"}, 'needs method = "POST"'),
+        ({"all_variables": True, "method": "GET"}, 'needs method = "POST"'),
+        ({"all_variables": True, "values": "text"}, "values = .* is for the flat body"),
+        ({"data_type": "xml"}, "data_type is 'xml'; use json or text"),
+        ({"values": None}, "values is None; use typed or text"),
+        ({"all_variables": 1}, "all_variables is 1"),
+        ({"filter": {"variable": "did", "value": 1}}, "filter is .* use a list"),
+        ({"filter": [{"variable": "did", "value": 1}] * 33}, "filter has 33 conditions; at most 32"),
     ],
 )
 def test_a_wrong_setting_of_a_subscription_is_named(settings: dict[str, Any], message: str) -> None:
