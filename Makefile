@@ -13,6 +13,8 @@ ARGS ?=
 # Three tests at a time, because many of them wait; WORKERS=0 is one after the other.
 WORKERS ?= 3
 BIN := $(VENV)/bin
+# Compile each module once, not in each of the hundreds of processes that tests start: a container may say otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl
