@@ -20,7 +20,13 @@ if TYPE_CHECKING:
         WaitTimeout,
         WebhookRaised,
     )
-    from pytest_mcn_mock.model.assumptions import Assumptions, ErrorStyle, NumberFormat, PaidMethodsAssumptions
+    from pytest_mcn_mock.model.assumptions import (
+        Assumptions,
+        ErrorStyle,
+        MissingFinalStatus,
+        NumberFormat,
+        PaidMethodsAssumptions,
+    )
     from pytest_mcn_mock.model.dialects import Dialect
     from pytest_mcn_mock.model.faults import FaultKind
     from pytest_mcn_mock.model.money import PaidMethodsPrices, Tariff
@@ -43,6 +49,7 @@ _MODULES = {
     "FaultKind": "model.faults",
     "MCNServer": "testing.server",
     "McnMockError": "errors",
+    "MissingFinalStatus": "model.assumptions",
     "MistakesError": "errors",
     "NumberFormat": "model.assumptions",
     "Outcome": "model.outcomes",
@@ -69,6 +76,7 @@ __all__ = [
     "FaultKind",
     "MCNServer",
     "McnMockError",
+    "MissingFinalStatus",
     "MistakesError",
     "NotFound",
     "NumberFormat",
