@@ -6,12 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 from helpers import schema_plugin
+from helpers.client import CLIENTS, Client, speaking
 from helpers.webhook_endpoints import Receiver
 from hypothesis import settings
 
 settings.register_profile("mcn_mock", deadline=None)  # a test says what happens, not how fast on a busy machine
 settings.load_profile("mcn_mock")
 schema_plugin.install()
+
+
+@pytest.fixture(params=list(CLIENTS))
+def each_dialect(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Run the test once for each dialect, which the helpers of ``helpers.client`` speak meanwhile."""
+    with speaking(request.param) as client:
+        yield client
 
 
 @pytest.fixture

@@ -403,11 +403,11 @@ def _assumptions(table: dict[str, Any]) -> Assumptions:
     if "retry_after_s" in given:
         given["retry_after_s"] = tuple(given["retry_after_s"])
     if "paidmethods" in given:
-        given["paidmethods"] = PaidMethodsAssumptions(**_with_refusals(given["paidmethods"]))
+        given["paidmethods"] = PaidMethodsAssumptions(**_with_refusals(given["paidmethods"], "paidmethods."))
     return Assumptions(**given)
 
 
-def _with_refusals(table: Mapping[str, Any]) -> dict[str, Any]:
+def _with_refusals(table: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     """Return the table with its refusals by code, and with its bodies checked."""
     given = dict(table)
     for name in given.keys() & {"error_status", "error_number"}:
@@ -416,7 +416,7 @@ def _with_refusals(table: Mapping[str, Any]) -> dict[str, Any]:
         try:
             json.dumps(given[name], allow_nan=False)
         except (TypeError, ValueError):
-            raise UsageError(f"{name} has a value that JSON does not have: a date, a time, nan or inf") from None
+            raise UsageError(f"{place}{name} has a value that JSON does not have: a date, a time, nan or inf") from None
     return given
 
 

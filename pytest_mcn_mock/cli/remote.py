@@ -581,7 +581,7 @@ def _print_progress(delivery: Mapping[str, Any]) -> None:
 )  # fmt: skip
 @click.option(
     "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
-    help="The form of the API: the article's, or that of paidmethods.mcn.ru.",
+    help="The form of the API: the article's, or that of the methods that followed.",
 )  # fmt: skip
 @connected
 @answered
@@ -604,7 +604,8 @@ def call(
     method = "flash_call" if caller_did is None else "call_for_2fa"
     parameters = _given(login_did=login_did, code=code, country_id=country_id, caller_did=caller_did)
     answer = sandbox.place_call(account, method, token, parameters, dialect)
-    placed = next((value for value in answer.values() if isinstance(value, dict)), {})
+    parts = answer.values() if isinstance(answer, dict) else ()
+    placed = next((part for part in parts if isinstance(part, dict)), {})
     code = placed.get("code")
     ends = f", the caller's number ends in {code}" if code else ""
     return CommandResult(answer, f"{placed.get('verification_call_uuid', 'accepted')}: {method} to {login_did}{ends}")

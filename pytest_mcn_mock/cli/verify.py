@@ -47,7 +47,7 @@ _OPTIONS = (
     click.option("--base-url", metavar="URL", help="The server's base URL; --dialect says which of its methods."),
     click.option(
         "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
-        help="The methods to ask: the article's, or those of paidmethods.mcn.ru.",
+        help="The methods to ask: the article's, or those that followed.",
     ),
     click.option(
         "--token", envvar="MCN_MOCK_TOKEN", show_envvar=True, help="The account's token; it is in no output."

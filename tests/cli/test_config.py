@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.sandbox import MCN_MOCK
 
-from pytest_mcn_mock import ConfigError, NumberFormat, Outcome
+from pytest_mcn_mock import ConfigError, ErrorStyle, NumberFormat, Outcome
 from pytest_mcn_mock.cli import config
 from pytest_mcn_mock.cli.config import find_lines
 from pytest_mcn_mock.errors import RefusalCode
@@ -27,8 +27,14 @@ webhook_targets = ["localhost", "127.0.0.0/8"]
 [tariff]
 call_for_2fa = "0.02"
 flash_call = { 703 = "0.65" }
+paidmethods = { call_for_2fa = "0.03", flash_call = { 398 = "0.70" } }
 [assumed]
 error_status = { insufficient_funds = 200 }
+error_style = "numeric"
+error_number = { unauthorized = 7 }
+paidmethods.error_status = { foreign_number = 409 }
+paidmethods.call_for_2fa_body = { success = 1 }
+paidmethods.other_country = 398
 number_format = "pasted"
 default_outcome = "no_answer"
 retry_after_s = [0.5, 1]
@@ -65,7 +71,13 @@ def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
     loaded = load(tmp_path, WHOLE)
     assert (loaded.host, loaded.port, loaded.settings.journal_size) == ("127.0.0.1", 8643, 500)
     assert (loaded.settings.tariff.call_for_2fa, dict(loaded.settings.tariff.flash_call)) == (2, {643: 15, 703: 65})
+    paid_prices = loaded.settings.tariff.paidmethods
+    assert (paid_prices.call_for_2fa, dict(paid_prices.flash_call)) == (3, {643: 15, 398: 70})
     assumed = loaded.settings.assumptions
+    paid = assumed.paidmethods
+    assert (paid.status_of(RefusalCode.FOREIGN_NUMBER), paid.status_of(RefusalCode.INSUFFICIENT_FUNDS)) == (409, 403)
+    assert (paid.call_for_2fa_body, paid.other_country) == ({"success": 1}, 398)
+    assert (assumed.error_style, assumed.number_of(RefusalCode.UNAUTHORIZED)) == (ErrorStyle.NUMERIC, 7)
     assert assumed.status_of(RefusalCode.INSUFFICIENT_FUNDS) == 200
     assert assumed.status_of(RefusalCode.UNAUTHORIZED) == 401
     assert (assumed.number_format, assumed.default_outcome) == (NumberFormat.PASTED, Outcome.NO_ANSWER)
@@ -123,6 +135,11 @@ MISTAKES = [
     ("[tariff]\nflash_call = { 643 = 0.15 }\n", "2: tariff.flash_call.643: 0.15 is a number with a fraction; write"),
     ("[tariff]\ncall_for_2fa = '-1'\n", "2: tariff.call_for_2fa: '-1' is not roubles as text, such as"),
     ("[tariff]\nflash_call = { 7 = '1' }\n", "2: tariff.flash_call.7: is unknown"),
+    ("[tariff.paidmethods]\nflash_call = { 703 = '1' }\n", "2: tariff.paidmethods.flash_call.703: is unknown"),
+    ("[tariff]\npaidmethods = { call_2fa = '1' }\n", "2: tariff.paidmethods.call_2fa: is unknown"),
+    ("[assumed]\nerror_style = 'number'\n", "2: assumed.error_style: 'number' is not one of words, numeric"),
+    ("[assumed.paidmethods]\nother_country = 703\n", "2: assumed.paidmethods.other_country: it is not one of 643, 398"),
+    ("[assumed.paidmethods]\nerror_body = { x = 2026-01-01 }\n", "2: assumed: paidmethods.error_body has a"),
     ("[assumed]\nack_timeout_s = 0\n", "2: assumed.ack_timeout_s: 0 must be more than 0"),
     ("[assumed]\nunavailable_cause = 16\n", "2: assumed: unavailable_cause 16 has another meaning"),
     ("[[account]]\nid = 1\n", "1: account[0].token: is missing"),

@@ -380,6 +380,20 @@ def test_a_call_is_placed_through_the_vendors_api(stand_in: StandIn) -> None:
     assert "402" in failed(run(stand_in, "call", "79157777777"), 1)
 
 
+def test_a_call_is_placed_in_the_other_dialect(stand_in: StandIn) -> None:
+    path = "/api/protected/api/auth/flashcall"
+    answer = {"ok": True, "result": {**CALL, "account_id": 12345678}}
+    stand_in.answers[path] = (200, answer)
+    given = ["call", "77012345678", "--dialect", "paidmethods"]
+    assert UUID in done(run(stand_in, *given, "--code", "0042"))
+    assert (stand_in.asked[-1].content, stand_in.asked[-1].query) == ({"login_did": "77012345678", "code": "0042"}, {})
+    assert in_json(run(stand_in, *given, "--json")) == answer
+    stand_in.answers[path] = (400, {"ok": False, "error": "invalid_parameter", "name": "login_did"})
+    assert "invalid_parameter: login_did" in failed(run(stand_in, *given), 1)
+    stand_in.answers["/api/protected/api/auth/call_2fa"] = (200, {"success": 1})
+    assert "accepted: call_for_2fa to 77012345678" in done(run(stand_in, *given, "--caller-did", "79158888888"))
+
+
 def test_nothing_from_the_sandbox_steers_the_terminal(stand_in: StandIn) -> None:
     def made_hostile(value: Any) -> Any:
         if isinstance(value, dict):

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from helpers.client import flash_call
+from helpers.client import flash_call, placed
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Assumptions, Delivery, MCNServer, Outcome, Settings
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +181,7 @@ def test_the_cdr_never_overtakes_the_answer(account: Account) -> None:
         for _ in range(20):
             # The connection is kept back from reading on, so that only an answer that was sent can be there.
             response = flash_call(account)
-            answered.append(response.json()["object"]["verification_call_uuid"])
+            answered.append(placed(response)["verification_call_uuid"])
             account.settle()
             seen.append(receiver.received[-1]["verification_call_uuid"] == answered[-1])
     assert all(seen)

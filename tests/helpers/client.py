@@ -9,12 +9,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 
-from pytest_mcn_mock import Account, Assumptions, MCNServer, Settings
+from pytest_mcn_mock import Account, Assumptions, Dialect, MCNServer, Settings
+from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.web.dialects import API_MCN, DIALECTS, PAIDMETHODS
+from pytest_mcn_mock.web.dialects.table import DialectTable
 
 RUSSIAN = "79157777777"
 KAZAKH = "77012345678"
@@ -27,42 +31,80 @@ def assuming(**assumed: Any) -> Iterator[Account]:
         yield server.open_account()
 
 
+@dataclass(frozen=True)
+class Client:
+    """How applications speak a dialect."""
+
+    table: DialectTable
+
+    def path(self, account_id: str, method: str = "flash_call") -> str:
+        return self.table.path(Method(method), account_id)
+
+    def order(self, mcn: Account, method: str = "flash_call", **parameters: str) -> dict[str, Any]:
+        """The URL, and the arguments of any HTTP client: the parameters where this dialect has them."""
+        where = "json" if self.table.fidelity.is_in_body else "params"
+        headers = {**mcn.headers, "Content-Type": "application/json", "Accept": "application/json"}
+        url = mcn.base_url.removesuffix(API_MCN.base_path) + self.path(mcn.account_id, method)
+        return {"url": url, where: parameters, "headers": headers}
+
+    def own(self, account_id: str) -> str:
+        """An id that the tests of no other dialect open on the server that they share."""
+        return f"{account_id}{list(CLIENTS).index(self.table.name)}"
+
+    def country_for(self, login_did: str) -> int:
+        """The country from which a number is called."""
+        return self.table.terms(Assumptions()).choose_country(login_did, None).country
+
+    def refused(self, code: str, parameter: str | None = None) -> tuple[int, str, str | None]:
+        """What ``refusal`` returns for a refusal of a server with the default settings."""
+        return self.table.errors(Assumptions()).status_of(RefusalCode(code)), code, parameter
+
+
+CLIENTS: Final = {table.name: Client(table) for table in DIALECTS}
+"""A client of each dialect."""
+_spoken = [CLIENTS[Dialect.API_MCN]]
+
+
+def spoken() -> Client:
+    """The client of the dialect that the helpers below speak now: the article's, unless ``each_dialect`` says so."""
+    return _spoken[-1]
+
+
+@contextmanager
+def speaking(dialect: Dialect) -> Iterator[Client]:
+    _spoken.append(CLIENTS[dialect])
+    try:
+        yield _spoken[-1]
+    finally:
+        _spoken.pop()
+
+
 def flash_call(mcn: Account, login_did: str = RUSSIAN, **parameters: str) -> requests.Response:
-    """Place a flash call as an application does: parameters in the query, an empty body said to be JSON."""
-    return requests.post(
-        f"{mcn.base_url}/account/{mcn.account_id}/flash_call",
-        params={"login_did": login_did, **parameters},
-        headers={**mcn.headers, "Content-Type": "application/json", "Accept": "application/json"},
-        timeout=30,
-    )
+    """Place a flash call as an application does; in the article's dialect with an empty body said to be JSON."""
+    return requests.post(**spoken().order(mcn, login_did=login_did, **parameters), timeout=30)
 
 
 def call_for_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> requests.Response:
-    return requests.post(
-        f"{mcn.base_url}/account/{mcn.account_id}/call_for_2fa",
-        params={"caller_did": caller_did, "login_did": login_did},
-        headers=mcn.headers,
-        timeout=30,
-    )
+    order = spoken().order(mcn, "call_for_2fa", caller_did=caller_did, login_did=login_did)
+    return requests.post(**order, timeout=30)
+
+
+def placed(response: requests.Response) -> dict[str, Any]:
+    """The call in the answer of either dialect."""
+    content = response.json()
+    found: dict[str, Any] = content["result"] if "ok" in content else content["object"]
+    return found
 
 
 def flashcall(mcn: Account, login_did: str = RUSSIAN, **parameters: str) -> requests.Response:
-    """Place a flash call in the dialect paidmethods, as its public clients do: a JSON object in the body."""
-    return requests.post(
-        f"{mcn.paid_url}/api/protected/api/auth/flashcall",
-        json={"login_did": login_did, **parameters},
-        headers={**mcn.headers, "Accept": "application/json"},
-        timeout=30,
-    )
+    """Place a flash call in the dialect paidmethods."""
+    with speaking(Dialect.PAIDMETHODS):
+        return flash_call(mcn, login_did, **parameters)
 
 
 def call_2fa(mcn: Account, caller_did: str, login_did: str = RUSSIAN) -> requests.Response:
-    return requests.post(
-        f"{mcn.paid_url}/api/protected/api/auth/call_2fa",
-        json={"caller_did": caller_did, "login_did": login_did},
-        headers={**mcn.headers, "Accept": "application/json"},
-        timeout=30,
-    )
+    with speaking(Dialect.PAIDMETHODS):
+        return call_for_2fa(mcn, caller_did, login_did)
 
 
 def paid_refusal(response: requests.Response) -> tuple[int, str, str | None]:
@@ -75,7 +117,9 @@ def paid_refusal(response: requests.Response) -> tuple[int, str, str | None]:
 
 
 def refusal(response: requests.Response) -> tuple[int, str, str | None]:
-    """The HTTP status, code and parameter of an error envelope, after a look at its form."""
+    """The HTTP status, code and parameter of a refusal, after a look at its form, which is the spoken dialect's."""
+    if spoken().table is PAIDMETHODS:
+        return paid_refusal(response)
     content = response.json()
     assert response.headers["Content-Type"] == "application/json"
     assert set(content) == {"status", "code", "errors"}
@@ -98,7 +142,12 @@ class Api:
 
     @property
     def path(self) -> str:
+        """Below this are the methods of the article."""
         return f"/v2/rest/account/{self.account_id}"
+
+    def method_url(self, method: str = "flash_call") -> str:
+        """The URL of a method in the spoken dialect."""
+        return self.url + spoken().path(self.account_id, method)
 
     @property
     def auth(self) -> dict[str, str]:
@@ -106,7 +155,7 @@ class Api:
 
     def post(self, method: str = "flash_call", query: str = "", **settings: Any) -> requests.Response:
         settings = {"headers": self.auth, "timeout": 30, **settings}
-        return requests.post(f"{self.url}{self.path}/{method}{query and '?'}{query}", **settings)
+        return requests.post(f"{self.method_url(method)}{query and '?'}{query}", **settings)
 
     def balance(self) -> str:
         response = requests.get(f"{self.url}/__admin/accounts/{self.account_id}", timeout=30)

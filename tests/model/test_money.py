@@ -9,18 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import (
     MAX_KOPECKS,
     EntryKind,
     Ledger,
     Method,
+    PaidMethodsPrices,
     Tariff,
     format_roubles,
     parse_roubles,
     tariff_from_roubles,
     to_decimal,
 )
-from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
+from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA, SLOVAKIA
 
 LARGEST = "10000000000000.00"
 BOTH = {RUSSIA: 15, SLOVAKIA: 45}
@@ -123,10 +125,31 @@ def test_the_default_tariff_is_the_articles(method: Method, country: int | None,
     assert Tariff().price(method, country) == price
 
 
+# The handbook: 1 kopeck; "от 15 копеек" from a Russian number, "от 65 копеек" from a Kazakh one
+@pytest.mark.parametrize(
+    "method,country,price",
+    [
+        (Method.CALL_FOR_2FA, None, 1),
+        (Method.FLASH_CALL, RUSSIA, 15),
+        (Method.FLASH_CALL, KAZAKHSTAN, 65),
+    ],
+)
+def test_paidmethods_has_the_handbooks_prices(method: Method, country: int | None, price: int) -> None:
+    assert Tariff().price(method, country, Dialect.PAIDMETHODS) == price
+
+
 @pytest.mark.parametrize(
     "prices,tariff",
     [
         ({}, Tariff()),
+        (
+            {"call_for_2fa": 0, "paidmethods": {"flash_call": {"398": "0.70"}}},
+            Tariff(0, BOTH, PaidMethodsPrices(1, {RUSSIA: 15, KAZAKHSTAN: 70})),
+        ),
+        (
+            {"paidmethods": {"call_for_2fa": "0.02", "flash_call": {643: 0}}},
+            Tariff(1, BOTH, PaidMethodsPrices(2, {RUSSIA: 0, KAZAKHSTAN: 65})),
+        ),
         ({"call_for_2fa": 0}, Tariff(0, BOTH)),
         ({"flash_call": {"703": "0.65"}}, Tariff(1, {RUSSIA: 15, SLOVAKIA: 65})),
         ({"call_for_2fa": "0.02", "flash_call": {643: "0.20", "703": "0.65"}}, Tariff(2, {RUSSIA: 20, SLOVAKIA: 65})),
@@ -149,6 +172,13 @@ def test_a_tariff_is_built_upon_another() -> None:
         *(({"flash_call": price}, "by country") for price in ("0.15", 15, None, [("643", "0.15")])),
         ({"call_for_2fa": "-0.01"}, "not negative"),
         ({"call_for_2fa": 0.01}, "call_for_2fa"),
+        (
+            {"paidmethods": {"flash_call": {703: "1"}}},
+            "paidmethods: flash_call has no country 703; known are 643 and 398",
+        ),
+        ({"paidmethods": {"flashcall": "1"}}, "paidmethods: 'flashcall' is unknown; did you mean 'flash_call'"),
+        ({"paidmethods": {"paidmethods": {}}}, "paidmethods: 'paidmethods' is unknown"),
+        ({"paidmethods": "0.15"}, "paidmethods is '0.15'; use a dict"),
     ],
 )
 def test_a_wrong_tariff_says_what_is_wrong(prices: dict[str, Any], message: str) -> None:
@@ -166,3 +196,13 @@ def test_a_wrong_tariff_says_what_is_wrong(prices: dict[str, Any], message: str)
 def test_a_tariff_has_whole_kopecks_for_both_countries(call_for_2fa: Any, flash_call: dict[int, int]) -> None:
     with pytest.raises(UsageError, match="tariff"):
         Tariff(call_for_2fa, flash_call)
+
+
+@pytest.mark.parametrize(
+    "prices", [{"call_for_2fa": -1}, {"flash_call": BOTH}, {"flash_call": {RUSSIA: 15, KAZAKHSTAN: 0.5}}]
+)
+def test_so_do_the_prices_of_paidmethods(prices: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="tariff: paidmethods"):
+        PaidMethodsPrices(**prices)
+    with pytest.raises(UsageError, match="use a PaidMethodsPrices"):
+        Tariff(paidmethods=prices)  # type: ignore[arg-type]  # wrong on purpose

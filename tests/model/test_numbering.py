@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from pytest_mcn_mock.model import numbering
 from pytest_mcn_mock.model.draws import draw_account, draw_call, draw_chance, draw_share, seed_from_name
 from pytest_mcn_mock.model.numbering import (
+    KAZAKHSTAN,
     RUSSIA,
     SLOVAKIA,
     caller_number,
     choose_country,
+    choose_home_country,
     clean_pasted,
     is_code,
     is_number,
@@ -90,18 +92,60 @@ def test_the_shared_plan_of_plus_7_is_the_librarys() -> None:
 
 
 @pytest.mark.parametrize(
-    "country,region,blocks",
-    [(RUSSIA, "RU", {"7495", "7499"}), (SLOVAKIA, "SK", {"42122", "42123", "42124", "42125"})],
+    "country,region,blocks,free",
+    [
+        (RUSSIA, "RU", {"7495", "7499"}, 3),
+        (SLOVAKIA, "SK", {"42122", "42123", "42124", "42125"}, 3),
+        (KAZAKHSTAN, "KZ", {"77272", "77273", "77172"}, 2),
+    ],
 )
 @pytest.mark.parametrize("code", ["0042", "0000", "9999"])
 def test_every_block_with_every_middle_is_a_subscribers_number(
-    country: int, region: str, blocks: set[str], code: str
+    country: int, region: str, blocks: set[str], free: int, code: str
 ) -> None:
-    callers = {caller_number(country, code, draw) for draw in range(len(blocks) * 1000)}
-    assert callers == {f"{block}{middle:03d}{code}" for block in blocks for middle in range(1000)}
+    callers = {caller_number(country, code, draw) for draw in range(len(blocks) * 10**free)}
+    assert callers == {f"{block}{middle:0{free}d}{code}" for block in blocks for middle in range(10**free)}
     for caller in callers:
         number = phonenumbers.parse(f"+{caller}")
         assert phonenumbers.is_valid_number_for_region(number, region), caller
+
+
+def test_a_kazakh_caller_is_valid_with_every_code() -> None:
+    """The rest is drawn; each of the ten thousand codes meets some of it."""
+    for code in range(10_000):
+        caller = caller_number(KAZAKHSTAN, f"{code:04d}", draw_call(1, code).number)
+        assert caller.endswith(f"{code:04d}")
+        assert phonenumbers.is_valid_number_for_region(phonenumbers.parse(f"+{caller}"), "KZ"), caller
+        assert region_of(caller) == "KZ"
+
+
+@pytest.mark.parametrize(
+    "login_did,country_id,other,country,words",
+    [
+        (RUSSIAN, None, KAZAKHSTAN, RUSSIA, "login_did is Russian"),
+        (KAZAKH, None, RUSSIA, KAZAKHSTAN, "login_did is Kazakh: from a Kazakh number"),
+        ("76012345678", "", RUSSIA, KAZAKHSTAN, "login_did is Kazakh"),
+        (SLOVAK, None, RUSSIA, RUSSIA, "of SK, a third country: from a Russian number"),
+        (SLOVAK, None, KAZAKHSTAN, KAZAKHSTAN, "of SK, a third country: from a Kazakh number"),
+        ("999123456789", None, RUSSIA, RUSSIA, "of no known country, a third country"),
+        (KAZAKH, "643", RUSSIA, RUSSIA, "country_id is 643"),
+        (RUSSIAN, "398", RUSSIA, KAZAKHSTAN, "country_id is 398"),
+        *((KAZAKH, value, KAZAKHSTAN, RUSSIA, "any other value") for value in ("703", "0398", "KZ", "398 ", "x" * 999)),
+    ],
+)
+def test_the_country_rules_of_paidmethods(
+    login_did: str, country_id: str | None, other: int, country: int, words: str
+) -> None:
+    choice = choose_home_country(login_did, country_id, other)
+    assert choice.country == country
+    assert words in choice.rule
+    assert len(choice.rule) < 300
+
+
+@given(NUMBERS, st.sampled_from([RUSSIA, KAZAKHSTAN]))
+def test_any_number_is_called_from_its_own_country_or_from_the_one_that_is_set(login_did: str, other: int) -> None:
+    own = {"RU": RUSSIA, "KZ": KAZAKHSTAN}.get(region_of(login_did) or "", other)
+    assert choose_home_country(login_did, None, other).country == own
 
 
 def test_without_a_code_the_end_is_random_and_the_same_draw_gives_the_same_number() -> None:

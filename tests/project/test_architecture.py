@@ -16,6 +16,7 @@ import pytest
 import pytest_mcn_mock
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.web.dialects import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pytest_mcn_mock"
@@ -27,6 +28,25 @@ def test_imports_go_down_only() -> None:
     command = [lint_imports, "--config", str(ROOT / "pyproject.toml"), "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_only_the_dialects_name_a_path_or_a_host_of_the_vendors() -> None:
+    """Elsewhere they are in docstrings alone, which are for people."""
+    named = {name for table in DIALECTS for name in (*table.hosts, table.root)}
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "dialects":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        found += [
+            (path.name, node.lineno)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+            if any(name in node.value for name in named) and not node.value.startswith("A fake api.mcn.ru")
+        ]
+    scripts = [path for path in (PACKAGE / "web/page").glob("*.js") if any(n in path.read_text("utf-8") for n in named)]
+    assert (found, scripts) == ([], [])
 
 
 def test_the_front_door_has_what_it_lists() -> None:

@@ -11,7 +11,7 @@ import pytest
 from helpers.client import flash_call
 from helpers.inner_pytest import run
 
-from pytest_mcn_mock import Account, Assumptions, MCNServer, Settings, Tariff, UsageError
+from pytest_mcn_mock import Account, Assumptions, MCNServer, PaidMethodsAssumptions, Settings, Tariff, UsageError
 
 NAN, INF, HUGE = float("nan"), float("inf"), 10**400
 NOT_SECONDS = ("1", None, True, NAN, INF, -1, HUGE, [1], Decimal(1))
@@ -157,7 +157,10 @@ ASSUMPTIONS: list[tuple[str, Any]] = [
     *(("call_for_2fa_cdr", value) for value in NOT_BOOL),
     *(("retry_after_s", value) for value in (5, None, "1", [NAN], ["1"])),
     *(("error_status", value) for value in (5, None, ["unauthorized"], {"unauthorized": "403"})),
+    *(("error_number", value) for value in (5, {"unauthorized": -1}, {"unauthorized": 1_000_000}, {"nothing": 1})),
     ("error_body", "x"),
+    ("error_style", "number"),
+    *(("paidmethods", value) for value in (5, {}, {"other_country": 643})),
     ("number_format", 5),
     ("default_outcome", 5),
 ]
@@ -168,6 +171,20 @@ def test_a_wrong_assumption_is_refused(name: str, value: Any) -> None:
     arguments: dict[str, Any] = {name: value}
     with pytest.raises(UsageError, match=name):
         Assumptions(**arguments)
+
+
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        *(("error_status", value) for value in (5, None, {"unauthorized": "403"}, {"nothing": 403})),
+        *((name, value) for name in ("error_body", "call_for_2fa_body") for value in ("x", None, 5)),
+        *(("other_country", value) for value in (703, "643", None, True, 0)),
+    ],
+)
+def test_a_wrong_assumption_about_paidmethods_is_refused(name: str, value: Any) -> None:
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(UsageError, match=f"paidmethods.{name}"):
+        PaidMethodsAssumptions(**arguments)
 
 
 @pytest.mark.parametrize("arguments", [{"flash_call": 5}, {"flash_call": {643: "1", 703: 1}}, {"call_for_2fa": True}])

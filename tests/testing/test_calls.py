@@ -5,15 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from helpers.client import KAZAKH, RUSSIAN, flash_call, refusal
+from helpers.client import KAZAKH, RUSSIAN, flash_call, placed, refusal, spoken
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Outcome, UsageError
+from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import COUNTRY_NAMES
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 def test_a_call_is_charged_and_its_cdr_arrives(mcn: Account, receiver: Receiver) -> None:
     mcn.subscribe(receiver.url)
-    uuid = flash_call(mcn, code="0042").json()["object"]["verification_call_uuid"]
+    uuid = placed(flash_call(mcn, code="0042"))["verification_call_uuid"]
     delivery = mcn.wait_for_cdr()
     assert receiver.received == [{"verification_call_uuid": uuid, "q931_status": 16, "final_status": "ANSWERED"}]
     assert delivery.cdr == receiver.received[0]
@@ -30,7 +34,7 @@ def test_a_call_is_charged_and_its_cdr_arrives(mcn: Account, receiver: Receiver)
 
 def test_money_can_be_set_and_refusals_cost_nothing(mcn: Account) -> None:
     mcn.set_balance("0.14")
-    assert refusal(flash_call(mcn)) == (402, "insufficient_funds", None)
+    assert refusal(flash_call(mcn)) == spoken().refused("insufficient_funds")
     assert mcn.balance == Decimal("0.14")
     mcn.top_up("0.01")
     assert flash_call(mcn).status_code == 200
@@ -56,9 +60,10 @@ def test_a_call_explains_itself(mcn: Account) -> None:
     mcn.set_outcome(Outcome.BUSY, login_did="77*")
     flash_call(mcn, KAZAKH, code="0042")
     why = mcn.calls[0].explanation
-    assert "KZ" in why.country
+    assert COUNTRY_NAMES[spoken().country_for(KAZAKH)] in why.country
     assert "0042" in why.number
-    assert "0.45" in why.price
+    assert why.price.startswith(spoken().table.fidelity.spelling[Method.FLASH_CALL])
+    assert str(mcn.calls[0].price) in why.price
     assert "77*" in why.outcome
 
 

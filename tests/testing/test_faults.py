@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import requests
-from helpers.client import flash_call
+from helpers.client import flash_call, placed, spoken
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, FaultKind, MCNServer
 from pytest_mcn_mock.testing import wsgi
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 def test_a_server_error_is_answered_before_the_call_is_placed(mcn: Account) -> None:
@@ -54,13 +56,13 @@ def test_a_malformed_answer_is_whole_but_no_json(mcn: Account) -> None:
 @pytest.mark.parametrize("kind", ["delay", "drip"])
 def test_a_late_answer_is_longer_than_the_applications_patience(mcn: Account, kind: str) -> None:
     mcn.inject(kind, delay_s=0.4)
-    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did=79157777777"
+    order = spoken().order(mcn, login_did="79157777777")
     if kind == "delay":
         with pytest.raises(requests.ReadTimeout):
-            requests.post(url, headers=mcn.headers, timeout=(30, 0.05))
+            requests.post(**order, timeout=(30, 0.05))
         mcn.wait_for_call()  # the server may be later than the client's patience
     else:
-        with requests.post(url, headers=mcn.headers, timeout=30, stream=True) as response:
+        with requests.post(**order, timeout=30, stream=True) as response:
             assert len(list(response.iter_content(1))) > 100
     mcn.settle()
     mcn.assert_called(times=1)
@@ -68,7 +70,7 @@ def test_a_late_answer_is_longer_than_the_applications_patience(mcn: Account, ki
 
 def test_faults_by_chance_are_the_same_for_the_same_seed(mcn_server: MCNServer) -> None:
     def statuses(account_id: str) -> list[int]:
-        account = mcn_server.open_account(seed=7, account_id=account_id)
+        account = mcn_server.open_account(seed=7, account_id=spoken().own(account_id))
         account.inject("status", times=None, probability=0.5, accepted=False)
         try:
             return [flash_call(account).status_code for _ in range(20)]
@@ -82,7 +84,7 @@ def test_faults_by_chance_are_the_same_for_the_same_seed(mcn_server: MCNServer) 
 
 def lateness(mcn_server: MCNServer, receiver: Receiver, account_id: str, seed: int) -> list[float]:
     """How many seconds late the CDRs of some calls were."""
-    account = mcn_server.open_account(seed=seed, account_id=account_id)
+    account = mcn_server.open_account(seed=seed, account_id=spoken().own(account_id))
     account.subscribe(receiver.url)
     account.inject("cdr_late", times=None, delay_s=1, jitter_s=100)
     began = account.clock.now
@@ -111,7 +113,7 @@ def test_how_late_an_answer_is_does_not_depend_on_other_accounts(
 
     def delays(account_id: str) -> list[float]:
         waits.clear()
-        account = mcn_server.open_account(seed=7, account_id=account_id)
+        account = mcn_server.open_account(seed=7, account_id=spoken().own(account_id))
         account.inject("delay", times=None, delay_s=1, jitter_s=10)
         for _ in range(4):
             flash_call(account)
@@ -137,7 +139,7 @@ def play(mcn: Account, receiver: Receiver, kind: str, **settings: Any) -> tuple[
     """The uuids of two calls, of which the fault strikes the first, and what the endpoint got."""
     mcn.subscribe(receiver.url)
     mcn.inject(kind, **settings)
-    uuids = [flash_call(mcn).json()["object"]["verification_call_uuid"] for _ in range(2)]
+    uuids = [placed(flash_call(mcn))["verification_call_uuid"] for _ in range(2)]
     mcn.settle()
     mcn.clock.advance(60)
     return uuids, [(cdr["verification_call_uuid"], cdr["q931_status"]) for cdr in receiver.received]
@@ -146,7 +148,7 @@ def play(mcn: Account, receiver: Receiver, kind: str, **settings: Any) -> tuple[
 def test_a_cdr_can_come_before_the_answer(mcn: Account, receiver: Receiver) -> None:
     mcn.subscribe(receiver.url)
     mcn.inject("cdr_early")
-    uuid = flash_call(mcn).json()["object"]["verification_call_uuid"]
+    uuid = placed(flash_call(mcn))["verification_call_uuid"]
     assert [cdr["verification_call_uuid"] for cdr in receiver.received] == [uuid]
 
 

@@ -78,6 +78,7 @@ def test_a_wrong_marker_is_an_error_that_says_what_is_wrong(project: pytest.Pyte
         result.stdout.fnmatch_lines([f"*ERROR at setup of test_{n} *", f"*{message}*"])
 
 
+PAID = "mcn.paid_url + '/api/protected/api/auth/flashcall'"
 MISTAKES = {
     "flash_call(mcn, 'abc')": "*refused: POST */flash_call login_did=abc -> 400 invalid_parameter:*",
     "requests.post(mcn.base_url + '/nope')": "*refused: POST /v2/rest/nope -> 404 not_found:*",
@@ -85,6 +86,10 @@ MISTAKES = {
     "requests.get(f'{mcn.base_url}/account/{mcn.account_id}/flash_call')": "* -> 405 method_not_allowed:*",
     "requests.post(f'{mcn.base_url}/account/{mcn.account_id}/flash_call')": "* -> 401 unauthorized:*",
     "requests.post(f'{mcn.base_url}/account/1/flash_call', headers=mcn.headers)": "* -> 403 account_not_found:*",
+    f"requests.post({PAID}, json={{'login_did': 'abc'}}, headers=mcn.headers)": "*/flashcall login_did=abc -> 400 *",
+    f"requests.post({PAID}, json={{'login_did': '79157777777'}})": "*/flashcall -> 401 unauthorized:*",
+    f"requests.get({PAID}, headers=mcn.headers)": "*/flashcall -> 404 method_not_allowed:*",
+    f"requests.post({PAID} + 's', headers=mcn.headers)": "*/flashcalls -> 404 not_found:*",
     "mcn.subscribe(mcn_server.url + '/none', retry=False); flash_call(mcn)": "*failed: <Delivery*404*",
     "mcn.subscribe(mcn_server.url + '/none'); flash_call(mcn)": "*not acknowledged: <Delivery*404*",
     "mcn.subscribe('http://127.0.0.1:1/nobody'); flash_call(mcn)": "*not acknowledged: <Delivery*attempt 1:*",

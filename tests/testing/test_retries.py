@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from helpers.client import flash_call
+from helpers.client import call_for_2fa, flash_call
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Assumptions, MCNServer, Outcome, Settings
 from pytest_mcn_mock.errors import NotFound
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +135,5 @@ def test_a_subscription_made_while_a_call_rings_gets_later_calls_alone(account: 
 def test_call_for_2fa_has_a_cdr_where_the_setting_says_so(account: Account, receiver: Receiver) -> None:
     account.connect_number("79158888888")
     account.subscribe(receiver.url, body=["did", "number"])
-    requests.post(
-        f"{account.base_url}/account/{account.account_id}/call_for_2fa?caller_did=79158888888&login_did=79157777777",
-        headers=account.headers,
-        timeout=30,
-    )
+    call_for_2fa(account, "79158888888")
     assert account.wait_for_cdr().cdr == {"did": "79158888888", "number": "79157777777"}

@@ -8,10 +8,12 @@ import threading
 import anyio
 import httpx
 import pytest
-from helpers.client import RUSSIAN, flash_call
+from helpers.client import RUSSIAN, flash_call, spoken
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import Account, Outcome, WaitTimeout
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 def test_a_wait_returns_when_it_happens(mcn: Account, receiver: Receiver) -> None:
@@ -125,9 +127,7 @@ def test_what_is_left_after_an_advance_comes_nearer_by_it(mcn: Account, receiver
 
 async def place(mcn: Account) -> httpx.Response:
     async with httpx.AsyncClient() as client:
-        return await client.post(
-            f"{mcn.base_url}/account/{mcn.account_id}/flash_call", params={"login_did": RUSSIAN}, headers=mcn.headers
-        )
+        return await client.post(**spoken().order(mcn, login_did=RUSSIAN))
 
 
 async def play(mcn: Account) -> None:

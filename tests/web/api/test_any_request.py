@@ -30,6 +30,7 @@ HEADERS = st.fixed_dictionaries(
             ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain"]
         )
         | st.text(max_size=20),
+        "x-account-id": st.sampled_from([ACCOUNT, "", "1"]) | st.text(max_size=20),
     },
 )
 BODIES = (
@@ -45,6 +46,8 @@ PATHS = st.sampled_from(
         f"/v2/rest/account/{ACCOUNT}/flash_call",
         f"/v2/rest/account/{ACCOUNT}/call_for_2fa",
         "/v2/rest/account/1/flash_call",
+        "/api/protected/api/auth/flashcall",
+        "/api/protected/api/auth/call_2fa",
     ]
 ) | st.text(max_size=40).map(lambda text: f"/v2/rest/account/{text}/flash_call")
 
@@ -66,7 +69,13 @@ def check(fake: Fake, request: Request) -> None:
     after = run(storage.account(ACCOUNT)).balance
     assert after == sum(entry.kopecks for entry in run(storage.ledger(ACCOUNT)))
     placed = run(storage.calls(ACCOUNT, 0, 100))
-    if response.status == 200:
+    if request.path.startswith("/api/protected/api/auth/"):
+        assert content["ok"] is (response.status == 200)
+        assert content.get("error") != "internal_error"
+        uuids = [content["result"]["verification_call_uuid"]] if content["ok"] else []
+        assert [call.verification_call_uuid for call in placed] == uuids
+        assert after == before - sum(call.price for call in placed)
+    elif response.status == 200:
         assert content["status"] == "success"
         assert all(isinstance(value, str) for value in content["object"].values())
         assert [call.verification_call_uuid for call in placed] == [content["object"]["verification_call_uuid"]]
@@ -92,6 +101,7 @@ def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
 
 @settings(max_examples=200)
 @given(path=PATHS, pairs=PAIRS, headers=HEADERS, body=BODIES)
+@example("/api/protected/api/auth/flashcall", [("login_did", "79157777777")], {"authorization": f"Bearer {TOKEN}"}, b"")
 @example(
     f"/v2/rest/account/{ACCOUNT}/flash_call", [("login_did", "79157777777")], {"authorization": f"Bearer {TOKEN}"}, b""
 )

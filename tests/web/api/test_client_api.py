@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 import requests
-from helpers.client import RUSSIAN, Api, refusal
+from helpers.client import RUSSIAN, Api, placed, refusal, speaking, spoken
+
+from pytest_mcn_mock import Dialect
+
+pytestmark = pytest.mark.usefixtures("each_dialect")
 
 
 @pytest.mark.parametrize(
@@ -20,11 +24,13 @@ from helpers.client import RUSSIAN, Api, refusal
     ids=["urlencoded", "multipart", "json"],
 )
 def test_parameters_can_be_in_the_body_and_the_query_wins(api: Api, body_of: Callable[[dict[str, str]], Any]) -> None:
-    in_body = {"login_did": RUSSIAN, "code": "0042", "user_hash": api.token}
-    assert api.post(headers={}, **body_of(in_body)).json()["object"]["code"] == "0042"
+    in_body = {"login_did": RUSSIAN, "code": "0042"}
+    assert placed(api.post(**body_of(in_body)))["code"] == "0042"
+    with_token = api.post(headers={}, **body_of({**in_body, "user_hash": api.token}))
+    assert with_token.status_code == (200 if spoken().table.takes_user_hash else 401)
     in_body = {"login_did": "not looked at", "code": "1111"}
     answer = api.post(query=f"login_did={RUSSIAN}&code=2222", **body_of(in_body))
-    assert answer.json()["object"]["code"] == "2222"
+    assert placed(answer)["code"] == "2222"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_parameters_can_be_in_the_body_and_the_query_wins(api: Api, body_of: Cal
 )  # fmt: skip
 def test_a_wrong_parameter_is_refused_and_costs_nothing(api: Api, query: str, code: str, parameter: str) -> None:
     before = api.balance()
-    assert refusal(api.post(query=query)) == (400, code, parameter)
+    assert refusal(api.post(query=query)) == spoken().refused(code, parameter)
     assert api.balance() == before
 
 
@@ -92,7 +98,7 @@ def test_what_is_empty_or_unknown_is_as_if_not_given(api: Api, query: str) -> No
 def test_a_broken_body_is_refused_and_costs_nothing(api: Api, body: bytes, content_type: str, parameter: str) -> None:
     before = api.balance()
     response = api.post(data=body, headers={**api.auth, "Content-Type": content_type})
-    assert refusal(response) == (400, "invalid_parameter", parameter)
+    assert refusal(response) == spoken().refused("invalid_parameter", parameter)
     assert api.balance() == before
 
 
@@ -102,7 +108,7 @@ def test_a_number_in_json_may_be_a_number_and_null_is_not_given(api: Api) -> Non
 
 def test_a_body_that_is_sent_and_too_large_is_refused(api: Api) -> None:
     response = api.post(data=b"x" * 1_000_000, headers={**api.auth, "Content-Type": "application/json"})
-    assert refusal(response) == (413, "payload_too_large", "body")
+    assert refusal(response) == spoken().refused("payload_too_large", "body")
 
 
 def test_a_chunked_body_is_read_and_bounded(api: Api) -> None:
@@ -135,13 +141,15 @@ def test_the_token_is_looked_at_before_the_parameters(api: Api) -> None:
 
 @pytest.mark.parametrize("account_id", ["1", "abc", "9" * 40, "%2e%2e", "0", "-1", "012345678"])
 def test_an_account_that_is_not_the_tokens_is_403_existing_or_not(api: Api, account_id: str) -> None:
-    for path, token in ((account_id, api.token), (api.account_id, api.other_token)):
+    header = spoken().table.account_header
+    for named, token in ((account_id, api.token), (api.account_id, api.other_token)):
         response = requests.post(
-            f"{api.url}/v2/rest/account/{path}/flash_call?login_did={RUSSIAN}",
-            headers={"Authorization": f"Bearer {token}"},
+            api.url + spoken().path(named),
+            params={"login_did": RUSSIAN},
+            headers={"Authorization": f"Bearer {token}", **({header: named} if header else {})},
             timeout=30,
         )
-        assert refusal(response) == (403, "account_not_found", "account_id")
+        assert refusal(response) == (403, "account_not_found", header or "account_id")
 
 
 @pytest.mark.parametrize("query,code,parameter", [
@@ -152,29 +160,26 @@ def test_an_account_that_is_not_the_tokens_is_403_existing_or_not(api: Api, acco
 ])  # fmt: skip
 def test_call_for_2fa_rings_from_a_connected_number_alone(api: Api, query: str, code: str, parameter: str) -> None:
     before = api.balance()
-    status = 403 if code == "foreign_number" else 400
-    assert refusal(api.post("call_for_2fa", query)) == (status, code, parameter)
+    assert refusal(api.post("call_for_2fa", query)) == spoken().refused(code, parameter)
     assert api.balance() == before
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-def test_another_method_is_405_and_says_which_to_use(api: Api, method: str) -> None:
-    response = requests.request(method, f"{api.url}{api.path}/flash_call", headers=api.auth, timeout=30)
-    assert refusal(response) == (405, "method_not_allowed", None)
+def test_another_method_is_refused_and_the_answer_says_which_to_use(api: Api, method: str) -> None:
+    response = requests.request(method, api.method_url(), headers=api.auth, timeout=30)
+    assert refusal(response) == spoken().refused("method_not_allowed")
     assert response.headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/v2/rest",
-        "/v2/rest/account/1",
-        "/v2/rest/account//flash_call",
-        "/v1/rest/x",
-        "/%FF",
-        "/v2/rest/account/1/flash_call/2",
-    ],
+    "path", ["x", "account/1", "account//flash_call", "account/1/flash_call/2", "flashcall/2", "%FF"]
 )
-def test_another_path_is_404(api: Api, path: str) -> None:
-    assert refusal(requests.post(f"{api.url}{path}", headers=api.auth, timeout=30)) == (404, "not_found", None)
+def test_another_path_of_the_dialect_is_404(api: Api, path: str) -> None:
+    url = f"{api.url}{spoken().table.root}/{path}"
+    assert refusal(requests.post(url, headers=api.auth, timeout=30)) == (404, "not_found", None)
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/rest", "/api/protected/api/auth", "/v1/rest/x", "/%FF"])
+def test_a_path_of_no_dialect_is_404_in_the_articles_form(api: Api, path: str) -> None:
+    with speaking(Dialect.API_MCN):
+        assert refusal(requests.post(f"{api.url}{path}", headers=api.auth, timeout=30)) == (404, "not_found", None)
