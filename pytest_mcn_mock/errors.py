@@ -4,7 +4,7 @@ McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
 │   └── StorageFailed … because what it changes could not be kept
 ├── UsageError       a tester's call or setting is wrong (also a ValueError)
-│   └── Conflict     … because of the state that the thing is in
+│   └── Conflict     … because of the state that the thing is in, or of another setting
 ├── ConfigError      a configuration file is wrong: every mistake at once
 ├── NotFound      no such account, call or delivery (also a LookupError)
 ├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (its kinds are webhooks/'s own)
@@ -89,7 +89,9 @@ class UsageError(McnMockError, ValueError):
 
 
 class Conflict(UsageError):
-    """The thing is in a state in which this cannot be done to it; the message says in which."""
+    """The thing is in a state in which this cannot be done to it, or settings contradict one another; the message says
+    which.
+    """
 
 
 class ConfigError(McnMockError):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import Conflict, UsageError
 from pytest_mcn_mock.model.cdr import (
     CONDITION_EXAMPLE,
     DEFAULT_VARIABLES,
@@ -119,7 +119,7 @@ class Subscription(HidesSecrets, frozen=True):
     ``trust`` says which certificates an https endpoint may have.
 
     Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
-    cannot be sent, settings that contradict one another, and for too many or too long fields.
+    cannot be sent, and for too many or too long fields; Conflict for settings that contradict one another.
     """
 
     _hidden = ("headers",)
@@ -182,10 +182,10 @@ class Subscription(HidesSecrets, frozen=True):
             raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}", "filter")
 
     def _check_form(self) -> None:
-        """Raise UsageError if the settings of the body contradict one another."""
+        """Raise Conflict if the settings of the body contradict one another, UsageError for an invalid template."""
         is_text = self.data_type is DataType.TEXT
         if is_text != (self.template is not None):
-            raise UsageError(
+            raise Conflict(
                 'template is missing: data_type = "text" needs one, such as "call ${{verification_call_uuid}}"'
                 if is_text
                 else 'template is for data_type = "text"',
@@ -198,17 +198,17 @@ class Subscription(HidesSecrets, frozen=True):
                 )
             check_template(self.template, name="template")
         if is_text and self.all_variables:
-            raise UsageError(
+            raise Conflict(
                 'all_variables is for data_type = "json": the template of a text names its variables', "all_variables"
             )
         if self.method is WebhookMethod.GET and (is_text or self.all_variables):
             what = 'data_type = "text"' if is_text else "all_variables"
-            raise UsageError(f'{what} needs method = "POST": a GET has no body; list its variables in body', "method")
+            raise Conflict(f'{what} needs method = "POST": a GET has no body; list its variables in body', "method")
         if is_text or self.all_variables:
             if self.values is Values.TEXT:
-                raise UsageError('values = "text" is for the flat body of listed variables; leave it out', "values")
+                raise Conflict('values = "text" is for the flat body of listed variables; leave it out', "values")
             if self.constants:
-                raise UsageError("constants are for the flat body of listed variables; leave them out", "constants")
+                raise Conflict("constants are for the flat body of listed variables; leave them out", "constants")
 
 
 def make_subscription(

@@ -34,6 +34,18 @@ HEADERS: list[Any] = [
     {}, {"X-A": ""}, {"X A": ""}, {"": "x"}, {"X": "\n"}, {"X": "\u007f"}, {"X": 1}, {"X": None}, [],
     {"content-LENGTH": "1"}, {"X-Content-Length": "1"}, {"X": "x" * 4097},
 ]  # fmt: skip
+LISTED: list[Any] = [["x", 1, True], [], ["x"] * 257, [1.5], "x"]
+SINGLE: list[Any] = ["", "x" * 257, 16, True, 1.5, ["x"], {}, None]
+CONDITIONS: list[Any] = [
+    {},
+    *({"variable": "did", "operator": "in", "value": value} for value in LISTED),
+    *({"variable": "did", "value": value} for value in SINGLE),
+    {"variable": "did", "operator": None, "value": "x", "not": None},
+    {"variable": "did", "operator": "like", "value": "x"},
+    {"variable": "did", "value": "x", "not": 1},
+    {"variable": "x", "value": "x"},
+    {"variable": "did", "value": "x", "is_negated": True},
+]
 SECONDS = [0, 1, 0.5, 86400, 86400.5, -1, "1", True, None]
 BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("POST", "accounts", "account.open"): [
@@ -80,6 +92,10 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
         {"url": HOOK, "constants": {"a": 1, "b": "x", "c": False}},
         *({"url": HOOK, "constants": {"a": value}} for value in (1.0, 1.5, [1], None, "x" * 4097)),
         {"url": HOOK, "constants": {str(n): n for n in range(65)}},
+        {"url": HOOK, "all_variables": True, "method": "GET"},
+        {"url": HOOK, "data_type": "text"},
+        {"url": HOOK, "template": "x" * 65537},
+        *({"url": HOOK, "filter": [condition]} for condition in CONDITIONS),
         {"url": HOOK, "n": 1},
         {"url": HOOK, "retry": 1},
         [HOOK],

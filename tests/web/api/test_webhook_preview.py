@@ -117,14 +117,7 @@ def test_a_preview_says_that_the_filter_does_not_let_the_call_through(account: s
     [
         ({"url": "ftp://x"}, "url"),
         ({"body": ["numbr"]}, "body"),
-        ({"method": "GET", "all_variables": True}, "method"),
-        ({"method": "GET", "data_type": "text", "template": "x"}, "method"),
-        ({"data_type": "text"}, "template"),
         ({"data_type": "text", "template": "${{x}}"}, "template"),
-        ({"template": "x"}, "template"),
-        ({"data_type": "text", "template": "x", "all_variables": True}, "all_variables"),
-        ({"all_variables": True, "constants": {"a": 1}}, "constants"),
-        ({"all_variables": True, "values": "text"}, "values"),
         ({"values": "words"}, "values"),
         ({"constants": {"${{did}}": 1}}, "constants"),
         ({"query": {"a": "${{x}}"}}, "query"),
@@ -143,6 +136,28 @@ def test_settings_that_are_wrong_are_refused_as_when_a_webhook_is_added(
     if "q931_status" not in settings:
         added = requests.post(f"{account}/webhooks", json={"url": HOOK, **settings}, timeout=30)
         assert added.json() == previewed.json()
+
+
+@pytest.mark.parametrize(
+    "settings,parameter",
+    [
+        ({"method": "GET", "all_variables": True}, "method"),
+        ({"method": "GET", "data_type": "text", "template": "x"}, "method"),
+        ({"data_type": "text"}, "template"),
+        ({"template": "x"}, "template"),
+        ({"data_type": "text", "template": "x", "all_variables": True}, "all_variables"),
+        ({"all_variables": True, "constants": {"a": 1}}, "constants"),
+        ({"all_variables": True, "values": "text"}, "values"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_a_conflict(
+    account: str, settings: dict[str, Any], parameter: str
+) -> None:
+    assert refusal(ask(account, **settings)) == (409, "conflict", parameter)
+    webhooks = f"{account}/webhooks"
+    assert refusal(requests.post(webhooks, json={"url": HOOK, **settings}, timeout=30)) == (409, "conflict", parameter)
+    requests.post(webhooks, json={"url": HOOK}, timeout=30)
+    assert refusal(requests.patch(f"{webhooks}/1", json=settings, timeout=30)) == (409, "conflict", parameter)
 
 
 def test_a_file_of_authorities_that_cannot_be_read_is_a_conflict(account: str) -> None:
