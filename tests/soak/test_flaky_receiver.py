@@ -18,6 +18,8 @@ from helpers.sandbox import Sandbox, running_sandbox
 pytestmark = pytest.mark.soak
 CALLS, CLIENTS, AHEAD = 100_000, 24, 2_000
 ATTEMPTS = 4
+GARBAGE_KIB = 24 * 1024
+"""What closed connections may leave until the sandbox's collector comes, after 100,000 objects."""
 CONFIG = """
 [server]
 journal_size = 10000
@@ -47,10 +49,6 @@ class Load:
         self._random = Random(7)
         self._sandbox_of = sandbox_of
         self._waiting: deque[Talk] = deque()  # in turn: the sandbox closes a connection that is idle for long
-
-    def settled(self) -> int:
-        """How many calls' CDRs were acknowledged or failed."""
-        return len(self.acknowledged) + sum(count >= ATTEMPTS for count in self.failed.values())
 
     def receive(self, _: bytes, body: bytes) -> bytes:
         """The receiver's answer to a CDR."""
@@ -113,10 +111,9 @@ def test_a_hundred_thousand_calls_are_accounted_for(
         sandbox_of: dict[str, Sandbox] = {}
         load = Load(sandbox_of)
         receiver = await loop.create_server(lambda: Talk(load.receive), "127.0.0.1", 0)
-        config = tmp_path / "mcn-mock.toml"
-        config.write_text(CONFIG.format(port=receiver.sockets[0].getsockname()[1]), encoding="utf-8")
+        config = CONFIG.format(port=receiver.sockets[0].getsockname()[1])
         state = ("--state", f"sqlite:///{tmp_path}/state.db") if kept else ()
-        with running_sandbox("--config", str(config), "--log-level", "error", *state) as sandbox:
+        with running_sandbox("--log-level", "error", *state, config=config) as sandbox:
             sandbox_of["one"] = sandbox
             host, _, port = sandbox.url.removeprefix("http://").partition(":")
             for _ in range(CLIENTS):
@@ -140,10 +137,10 @@ def test_a_hundred_thousand_calls_are_accounted_for(
     assert set(load.acknowledged.values()) == {1}, "nothing was sent again after it was acknowledged"
     assert Decimal(balance) == 100_000 - CALLS * Decimal("0.15") == sum(Decimal(entry["amount"]) for entry in entries)
     early, late = load.memory[CALLS * 2 // 5], load.memory[CALLS]
-    assert late <= early * 1.1, f"memory grew from {early} to {late} KiB"
     with capsys.disabled():
         print(
             f"\n{CALLS} calls in {took:.0f} s ({CALLS / took:.0f} a second); {sum(load.failed.values())} attempts "
             f"failed; {len(load.acknowledged)} CDRs delivered and {len(failed)} failed after {ATTEMPTS} attempts; "
             f"balance {balance}; resident {early / 1024:.1f} MiB at 40 %, {late / 1024:.1f} MiB at 100 %"
         )
+    assert late <= early + GARBAGE_KIB, "half a KiB of each call is kept"
