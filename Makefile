@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
-PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl
+PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl postgresql
 
 .PHONY: run test test-fast soak bench lint format screenshots schemas clean
 

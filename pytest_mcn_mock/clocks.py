@@ -21,6 +21,8 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
+        self.moved_s = 0.0
+        """How far it was put forward."""
 
     def now(self, account_id: str | None) -> float:
         """Seconds since the epoch, the same for every account."""
@@ -29,6 +31,7 @@ class SystemClock:
     def move(self, account_id: str | None, seconds: float) -> None:
         """Put the time forward, for every account."""
         self._offset += seconds
+        self.moved_s += seconds
 
     def reach(self, account_id: str | None, moment: float) -> None:
         """Nothing to do: time passes by itself."""

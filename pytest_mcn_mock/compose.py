@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.delivery.worker import DeliveryWorker, Sender
@@ -39,6 +40,8 @@ class Fake:
     application: Application
     worker: DeliveryWorker
     feed: Feed
+    replicate: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Talks to the other processes on the same state until cancelled; None if it can have no others."""
 
 
 def compose(
@@ -61,7 +64,8 @@ def compose(
     clock = clock or SystemClock()
     storage = open_storage(settings, has_one_time=clock.is_shared)
     # The time may have been put forward before the process that left the state ended.
-    clock.move(None, max(0.0, storage.latest - clock.now(None)))
+    if not storage.is_shared:
+        clock.move(None, max(0.0, storage.latest - clock.now(None)))
     targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     events, feed = Events(), Feed(storage)
     for subscriber in (feed.hear, *subscribers):
@@ -85,7 +89,8 @@ def compose(
             magic_numbers=settings.magic_numbers,
         ),
         deliveries=Deliveries(storage, clock, worker, events, assumptions),
-        journal=Journal(clock, events, settings.journal_size),  # requests are not part of the state
+        # Requests are not part of the state; the processes that share one tell each other of them.
+        journal=Journal(clock, events, settings.journal_size, _request_numbers() if storage.is_shared else None),
         events=events,
         assumptions=assumptions,
         opening=opening,
@@ -96,7 +101,23 @@ def compose(
     admin = partial(_admin_endpoints, service, feed, guard, render_metrics)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
-    return Fake(service, application, worker, feed)
+    replicate = _join_replicas(service, worker, feed) if storage.is_shared else None
+    return Fake(service, application, worker, feed, replicate)
+
+
+def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed) -> Callable[[], Coroutine[Any, Any, None]]:
+    from pytest_mcn_mock.storage.replicas import Replicas  # of the extra "postgres"
+
+    replicas = Replicas(service, show=feed.hear, miss=feed.miss, look=worker.look)
+    service.events.subscribe(replicas.hear)
+    service.put_forward = replicas.put_forward
+    return replicas.run
+
+
+def _request_numbers() -> Iterator[int]:
+    from pytest_mcn_mock.storage.replicas import request_numbers  # of the extra "postgres"
+
+    return request_numbers()
 
 
 def _admin_endpoints(service: Service, feed: Feed, guard: Guard, render_metrics: RenderMetrics | None) -> Endpoints:
@@ -143,9 +164,15 @@ def open_storage(settings: Settings, *, has_one_time: bool) -> Storage:
     if settings.state is None:
         return MemoryStorage(settings.journal_size, has_one_time=has_one_time)
     # SQLAlchemy is of the sandbox's extra.
+    from pytest_mcn_mock.storage.database import is_postgres
     from pytest_mcn_mock.storage.sql import SqlStorage
+    from pytest_mcn_mock.storage.transactions import Transactions
 
-    return SqlStorage(settings.state, settings.journal_size)
+    if not is_postgres(settings.state):
+        return SqlStorage(partial(Transactions, settings.state), settings.journal_size)
+    from pytest_mcn_mock.storage.postgres import Postgres  # of the extra "postgres"
+
+    return SqlStorage(partial(Postgres, settings.state), settings.journal_size)
 
 
 def prepare_to_send(*, is_tls: bool) -> None:

@@ -30,6 +30,16 @@ def step(flow: Coroutine[Any, None, _T]) -> Done[_T] | Any:
         return Done(end.value)
 
 
+def complete(flow: Coroutine[Any, None, _T]) -> _T:
+    """Run a coroutine that never waits, and return its result."""
+    ended = step(flow)
+    if not isinstance(ended, Done):
+        flow.close()
+        raise RuntimeError("a coroutine waits where none may")  # noqa: TRY004 - it is no matter of types
+    result: _T = ended.result
+    return result
+
+
 @coroutine
 def on_loop() -> Generator[None, None, None]:
     """Wait until the coroutine is a task of the event loop. What follows may use whatever needs a task."""

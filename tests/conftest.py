@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from helpers import schema_plugin
 from helpers.client import CLIENTS, Client, speaking
+from helpers.postgres import Cluster
 from helpers.webhook_endpoints import Receiver
 from hypothesis import settings
 
@@ -20,6 +21,14 @@ def each_dialect(request: pytest.FixtureRequest) -> Iterator[Client]:
     """Run the test once for each dialect, which the helpers of ``helpers.client`` speak meanwhile."""
     with speaking(request.param) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL cluster. Tests that need one are skipped where PostgreSQL is not installed."""
+    cluster = Cluster()
+    yield cluster
+    cluster.end()
 
 
 @pytest.fixture

@@ -89,7 +89,12 @@ def mcn_mock() -> None:
     "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.  [default: 8643]"
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file, mcn-mock.toml.")
-@click.option("--state", help="Where the state is kept: sqlite:///path.  [default: in memory]")
+@click.option(
+    "--state",
+    envvar="MCN_MOCK_STATE",
+    help="Where the state is kept: sqlite:///path, or postgresql://user@host/database for several sandboxes. The "
+    "environment variable MCN_MOCK_STATE hides it from ps.  [default: in memory]",
+)
 @click.option(
     "--log-level",
     type=click.Choice(_LEVELS),

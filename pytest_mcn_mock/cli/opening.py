@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pytest_mcn_mock.cli.config import AccountConfig, Config
-from pytest_mcn_mock.errors import ConfigError, NotFound
+from pytest_mcn_mock.errors import ConfigError, Conflict, NotFound
 from pytest_mcn_mock.model.accounts import Account, parse_balance
 from pytest_mcn_mock.model.money import Entry, EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.numbering import clean_pasted
@@ -43,7 +43,12 @@ async def open_accounts(config: Config, service: Service) -> None:
         if await service.storage.is_taken(account.id):
             known.append(account)
         else:
-            await service.accounts.open(balance=account.balance, **account.arguments())
+            try:
+                await service.accounts.open(balance=account.balance, **account.arguments())
+            except Conflict:
+                if not await service.storage.is_taken(account.id):
+                    raise
+                known.append(account)  # another sandbox on the same state has opened it just now
     if known:
         await _tell(known, config.settings.tariff, service)
 

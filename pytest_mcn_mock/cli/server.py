@@ -81,7 +81,9 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
     max_connections = _connections_within_limit(MAX_CONNECTIONS)
     with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
         fake = await _open(config, demo)
-        watching = asyncio.get_running_loop().create_task(fake.service.storage.watch())
+        watching = [asyncio.get_running_loop().create_task(fake.service.storage.watch())]
+        if fake.replicate is not None:
+            watching.append(asyncio.get_running_loop().create_task(fake.replicate()))
         try:
             server = HttpServer(
                 fake.application,
@@ -99,7 +101,8 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
                 await _stop(fake, server, has_state=config.settings.state is not None)
             farewell = await _farewell(fake.service.storage)
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             await fake.service.storage.close()
     outlet.put(f"{farewell}\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_mcn_mock.model.accounts import Account
@@ -16,6 +16,10 @@ from pytest_mcn_mock.service.ports import Clock, Storage, Worker
 
 Opening = Callable[[Accounts], Iterable[tuple[Account, int]]]
 """Makes the accounts that a server is configured with, each with its opening balance in kopecks."""
+
+
+async def _stay() -> None:
+    """Report nothing: there are no others."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Service:
     assumptions: Assumptions
     opening: Opening
     is_stopping: bool = False
+    put_forward: Callable[[], Awaitable[None]] = _stay
+    """Reports the time put forward to the other processes on the same state."""
 
     async def why_not_ready(self) -> list[str]:
         """Return why no new call is taken; empty if calls are taken."""
@@ -46,7 +52,10 @@ class Service:
         ``Worker.advance``.
         """
         await self.calls.until_answered()
-        await self.worker.advance(seconds)
+        try:
+            await self.worker.advance(seconds)
+        finally:
+            await self.put_forward()
 
     async def reset(self) -> None:
         """Go back to the configured state: every account, call, delivery and request is forgotten."""

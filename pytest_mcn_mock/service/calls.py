@@ -50,6 +50,8 @@ class Calls:
         self._max_pending = max_pending
         self._magic_numbers = magic_numbers
         self._unanswered: set[str] = set()
+        self.open_orders: set[str] = set()
+        """Calls whose order is not answered yet."""
         self._unkept_answers: set[str] = set()
         """Calls whose answer was sent while the storage could not keep that."""
         self._waits: list[tuple[set[str], Callable[[], object]]] = []
@@ -63,6 +65,7 @@ class Calls:
         decided = await self._storage.place(account_id, lambda snapshot: self._decide(snapshot, order))
         call = decided.call
         self._unanswered.add(call.verification_call_uuid)
+        self.open_orders.add(call.verification_call_uuid)
         self._events.publish(CallPlaced(call))
         if call.ending is not None:
             self._events.publish(CallEnded(call))
@@ -72,6 +75,7 @@ class Calls:
 
     async def answered(self, verification_call_uuid: str) -> None:
         """Make the work of a call due: the answer to its order was sent."""
+        self.open_orders.discard(verification_call_uuid)
         try:
             due_at = await self._storage.answered(verification_call_uuid)
         except StorageFailed:

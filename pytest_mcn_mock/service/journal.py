@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from typing import Final
 
@@ -19,11 +19,12 @@ _MAX_WORD: Final = 32
 class Journal:
     """The last ``size`` requests to the API, also those to unknown paths and accounts."""
 
-    def __init__(self, clock: Clock, events: Events, size: int) -> None:
+    def __init__(self, clock: Clock, events: Events, size: int, numbers: Iterator[int] | None = None) -> None:
+        self.size = size
         self._clock = clock
         self._events = events
         self._requests: deque[ApiRequest] = deque(maxlen=size)
-        self._seq = count(1)
+        self._seq = numbers or count(1)
         self.dropped = 0
         """How many requests are not listed any more, because the journal was full."""
 
@@ -42,6 +43,14 @@ class Journal:
         """Note whose a request is that names no account in its path: the account's whose token it carries."""
         request.account_id = account_id
         request.received_at = self._clock.now(account_id)
+
+    def add(self, request: ApiRequest) -> None:
+        """Enter a request that another process on the same state has answered."""
+        later = []
+        while self._requests and self._requests[-1].seq > request.seq:
+            later.append(self._requests.pop())
+        self.dropped += len(self._requests) == self._requests.maxlen
+        self._requests.extend((request, *reversed(later)))
 
     def answered(self, request: ApiRequest) -> None:
         """Note that the answer to a request was sent, or could not be sent."""

@@ -129,6 +129,11 @@ class Storage(Protocol):
     """Called when steps can be kept again."""
 
     @property
+    def is_shared(self) -> bool:
+        """Return whether other processes have the same state."""
+        ...
+
+    @property
     def failure(self) -> str | None:
         """Return why no step can be kept at the moment, None if steps are kept."""
         ...

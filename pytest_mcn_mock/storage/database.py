@@ -40,7 +40,7 @@ TIMEOUT_S: Final = 1.0
 """How long a statement waits for another program that writes to the file."""
 _ROOM: Final = 65_536
 """A disk that takes so many bytes takes the next transactions too."""
-FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes)"
+FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes), or postgresql://user@host/database"
 
 
 metadata = MetaData()
@@ -201,11 +201,14 @@ def reason(error: BaseException) -> str:
 
 
 def parse_url(url: str) -> URL:
-    """Return the URL of a state. Raises ConfigError, without a password in it, if it does not name one file."""
+    """Return the URL of a state. Raises ConfigError, without a password in it, if it names no file and no database."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigError("state", [f"is not a database URL; it is {FORM}"]) from None
+    if is_postgres(url):
+        _check_postgres(url, parsed)
+        return parsed
     if parsed.drivername != "sqlite":
         raise ConfigError("state", [f"{parsed.drivername[:40]!r} is not known; known is {FORM}"])
     if parsed.host or parsed.username or parsed.password or parsed.port or parsed.query:
@@ -213,6 +216,35 @@ def parse_url(url: str) -> URL:
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigError("state", [f"names no file; it is {FORM}, and without a state all is in memory"])
     return parsed
+
+
+def is_postgres(url: str) -> bool:
+    """Return whether the URL of a state names a PostgreSQL database."""
+    return url.startswith("postgresql:")
+
+
+def _check_postgres(url: str, parsed: URL) -> None:
+    """Raise ConfigError if the URL does not name a database, or if the driver is not installed."""
+    try:
+        import psycopg.conninfo  # noqa: PLC0415 - of an extra
+        import psycopg_pool  # noqa: F401, PLC0415 - to know that it is there
+    except ImportError:
+        raise ConfigError(
+            "state", ["PostgreSQL needs an extra: pip install 'pytest-mcn-mock[sandbox,postgres]'"]
+        ) from None
+    if not parsed.database:
+        raise ConfigError("state", [f"names no database; it is {FORM}"])
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error as error:
+        why = str(error).strip().splitlines()[0]
+        raise ConfigError("state", [f"is not a database URL: {without_password(why, parsed)}"]) from None
+
+
+def without_password(text: str, parsed: URL) -> str:
+    """Return the text with the URL's password masked."""
+    password = parsed.password
+    return text.replace(str(password), "***") if password else text
 
 
 def _lock(path: Path) -> BaseFileLock:

@@ -211,6 +211,7 @@ class MemoryStorage:
     """
 
     latest = 0.0
+    is_shared = False
     failure: str | None = None
     on_recovery: Callable[[], object] = staticmethod(lambda: None)
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     true,
@@ -45,9 +46,11 @@ from pytest_mcn_mock.service.ports import (
     Settled,
 )
 from pytest_mcn_mock.storage import MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
+from pytest_mcn_mock.storage.engine import Engine, Load, Statements, Step
 from pytest_mcn_mock.storage.tables import (
     IS_PENDING,
     ZERO,
+    account_values,
     accounts,
     call_values,
     calls,
@@ -65,9 +68,11 @@ from pytest_mcn_mock.storage.tables import (
     taken_ids,
     totals,
 )
-from pytest_mcn_mock.storage.transactions import Statements, Step, Transactions
 
 _ALL_CALLS: Final = 2**62
+_TIDIED_AT_ONCE: Final = 500
+ORDER_S: Final = 30.0
+"""How long after an order another process waits for its answer. It is renewed as long as the process lives."""
 
 # Statements, each written once: SQLAlchemy finds what it has compiled by the statement
 
@@ -87,6 +92,7 @@ _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_
 _READ_TOKEN: Final = select(accounts.c.data).where(accounts.c.token == _ID)
 _READ_TAKEN: Final = select(taken_ids.c.id).where(taken_ids.c.id == _ID)
 _READ_NUMBERS: Final = select(numbers)
+_LOCK_NUMBERS: Final = _READ_NUMBERS.with_for_update()
 _READ_COUNTS: Any = select(
     _PENDING.scalar_subquery().label("pending"), _UNLISTED.scalar_subquery().label("unlisted"), numbers.c.dropped
 )
@@ -105,20 +111,62 @@ _READ_TO_PLACE: Final = (
     .where(accounts.c.id == _ID)
     .with_for_update()
 )
+_TAKE_DELIVERY_NUMBERS: Final = select(
+    func.array(
+        select(func.nextval("delivery_numbers")).select_from(func.generate_series(1, bindparam("n"))).scalar_subquery()
+    ).label("numbers")
+)
+_READ_TO_PLACE_SHARED: Final = (
+    select(
+        accounts.c.data,
+        *totals.c,
+        (func.nextval("call_numbers") - 1).label("calls_placed"),
+        func.array(
+            select(func.nextval("delivery_numbers"))
+            .select_from(func.generate_series(1, accounts.c.webhooks))
+            .correlate(accounts)
+            .scalar_subquery()
+        ).label("delivery_numbers"),
+        literal_column("0").label("deliveries_made"),
+        _PENDING.scalar_subquery().label("all_pending"),
+        _UNLISTED.scalar_subquery().label("all_unlisted"),
+    )
+    .select_from(accounts.join(totals, totals.c.account_id == accounts.c.id))
+    .where(accounts.c.id == _ID)
+    .with_for_update(of=(accounts, totals))
+)
 _READ_LEDGER: Final = select(ledger).where(ledger.c.account_id == _ID).order_by(ledger.c.n)
 _READ_CALL: Final = select(calls).where(calls.c.verification_call_uuid == _ID)
-_READ_ANSWERED: Final = select(
-    calls.c.seq,
-    calls.c.state,
-    calls.c.ends_at,
-    select(func.min(deliveries.c.due_at))
-    .where(deliveries.c.call_seq == calls.c.seq, deliveries.c.lease_until.is_(None))
-    .scalar_subquery()
-    .label("due_at"),
-).where(calls.c.verification_call_uuid == _ID)
+_LOCK_CALL: Final = _READ_CALL.with_for_update()
+_READ_ANSWERED: Final = (
+    select(
+        calls.c.seq,
+        calls.c.state,
+        calls.c.is_answered,
+        calls.c.ends_at,
+        select(func.min(deliveries.c.due_at))
+        .where(
+            deliveries.c.call_seq == calls.c.seq,
+            or_(deliveries.c.lease_until.is_(None), deliveries.c.is_answered.is_(False)),
+        )
+        .scalar_subquery()
+        .label("due_at"),
+    )
+    .where(calls.c.verification_call_uuid == _ID)
+    .with_for_update(of=calls)
+)
 _READ_OLDEST: Final = (
     select(calls.c.seq, calls.c.account_id, calls.c.state).where(calls.c.is_listed).order_by(calls.c.seq).limit(1)
 )
+_LOCK_OLDEST: Final = (
+    select(calls.c.seq, calls.c.account_id, calls.c.state)
+    .where(calls.c.is_listed)
+    .order_by(calls.c.seq)
+    .limit(bindparam("n"))
+    .with_for_update(skip_locked=True)
+)
+_READ_LISTED: Final = select(_sum(totals.c.listed))
+_DROP_MORE: Final = update(numbers).values(dropped=numbers.c.dropped + bindparam("more"))
 _READ_DELIVERY: Final = select(deliveries.c.data).where(deliveries.c.id == _ID)
 _READ_DELIVERIES_OF: Final = (
     select(deliveries.c.data, deliveries.c.lease_until).where(deliveries.c.call_seq == _ID).order_by(deliveries.c.id)
@@ -136,7 +184,7 @@ _DELIVERY_STEP: Final = (
     .select_from(deliveries, calls, accounts)
     .where(calls.c.seq == deliveries.c.call_seq, accounts.c.id == deliveries.c.account_id)
 )
-_LOCK_DELIVERY: Final = _DELIVERY_STEP.where(deliveries.c.id == _ID).with_for_update()
+_LOCK_DELIVERY: Final = _DELIVERY_STEP.where(deliveries.c.id == _ID).with_for_update(of=deliveries)
 _READ_FOLLOWERS: Final = _DELIVERY_STEP.where(
     deliveries.c.account_id == _ID,
     deliveries.c.waits_for.in_([NEXT_CALL, bindparam("id")]),
@@ -176,12 +224,26 @@ _WRITE_NUMBERS: Final = update(numbers)
 _LIST_FEWER: Final = _WRITE_NUMBERS.values(listed=numbers.c.listed - bindparam("fewer"))
 _WRITE_CALL: Final = update(calls).where(calls.c.seq == _ID)
 _WRITE_DELIVERY: Final = update(deliveries).where(deliveries.c.id == _ID)
-_ANSWER_DELIVERIES: Final = update(deliveries).where(deliveries.c.call_seq == _ID).values(is_answered=True)
+_ANSWER_DELIVERIES: Final = (
+    update(deliveries)
+    .where(deliveries.c.call_seq == _ID, deliveries.c.is_answered.is_(False))
+    .values(is_answered=True, lease_until=None)
+)
 _RENEW: Final = _WRITE_DELIVERY.where(deliveries.c.lease_until.is_not(None))
 _RESUME: Final = [
     update(table)
     .where(or_(table.c.lease_until.is_not(None), table.c.is_answered.is_(False)))
     .values(lease_until=None, is_answered=True)
+    for table in (calls, deliveries)
+]
+_ANSWER_LEFT: Final = [
+    update(table)
+    .where(table.c.is_answered.is_(False), table.c.lease_until < bindparam("now"))
+    .values(is_answered=True, lease_until=None)
+    for table in (calls, deliveries)
+]
+_KEEP_OPEN: Final = [
+    update(table).where(table.c.verification_call_uuid == _ID, table.c.is_answered.is_(False))
     for table in (calls, deliveries)
 ]
 _DROP_CALL: Final = delete(calls).where(calls.c.seq == _ID)
@@ -272,6 +334,7 @@ def _due_calls(*, of_account: bool) -> Select[Any]:
         )
         .order_by(calls.c.ends_at, calls.c.seq)
         .limit(bindparam("n"))
+        .with_for_update(of=calls, skip_locked=True)
     )
 
 
@@ -296,6 +359,7 @@ def _due_deliveries(*, of_account: bool, has_exceptions: bool) -> Select[Any]:
         )
         .order_by(deliveries.c.due_at, deliveries.c.id)
         .limit(bindparam("n"))
+        .with_for_update(of=deliveries, skip_locked=True)
     )
     if has_exceptions:
         query = query.where(
@@ -305,16 +369,16 @@ def _due_deliveries(*, of_account: bool, has_exceptions: bool) -> Select[Any]:
     return query
 
 
-def _check(step: Statements, given: Row[Any]) -> None:
+async def _check(step: Statements, given: Row[Any]) -> None:
     """Raise ValueError if a value cannot be read, belongs to nothing, or if money does not add up."""
-    if not all(isinstance(number, int) for number in given):
+    if not all(isinstance(number, (int, float)) for number in given):
         raise ValueError("it has lost count of what it has")
     balances = {}
-    for row in step.rows(_STATE):
+    for row in await step.rows(_STATE):
         decode_account.__wrapped__(row.data)
         balances[row.account_id] = row
     sums: dict[str, tuple[int, int]] = {}
-    for row in step.rows(select(ledger).order_by(ledger.c.account_id, ledger.c.n)):
+    for row in await step.rows(select(ledger).order_by(ledger.c.account_id, ledger.c.n)):
         owner = _owner(balances, row.account_id)
         n, balance = sums.get(row.account_id, (owner.first_entry - 1, 0))
         sums[row.account_id] = n, balance = n + 1, balance + row.kopecks
@@ -327,11 +391,11 @@ def _check(step: Statements, given: Row[Any]) -> None:
         if sums[account_id] != (owner.last_entry, owner.balance):
             raise ValueError(f"the ledger of account {account_id} does not add up to its balance")
     owners = {}
-    for row in step.rows(select(calls.c.seq, calls.c.account_id, calls.c.data)):
+    for row in await step.rows(select(calls.c.seq, calls.c.account_id, calls.c.data)):
         _owner(balances, row.account_id)
         decode_call(row.data)
         owners[row.seq] = True
-    for row in step.rows(select(deliveries.c.call_seq, deliveries.c.data)):
+    for row in await step.rows(select(deliveries.c.call_seq, deliveries.c.data)):
         _owner(owners, row.call_seq)
         decode_delivery(row.data)
 
@@ -359,79 +423,111 @@ def _number(items: Sequence[Delivery], made: int) -> tuple[list[Delivery], int]:
     return numbered, made
 
 
-class SqlStorage(Transactions):
-    """Implements ``service.ports.Storage``, where each method is described, in the database that the URL names.
+class SqlStorage:
+    """Implements ``service.ports.Storage``, where each method is described, in a database.
 
     ``journal_size`` bounds the calls that are listed, and each account's ledger entries, as in memory.
 
-    Raise ConfigError if the URL is wrong or its database cannot be used.
+    ``open_engine`` opens the database. Raises ConfigError if it cannot be used.
     """
 
-    def __init__(self, url: str, journal_size: int) -> None:
+    def __init__(self, open_engine: Callable[[Load], Engine], journal_size: int) -> None:
         self._journal_size = journal_size
         self._answers_size = 0
-        self.latest = 0.0
-        super().__init__(url, self._load)
+        self.latest = self.forward_s = 0.0
+        self._db = open_engine(self._load)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes have the same state."""
+        return self._db.is_shared
+
+    @property
+    def database(self) -> Engine:
+        """The database, whose steps these are."""
+        return self._db
+
+    @property
+    def failure(self) -> str | None:
+        return self._db.failure
+
+    @property
+    def on_recovery(self) -> Callable[[], object]:
+        return self._db.on_recovery
+
+    @on_recovery.setter
+    def on_recovery(self, call: Callable[[], object]) -> None:
+        self._db.on_recovery = call
+
+    async def watch(self) -> None:
+        await self._db.watch()
+
+    async def close(self) -> None:
+        await self._db.close()
 
     # Opening
 
-    def _load(self, step: Statements) -> None:
+    async def _load(self, step: Statements, is_shared: bool) -> None:
         """Check what is there, and fit it into the journal. ValueError if it is damaged."""
-        if (given := step.first(_READ_NUMBERS)) is None:
-            if step.first(select(accounts.c.id).limit(1)) is not None:
+        if (given := await step.first(_READ_NUMBERS)) is None:
+            if await step.first(select(accounts.c.id).limit(1)) is not None:
                 raise ValueError("it has lost count of what it has")
-            step.write(insert(numbers), dict.fromkeys(numbers.c.keys(), 0))
-            given = step.first(_READ_NUMBERS)
-        _check(step, given)
-        moments = [
-            func.max(column) for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at)
-        ]
-        self.latest = max(0.0, *(step.first(select(moment))[0] or 0.0 for moment in moments))
-        self._answers_size = step.first(_READ_ANSWERS_SIZE)[0]
-        for row in step.rows(select(totals.c.account_id, totals.c.first_entry, totals.c.last_entry)):
-            first = self._fold(step, row.account_id, row.first_entry, row.last_entry)
+            await step.write(insert(numbers), dict.fromkeys(numbers.c.keys(), 0))
+            given = await step.first(_READ_NUMBERS)
+        for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at):
+            self.latest = max(self.latest, (await step.first(select(func.max(column))))[0] or 0.0)
+        if is_shared:
+            self.forward_s = given.forward_s
+            return
+        await _check(step, given)
+        self._answers_size = (await step.first(_READ_ANSWERS_SIZE))[0]
+        for row in await step.rows(select(totals.c.account_id, totals.c.first_entry, totals.c.last_entry)):
+            first = await self._fold(step, row.account_id, row.first_entry, row.last_entry)
             if first != row.first_entry:
-                step.write(_WRITE_TOTALS, {"key": row.account_id, "first_entry": first})
+                await step.write(_WRITE_TOTALS, {"key": row.account_id, "first_entry": first})
         listed, dropped = given.listed, given.dropped
         while listed > self._journal_size:
-            self._unlist_oldest(step)
+            await self._unlist_oldest(step)
             listed, dropped = listed - 1, dropped + 1
-        step.write(_WRITE_NUMBERS, {"listed": listed, "dropped": dropped})
+        await step.write(_WRITE_NUMBERS, {"listed": listed, "dropped": dropped})
 
     async def resume(self) -> None:
-        with self.step() as step:
+        if self.is_shared:  # claims of others hold, and those of processes that have ended run out
+            return
+        async with self._db.step() as step:
             for statement in _RESUME:
-                step.write(statement)
+                await step.write(statement)
         await step.kept()
 
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
-        with self.step() as step:
+        async with self._db.step() as step:
             for statement in _FORGET_ALL:
-                step.write(statement)
-            step.write(_WRITE_NUMBERS, {"listed": 0})
+                await step.write(statement)
+            await step.write(_WRITE_NUMBERS, {"listed": 0})
             for account, opening in accounts:
-                self._open(step, account, opening, at)
+                await self._open(step, account, opening, at)
         await step.kept()
 
     # Accounts
 
     async def open_account(self, account: Account, opening: int, at: float) -> Account:
-        with self.step() as step:
-            opened = self._open(step, account, opening, at)
+        async with self._db.step() as step:
+            opened = await self._open(step, account, opening, at)
         await step.kept()
         return opened
 
-    def _open(self, step: Step, account: Account, opening: int, at: float) -> Account:
-        if step.first(_READ_TAKEN, key=account.id) is not None:
+    async def _open(self, step: Step, account: Account, opening: int, at: float) -> Account:
+        given = await step.first(_LOCK_NUMBERS)  # accounts are opened one after the other
+        if await step.first(_READ_TAKEN, key=account.id) is not None:
             raise Conflict(f"account {account.id} exists already, or did; choose another id")
-        if step.first(_READ_TOKEN, key=account.token) is not None:
+        if await step.first(_READ_TOKEN, key=account.token) is not None:
             raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
-        opened = replace(account, seq=step.first(_READ_NUMBERS).accounts + 1)
-        row = {"id": opened.id, "seq": opened.seq, "token": opened.token, "data": encode(opened)}
-        step.write(_WRITE_NUMBERS, {"accounts": opened.seq})
-        step.write(_INSERT[accounts], row)
-        step.write(_INSERT[taken_ids], {"id": opened.id})
-        step.write(
+        opened = replace(account, seq=given.accounts + 1)
+        row = {"id": opened.id, "seq": opened.seq, "token": opened.token, **account_values(opened)}
+        await step.write(_WRITE_NUMBERS, {"accounts": opened.seq})
+        await step.write(_INSERT[accounts], row)
+        await step.write(_INSERT[taken_ids], {"id": opened.id})
+        await step.write(
             _INSERT[totals],
             {
                 "account_id": opened.id,
@@ -444,13 +540,13 @@ class SqlStorage(Transactions):
                 "unlisted": 0,
             },
         )
-        self._post(step, opened.id, 1, opening, Posting(EntryKind.OPENING, opening, at))
+        await self._post(step, opened.id, 1, opening, Posting(EntryKind.OPENING, opening, at))
         return opened
 
-    def _post(
+    async def _post(
         self, step: Statements, account_id: str, n: int, balance: int, posting: Posting, uuid: str | None = None
     ) -> None:
-        step.write(
+        await step.write(
             _INSERT[ledger],
             {
                 "account_id": account_id,
@@ -463,70 +559,70 @@ class SqlStorage(Transactions):
             },
         )
 
-    def _fold(self, step: Statements, account_id: str, first: int, last: int) -> int:
+    async def _fold(self, step: Statements, account_id: str, first: int, last: int) -> int:
         """Fold the oldest entries into one if there are too many; return the number of the first one."""
         least = last - max(self._journal_size, 2) + 1
         if first >= least:
             return first
-        step.write(_DROP_ENTRIES, {"key": account_id, "first": least})
-        step.write(_BRING_FORWARD, {"key": account_id, "first": least})
+        await step.write(_DROP_ENTRIES, {"key": account_id, "first": least})
+        await step.write(_BRING_FORWARD, {"key": account_id, "first": least})
         return least
 
     async def close_account(self, account_id: str) -> None:
-        with self.step() as step:
-            row = step.first(_LOCK_ACCOUNT, key=account_id)
+        async with self._db.step() as step:
+            row = await step.first(_LOCK_ACCOUNT, key=account_id)
             if row is None:
                 raise no_account(account_id)
             if row.listed:
-                step.write(_LIST_FEWER, {"fewer": row.listed})
+                await step.write(_LIST_FEWER, {"fewer": row.listed})
             for statement in _FORGET_ACCOUNT:
-                step.write(statement, {"key": account_id})
+                await step.write(statement, {"key": account_id})
         await step.kept()
 
     async def change_account(
         self, account_id: str, decide: Callable[[Account, int], AccountDecision]
     ) -> tuple[AccountState, AccountState]:
-        with self.step() as step:
-            row = step.first(_LOCK_ACCOUNT, key=account_id)
+        async with self._db.step() as step:
+            row = await step.first(_LOCK_ACCOUNT, key=account_id)
             if row is None:
                 raise no_account(account_id)
             before = state_of(row)
             account, posting = decide(*before)
-            self._write_account(step, before.account, account)
+            await self._write_account(step, before.account, account)
             balance = before.balance
             if posting is not None:
                 balance += posting.kopecks
                 n = row.last_entry + 1
-                self._post(step, account_id, n, balance, posting)
-                first = self._fold(step, account_id, row.first_entry, n)
-                step.write(
+                await self._post(step, account_id, n, balance, posting)
+                first = await self._fold(step, account_id, row.first_entry, n)
+                await step.write(
                     _WRITE_TOTALS, {"key": account_id, "balance": balance, "first_entry": first, "last_entry": n}
                 )
         await step.kept()
         return before, AccountState(account, balance)
 
-    def _write_account(self, step: Step, before: Account, account: Account) -> None:
+    async def _write_account(self, step: Step, before: Account, account: Account) -> None:
         if account is not before:
-            step.write(_WRITE_ACCOUNT, {"key": account.id, "data": encode(account)})
+            await step.write(_WRITE_ACCOUNT, {"key": account.id, **account_values(account)})
 
     async def account(self, account_id: str) -> AccountState:
-        row = await self.kept_first(_READ_ACCOUNT, key=account_id)
+        row = await self._db.kept_first(_READ_ACCOUNT, key=account_id)
         if row is None:
             raise no_account(account_id)
         return state_of(row)
 
     async def account_of_token(self, token: str) -> Account | None:
-        row = self.first(_READ_TOKEN, key=token)
+        row = await self._db.first(_READ_TOKEN, key=token)
         return None if row is None else decode_account(row.data)
 
     async def is_taken(self, account_id: str) -> bool:
-        return self.first(_READ_TAKEN, key=account_id) is not None
+        return await self._db.first(_READ_TAKEN, key=account_id) is not None
 
     async def accounts(self, after: int, limit: int) -> Sequence[AccountState]:
-        return [state_of(row) for row in await self.kept_rows(_READ_ACCOUNTS, after=after, n=limit)]
+        return [state_of(row) for row in await self._db.kept_rows(_READ_ACCOUNTS, after=after, n=limit)]
 
     async def ledger(self, account_id: str) -> Sequence[Entry]:
-        rows = await self.kept_rows(_READ_LEDGER, key=account_id)
+        rows = await self._db.kept_rows(_READ_LEDGER, key=account_id)
         if not rows:
             raise no_account(account_id)
         return tuple(entry_of(row) for row in rows)
@@ -534,8 +630,8 @@ class SqlStorage(Transactions):
     # Calls and deliveries
 
     async def place(self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]) -> CallDecision:
-        with self.step() as step:
-            row = step.first(_READ_TO_PLACE, key=account_id)
+        async with self._db.step() as step:
+            row = await step.first(_READ_TO_PLACE_SHARED if self.is_shared else _READ_TO_PLACE, key=account_id)
             if row is None:
                 raise no_account(account_id)
             account = decode_account(row.data)
@@ -551,74 +647,132 @@ class SqlStorage(Transactions):
                 )
             )
             call = decided.call
-            numbered, made = _number(decided.deliveries, row.deliveries_made)
+            # If this process dies before the answer, another takes the call to be answered then.
+            open_until = self._now() + ORDER_S if self.is_shared else None
+            if self.is_shared:
+                numbered = await self._take_numbers(step, decided.deliveries, row.delivery_numbers)
+            else:
+                numbered, made = _number(decided.deliveries, row.deliveries_made)
             values = {
                 "seq": call.seq,
                 "verification_call_uuid": call.verification_call_uuid,
                 "account_id": account_id,
                 "placed_at": call.placed_at,
                 "is_answered": False,
+                "lease_until": open_until,
                 "is_listed": True,
                 **call_values(call),
             }
-            new = [new_delivery(delivery, call, is_answered=False) for delivery in numbered]
-            step.write(_INSERT[calls], values)
+            new = [
+                {**new_delivery(delivery, call, is_answered=False), "lease_until": open_until} for delivery in numbered
+            ]
+            await step.write(_INSERT[calls], values)
             if new:
-                step.write(_INSERT[deliveries], new)
+                await step.write(_INSERT[deliveries], new)
             balance, n = row.balance - call.price, row.last_entry + 1
             charge = Posting(EntryKind.CHARGE, -call.price, call.placed_at)
-            self._post(step, account_id, n, balance, charge, call.verification_call_uuid)
-            step.write(
+            await self._post(step, account_id, n, balance, charge, call.verification_call_uuid)
+            await step.write(
                 _POST_CHARGE,
                 {
                     "key": account_id,
                     "balance": balance,
-                    "first_entry": self._fold(step, account_id, row.first_entry, n),
+                    "first_entry": await self._fold(step, account_id, row.first_entry, n),
                     "last_entry": n,
                     "more_pending": _count_pending(numbered),
                 },
             )
-            self._write_account(step, account, decided.account)
+            await self._write_account(step, account, decided.account)
+            if self.is_shared:
+                return CallDecision(call, numbered, decided.account)
             listed, dropped = row.all_listed + 1, row.dropped
             if listed > self._journal_size:
-                self._unlist_oldest(step)
+                await self._unlist_oldest(step)
                 listed, dropped = listed - 1, dropped + 1
-            step.write(_WRITE_NUMBERS, {"calls": call.seq, "deliveries": made, "listed": listed, "dropped": dropped})
+            await step.write(
+                _WRITE_NUMBERS, {"calls": call.seq, "deliveries": made, "listed": listed, "dropped": dropped}
+            )
         await step.kept()
         return CallDecision(call, numbered, decided.account)
 
-    def _unlist_oldest(self, step: Statements) -> None:
-        oldest = step.first(_READ_OLDEST)
-        self._add_to_totals(step, oldest.account_id, listed=-1, unlisted=1)
-        step.write(_WRITE_CALL, {"key": oldest.seq, "is_listed": False})
-        if oldest.state == "completed":
-            self._drop_if_settled(step, oldest.seq, oldest.account_id)
+    async def _take_numbers(self, step: Any, made: Sequence[Delivery], numbers: Sequence[int]) -> list[Delivery]:
+        """Return the deliveries with numbers that were taken for them. ``decide`` has numbered them from 1."""
+        lacking = len(made) - len(numbers)
+        if lacking > 0:
+            more = await step.first(_TAKE_DELIVERY_NUMBERS, n=lacking)
+            numbers = [*numbers, *more.numbers]
+        taken = dict(enumerate(numbers, 1))
+        numbered = []
+        for place, delivery in enumerate(made, 1):
+            waits_for = taken.get(delivery.waits_for, delivery.waits_for) if delivery.waits_for else delivery.waits_for
+            numbered.append(replace(delivery, id=numbers[place - 1], waits_for=waits_for))
+        return numbered
 
-    def _drop_if_settled(self, step: Statements, call_seq: int, account_id: str) -> None:
-        """Drop a call that has ended and is listed no more, if none of its deliveries is pending."""
-        if step.first(_READ_PENDING_OF, key=call_seq) is not None:
+    async def tidy(self) -> None:
+        """Take calls off a journal that is too long. In a database that is shared no order does that itself."""
+        while True:
+            async with self._db.step() as step:
+                total = (await step.first(_READ_LISTED))[0]
+                excess = min(total - self._journal_size, _TIDIED_AT_ONCE)
+                if excess <= 0:
+                    break
+                oldest = await step.rows(_LOCK_OLDEST, n=excess)
+                for row in sorted(oldest, key=lambda row: row.account_id):
+                    await self._unlist(step, row)
+                await step.write(_DROP_MORE, {"more": len(oldest)})
+            if not oldest:
+                break
+        async with self._db.step() as step:
+            for statement in _ANSWER_LEFT:
+                await step.write(statement, {"now": self._now()})
+
+    async def renew_orders(self, uuids: Collection[str]) -> None:
+        """Keep orders open whose answer is still to be sent."""
+        if not uuids:
             return
-        step.write(_DROP_DELIVERIES, {"key": call_seq})
-        step.write(_DROP_CALL, {"key": call_seq})
-        self._add_to_totals(step, account_id, unlisted=-1)
+        async with self._db.step() as step:
+            for statement in _KEEP_OPEN:
+                values = [{"key": uuid, "lease_until": self._now() + ORDER_S} for uuid in uuids]
+                await step.write(statement, values)
 
-    def _add_to_totals(
+    def _now(self) -> float:
+        """Return the database's time: the clocks of processes on other machines may differ."""
+        return time.time() + self._db.ahead_s
+
+    async def _unlist_oldest(self, step: Statements) -> None:
+        await self._unlist(step, await step.first(_READ_OLDEST))
+
+    async def _unlist(self, step: Statements, oldest: Any) -> None:
+        await self._add_to_totals(step, oldest.account_id, listed=-1, unlisted=1)
+        await step.write(_WRITE_CALL, {"key": oldest.seq, "is_listed": False})
+        if oldest.state == "completed":
+            await self._drop_if_settled(step, oldest.seq, oldest.account_id)
+
+    async def _drop_if_settled(self, step: Statements, call_seq: int, account_id: str) -> None:
+        """Drop a call that has ended and is listed no more, if none of its deliveries is pending."""
+        if await step.first(_READ_PENDING_OF, key=call_seq) is not None:
+            return
+        await step.write(_DROP_DELIVERIES, {"key": call_seq})
+        await step.write(_DROP_CALL, {"key": call_seq})
+        await self._add_to_totals(step, account_id, unlisted=-1)
+
+    async def _add_to_totals(
         self, step: Statements, account_id: str, *, pending: int = 0, listed: int = 0, unlisted: int = 0
     ) -> None:
         if pending or listed or unlisted:
             more = {"more_pending": pending, "more_listed": listed, "more_unlisted": unlisted}
-            step.write(_ADD_TO_TOTALS, {"key": account_id, **more})
+            await step.write(_ADD_TO_TOTALS, {"key": account_id, **more})
 
     async def answered(self, verification_call_uuid: str) -> float | None:
-        with self.step() as step:
-            row = step.first(_READ_ANSWERED, key=verification_call_uuid)
+        async with self._db.step() as step:
+            row = await step.first(_READ_ANSWERED, key=verification_call_uuid)
             if row is None:
                 return None
             # A call that rings gives its deliveries this mark when it ends; one that has ended needs it no more.
             if row.state == "completed":
-                step.write(_ANSWER_DELIVERIES, {"key": row.seq})
-            else:
-                step.write(_WRITE_CALL, {"key": row.seq, "is_answered": True})
+                await step.write(_ANSWER_DELIVERIES, {"key": row.seq})
+            elif not row.is_answered:
+                await step.write(_WRITE_CALL, {"key": row.seq, "is_answered": True, "lease_until": None})
         await step.kept()
         due_at: float | None = row.due_at if row.state == "completed" else row.ends_at
         return due_at
@@ -626,41 +780,52 @@ class SqlStorage(Transactions):
     async def end_call(
         self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
     ) -> Ended | None:
-        with self.step() as step:
-            row = step.first(_READ_CALL, key=verification_call_uuid)
+        async with self._db.step() as step:
+            row = await step.first(_LOCK_CALL, key=verification_call_uuid)
             if row is None or row.state == "completed":
                 return None
             before = {}
-            for delivery_row in step.rows(_READ_DELIVERIES_OF, key=row.seq):
+            for delivery_row in await step.rows(_READ_DELIVERIES_OF, key=row.seq):
                 delivery = decode_delivery(delivery_row.data)
                 before[delivery.id] = delivery
             call, decided = decide(decode_call(row.data), list(before.values()))
             after = list(decided)
             if not all(delivery.id for delivery in after):
-                after, made = _number(after, step.first(_READ_NUMBERS).deliveries)
-                step.write(_WRITE_NUMBERS, {"deliveries": made})
-            step.write(_WRITE_CALL, {"key": row.seq, "lease_until": None, **call_values(call)})
+                if self.is_shared:
+                    lacking = sum(not delivery.id for delivery in after)
+                    fresh = iter((await step.first(_TAKE_DELIVERY_NUMBERS, n=lacking)).numbers)
+                    after = [delivery if delivery.id else replace(delivery, id=next(fresh)) for delivery in after]
+                else:
+                    after, made = _number(after, (await step.first(_READ_NUMBERS)).deliveries)
+                    await step.write(_WRITE_NUMBERS, {"deliveries": made})
+            lease_until = None if row.is_answered else row.lease_until
+            await step.write(_WRITE_CALL, {"key": row.seq, "lease_until": lease_until, **call_values(call)})
             changed = [
-                {"key": d.id, "is_answered": row.is_answered, **delivery_values(d, has_ended=True)}
+                {
+                    "key": d.id,
+                    "is_answered": row.is_answered,
+                    "lease_until": None if row.is_answered else row.lease_until,
+                    **delivery_values(d, has_ended=True),
+                }
                 for d in after
                 if d.id in before
             ]
             new = [new_delivery(d, call, is_answered=row.is_answered) for d in after if d.id not in before]
             for dropped in before.keys() - {d.id for d in after}:
-                step.write(_DROP_DELIVERY, {"key": dropped})
+                await step.write(_DROP_DELIVERY, {"key": dropped})
             if changed:
-                step.write(_WRITE_DELIVERY, changed)
+                await step.write(_WRITE_DELIVERY, changed)
             if new:
-                step.write(_INSERT[deliveries], new)
+                await step.write(_INSERT[deliveries], new)
             more = _count_pending(after) - _count_pending(list(before.values()))
-            self._add_to_totals(step, row.account_id, pending=more)
+            await self._add_to_totals(step, row.account_id, pending=more)
             if not row.is_listed:
-                self._drop_if_settled(step, row.seq, row.account_id)
+                await self._drop_if_settled(step, row.seq, row.account_id)
         await step.kept()
         return Ended(call, after)
 
     async def call(self, verification_call_uuid: str) -> Call:
-        row = await self.kept_first(_READ_CALL, key=verification_call_uuid)
+        row = await self._db.kept_first(_READ_CALL, key=verification_call_uuid)
         if row is None:
             raise no_call(verification_call_uuid)
         return decode_call(row.data)
@@ -672,16 +837,18 @@ class SqlStorage(Transactions):
         return [decode_call(row.data) for row in rows]
 
     async def delivery(self, delivery_id: int) -> Delivery:
-        row = await self.kept_first(_READ_DELIVERY, key=delivery_id)
+        row = await self._db.kept_first(_READ_DELIVERY, key=delivery_id)
         if row is None:
             raise no_delivery(delivery_id)
         return decode_delivery(row.data)
 
     async def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
-        row = await self.kept_first(_READ_CALL, key=verification_call_uuid)
+        row = await self._db.kept_first(_READ_CALL, key=verification_call_uuid)
         if row is None:
             raise no_call(verification_call_uuid)
-        return tuple(decode_delivery(found.data) for found in await self.kept_rows(_READ_DELIVERIES_OF, key=row.seq))
+        return tuple(
+            decode_delivery(found.data) for found in await self._db.kept_rows(_READ_DELIVERIES_OF, key=row.seq)
+        )
 
     async def deliveries(
         self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
@@ -696,42 +863,46 @@ class SqlStorage(Transactions):
             after = _ALL_CALLS
         query = _page(table, of_account=account_id is not None, newest_first=newest_first)
         key = {} if account_id is None else {"key": account_id}
-        rows = await self.kept_rows(query, after=after, n=limit, **key)
+        rows = await self._db.kept_rows(query, after=after, n=limit, **key)
         if not rows and account_id is not None:
             await self.account(account_id)
         return rows
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
-        return [decode_delivery(row.data) for row in await self.kept_rows(_READ_PENDING, n=limit)]
+        return [decode_delivery(row.data) for row in await self._db.kept_rows(_READ_PENDING, n=limit)]
 
     async def change_delivery(
         self, delivery_id: int, decide: Callable[[Delivery, Call, Account], Delivery]
     ) -> tuple[Delivery, Delivery]:
-        with self.step() as step:
-            row = self._lock_delivery(step, delivery_id)
+        async with self._db.step() as step:
+            row = await self._lock_delivery(step, delivery_id)
             before = decode_delivery(row.data)
             changed = decide(before, decode_call(row.call), decode_account(row.account))
-            self._write_delivery(step, row, before, changed, voids_claim=not is_still_due(changed, before))
+            await self._write_delivery(step, row, before, changed, voids_claim=not is_still_due(changed, before))
         await step.kept()
         return before, changed
 
-    def _lock_delivery(self, step: Step, delivery_id: int) -> Any:
-        row = step.first(_LOCK_DELIVERY, key=delivery_id)
+    async def _lock_delivery(self, step: Step, delivery_id: int) -> Any:
+        row = await step.first(_LOCK_DELIVERY, key=delivery_id)
         if row is None:
             raise no_delivery(delivery_id)
         return row
 
-    def _write_delivery(self, step: Step, row: Any, before: Delivery, changed: Delivery, *, voids_claim: bool) -> None:
+    async def _write_delivery(
+        self, step: Step, row: Any, before: Delivery, changed: Delivery, *, voids_claim: bool
+    ) -> None:
         values = delivery_values(changed, has_ended=row.call_state == "completed")
-        step.write(_WRITE_DELIVERY, {"key": row.id, "lease_until": None if voids_claim else row.lease_until, **values})
+        await step.write(
+            _WRITE_DELIVERY, {"key": row.id, "lease_until": None if voids_claim else row.lease_until, **values}
+        )
         more = _count_pending((changed,)) - _count_pending((before,))
-        self._add_to_totals(step, row.account_id, pending=more)
+        await self._add_to_totals(step, row.account_id, pending=more)
         self._answers_size += values["answers_size"] - row.answers_size
         if not row.is_listed and row.call_state == "completed":
-            self._drop_if_settled(step, row.call_seq, row.account_id)
+            await self._drop_if_settled(step, row.call_seq, row.account_id)
 
     async def counts(self) -> Counts:
-        return Counts(*(await self.kept_first(_READ_COUNTS)))
+        return Counts(*(await self._db.kept_first(_READ_COUNTS)))
 
     # Due work
 
@@ -747,18 +918,18 @@ class SqlStorage(Transactions):
         under_way: Mapping[str, int],
         per_host: int,
     ) -> Claimed:
-        now = time.time()
+        now = self._now()
         room = Room(under_way, per_host)
         scope = {"now": now} if account_id is None else {"now": now, "key": account_id}
         bounds = {**scope, "until": until, "newest": _ALL_CALLS if newest_call is None else newest_call}
-        with self.step() as step:
-            next_call, next_delivery = self._next_due(step, scope, until, room.full)
+        async with self._db.step() as step:
+            next_call, next_delivery = await self._next_due(step, scope, until, room.full)
             to_end = []
             if next_call is not None and next_call <= until:
-                to_end = list(step.rows(_due_calls(of_account=account_id is not None), n=limit, **bounds))
+                to_end = list(await step.rows(_due_calls(of_account=account_id is not None), n=limit, **bounds))
             to_send = []
             if next_delivery is not None and next_delivery <= until:
-                to_send = self._due_deliveries(step, bounds, limit, room)
+                to_send = await self._due_deliveries(step, bounds, limit, room)
             # In the order in which they are due; a call goes before a delivery.
             taken = sorted([*to_end, *to_send], key=lambda row: row.due_at)[:limit]
             room = Room(under_way, per_host)
@@ -776,30 +947,30 @@ class SqlStorage(Transactions):
                 work.append(Due(row.due_at, account, call, delivery))
                 leased.append({"key": row.id, "lease_until": now + lease_s, "data": encode(delivery)})
             if leased_calls:
-                step.write(_WRITE_CALL, leased_calls)
+                await step.write(_WRITE_CALL, leased_calls)
             if leased:
-                step.write(_WRITE_DELIVERY, leased)
+                await step.write(_WRITE_DELIVERY, leased)
             if work:
-                next_call, next_delivery = self._next_due(step, scope, until, room.full)
+                next_call, next_delivery = await self._next_due(step, scope, until, room.full)
             full = {"full": list(room.full)}
             waiting = _waiting_for_room(of_account=account_id is not None) if room.full else None
-            lacks_room = waiting is not None and step.first(waiting, **scope, **full, until=until) is not None
+            lacks_room = waiting is not None and await step.first(waiting, **scope, **full, until=until) is not None
         await step.kept()
         next_due_at = min((due for due in (next_call, next_delivery) if due is not None), default=None)
         return Claimed(work, next_due_at, lacks_room)
 
-    def _next_due(self, step: Step, scope: Mapping[str, Any], until: float, full: Collection[str]) -> Any:
+    async def _next_due(self, step: Step, scope: Mapping[str, Any], until: float, full: Collection[str]) -> Any:
         query = _next_due(of_account="key" in scope, has_full_hosts=bool(full))
-        return step.first(query, **scope, **({"full": list(full), "until": until} if full else {}))
+        return await step.first(query, **scope, **({"full": list(full), "until": until} if full else {}))
 
-    def _due_deliveries(self, step: Step, bounds: Mapping[str, Any], limit: int, room: Room) -> list[Row[Any]]:
+    async def _due_deliveries(self, step: Step, bounds: Mapping[str, Any], limit: int, room: Room) -> list[Row[Any]]:
         """Return deliveries that are due and have room. Those to a host that has become full make way for others."""
         taken: list[Row[Any]] = []
         while True:
             exceptions = {"full": list(room.full), "taken": [row.id for row in taken]} if taken or room.full else {}
             query = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
             wanted = limit - len(taken)
-            found = step.rows(query, n=wanted, **bounds, **exceptions)
+            found = await step.rows(query, n=wanted, **bounds, **exceptions)
             for row in found:
                 if room.has(row.host):
                     room.take(row.host)
@@ -808,51 +979,55 @@ class SqlStorage(Transactions):
                 return taken
 
     async def backlog(self, now: float) -> Backlog:
-        return Backlog(*await self.kept_first(_READ_BACKLOG, until=now, now=time.time()))
+        return Backlog(*await self._db.kept_first(_READ_BACKLOG, until=now, now=self._now()))
 
     async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
         if not delivery_ids:
             return
-        until = time.time() + lease_s
-        with self.step() as step:
-            step.write(_RENEW, [{"key": delivery_id, "lease_until": until} for delivery_id in delivery_ids])
+        until = self._now() + lease_s
+        async with self._db.step() as step:
+            await step.write(_RENEW, [{"key": delivery_id, "lease_until": until} for delivery_id in delivery_ids])
         await step.kept()
 
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
     ) -> Settled:
-        with self.step() as step:
-            row = self._lock_delivery(step, claimed.id)
+        async with self._db.step() as step:
+            row = await self._lock_delivery(step, claimed.id)
             before, account_before = decode_delivery(row.data), decode_account(row.account)
             changed, account = decide(before, account_before)
-            self._write_account(step, account_before, account)
+            if self.is_shared and account is not account_before:  # seldom, so that a hot account is seldom locked
+                locked = await step.first(_LOCK_ACCOUNT, key=account.id)
+                account_before = decode_account(locked.data)
+                changed, account = decide(before, account_before)
+            await self._write_account(step, account_before, account)
             ends_claim = is_still_due(before, claimed) or not is_still_due(changed, before)
-            self._write_delivery(step, row, before, changed, voids_claim=ends_claim)
+            await self._write_delivery(step, row, before, changed, voids_claim=ends_claim)
             is_settled = before.state is DeliveryState.PENDING and changed.state is not DeliveryState.PENDING
-            follower_due_at = self._follow(step, row, now) if is_settled else None
+            follower_due_at = await self._follow(step, row, now) if is_settled else None
             if self._answers_size > MAX_ANSWERS_SIZE:
-                self._forget_answers(step)
+                await self._forget_answers(step)
         await step.kept()
         return Settled(before, changed, account_before, account, follower_due_at)
 
-    def _follow(self, step: Step, settled: Any, now: float) -> float | None:
+    async def _follow(self, step: Step, settled: Any, now: float) -> float | None:
         """Make due what waited for the delivery; return when, None if nothing did."""
-        followers = step.rows(_READ_FOLLOWERS, key=settled.account_id, call_seq=settled.call_seq, id=settled.id)
+        followers = await step.rows(_READ_FOLLOWERS, key=settled.account_id, call_seq=settled.call_seq, id=settled.id)
         for row in followers:
             before = decode_delivery(row.data)
             released = replace(before, due_at=now, waits_for=None)
-            self._write_delivery(step, row, before, released, voids_claim=True)
+            await self._write_delivery(step, row, before, released, voids_claim=True)
         return now if followers else None
 
-    def _forget_answers(self, step: Step) -> None:
+    async def _forget_answers(self, step: Step) -> None:
         """Forget the oldest answers, until there is room for some time."""
-        (self._answers_size,) = step.first(_READ_ANSWERS_SIZE)
+        (self._answers_size,) = await step.first(_READ_ANSWERS_SIZE)
         if self._answers_size <= MAX_ANSWERS_SIZE:
             return
         while self._answers_size > MAX_ANSWERS_SIZE * 7 // 8:
-            row = step.first(_READ_OLDEST_ANSWERS)
+            row = await step.first(_READ_OLDEST_ANSWERS)
             delivery = decode_delivery(row.data)
             for attempt in delivery.attempts:
                 delivery = without_answer(delivery, attempt.number)
-            step.write(_WRITE_DELIVERY, {"key": row.id, "answers_size": 0, "data": encode(delivery)})
+            await step.write(_WRITE_DELIVERY, {"key": row.id, "answers_size": 0, "data": encode(delivery)})
             self._answers_size -= row.answers_size

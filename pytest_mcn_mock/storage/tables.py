@@ -31,6 +31,7 @@ accounts = Table(
     Column("id", String(15), primary_key=True),
     Column("seq", BigInteger, nullable=False, unique=True),
     Column("token", String(512), nullable=False, unique=True),
+    Column("webhooks", Integer, nullable=False),
     Column("data", Text, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -103,6 +104,13 @@ numbers = Table(
     Column("deliveries", BigInteger, nullable=False),
     Column("listed", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
+    Column("forward_s", Float(53), nullable=False),
+)
+requests = Table(
+    "requests",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("data", Text, nullable=False),
 )
 
 ZERO: Any = literal_column("0")
@@ -181,6 +189,11 @@ def state_of(row: Row[Any]) -> AccountState:
 def entry_of(row: Row[Any]) -> Entry:
     """Return the entry of a row of ``ledger``."""
     return Entry(EntryKind(row.kind), row.kopecks, row.at, row.verification_call_uuid, row.n, row.balance)
+
+
+def account_values(account: Account) -> dict[str, Any]:
+    """Return the columns that a change of an account changes."""
+    return {"webhooks": sum(webhook.enabled for webhook in account.subscriptions), "data": encode(account)}
 
 
 def call_values(call: Call) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Row, Select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pytest_mcn_mock.errors import StorageFailed
+from pytest_mcn_mock.flow import complete
 from pytest_mcn_mock.storage.database import StateFileLost, open_database, reason
+from pytest_mcn_mock.storage.engine import Load, Values
 
 RETRY_S: Final = 1.0
 """How often the files are looked at, and how long after a failure the database is tried again."""
@@ -33,29 +35,29 @@ class Transaction:
         self.is_over = False
 
 
-class Statements:
-    """Executes statements in one transaction."""
+class SqliteStatements:
+    """Implements ``engine.Statements``."""
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute
         self.has_written = False
 
-    def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Return the rows that are found."""
         return self._execute(query, values).all()
 
-    def first(self, query: Select[Any], **values: Any) -> Any:
+    async def first(self, query: Select[Any], **values: Any) -> Any:
         """Return the first row that is found, or None."""
         return self._execute(query, values).first()
 
-    def write(self, statement: Any, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> None:
+    async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values."""
         self.has_written = True
         self._execute(statement, values)
 
 
-class Step(Statements):
-    """A part of a transaction that happens as a whole: it reads, lets the rules decide, and writes.
+class SqliteStep(SqliteStatements):
+    """Implements ``engine.Step`` as a part of a transaction.
 
     If it fails before its first ``write``, the other steps of the transaction are not affected. After that they fail
     too.
@@ -66,11 +68,11 @@ class Step(Statements):
         self._transactions = transactions
         self._transaction: Transaction | None = None
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self._transactions.begin_step()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._transaction = self._transactions.end_step(error, has_written=self.has_written)
 
     async def kept(self) -> None:
@@ -90,22 +92,25 @@ class Transactions:
     ``load`` reads the state when the database is opened; see ``open_database``, also for the errors.
     """
 
-    def __init__(self, url: str, load: Callable[[Statements], None]) -> None:
+    is_shared = False
+
+    def __init__(self, url: str, load: Load) -> None:
         self.failure: str | None = None
+        self.ahead_s = 0.0
         self.on_recovery: Callable[[], object] = lambda: None
         self._lock = threading.RLock()  # the commit of a round of the loop must not fall into another thread's step
         self._loop: asyncio.AbstractEventLoop | None = None
         self._transaction: Transaction | None = None
-        self._database = open_database(url, lambda connection: load(Statements(connection)))
+        self._database = open_database(url, lambda connection: complete(load(SqliteStatements(connection), False)))
 
     @property
     def connection(self) -> Connection:
         """Return the connection, which every statement uses."""
         return self._database.connection
 
-    def step(self) -> Step:
+    def step(self) -> SqliteStep:
         """Return a step, for a ``with`` statement. Await its ``kept`` afterwards."""
-        return Step(self)
+        return SqliteStep(self)
 
     def begin_step(self) -> None:
         """Lock out other threads. Raises StorageFailed if no step can be kept now."""
@@ -183,7 +188,7 @@ class Transactions:
             self._transaction = None
         return StorageFailed(self.failure)
 
-    def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Read outside a step. Raises StorageFailed if that is impossible."""
         with self._lock:
             try:
@@ -195,15 +200,15 @@ class Transactions:
                     with suppress(SQLAlchemyError):
                         self.connection.rollback()
 
-    def first(self, query: Select[Any], **values: Any) -> Any:
+    async def first(self, query: Select[Any], **values: Any) -> Any:
         """Read the first row outside a step; None if there is none."""
-        rows = self.rows(query, **values)
+        rows = await self.rows(query, **values)
         return rows[0] if rows else None
 
     async def kept_rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
         """Read what is committed: what others have written is read once that is, or as it was if that fails."""
         while True:
-            rows, transaction = self.rows(query, **values), self._transaction
+            rows, transaction = await self.rows(query, **values), self._transaction
             if transaction is None:
                 return rows
             with suppress(StorageFailed):

@@ -57,6 +57,12 @@ class Feed:
                 for listener in self._listeners:
                     listener.put(("reset", 0), None)
 
+    def miss(self) -> None:
+        """Tell every listener that it may have missed something."""
+        for listener in self._listeners:
+            listener.missed += 1
+            listener.wake()
+
     def listen(self, account_id: str | None = None) -> Listener:
         """Return a new listener for the events of an account, or of all, from now on. Raises Refusal
         ``service_unavailable`` if there are too many.

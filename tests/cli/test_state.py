@@ -203,8 +203,8 @@ def refused(*arguments: str, start: tuple[str, ...] = (MCN_MOCK,)) -> str:
 
 
 def test_a_state_that_cannot_be_used_is_said_and_nothing_starts(tmp_path: Path) -> None:
-    assert refused("--state", "postgresql://me:secret@localhost/x").startswith(
-        "state: 'postgresql' is not known; known is sqlite:///path"
+    assert refused("--state", "mysql://me:secret@localhost/x").startswith(
+        "state: 'mysql' is not known; known is sqlite:///path"
     )
     state = state_in(tmp_path)
     with running_sandbox(config=f'[server]\nstate = "{state[1]}"\n'):

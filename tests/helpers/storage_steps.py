@@ -25,6 +25,7 @@ from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.webhooks import make_subscription
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision, Claimed, Ended, Settled, Storage
+from pytest_mcn_mock.storage.sql import SqlStorage
 
 T = TypeVar("T")
 ORDER = CallOrder(Method.FLASH_CALL, "79157777777")
@@ -103,6 +104,10 @@ class Steps:
         self.has_ended = False
         self._watch = loop.create_task(storage.watch())
 
+    @property
+    def is_shared(self) -> bool:
+        return self.storage.is_shared
+
     def run(self, step: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(step)
 
@@ -120,6 +125,8 @@ class Steps:
         call = self.run(self.storage.place(account_id, decide)).call
         if answered:
             self.run(self.storage.answered(call.verification_call_uuid))
+        if isinstance(self.storage, SqlStorage) and self.storage.is_shared:
+            self.run(self.storage.tidy())  # which a running sandbox does every second
         return call
 
     def finish(self, call: Call, decide: Callable[[Call, Sequence[Delivery]], Ended] = finish) -> Ended | None:

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +40,7 @@ from pytest_mcn_mock.service.ports import AccountDecision, CallDecision, Posting
 from pytest_mcn_mock.storage import transactions
 from pytest_mcn_mock.storage.memory import MemoryStorage
 from pytest_mcn_mock.storage.sql import SqlStorage
+from pytest_mcn_mock.storage.transactions import Transactions
 
 JOURNAL = 5
 Open = Callable[..., Steps]
@@ -77,7 +79,7 @@ def open_steps(loop: asyncio.AbstractEventLoop, path: Path, monkeypatch: pytest.
     opened: list[Steps] = []
 
     def open_it(at: Path = path, journal_size: int = JOURNAL) -> Steps:
-        opened.append(Steps(SqlStorage(f"sqlite:///{at}", journal_size), loop))
+        opened.append(Steps(SqlStorage(partial(Transactions, f"sqlite:///{at}"), journal_size), loop))
         return opened[-1]
 
     yield open_it
@@ -181,7 +183,7 @@ KINDS = (*OFTEN, "place ended", "end twice told", "reorder", "fail", "resend", "
 def test_it_holds_what_memory_would_whatever_happened_and_opened_again(happenings: list[tuple[str, int]]) -> None:
     with TemporaryDirectory() as name, closing(asyncio.new_event_loop()) as loop:
         folder, crashed = Path(name), Path(name) / "crashed"
-        steps = Steps(SqlStorage(f"sqlite:///{folder}/state.db", JOURNAL), loop)
+        steps = Steps(SqlStorage(partial(Transactions, f"sqlite:///{folder}/state.db"), JOURNAL), loop)
         model = Steps(MemoryStorage(JOURNAL, has_one_time=True), loop)
         try:
             for kind, which in [("open", 1), ("open", 2), *happenings]:
@@ -195,7 +197,7 @@ def test_it_holds_what_memory_would_whatever_happened_and_opened_again(happening
             steps.end()
             model.end()
         for place in (folder, crashed):
-            again = Steps(SqlStorage(f"sqlite:///{place}/state.db", JOURNAL), loop)
+            again = Steps(SqlStorage(partial(Transactions, f"sqlite:///{place}/state.db"), JOURNAL), loop)
             assert again.contents() == held
             again.end()
 
@@ -558,7 +560,7 @@ def test_a_file_that_cannot_be_used_is_said_and_left_as_it_is(
     damage(path)
     before = path.read_bytes()
     with pytest.raises(ConfigError, match=problem) as caught:
-        SqlStorage(f"sqlite:///{path}", JOURNAL)
+        SqlStorage(partial(Transactions, f"sqlite:///{path}"), JOURNAL)
     assert len(str(caught.value).splitlines()) == 1
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["state.db"]
@@ -573,7 +575,7 @@ def test_a_file_that_cannot_be_used_is_said_and_left_as_it_is(
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://state.db", "names more than a file"),
         ("sqlite:///state.db?mode=ro", "names more than a file"),
-        ("postgresql://me:secret@localhost/x", "'postgresql' is not known; known is sqlite:///"),
+        ("mysql://me:secret@localhost/x", "'mysql' is not known; known is sqlite:///"),
         ("sqlite+aiosqlite:///x", "is not known"),
         ("sqlite:////nowhere/state.db", "cannot be opened: No such file or directory"),
         ("sqlite:///" + "x" * 300, "cannot be opened: File name too long"),
@@ -582,7 +584,7 @@ def test_a_file_that_cannot_be_used_is_said_and_left_as_it_is(
 )
 def test_a_url_that_cannot_be_used_is_said(url: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
-        SqlStorage(url, JOURNAL)
+        SqlStorage(partial(Transactions, url), JOURNAL)
     assert len(str(caught.value).splitlines()) == 1
     assert "secret" not in str(caught.value)
 

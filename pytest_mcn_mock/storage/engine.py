@@ -1,0 +1,82 @@
+"""The interface of a database engine to ``sql.py``: SQLite's is ``transactions.py``, PostgreSQL's ``postgres.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""The values of a statement, or those of each time that it is executed."""
+
+
+class Statements(Protocol):
+    """Executes statements in one transaction."""
+
+    async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
+        """Return the rows that are found."""
+        ...
+
+    async def first(self, query: Any, **values: Any) -> Any:
+        """Return the first row that is found, or None."""
+        ...
+
+    async def write(self, statement: Any, values: Values | None = None) -> None:
+        """Execute a statement that changes rows, once or with each of the values."""
+
+
+class Step(Statements, Protocol):
+    """Statements that happen as a whole: a step reads, lets the rules decide, and writes.
+
+    Raises StorageFailed if the database fails it. What the rules raise is raised, and nothing has changed then.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def kept(self) -> None:
+        """Wait until the step is committed. Raises StorageFailed if that is impossible."""
+
+
+class Engine(Protocol):
+    """A database that is open."""
+
+    failure: str | None
+    """Why no step can be kept at the moment, None if steps are kept."""
+    on_recovery: Callable[[], object]
+    """Called when steps can be kept again."""
+    is_shared: bool
+    """Whether other processes may use the database at the same time."""
+    ahead_s: float
+    """How far the database's clock is ahead of this machine's."""
+
+    def step(self) -> Step:
+        """Return a step, for an ``async with`` statement. Await its ``kept`` afterwards."""
+        ...
+
+    async def first(self, query: Any, **values: Any) -> Any:
+        """Read the first row outside a step; None if there is none. Raises StorageFailed if that is impossible."""
+        ...
+
+    async def kept_rows(self, query: Any, **values: Any) -> Sequence[Any]:
+        """Read what is committed."""
+        ...
+
+    async def kept_first(self, query: Any, **values: Any) -> Any:
+        """Read the first row of what is committed; None if there is none."""
+        ...
+
+    async def watch(self) -> None:
+        """See ``service.ports.Storage``, as for ``close``."""
+
+    async def close(self) -> None:
+        """Commit what is open, and close the database."""
+
+
+Load = Callable[[Statements, bool], Coroutine[Any, Any, None]]
+"""Reads the state when the database is opened; it is told whether the database is shared. It raises ValueError if the
+state is damaged.
+"""
