@@ -110,23 +110,13 @@ def check_fidelity(
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
-    found = _find_in_headers(facts) + _find_in_form(facts, known)
-    parameters = known.parameters[facts.method]
-    for name in facts.parameters:
-        if name in parameters:
-            found.append((parameters[name], name))
-        elif name != "user_hash" or facts.authorization:
-            found.append(("unknown", repr(name[:40])))
-    for name in facts.not_text:
-        if name in known.flags:
-            continue
-        found.append(("json_value", name[:40] if name in parameters else repr(name[:40])))
-    for name in known.numbers[facts.method]:
-        rule = _of_number(facts, name, takes_pasted=takes_pasted)
-        if rule is not None:
-            found.append((rule, name))
-    if "country_id" in facts.parameters and _COUNTRY_OTHERWISE.fullmatch(facts.parameters["country_id"]):
-        found.append(("country_id", ""))
+    found = [
+        *_find_in_headers(facts, known),
+        *_find_in_form(facts, known),
+        *_find_in_parameters(facts, known, takes_pasted=takes_pasted),
+    ]
+    if not found:
+        return ()
     spelling = known.spelling[facts.method]
     return tuple(_undocumented_use(key, known.rules[key], spelling, name) for key, name in found if key in known.rules)
 
@@ -138,9 +128,9 @@ def _undocumented_use(key: str, rule: Rule, method: str, name: str) -> Undocumen
     return UndocumentedUse(key, rule.level, f"{what} is {rule.level}, not documented ({where}); {rule.hint}")
 
 
-def _find_in_headers(facts: RequestFacts) -> list[tuple[str, str]]:
-    """Return what its headers go beyond: the rules, and nothing to fill in."""
-    found = [("dialect", "")]
+def _find_in_headers(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
+    """Return what its method and its headers go beyond: the rules, and nothing to fill in."""
+    found = [("dialect", "")] if "dialect" in known.rules else []
     if not facts.authorization:
         found.append(("user_hash", ""))
     elif not facts.authorization.startswith("Bearer "):
@@ -169,6 +159,29 @@ def _find_in_form(facts: RequestFacts, known: RequestRules) -> list[tuple[str, s
         found.append(("suffix", ""))
     if "//" in facts.path:
         found.append(("slashes", ""))
+    return found
+
+
+def _find_in_parameters(facts: RequestFacts, known: RequestRules, *, takes_pasted: bool) -> list[tuple[str, str]]:
+    """Return what its parameters go beyond: the rules, and the names to fill in."""
+    found = []
+    parameters = known.parameters[facts.method]
+    for name in facts.parameters:
+        if name in parameters:
+            if parameters[name]:
+                found.append((parameters[name], name))
+        elif name != "user_hash" or facts.authorization:
+            found.append(("unknown", repr(name[:40])))
+    for name in facts.not_text:
+        if name in known.flags:
+            continue
+        found.append(("json_value", name[:40] if name in parameters else repr(name[:40])))
+    for name in known.numbers[facts.method]:
+        rule = _of_number(facts, name, takes_pasted=takes_pasted)
+        if rule is not None:
+            found.append((rule, name))
+    if "country_id" in facts.parameters and _COUNTRY_OTHERWISE.fullmatch(facts.parameters["country_id"]):
+        found.append(("country_id", ""))
     return found
 
 

@@ -95,11 +95,10 @@ class ClientApi:
     async def _admit(self, request: Request, entry: ApiRequest, account_id: str | None) -> tuple[Account, Given]:
         authorization = request.headers.get("authorization")
         named = account_id or request.headers.get(self.dialect.account_header)
-        if authorization is None:
+        if authorization is None and self.dialect.takes_user_hash:
             given = read_parameters(request)
-            token = given.all.get("user_hash", "") if self.dialect.takes_user_hash else ""
-            return await self._authenticate(token, entry, named), given
-        account = await self._authenticate(self.dialect.token_in(authorization), entry, named)
+            return await self._authenticate(given.all.get("user_hash", ""), entry, named), given
+        account = await self._authenticate(self.dialect.token_in(authorization or ""), entry, named)
         return account, read_parameters(request)
 
     async def _authenticate(self, token: str, entry: ApiRequest, named: str | None) -> Account:

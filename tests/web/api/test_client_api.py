@@ -137,6 +137,8 @@ def test_without_a_known_token_it_is_401(api: Api, headers: dict[str, Any]) -> N
 
 def test_the_token_is_looked_at_before_the_parameters(api: Api) -> None:
     assert refusal(api.post(query="login_did=x", headers={"Authorization": "Bearer wrong"}))[0] == 401
+    answer = api.post(data=b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == (400 if spoken().table.takes_user_hash else 401), "the token may be in the body"
 
 
 @pytest.mark.parametrize("account_id", ["1", "abc", "9" * 40, "%2e%2e", "0", "-1", "012345678"])

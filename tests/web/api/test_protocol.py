@@ -500,6 +500,7 @@ def assert_lists_are_answered(api: Api) -> None:
         {"Origin": "https://api.mcn.ru", "Referer": "https://api.mcn.ru/", "Sec-Fetch-Site": "same-origin"},
         {"Origin": "https://base.mcn.ru", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
         {"Origin": "https://api.mcntele.com"},
+        {"Origin": "https://api.kompaas.tech"},
         {"Origin": "https://API.MCN.RU:443"},
         {"Sec-Fetch-Site": "same-origin"},
     ],

@@ -36,6 +36,17 @@ def test_place_a_call(sandbox: Sandbox, open_page: OpenPage) -> None:
     assert page.url.endswith(f"#/calls/{call['verification_call_uuid']}")
 
 
+def test_place_a_call_in_the_other_dialect(sandbox: Sandbox, open_page: OpenPage) -> None:
+    page = open_page(f"{sandbox.url}/__admin/")
+    page.get_by_role("banner").get_by_role("button", name="Place a call").click()
+    in_dialog(page, "Place a call", {"Number to ring": "77012345678", "Dialect": "paidmethods"}, "Call")
+    detail = page.get_by_role("region", name="Call", exact=True)
+    expect(detail).to_contain_text("0.65 ₽")
+    expect(detail).to_contain_text("paidmethods")
+    (call,) = the_calls(sandbox)
+    assert (call["dialect"], call["method"], call["country_id"]) == ("paidmethods", "flash_call", 398)
+
+
 def test_place_a_call_from_a_connected_number(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
     page.get_by_role("button", name="Place a call").click()
