@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import requests
 from helpers.client import flash_call
 from helpers.webhook_endpoints import Receiver
 
@@ -137,6 +138,13 @@ def test_a_subscription_that_can_never_be_served_is_refused(account: Account) ->
     with pytest.raises(UsageError, match=r"10\.0\.0\.1 is not among the webhook_targets"):
         account.subscribe("http://10.0.0.1/")
     account.subscribe("http://127.0.0.2:1/")
+
+
+def test_a_preview_refuses_what_a_subscription_would_refuse(server: MCNServer, account: Account) -> None:
+    path = f"{server.url}/__admin/accounts/{account.account_id}/webhooks/preview"
+    refused = requests.post(path, json={"url": "http://10.0.0.1/"}, timeout=30)
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (400, "url")
+    assert requests.post(path, json={"url": "http://127.0.0.2:1/"}, timeout=30).status_code == 200
 
 
 def test_the_refusal_is_on_the_attempt_and_an_application_object_is_no_target(account: Account) -> None:

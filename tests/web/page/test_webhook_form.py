@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from helpers.sandbox import Sandbox
 from helpers.webhook_endpoints import Receiver
 from playwright.sync_api import Locator, Page, expect
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "ru-RU"}
+AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
+PHONE = {"viewport": {"width": 390, "height": 844}, "locale": "ru-RU", "color_scheme": "dark"}
 
 
 def open_form(page: Page, key: str = "new") -> Locator:
@@ -169,14 +171,20 @@ def test_a_filter_is_set_and_previewed_and_kept_when_something_else_changes(
 
 
 @pytest.mark.parametrize("settings", [{}, {"all_variables": True}, {"data_type": "text", "template": "${{number}}"}])
-def test_the_form_fits_a_phone(sandbox: Sandbox, open_page: OpenPage, settings: dict[str, Any]) -> None:
+def test_the_form_can_be_read_on_a_phone(sandbox: Sandbox, open_page: OpenPage, settings: dict[str, Any]) -> None:
     condition = {"variable": "verification_call_uuid", "operator": "in", "value": ["x" * 80]}
     asked = {"url": f"http://127.0.0.1:1/{'x' * 80}", "filter": [condition], "headers": {"X-Key": "s"}, **settings}
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", asked)
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", **PHONE)
     form = open_form(page, "1")
     expect(form.get_by_label("Игнорирование отключения веб-хуков")).to_be_visible()
+    expect(form.get_by_text("По этому звонку ничего не отправляется:")).to_be_visible()
     assert form.evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert page.evaluate(AUDIT) == []
+    form.get_by_label("Метод").select_option("GET")
+    form.get_by_label("Query-параметры").fill("a=${{")
+    expect(form.get_by_text("С этими настройками ничего не отправить:")).to_be_visible()
+    assert page.evaluate(AUDIT) == []
 
 
 def test_a_call_shows_what_every_kind_of_webhook_got(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
