@@ -199,6 +199,8 @@ def _apply(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
             return [delivery, replace(again, says=_contradiction(call))]
         case FaultKind.CDR_REORDERED:
             return [replace(delivery, due_at=None, waits_for=NEXT_CALL)]
+        case FaultKind.CDR_EARLY:
+            return [replace(delivery, due_at=call.ended_at)]
         case FaultKind.CDR_LATE:
             due = delivery.due_at or 0.0
             return [replace(delivery, due_at=due + fault.delay_s + fault.jitter_s)]

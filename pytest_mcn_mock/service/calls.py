@@ -209,8 +209,10 @@ class Calls:
         uuid = call.verification_call_uuid
         if call.ending is None:
             try:
-                await self.end(uuid)
+                ended = await self.end(uuid)
             except StorageFailed:
+                return
+            if ended is None or not ended.deliveries:  # it is gone, or no filter lets it through
                 return
         tried = self._worker.expect_attempt(uuid)
         await self.answered(uuid)

@@ -107,6 +107,20 @@ def test_a_filter_holds_for_a_call_that_is_held_across_a_restart(tmp_path: Path)
             sandbox.admin("clock/advance", "POST", {"seconds": 0})
             why = [sandbox.admin(f"calls/{uuid}")["explanation"].get("cdr", "") for uuid in uuids]
             assert [item["verification_call_uuid"] for item in sandbox.admin("deliveries")["items"]] == uuids[::2]
+            assert "no CDR is pending" in sandbox.stop()[1]
     assert [cdr["q931_status"] for cdr in receiver.received] == [17, 18]
     assert "q931_status is 16, and the filter says: q931_status is in [17, '18']" in why[1]
     assert [bool(text) for text in why] == [False, True, False]
+
+
+@pytest.mark.parametrize("has_state", [False, True])
+def test_a_cdr_that_a_filter_drops_makes_room_for_another(tmp_path: Path, has_state: bool) -> None:
+    state = ("--state", f"sqlite:///{tmp_path}/state.db") if has_state else ()
+    rules = 'filter = [{ variable = "q931_status", value = 17 }]\n[server]\nmax_pending = 1\n'
+    with Receiver() as receiver, running_sandbox(*state, config=with_webhook(receiver.url) + rules) as sandbox:
+        sandbox.admin("accounts/12345678", "PATCH", {"calls_held": True})
+        for _ in range(2):
+            uuid = sandbox.flash_call()["verification_call_uuid"]
+            assert sandbox.order().status_code == 429
+            sandbox.admin(f"calls/{uuid}/complete", "POST", {"outcome": "answered"})
+        assert sandbox.admin("deliveries")["items"] == []

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound
 from pytest_mcn_mock.model.accounts import remove_subscription
+from pytest_mcn_mock.model.assumptions import MissingFinalStatus
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.outcomes import Outcome
@@ -44,6 +45,43 @@ def test_a_variable_without_a_value_is_absent() -> None:
     steps = ServiceSteps(default_outcome=Outcome.REJECTED)
     request = request_of(steps, body=["q931_status", "final_status"])
     assert json.loads(request.body) == {"q931_status": 31}
+
+
+FLAT: dict[str, Any] = {"body": ["q931_status", "final_status"]}
+OF_A_REJECTED_CALL: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        FLAT,
+        ['{"q931_status": 31}', '{"q931_status": 31, "final_status": ""}', '{"q931_status": 31, "final_status": null}'],
+    ),
+    (
+        FLAT | {"values": "text"},
+        [
+            '{"q931_status": "31"}',
+            '{"q931_status": "31", "final_status": ""}',
+            '{"q931_status": "31", "final_status": "null"}',
+        ],
+    ),
+    ({"data_type": "text", "template": "<${{final_status}}>"}, ["<>", "<>", "<null>"]),
+    (
+        FLAT | {"method": "GET"},
+        [f"{HOOK}?q931_status=31{rest}" for rest in ("", "&final_status=", "&final_status=null")],
+    ),
+    (
+        {"method": "GET", "body": [], "query": {"f": "${{final_status}}"}},
+        [f"{HOOK}?f={rest}" for rest in ("", "", "null")],
+    ),
+    ({"body": [], "constants": {"f": "${{final_status}}"}}, [f'{{"f": "{rest}"}}' for rest in ("", "", "null")]),
+]
+
+
+@pytest.mark.parametrize("missing", MissingFinalStatus)
+@pytest.mark.parametrize("settings,expected", OF_A_REJECTED_CALL)
+def test_a_final_status_that_is_not_documented_is_in_no_form_a_surprise(
+    missing: MissingFinalStatus, settings: dict[str, Any], expected: list[str]
+) -> None:
+    steps = ServiceSteps(default_outcome=Outcome.REJECTED, missing_final_status=missing)
+    request = request_of(steps, **settings)
+    assert (request.body.decode() or request.url) == expected[list(MissingFinalStatus).index(missing)]
 
 
 def test_the_further_variables_can_be_asked_for(steps: ServiceSteps) -> None:

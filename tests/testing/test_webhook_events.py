@@ -143,6 +143,22 @@ def test_a_filter_sees_how_a_held_call_was_completed(mcn: Account) -> None:
     assert "final_status is 'ANSWERED', and the filter says: final_status is ''" in filtered.explanation.cdr
 
 
+BUSY_ONLY = [{"variable": "q931_status", "value": 17}]
+
+
+@pytest.mark.parametrize("ring_s", [0.0, 3600.0])
+@pytest.mark.parametrize("filter_,count", [([], 1), (BUSY_ONLY, 0)])
+def test_an_early_cdr_waits_for_no_delay_and_for_none_that_is_not_sent(
+    ring_s: float, filter_: list[dict[str, Any]], count: int
+) -> None:
+    with assuming(ring_s=ring_s, cdr_delay_s=3600.0) as mcn, Receiver() as receiver:
+        mcn.subscribe(receiver.url, filter=filter_)
+        mcn.inject("cdr_early")
+        assert flash_call(mcn).status_code == 200
+        assert len(receiver.received) == count
+        assert [call.state for call in mcn.calls] == ["completed"]
+
+
 class Application:
     """A WSGI and an ASGI application that keep the bodies that they get."""
 
