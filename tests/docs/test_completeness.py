@@ -16,6 +16,7 @@ import pytest_mcn_mock
 from pytest_mcn_mock import Account, Call, Delivery, FaultKind, MCNServer, Outcome, compose, plugin
 from pytest_mcn_mock.cli.commands import INTERRUPTED, STATUS, mcn_mock
 from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import session
 from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaits
@@ -88,6 +89,12 @@ def test_every_key_of_the_configuration_is_in_the_reference() -> None:
 
     schema = json.loads((ROOT / "schemas/config.schema.json").read_text(encoding="utf-8"))
     assert [key for key in keys(schema) if not re.search(rf"`\[*(account\.)?{key}\]*`", text)] == []
+
+
+def test_every_variable_is_in_its_how_to() -> None:
+    text = (ROOT / "docs/how-to/webhook-settings.md").read_text(encoding="utf-8")
+    table = text.partition("## Variables")[2].partition("\n## ")[0]
+    assert [name for name in VARIABLES if not re.search(rf"^\|[^|]*`{name}`", table, re.MULTILINE)] == []
 
 
 def test_every_route_and_refusal_is_in_the_reference() -> None:
