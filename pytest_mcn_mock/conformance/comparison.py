@@ -15,8 +15,9 @@ from pytest_mcn_mock.conformance.questions import QUESTIONS, Question
 from pytest_mcn_mock.conformance.recording import TROUBLES, Answer, Participants, Recording
 from pytest_mcn_mock.conformance.sending import Trouble
 from pytest_mcn_mock.conformance.webhook import JSON_TYPE
-from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.assumptions import NUMERIC_ERROR_BODY, Assumptions
 from pytest_mcn_mock.model.calls import Call, Explanation
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.web.dialects import table_of
@@ -112,11 +113,18 @@ def _differences(
         values["$number"] = assumed.number_of(code)
     found = list(_tree(expected, server.json, values, ""))
     if code is not None and not all(is_value for *_, is_value in found):
-        setting = f"{table.settings}error_body"
+        setting = _body_setting(question.dialect, server.json)
         yield Difference(name, Aspect.BODY, _form(expected), _form(server.json), setting=setting)
         return
     for place, fake, said, _ in found:
         yield Difference(name, Aspect.BODY, fake, said, place)
+
+
+def _body_setting(dialect: Dialect, body: Any) -> str:
+    """Return the setting that is about the form of a refusal's body."""
+    if dialect is Dialect.API_MCN and _form(body) == _form(NUMERIC_ERROR_BODY):
+        return 'error_style = "numeric"'
+    return f"{table_of(dialect).settings}error_body"
 
 
 def _fake_does(question: Question, assumed: Assumptions) -> str:

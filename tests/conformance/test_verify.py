@@ -20,6 +20,7 @@ from pytest_mcn_mock import (
     Account,
     Assumptions,
     Dialect,
+    ErrorStyle,
     MCNServer,
     NumberFormat,
     PaidMethodsAssumptions,
@@ -79,6 +80,7 @@ BODY = {"ok": False, "word": "$code", "more": ["$message", "$parameter", "$statu
                          "foreign_number", "method_not_allowed", "payload_too_large")
         ),
         ({"number_format": NumberFormat.PASTED}, 'number_format = "pasted"', None),
+        ({"error_style": ErrorStyle.NUMERIC}, 'error_style = "numeric"', None),
         (
             {"error_body": BODY},
             'error_body = { ok = false, word = "$code", more = ["$message", "$parameter", "$status"] }',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method, Tariff, format_roubles
 from pytest_mcn_mock.model.numbering import RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.storage.tables import decode_call, encode
+from pytest_mcn_mock.web.dialects import PAIDMETHODS
 
 ACCOUNT = Account("117793", "test-token", 1, numbers=("79158888888",))
 HELD = replace(ACCOUNT, calls_held=True)
@@ -27,6 +31,29 @@ def decide(
     order: CallOrder = FLASH, account: Account = ACCOUNT, balance: int = 10_000, n: int = 0, **assumed: Any
 ) -> Call:
     return place(account, balance, n, order, Assumptions(**assumed), NOON)
+
+
+PAID = replace(FLASH, terms=PAIDMETHODS.terms(Assumptions()))
+
+
+@pytest.mark.parametrize("order", [FLASH, CALL_FOR_2FA, PAID])
+def test_a_call_is_what_it_was_when_it_is_read_from_a_state(order: CallOrder) -> None:
+    call = decide(order)
+    assert decode_call(encode(call)) == call
+    kept = json.loads(encode(call))
+    assert kept.pop("dialect") == order.terms.dialect
+    if order.terms.dialect is Dialect.API_MCN:
+        assert decode_call(json.dumps(kept)) == call, "as a state has it from before there was a second dialect"
+
+
+def test_the_terms_of_an_order_decide_country_price_and_words() -> None:
+    kazakh = replace(PAID, login_did="77012345678")
+    call = decide(kazakh)
+    assert (call.dialect, call.method, call.country_id, call.price) == ("paidmethods", "flash_call", 398, 65)
+    assert call.explanation.country == "no country_id, and login_did is Kazakh: from a Kazakh number"
+    assert call.explanation.price == "flashcall from a Kazakh number costs 0.65"
+    other = replace(kazakh, terms=FLASH.terms)
+    assert (decide(other).country_id, decide(other).price) == (703, 45)
 
 
 def test_a_verification_code_is_the_calls_id_and_the_account() -> None:
