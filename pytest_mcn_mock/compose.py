@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,6 +20,7 @@ from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.service.ports import Clock, Storage
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.storage.memory import MemoryStorage
+from pytest_mcn_mock.text import printable
 from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.dialects import DIALECTS
@@ -98,7 +100,7 @@ def compose(
     worker.serve(service)
     storage.on_recovery = worker.recover
     guard = guard or Guard()
-    admin = partial(_admin_endpoints, service, feed, guard, render_metrics)
+    admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
     replicate = _join_replicas(service, worker, feed) if storage.is_shared else None
@@ -108,7 +110,7 @@ def compose(
 def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed) -> Callable[[], Coroutine[Any, Any, None]]:
     from pytest_mcn_mock.storage.replicas import Replicas  # of the extra "postgres"
 
-    replicas = Replicas(service, show=feed.hear, miss=feed.miss, look=worker.look)
+    replicas = Replicas(service, replica_name(), show=feed.hear, miss=feed.miss, look=worker.look)
     service.events.subscribe(replicas.hear)
     service.put_forward = replicas.put_forward
     return replicas.run
@@ -120,7 +122,9 @@ def _request_numbers() -> Iterator[int]:
     return request_numbers()
 
 
-def _admin_endpoints(service: Service, feed: Feed, guard: Guard, render_metrics: RenderMetrics | None) -> Endpoints:
+def _admin_endpoints(
+    service: Service, feed: Feed, guard: Guard, store: str, render_metrics: RenderMetrics | None
+) -> Endpoints:
     """Return the endpoints of the admin API and the page."""
     # Most tests never ask it, and its modules and routes take 12 ms.
     from pytest_mcn_mock import schemas
@@ -133,6 +137,8 @@ def _admin_endpoints(service: Service, feed: Feed, guard: Guard, render_metrics:
             feed,
             guard,
             version=_version(),
+            store=store,
+            replica=replica_name(),
             render_metrics=render_metrics,
             read_schema=schemas.read,
         ).endpoints(),
@@ -147,6 +153,19 @@ def _version() -> str:
     return version("pytest-mcn-mock")
 
 
+@cache
+def replica_name() -> str:
+    """Return the name of this process among those that share its state: MCN_MOCK_REPLICA, or host name and process."""
+    import socket
+
+    return printable(os.environ.get("MCN_MOCK_REPLICA") or f"{socket.gethostname()}-{os.getpid()}", 100)
+
+
+def store_name(settings: Settings) -> str:
+    """Return the kind of the state: ``memory``, ``sqlite`` or ``postgresql``."""
+    return "memory" if settings.state is None else settings.state.partition(":")[0]
+
+
 def preload() -> None:
     """Import and read now what is otherwise loaded when it is first needed: a test may replace the file system."""
     from pytest_mcn_mock import schemas
@@ -154,6 +173,7 @@ def preload() -> None:
 
     prepare_to_send(is_tls=False)
     _version()
+    replica_name()
     page.preload()
     for name in schemas.names():
         schemas.read(name)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # takes as long to import as the rest of the sandbox
 
 _REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CDR_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SHARED: Final = ", in the whole state: replicas that share it say the same, so take max and not sum"
 MAX_STAMPS: Final = 20_000
 """Calls whose CDR is waited for at most, to measure how long it took."""
 
@@ -77,8 +78,10 @@ class Gauges:
 class Metrics:
     """Counts what happens: subscribes to ``service.events``."""
 
-    def __init__(self, version: str, clock: Clock) -> None:
+    def __init__(self, version: str, clock: Clock, *, store: str, replica: str) -> None:
         self._version = version
+        self._store = store
+        self._replica = replica
         self._clock = clock
         self._gauges: Callable[[], Awaitable[Gauges]] | None = None
         self._shown: Gauges | None = None
@@ -132,6 +135,11 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """Every metric, for the library."""
         yield _info("mcn_mock_build", "What is running.", version=self._version, python=platform.python_version())
+        # Not a label of every series: Prometheus gives the series of each scraped server its ``instance``.
+        # https://prometheus.io/docs/instrumenting/writing_exporters/#target-labels-not-static-scraped-labels
+        yield _info(
+            "mcn_mock_replica", "This server, and where its state is.", replica=self._replica, store=self._store
+        )
         yield _counter("mcn_mock_requests", "Requests to the vendor's API, by HTTP status.", "status", self._requests)
         yield _counter("mcn_mock_refusals", "Refused requests to the vendor's API, by code.", "code", self._refusals)
         yield _counter("mcn_mock_faults", "Requests that a fault has altered, by its kind.", "kind", self._faults)
@@ -142,16 +150,16 @@ class Metrics:
         yield _counter("mcn_mock_deliveries", "CDRs that are settled, by result.", "result", self._deliveries)
         yield _counter("mcn_mock_attempts", "Attempts to deliver a CDR, by result.", "result", self._attempts)
         yield _histogram("mcn_mock_request_seconds", "From a request to its answer, in seconds.", self._request_s)
-        yield _histogram("mcn_mock_cdr_seconds", "From an answer to its CDR's acknowledgement.", self._cdr_s)
+        yield _histogram("mcn_mock_cdr_seconds", "From an answer to its CDR's acknowledgement, both here.", self._cdr_s)
         if (now := self._shown) is None:
             return
-        yield _gauge("mcn_mock_cdrs_pending", "CDRs that are pending.", now.pending)
-        yield _gauge("mcn_mock_cdrs_pending_limit", "As many CDRs may be pending.", now.max_pending)
-        yield _gauge("mcn_mock_attempts_waiting", "Attempts that wait for others to the same host.", now.waiting)
+        yield _gauge("mcn_mock_cdrs_pending", f"CDRs that are pending{_SHARED}.", now.pending)
+        yield _gauge("mcn_mock_cdrs_pending_limit", f"As many CDRs may be pending{_SHARED}.", now.max_pending)
+        yield _gauge("mcn_mock_attempts_waiting", f"CDRs that are due and wait for room{_SHARED}.", now.waiting)
         yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
-        yield _gauge("mcn_mock_cdr_lag_seconds", "Age of the oldest CDR that is due and not settled.", now.lag_s)
+        yield _gauge("mcn_mock_cdr_lag_seconds", f"Age of the oldest CDR that is due, not settled{_SHARED}.", now.lag_s)
         yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))
-        yield _counter("mcn_mock_dropped", "What bounded lists have lost.", "what", now.dropped)
+        yield _counter("mcn_mock_dropped", f"What bounded lists have lost; calls{_SHARED}.", "what", now.dropped)
         yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)
 
     def _count_request(self, entry: ApiRequest) -> None:

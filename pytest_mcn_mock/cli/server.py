@@ -27,7 +27,7 @@ from pytest_mcn_mock.cli.opening import open_accounts, opening
 from pytest_mcn_mock.cli.output import Outlet
 from pytest_mcn_mock.cli.tls import prepared
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.compose import Fake, compose, prepare_to_send
+from pytest_mcn_mock.compose import Fake, compose, prepare_to_send, replica_name, store_name
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.service.ports import AccountState, Storage
@@ -179,7 +179,7 @@ def _compose(config: Config, demo: Demo | None) -> Fake:
     """Return a fake with its log and metrics. To be called on the loop that is to send its CDRs."""
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
-    metrics = Metrics(version("pytest-mcn-mock"), clock)
+    metrics = Metrics(version("pytest-mcn-mock"), clock, store=store_name(config.settings), replica=replica_name())
     fake = compose(
         config.settings,
         clock=clock,

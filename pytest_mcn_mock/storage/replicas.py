@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -57,11 +55,6 @@ _READ_FORWARD: Final = select(numbers.c.forward_s)
 _log = logging.getLogger("mcn_mock")
 
 
-def replica_name() -> str:
-    """Return the name of this process among those on the database."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
 def request_numbers() -> Iterator[int]:
     """Yield numbers for requests in order of time, which no other process is likely to give: below 2**53."""
     place, last = secrets.randbelow(_PLACES), 0
@@ -71,11 +64,14 @@ def request_numbers() -> Iterator[int]:
 
 
 class Replicas:
-    """Tells the other processes on the database what happens here, and this one what happens there."""
+    """Tells the other processes on the database what happens here, and this one what happens there. ``name`` is this
+    process's.
+    """
 
     def __init__(
         self,
         service: Service,
+        name: str,
         *,
         show: Callable[[Event], None],
         miss: Callable[[], None],
@@ -92,7 +88,7 @@ class Replicas:
         self._show = show
         self._miss = miss
         self._look = look
-        self._name = f"{replica_name()}-{secrets.token_hex(4)}"
+        self._name = f"{name}-{secrets.token_hex(4)}"
         self._told: dict[tuple[str, str | int], None] = {}
         self._requests: list[ApiRequest] = []
         clock.move(None, self._database.ahead_s + storage.forward_s)

@@ -119,6 +119,8 @@ class AdminApi:
         guard: Guard,
         *,
         version: str,
+        store: str,
+        replica: str,
         render_metrics: RenderMetrics | None,
         read_schema: Callable[[str], bytes],
     ) -> None:
@@ -126,6 +128,8 @@ class AdminApi:
         self._feed = feed
         self._guard = guard
         self._version = version
+        self._store = store
+        self._replica = replica
         self._render_metrics = render_metrics
         self._read_schema = read_schema
 
@@ -426,9 +430,10 @@ class AdminApi:
 
     @_route("GET", "health", answer="health", is_open=True)
     async def health(self, request: Request) -> Response:
-        """That the server answers, its version, and whether it is ready."""
+        """That the server answers, its version and name, where its state is, and whether it is ready."""
         ready = not await self._service.why_not_ready()
-        return json_response(200, types.HealthJson(version=self._version, ready=ready), headers=_NOT_STORED)
+        shown = types.HealthJson(version=self._version, ready=ready, store=self._store, replica=self._replica)
+        return json_response(200, shown, headers=_NOT_STORED)
 
     @_route("GET", "health/live", answer="done", is_open=True)
     async def live(self, request: Request) -> Response:

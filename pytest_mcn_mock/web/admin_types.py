@@ -803,6 +803,8 @@ class HealthJson(Struct, kw_only=True):
     status: Annotated[Literal["ok"], _is("It answers.")] = "ok"
     version: Annotated[str, _is("Of the package.")]
     ready: Annotated[bool, _is("Whether it takes requests.")]
+    store: Annotated[str, _is("Where its state is: memory, sqlite or postgresql.")]
+    replica: Annotated[str, _is("Its name among the servers that share its state.")]
 
 
 class ReadinessJson(Struct, kw_only=True):

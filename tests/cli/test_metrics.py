@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import platform
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import requests
 from helpers.client import RUSSIAN, raw_request
+from helpers.postgres import Cluster
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
 from helpers.webhook_endpoints import Receiver
 from prometheus_client.parser import text_string_to_metric_families
@@ -125,6 +128,55 @@ def test_what_is_pending_and_under_way_is_shown() -> None:
             assert found["mcn_mock_cdr_lag_seconds", ()] > 0
             release()
             wait_until(lambda: metrics(sandbox)["mcn_mock_cdrs_pending", ()] == 0)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite", "postgresql"])
+def test_a_server_says_its_name_and_where_its_state_is(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = {"MCN_MOCK_REPLICA": "eu-1\n"}
+    if store == "sqlite":
+        environment["MCN_MOCK_STATE"] = f"sqlite:///{tmp_path}/state.db"
+    elif store == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        environment["MCN_MOCK_STATE"] = cluster.new_url()
+    with running_sandbox(environment=environment) as sandbox:
+        found = sandbox.admin("health")
+        assert (found["store"], found["replica"]) == (store, "eu-1\\n")
+        assert metrics(sandbox)["mcn_mock_replica_info", ("eu-1\\n", store)] == 1
+
+
+def test_a_server_without_a_name_has_its_hosts_and_its_process(busy: Sandbox) -> None:
+    assert busy.admin("health")["replica"] == f"{socket.gethostname()}-{busy.process.pid}"
+
+
+def test_replicas_say_the_same_of_what_they_share_and_their_own_of_the_rest(cluster: Cluster) -> None:
+    url = cluster.new_url()
+    with (
+        Receiver(500) as receiver,
+        running_sandbox("--state", url, config=CONFIG.format(url=receiver.url)) as one,
+        running_sandbox("--state", url, config=CONFIG.format(url=receiver.url)) as two,
+    ):
+        receiver.hold()
+        one.flash_call()
+        wait_until(lambda: metrics(two)["mcn_mock_cdrs_pending", ()] == 1)
+        found = [metrics(one), metrics(two)]
+        assert [each["mcn_mock_cdrs_pending", ()] for each in found] == [1, 1]
+        assert [each.get(("mcn_mock_requests_total", ("200",)), 0) for each in found] == [1, 0]
+        assert [sum(each[key] for key in each if key[0] == "mcn_mock_charged_kopecks_total") for each in found] == [
+            15,
+            0,
+        ]
+        told = requests.get(f"{one.url}/__admin/metrics", timeout=30).text
+        help_of = {line.split()[2]: line for line in told.splitlines() if line.startswith("# HELP")}
+        of_all = {name for name, line in help_of.items() if "take max and not sum" in line}
+        assert of_all == {
+            "mcn_mock_cdrs_pending",
+            "mcn_mock_cdrs_pending_limit",
+            "mcn_mock_attempts_waiting",
+            "mcn_mock_cdr_lag_seconds",
+            "mcn_mock_dropped_total",
+        }
 
 
 def test_without_the_library_the_answer_says_what_to_install() -> None:
