@@ -6,6 +6,7 @@ Source: handbook, "Механизм повторной отправки веб-�
 from __future__ import annotations
 
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def stop(sandbox: Sandbox, number: int) -> None:
 def test_a_stop_ends_no_call_that_rings_if_there_is_a_state(tmp_path: Path) -> None:
     state = ("--state", f"sqlite:///{tmp_path}/state.db")
     with Receiver() as receiver:
-        config = with_webhook(receiver.url) + "[assumed]\nring_s = 600\ncdr_delay_s = 600\n"
+        config = with_webhook(receiver.url) + WHOLE + "[assumed]\nring_s = 600\ncdr_delay_s = 600.5\n"
         with running_sandbox(*state, config=config) as sandbox:
             sandbox.flash_call()
             sandbox.stop()
@@ -90,6 +91,9 @@ def test_a_stop_ends_no_call_that_rings_if_there_is_a_state(tmp_path: Path) -> N
         assert receiver.received == []
         with running_sandbox(*state, config=config) as sandbox:
             assert advance(sandbox, 1000)["state"] == "delivered"
+    (event,) = receiver.received
+    created, ended = (datetime.fromisoformat(text) for text in (event["created_at"], event["data"]["stop_time"]))
+    assert created - ended == pytest.approx(timedelta(hours=3, seconds=600.5), abs=timedelta(milliseconds=1))
 
 
 def test_a_filter_holds_for_a_call_that_is_held_across_a_restart(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call, CallOrder, end
 from pytest_mcn_mock.model.cdr import VARIABLES, WHOLE_EVENT, Cdr, fill_in, make_condition, why_unmet
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.outcomes import ending
+from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -35,10 +35,11 @@ CATALOGUE = sample("catalogue-flashcall")
 LOG_ENTRY = sample("flashcall-log-entry.catalogue-types")
 
 
-def call_of(q931_status: int, *, seed: int = 1, at: float = NOON, rings_s: float = 4) -> Call:
+def call_of(how: int | Outcome, *, seed: int = 1, at: float = NOON, rings_s: float = 4) -> Call:
     order = CallOrder(Method.FLASH_CALL, "79157777777", code="0042")
     call = place(Account("117793", "t", seed), 100, 0, order, Assumptions(), at)
-    return end(call, ending(None, q931_status, unavailable_cause=18), at + rings_s)
+    outcome, cause = (how, None) if isinstance(how, Outcome) else (None, how)
+    return end(call, ending(outcome, cause, unavailable_cause=18), at + rings_s)
 
 
 def cdr_of(*args: Any, assumptions: Assumptions | None = None, **how: Any) -> Cdr:
@@ -54,7 +55,7 @@ def shape(value: Any) -> Any:
 
 calls = st.builds(
     call_of,
-    st.integers(1, 127),
+    st.integers(1, 127) | st.sampled_from(Outcome),
     seed=st.integers(0, 2**63 - 1),
     at=st.floats(1.6e9, 2.0e9),
     rings_s=st.floats(0, 100),
