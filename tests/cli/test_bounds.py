@@ -130,7 +130,7 @@ def test_the_last_place_is_taken_once() -> None:
         account.calls[0].complete("busy")
         account.settle()
         assert flash_call(account).status_code == 429  # not acknowledged, so that it is pending still
-        account.clock.advance(3600)
+        account.clock.advance(86_400)
         assert flash_call(account).status_code == 200
 
 
