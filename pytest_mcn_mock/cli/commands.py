@@ -32,6 +32,7 @@ _MODULES: Final = {
         "accounts", "advance", "call", "calls", "complete", "deliveries", "health", "resend", "reset", "tail",
         "webhooks",
     ),
+    "state": ("state",),
     "trigger": ("trigger",),
     "verify": ("record", "verify"),
 }  # fmt: skip
