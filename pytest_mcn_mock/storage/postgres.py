@@ -291,7 +291,8 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
         version = connection.info.parameter_status("server_version")
         raise ConfigError("state", [f"the server is PostgreSQL {version}; 13 or newer is needed"])
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    if connection.execute("SELECT to_regnamespace(%s) IS NULL", [SCHEMA]).fetchone() == (True,):
+        connection.execute(f"CREATE SCHEMA {SCHEMA}")  # IF NOT EXISTS would demand the right to make one all the same
     found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [SCHEMA]).fetchall()
     if not found:
         for table in metadata.sorted_tables:

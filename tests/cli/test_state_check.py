@@ -136,5 +136,16 @@ def test_a_table_of_another_program_and_a_missing_right_are_a_line(cluster: Clus
     assert "permission denied" in said
 
 
+def test_a_schema_that_was_prepared_needs_no_right_to_make_one(cluster: Cluster) -> None:
+    url = cluster.new_url()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE tenant LOGIN")
+        connection.execute("CREATE SCHEMA mcn_mock AUTHORIZATION tenant")
+    url = url.replace("//postgres@", "//tenant@")
+    with running_sandbox("--state", url) as sandbox:
+        sandbox.flash_call()
+        assert json.loads(run(url, "--json"))["calls"] == 1
+
+
 def test_without_a_url_it_says_what_to_give() -> None:
     assert "give the URL of the state" in run(status=2, MCN_MOCK_STATE="")
