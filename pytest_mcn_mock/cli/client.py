@@ -24,6 +24,7 @@ from click.shell_completion import CompletionItem
 from pytest_mcn_mock.cli.output import print_json
 from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable, UsageError
 from pytest_mcn_mock.model.accounts import UNLIMITED
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import format_roubles, parse_roubles
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, MAX_CAUSE, MIN_CAUSE, Outcome
 from pytest_mcn_mock.text import printable
@@ -105,14 +106,13 @@ class SandboxClient:
                 return {"items": items[:limit], "next": following}
 
     def place_call(
-        self, account_id: int, method: str, token: str, parameters: Mapping[str, str], dialect: str = "api_mcn"
+        self, account_id: int, method: str, token: str, parameters: Mapping[str, str], dialect: Dialect
     ) -> Any:
         """Return the answer of the vendor's API to a request for a call, in one of its dialects."""
-        from pytest_mcn_mock.model.dialects import Dialect
         from pytest_mcn_mock.model.money import Method
         from pytest_mcn_mock.web.dialects import table_of
 
-        table = table_of(Dialect(dialect))
+        table = table_of(dialect)
         path = table.path(Method(method), str(account_id))
         body = dict(parameters) if table.fidelity.is_in_body else None
         if body is None:

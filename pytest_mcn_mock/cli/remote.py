@@ -50,6 +50,7 @@ from pytest_mcn_mock.cli.tables import Column, is_coloured, print_fields, print_
 from pytest_mcn_mock.cli.webhook_options import webhook_options
 from pytest_mcn_mock.errors import Declined, McnMockError, Unreachable, UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.text import printable, printable_lines, shown_url
 
 RECONNECT_S: Final = 0.5
@@ -580,7 +581,7 @@ def _print_progress(delivery: Mapping[str, Any]) -> None:
     help="The account's token.",
 )  # fmt: skip
 @click.option(
-    "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
+    "--dialect", type=click.Choice([str(d) for d in Dialect]), default="api_mcn", show_default=True,
     help="The form of the API: the article's, or that of the methods that followed.",
 )  # fmt: skip
 @connected
@@ -603,7 +604,7 @@ def call(
         raise click.UsageError("--caller-did makes it a call_for_2fa, which has no --code and no --country-id")
     method = "flash_call" if caller_did is None else "call_for_2fa"
     parameters = _given(login_did=login_did, code=code, country_id=country_id, caller_did=caller_did)
-    answer = sandbox.place_call(account, method, token, parameters, dialect)
+    answer = sandbox.place_call(account, method, token, parameters, Dialect(dialect))
     parts = answer.values() if isinstance(answer, dict) else ()
     placed = next((part for part in parts if isinstance(part, dict)), {})
     code = placed.get("code")

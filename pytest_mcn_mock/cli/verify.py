@@ -18,6 +18,7 @@ from pytest_mcn_mock.cli.commands import INTERRUPTED as INTERRUPTED_STATUS
 from pytest_mcn_mock.cli.output import count
 from pytest_mcn_mock.cli.tables import Column, print_table
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.text import printable
 
 if TYPE_CHECKING:  # they bring msgspec and phonenumbers, which the other commands need not wait for
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # they bring msgspec and phonenumbers, which the other comman
     from pytest_mcn_mock.conformance.questions import Plan
     from pytest_mcn_mock.conformance.recording import Participants, Recording
     from pytest_mcn_mock.model.assumptions import Assumptions
-    from pytest_mcn_mock.model.dialects import Dialect
 
 DIFFERENT: Final = 1
 """The exit status if there are differences."""
@@ -46,7 +46,7 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
 _OPTIONS = (
     click.option("--base-url", metavar="URL", help="The server's base URL; --dialect says which of its methods."),
     click.option(
-        "--dialect", type=click.Choice(["api_mcn", "paidmethods"]), default="api_mcn", show_default=True,
+        "--dialect", type=click.Choice([str(d) for d in Dialect]), default="api_mcn", show_default=True,
         help="The methods to ask: the article's, or those that followed.",
     ),
     click.option(
@@ -93,7 +93,8 @@ def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any
     from pytest_mcn_mock.conformance.questions import SETS
 
     if is_list:
-        listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for part in SETS[_of(asked)] for q in part]
+        harmless, paid = SETS[Dialect(asked["dialect"])]
+        listed = [{"name": q.name, "calls": q.calls, "asks": q.asks} for q in (*harmless, *paid)]
         return CommandResult(listed, lambda: print_table(_LISTED, listed))
     assumptions = _assumptions(config)
     if replay is not None and any(asked[name] is not None for name in ("base_url", "account", "spend", "ring")):
@@ -136,12 +137,6 @@ def record(file: Path, *, pseudonym: bool, **asked: Any) -> None:
         raise KeyboardInterrupt
 
 
-def _of(asked: dict[str, Any]) -> Dialect:
-    from pytest_mcn_mock.model.dialects import Dialect
-
-    return Dialect(asked["dialect"])
-
-
 def _assumptions(config: Path | None) -> Assumptions:
     from pytest_mcn_mock.cli import config as configuration
     from pytest_mcn_mock.model.assumptions import Assumptions
@@ -167,7 +162,6 @@ def _interview(
     from pytest_mcn_mock.conformance.interview import RealServer, check_base_url, interview
     from pytest_mcn_mock.conformance.questions import QUESTIONS, make_plan
     from pytest_mcn_mock.conformance.recording import Mask
-    from pytest_mcn_mock.model.dialects import Dialect
 
     if base_url is None or token is None or account is None:
         raise UsageError("give the server as --base-url, and its --token and --account")

@@ -45,6 +45,21 @@ def test_the_admin_api_and_the_events_name_the_dialect(mcn: Account, mcn_server:
     assert (call["dialect"], call["country_id"]) == (name, spoken().country_for(KAZAKH))
 
 
+def test_what_goes_wrong_is_a_mistake_and_so_is_what_nobody_has_seen(mcn: Account) -> None:
+    flash_call(mcn, "abc")
+    flash_call(mcn, colour="red")
+    path = spoken().path(mcn.account_id)
+    (refused,) = mcn.mistakes()
+    assert refused.startswith(f"refused: POST {path} login_did=abc -> 400 invalid_parameter")
+    mcn.require_fidelity("observed")
+    told = [line for line in mcn.mistakes() if "'colour'" in line]
+    what = "the parameter 'colour', which is ignored, is assumed, not documented"
+    assert [line.partition(" (")[0] for line in told] == [f"relied on: POST …/{path.rpartition('/')[2]}: {what}"]
+    mcn.require_fidelity("assumed")
+    mcn.expect_refusal("invalid_parameter")
+    assert mcn.mistakes() == []
+
+
 def test_a_request_has_the_time_of_its_account(mcn: Account) -> None:
     mcn.clock.advance(3600)
     flash_call(mcn)
