@@ -91,7 +91,7 @@ def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(money: str)
         (flash,) = commands(sandbox)
         assert '"status": "success"' in run(flash)
         opened = sandbox.admin("accounts/7")
-        requests.post(f"{sandbox.url}/__admin/reset", timeout=30)
+        sandbox.admin("reset", "POST")
         assert sandbox.admin("accounts/7")["credit"] == opened["credit"]
         assert sandbox.admin("accounts/7")["unlimited"] is opened["unlimited"] is ("unlimited" in money)
 

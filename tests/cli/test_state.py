@@ -16,7 +16,7 @@ import pytest
 import requests
 from helpers.client import refusal
 from helpers.killed_sandbox import Killed, everything, wait_until_delivered
-from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until, with_webhook
+from helpers.sandbox import ACCOUNT, MCN_MOCK, Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 RULES = """
@@ -138,18 +138,15 @@ headers = {{ X-Key = "s3cret-{n}" }}
 
 
 def test_credit_and_unlimited_balance_are_kept(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text('[[account]]\nid = 1\ntoken = "t"\nbalance = "unlimited"\ncredit = "5.00"\n')
-    arguments = ("--config", str(config), "--state", f"sqlite:///{tmp_path}/state.db")
+    state, config = state_in(tmp_path), ACCOUNT + 'credit = "5.00"\n'
     for spent in ("-0.15", "-0.30"):
-        with running_sandbox(*arguments) as sandbox:
-            sandbox.flash_call("1", "t")
-            kept = sandbox.admin("accounts/1")
+        with running_sandbox(*state, config=config.replace("100.00", "unlimited")) as sandbox:
+            sandbox.flash_call()
+            kept = sandbox.admin("accounts/12345678")
             assert (kept["balance"], kept["credit"], kept["unlimited"]) == (spent, "5.00", True)
             _, _, log = sandbox.stop()
         assert "WARNING" not in log, "nothing differs"
-    config.write_text('[[account]]\nid = 1\ntoken = "t"\nbalance = "0.00"\ncredit = "5.00"\n')
-    with running_sandbox(*arguments) as sandbox:
+    with running_sandbox(*state, config=config.replace("100.00", "0.00")) as sandbox:
         _, _, log = sandbox.stop()
     assert "configured otherwise: whether the balance is unlimited\n" in log
 

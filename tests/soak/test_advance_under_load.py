@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from pathlib import Path
 
 import pytest
 import requests
@@ -36,7 +35,7 @@ class SlowTalk(Talk):
 
 @pytest.mark.parametrize("delay_s", [None, 0.3, 30], ids=["ended at once", "ringing", "ringing for long"])
 def test_an_advance_is_answered_while_calls_keep_coming(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], delay_s: float | None
+    capsys: pytest.CaptureFixture[str], delay_s: float | None
 ) -> None:
     rule = "" if delay_s is None else f'[[account.outcome]]\noutcome = "busy"\ndelay_s = {delay_s}'
     placed, acknowledged, idle = set[str](), set[str](), list[Talk]()
@@ -66,11 +65,10 @@ def test_an_advance_is_answered_while_calls_keep_coming(
         nonlocal stopped
         loop = asyncio.get_running_loop()
         receiver = await loop.create_server(lambda: SlowTalk(receive), "127.0.0.1", 0)
-        config = tmp_path / "mcn-mock.toml"
         port_of_webhook = receiver.sockets[0].getsockname()[1]
-        config.write_text(CONFIG.format(port=port_of_webhook, rule=rule), encoding="utf-8")
+        config = CONFIG.format(port=port_of_webhook, rule=rule)
         took: list[float] = []
-        with running_sandbox("--config", str(config), "--log-level", "error") as sandbox:
+        with running_sandbox("--log-level", "error", config=config) as sandbox:
             host, _, port = sandbox.url.removeprefix("http://").partition(":")
             for _ in range(CLIENTS):
                 await loop.create_connection(client, host, int(port))

@@ -48,7 +48,7 @@ def count_threads(sandbox: Sandbox) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("Threads:")).split()[1])
 
 
-def test_slow_and_dead_addresses_delay_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_slow_and_dead_addresses_delay_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:
     async def run() -> tuple[float, dict[str, Counter[str]], int]:
         loop = asyncio.get_running_loop()
         received: Counter[str] = Counter()
@@ -79,10 +79,9 @@ def test_slow_and_dead_addresses_delay_nobody_else(tmp_path: Path, capsys: pytes
         silent.listen(0)
         only = socket.create_connection(("127.0.0.2", port))
         hosts = ["127.0.0.1", "two.test", "127.0.0.2", "127.0.0.3", "slow.test"]
-        config = tmp_path / "mcn-mock.toml"
-        config.write_text(CONFIG + "".join(WEBHOOK.format(host=f"{host}:{port}") for host in hosts), encoding="utf-8")
+        config = CONFIG + "".join(WEBHOOK.format(host=f"{host}:{port}") for host in hosts)
         began = time.monotonic()
-        with running_sandbox("--config", str(config), "--log-level", "error", before=RESOLVER) as sandbox:
+        with running_sandbox("--log-level", "error", config=config, before=RESOLVER) as sandbox:
             sandbox_host, _, sandbox_port = sandbox.url.removeprefix("http://").partition(":")
             for _ in range(CLIENTS):
                 await loop.create_connection(lambda: Talk(hear, next_order()), sandbox_host, int(sandbox_port))

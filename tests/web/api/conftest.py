@@ -6,27 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.client import Api
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import ACCOUNT, running_sandbox
 
 from pytest_mcn_mock import MCNServer
 
 
 @pytest.fixture(scope="session")
-def sandbox_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    config = tmp_path_factory.mktemp("sandbox") / "mcn-mock.toml"
-    config.write_text(
-        """
-        [[account]]
-        id = 12345678
-        token = "test-token"
-        balance = "100.00"
-        numbers = ["79158888888"]
-        [[account]]
-        id = 87654321
-        token = "other-token"
-        """
-    )
-    with running_sandbox("--config", str(config)) as sandbox:
+def sandbox_api() -> Iterator[Api]:
+    other = '[[account]]\nid = 87654321\ntoken = "other-token"\n'
+    with running_sandbox(config=f'{ACCOUNT}numbers = ["79158888888"]\n{other}') as sandbox:
         yield Api(sandbox.url, "12345678", "test-token", "other-token")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from helpers.client import RUSSIAN, Api, refusal
 from helpers.in_process import run
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import running_sandbox, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock import MCNServer, NotFound
@@ -124,15 +123,13 @@ def test_a_stream_ends_with_the_server() -> None:
         assert list(events) == []
 
 
-def test_a_reset_goes_back_to_the_configured_state(tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
+def test_a_reset_goes_back_to_the_configured_state() -> None:
     with Receiver() as receiver:
-        config.write_text(
-            '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\nseed = 7\n'
-            '[[account.outcome]]\noutcome = "busy"\ndelay_s = 60\n'
-            f'[[account.webhook]]\nurl = "{receiver.url}"\n'
-        )
-        with running_sandbox("--config", str(config)) as sandbox, closing(Events(sandbox.url)) as events:
+        rule = '[[account.outcome]]\noutcome = "busy"\ndelay_s = 60\n'
+        with (
+            running_sandbox(config=with_webhook(receiver.url) + rule) as sandbox,
+            closing(Events(sandbox.url)) as events,
+        ):
             admin = f"{sandbox.url}/__admin"
             before = sandbox.admin("accounts/12345678")
             first = sandbox.flash_call()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.sandbox import running_sandbox
+from helpers.sandbox import running_sandbox, with_webhook
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/use-from-other-languages.md"
 
@@ -35,14 +35,12 @@ def webhook(tmp_path: Path) -> Iterator[str]:
 
 
 def test_it_keeps_how_each_call_ended_and_refuses_what_is_no_record(webhook: str, tmp_path: Path) -> None:
-    config = tmp_path / "mcn-mock.toml"
-    config.write_text(
-        f'[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "1.00"\n[[account.webhook]]\nurl = "{webhook}"\n'
+    rules = (
         '[[account.outcome]]\nlogin_did = "79150000017"\noutcome = "busy"\n'
         '[[account.outcome]]\nlogin_did = "79150000020"\noutcome = "unavailable"\n'
     )
     expected = {"79157777777": "ANSWERED", "79150000017": "NO ANSWER", "79150000020": "UNAVAILABLE"}
-    with running_sandbox("--config", str(config)) as sandbox:
+    with running_sandbox(config=with_webhook(webhook) + rules) as sandbox:
         calls = {sandbox.flash_call(login_did=number)["verification_call_uuid"]: number for number in expected}
         assert sandbox.stop()[1] == "mcn-mock stopped; no CDR is pending\n"
     for uuid, number in calls.items():
