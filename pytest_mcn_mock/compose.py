@@ -92,7 +92,7 @@ def compose(
         ),
         deliveries=Deliveries(storage, clock, worker, events, assumptions),
         # Requests are not part of the state; the processes that share one tell each other of them.
-        journal=Journal(clock, events, settings.journal_size, _request_numbers() if storage.is_shared else None),
+        journal=Journal(clock, events, settings.journal_size, _request_numbers(storage) if storage.is_shared else None),
         events=events,
         assumptions=assumptions,
         opening=opening,
@@ -110,16 +110,19 @@ def compose(
 def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed) -> Callable[[], Coroutine[Any, Any, None]]:
     from pytest_mcn_mock.storage.replicas import Replicas  # of the extra "postgres"
 
-    replicas = Replicas(service, replica_name(), show=feed.hear, miss=feed.miss, look=worker.look)
+    replicas = Replicas(
+        service, replica_name(), show=feed.hear, is_watched=feed.is_watched, miss=feed.miss, look=worker.look
+    )
     service.events.subscribe(replicas.hear)
+    service.until_others_answered = replicas.until_answered
     service.put_forward = replicas.put_forward
     return replicas.run
 
 
-def _request_numbers() -> Iterator[int]:
+def _request_numbers(storage: Storage) -> Iterator[int]:
     from pytest_mcn_mock.storage.replicas import request_numbers  # of the extra "postgres"
 
-    return request_numbers()
+    return request_numbers(storage)
 
 
 def _admin_endpoints(

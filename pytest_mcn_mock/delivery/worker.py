@@ -37,6 +37,8 @@ GRAIN_S: Final = 0.1
 """If the time passes by itself, an advance does all work at once that is due within so many seconds. One piece after
 the other, a slow webhook would make the advance take longer than the time that it skips.
 """
+HELD_S: Final = 0.02
+"""How often an advance looks whether other processes have done what they have claimed."""
 STOPPED: Final = "the server was stopped meanwhile"
 _AT_ONCE: Final = 1000
 """Pieces of work that are claimed in one step."""
@@ -138,10 +140,12 @@ class DeliveryWorker:
         for key in await self._keys():
             self._look_soon(key)
 
-    def look(self) -> None:
-        """Look for work that is due now: another process on the same state may have left it."""
-        if self._clock.is_shared:
-            self._look_soon(None)
+    def look(self, forward_s: float = 0.0) -> None:
+        """Look for work that is due now: another process on the same state may have left it, or has put the time of all
+        forward by so many seconds.
+        """
+        self._alarms.put_forward(None, forward_s)
+        self._look_soon(None)
 
     def recover(self) -> None:
         """Keep what the service could not keep: the storage works again. The worker's own steps try again by
@@ -446,7 +450,10 @@ class DeliveryWorker:
             if not claimed.work:
                 next_due_at = None
                 if not self._of(key, newest_call):
-                    break
+                    # What other processes have claimed is theirs to do, until their claims run out.
+                    if not (self._storage.is_shared and await self._storage.is_held(until, newest_call)):
+                        break
+                    await asyncio.sleep(HELD_S)
             await asyncio.sleep(0)
         self._move(key, seconds - moved)
 
@@ -545,7 +552,7 @@ class Alarms:
 
     def put_forward(self, key: Key, seconds: float) -> None:
         """Bring the alarms of a time nearer: it was put forward."""
-        if (alarms := self._of.get(key)) is not None:
+        if seconds and (alarms := self._of.get(key)) is not None:
             alarms.forward += seconds
             self._set_timer(key, alarms)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.service.accounts import Accounts
@@ -37,6 +38,8 @@ class Service:
     assumptions: Assumptions
     opening: Opening
     is_stopping: bool = False
+    until_others_answered: Callable[[], Awaitable[None]] = _stay
+    """Waits for the answers to orders that other processes on the same state have accepted."""
     put_forward: Callable[[], Awaitable[None]] = _stay
     """Reports the time put forward to the other processes on the same state."""
 
@@ -45,13 +48,18 @@ class Service:
         reasons = ["stopping"] if self.is_stopping else []
         if self.storage.failure is not None:
             return [*reasons, "storage_failed"]
-        return [*reasons, "overloaded"] if await self.calls.is_overloaded() else reasons
+        try:
+            is_overloaded = await self.calls.is_overloaded()
+        except StorageFailed:
+            return [*reasons, "storage_failed"]
+        return [*reasons, "overloaded"] if is_overloaded else reasons
 
     async def advance(self, seconds: float) -> None:
         """Put the time forward for every account, when the orders that were accepted before are answered; see
         ``Worker.advance``.
         """
         await self.calls.until_answered()
+        await self.until_others_answered()
         try:
             await self.worker.advance(seconds)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count, islice
 from typing import Final
 
@@ -76,9 +76,19 @@ class Journal:
         )
         return list(islice(found, limit))
 
-    def clear(self) -> None:
-        """Forget every request."""
+    def replace(self, requests: Sequence[ApiRequest], own: Collection[int]) -> None:
+        """Take over the requests that the processes on the same state have answered, in order of arrival. Of those that
+        are known only the ``own`` ones stay, by their ``seq``, and those that are not answered yet.
+        """
+        kept = [request for request in self._requests if request.seq in own or not request.is_answered]
         self._requests.clear()
+        self._requests.extend(sorted((*requests, *kept), key=lambda request: request.seq))
+
+    def clear(self, last: int | None = None) -> None:
+        """Forget every request, or those up to the one whose ``seq`` is ``last``."""
+        kept = [] if last is None else self.since(last)
+        self._requests.clear()
+        self._requests.extend(kept)
 
     def last_seq(self) -> int:
         """Return the ``seq`` of the last request, 0 if there is none."""

@@ -265,6 +265,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def is_held(self, until: float, newest_call: int) -> bool:
+        """Return whether other processes may have claimed work that is due by ``until``, of calls up to that one."""
+        ...
+
     async def backlog(self, now: float) -> Backlog:
         """Return how many deliveries are due that nobody has claimed."""
         ...

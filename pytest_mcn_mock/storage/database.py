@@ -227,7 +227,6 @@ def _check_postgres(url: str, parsed: URL) -> None:
     """Raise ConfigError if the URL does not name a database, or if the driver is not installed."""
     try:
         import psycopg.conninfo  # noqa: PLC0415 - of an extra
-        import psycopg_pool  # noqa: F401, PLC0415 - to know that it is there
     except ImportError:
         raise ConfigError(
             "state", ["PostgreSQL needs an extra: pip install 'pytest-mcn-mock[sandbox,postgres]'"]

@@ -50,8 +50,10 @@ class Engine(Protocol):
     """Called when steps can be kept again."""
     is_shared: bool
     """Whether other processes may use the database at the same time."""
-    ahead_s: float
-    """How far the database's clock is ahead of this machine's."""
+
+    def now(self) -> float:
+        """Return the time by which claims hold, in seconds since the epoch: the database's if it is shared."""
+        ...
 
     def step(self) -> Step:
         """Return a step, for an ``async with`` statement. Await its ``kept`` afterwards."""

@@ -424,6 +424,9 @@ class MemoryStorage:
         next_due_at = min((at for queue in queues if (at := queue.next_due_at()) is not None), default=None)
         return Claimed(claimed, next_due_at, any(queue.has_lines() for queue in queues))
 
+    async def is_held(self, until: float, newest_call: int) -> bool:  # noqa: ARG002 - a claim is by this process
+        return False
+
     async def backlog(self, now: float) -> Backlog:
         overdue = [due_at for queue in self._queues.values() for due_at in queue.overdue(now)]
         return Backlog(len(overdue), min(overdue, default=None))

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -25,17 +25,31 @@ from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.flow import complete, on_loop
 from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url, without_password
 from pytest_mcn_mock.storage.engine import Load, Values
+from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.transactions import RETRY_S
 
 SCHEMA: Final = "mcn_mock"
 """The schema that has our tables, so that they meet nobody else's."""
 OLDEST_SERVER: Final = 130_000
 STATEMENT_TIMEOUT_S: Final = 5
-CONNECT_TIMEOUT_S: Final = 5
+LOCK_TIMEOUT_S: Final = 2
+"""How long a statement waits for a lock. A step holds one for some milliseconds."""
+IDLE_TIMEOUT_S: Final = 5
+"""How long a process may stand still in a step: its locks are the others' to wait for."""
+HUNG_S: Final = 10.0
+"""How long a step may take before its connection is cut."""
+CONNECT_TIMEOUT_S: Final = 2
 POOL_SIZE: Final = 8
+_SETTINGS: Final = {
+    "search_path": SCHEMA,
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
+}
 _LOCK: Final = 0x6D636E  # "mcn"; one at a time makes the tables
 _DIALECT: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
+_READ_TIME: Final = sql("SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8) AS now")
 _CANCELED: Final = "57014"
 """A statement that took too long."""
 _READ_ONLY: Final = "25006"
@@ -88,21 +102,24 @@ class _Load:
 class PostgresStep:
     """A transaction: it reads, lets the rules decide, and writes."""
 
-    def __init__(self, database: Postgres) -> None:
+    def __init__(self, database: Postgres, *, is_probe: bool = False) -> None:
         self._database = database
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._is_probe = is_probe
+        self._connection: Connection | None = None
         self._pipeline: Any = None
-        self.has_written = False
 
     async def __aenter__(self) -> Self:
-        self._connection = await self._database.take()
+        self._connection = await self._database.take(is_probe=self._is_probe)
         try:
             self._pipeline = self._connection.pipeline()
             await self._pipeline.__aenter__()
             await self._connection.execute("BEGIN")
-        except psycopg.Error as error:
-            await self._database.give_back(self._connection)
-            raise self._database.failed(error) from error
+        except BaseException as error:
+            await self._connection.close()
+            self._database.give_back(self._connection)
+            if isinstance(error, psycopg.Error):
+                raise self._database.failed(error) from error
+            raise
         return self
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
@@ -116,7 +133,6 @@ class PostgresStep:
 
     async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values. Its errors come with the commit."""
-        self.has_written = True
         for each in _each(values):
             await self._execute(statement, each)
 
@@ -138,7 +154,7 @@ class PostgresStep:
             await self._connection.close()
             raise
         finally:
-            await self._database.give_back(self._connection)
+            self._database.give_back(self._connection)
         if isinstance(error, psycopg.Error):
             raise self._database.failed(error) from error
 
@@ -152,26 +168,30 @@ class Postgres:
     is_shared = True
 
     def __init__(self, url: str, load: Load) -> None:
-        parsed = parse_url(url)
         self.failure: str | None = None
-        self.ahead_s = 0.0
-        """How far the database's clock is ahead of this machine's."""
         self.on_recovery: Callable[[], object] = lambda: None
         self._url = url
-        self._pool: AsyncConnectionPool[Any] | None = None
-        self._opening: asyncio.Lock | None = None
+        self._has_failed = asyncio.Event()
+        self._pool = Pool(self.connect, POOL_SIZE)
         self._options: dict[str, Any] = {
-            "options": f"-c search_path={SCHEMA} -c statement_timeout={STATEMENT_TIMEOUT_S}s",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
             "connect_timeout": CONNECT_TIMEOUT_S,
+            # A server that went away without a word.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
             "row_factory": namedtuple_row,
             "autocommit": True,
         }
+        parsed = parse_url(url)
         try:
             with psycopg.connect(url, **self._options) as connection, connection.transaction():
-                began = time.time()
-                found = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
-                self.ahead_s = (found[0] if found else began) - (began + time.time()) / 2
+                began = time.monotonic()
+                self._set_time(connection.execute(*render(_READ_TIME, {})).fetchone(), began)
                 _prepare(connection)
+                row: Any = connection.execute("SELECT nextval('process_numbers')").fetchone()
+                self.process_number: int = row[0]
+                """Which process on the database this is, counted from 1."""
                 complete(load(_Load(connection), True))
         except psycopg.Error as error:
             why = without_password(reason(error), parsed)
@@ -179,46 +199,50 @@ class Postgres:
         except ValueError as error:
             raise ConfigError("state", [f"the database is damaged: {str(error).splitlines()[0][:200]}"]) from error
 
+    def now(self) -> float:
+        """Return the database's time, in seconds since the epoch."""
+        return self._ahead_s + time.monotonic()
+
+    async def set_time(self) -> None:
+        """Ask the database what the time is."""
+        began = time.monotonic()
+        self._set_time(await self.first(_READ_TIME), began)
+
+    def _set_time(self, row: Any, began: float) -> None:
+        self._ahead_s: float = row[0] - (began + time.monotonic()) / 2
+
     def step(self) -> PostgresStep:
         """Return a step, for an ``async with`` statement."""
         return PostgresStep(self)
 
-    async def take(self) -> psycopg.AsyncConnection[Any]:
-        """Return a connection. Raises StorageFailed if there is none in time."""
-        if self.failure is not None:
+    async def take(self, *, is_probe: bool = False) -> Connection:
+        """Return a connection. Raises StorageFailed if there is none: at once if it is known that none can be used."""
+        if self.failure is not None and not is_probe:
             raise StorageFailed(self.failure)
         await on_loop()
         try:
-            connection: psycopg.AsyncConnection[Any] = await (await self._opened()).getconn()
-        except (PoolTimeout, psycopg.Error) as error:
+            return await self._pool.take()
+        except psycopg.Error as error:
             raise self.failed(error) from error
-        return connection
 
-    async def give_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Let others have the connection. One that is broken is replaced."""
-        if self._pool is not None:
-            await self._pool.putconn(connection)
+    def give_back(self, connection: Connection) -> None:
+        """Let others have the connection."""
+        self._pool.give_back(connection)
 
-    async def _opened(self) -> AsyncConnectionPool[Any]:
-        if self._pool is None:
-            pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-                self._url, kwargs=self._options, min_size=1, max_size=POOL_SIZE, timeout=CONNECT_TIMEOUT_S, open=False
-            )
-            self._pool = pool
-            await pool.open()
-        return self._pool
-
-    async def connect(self) -> psycopg.AsyncConnection[Any]:
-        """Return a connection of its own, to listen on."""
+    async def connect(self) -> Connection:
+        """Return a new connection, such as one to listen on."""
         return await psycopg.AsyncConnection.connect(self._url, **self._options)
 
     def failed(self, error: BaseException) -> StorageFailed:
         """Return the error of a step that cannot be kept."""
-        why = f"the state cannot be written: {reason(error)}"
-        if self.failure is None and _is_of_all(error):
-            _log.error("%s; new calls are refused until it can", why)
-            self.failure = why
-        return StorageFailed(why)
+        failed = StorageFailed(f"the state cannot be written: {reason(error)}")
+        if _is_of_all(error):
+            if self.failure is None:
+                _log.error("%s; new calls are refused until it can", failed.message)
+            self.failure = failed.message
+            self._has_failed.set()
+            self._pool.renew(failed)
+        return failed
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
         """Read outside a step. Raises StorageFailed if that is impossible."""
@@ -228,7 +252,7 @@ class Postgres:
         except psycopg.Error as error:
             raise self.failed(error) from error
         finally:
-            await self.give_back(connection)
+            self.give_back(connection)
 
     async def first(self, query: Any, **values: Any) -> Any:
         """Read the first row outside a step; None if there is none."""
@@ -240,27 +264,31 @@ class Postgres:
     async def watch(self) -> None:
         """See ``service.ports.Storage``, as for ``close``."""
         while True:
-            await asyncio.sleep(RETRY_S)
-            if self.failure is not None and await self._has_recovered():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_failed.wait(), RETRY_S)
+            self._pool.cut(HUNG_S)
+            if self.failure is None:
+                continue
+            if await self._has_recovered():
                 self.on_recovery()
+            else:
+                await asyncio.sleep(RETRY_S)
 
     async def _has_recovered(self) -> bool:
-        failure, self.failure = self.failure, None
+        self._has_failed.clear()
         try:
-            async with self.step() as step:
+            async with PostgresStep(self, is_probe=True) as step:
                 await step.write(_PROBE, {})
         except StorageFailed as error:
             _log.debug("the state cannot be written yet: %s", error.message)
-            self.failure = failure
             return False
+        self.failure = None
         _log.warning("the state can be written again")
         return True
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        await self._pool.close()
 
 
 _PROBE: Final = (
@@ -281,8 +309,8 @@ def _is_of_all(error: BaseException) -> bool:
     """Return whether no step can be kept after this error: the connection is lost, the disk full, all is read only."""
     state: str | None = getattr(error, "sqlstate", None)
     if state is None:
-        return isinstance(error, (psycopg.OperationalError, PoolTimeout))
-    return (state[:2] in {"08", "53", "57", "58"} and state != "57014") or state == "25006"
+        return isinstance(error, psycopg.OperationalError)
+    return (state[:2] in _FAILURES_OF_ALL and state != _CANCELED) or state == _READ_ONLY
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:
@@ -299,7 +327,7 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
             connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
             for index in table.indexes:
                 connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
-        for sequence in ("call_numbers", "delivery_numbers"):
+        for sequence in ("call_numbers", "delivery_numbers", "process_numbers"):
             connection.execute(f"CREATE SEQUENCE {sequence}")
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('schema_version', %s), ('probe', '')", [str(SCHEMA_VERSION)]

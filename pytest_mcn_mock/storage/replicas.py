@@ -10,20 +10,23 @@ import asyncio
 import json
 import logging
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 import psycopg
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.service import Service, events
+from pytest_mcn_mock.service.calls import ANSWERS_S
 from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.ports import Storage
+from pytest_mcn_mock.storage.engine import Step
 from pytest_mcn_mock.storage.postgres import Postgres, reason
 from pytest_mcn_mock.storage.sql import SqlStorage
 from pytest_mcn_mock.storage.tables import numbers, requests
@@ -33,6 +36,8 @@ FLUSH_S: Final = 0.05
 """How long a message waits for others."""
 POLL_S: Final = 1.0
 """How often work is looked for that another process may have left, and the journal is tidied."""
+LOOK_S: Final = 0.02
+"""How often an advance looks whether other processes have answered."""
 MAX_ITEMS: Final = 100
 """Items of a message: PostgreSQL takes 7,999 bytes."""
 _PLACES: Final = 256
@@ -41,26 +46,40 @@ _UNITS: Final = 10_000
 """Of a second, in the number of a request."""
 
 _NOTIFY: Final = select(func.pg_notify(CHANNEL, bindparam("payload")))
-_INSERT: Final = insert(requests)
+_INSERT: Final = insert(requests).on_conflict_do_nothing()
 _READ: Final = select(requests.c.data).where(requests.c.seq.in_(bindparam("seqs", expanding=True)))
 _READ_LAST: Final = select(requests.c.data).order_by(requests.c.seq.desc()).limit(bindparam("n"))
 _TIDY: Final = delete(requests).where(
     requests.c.seq
     <= select(requests.c.seq).order_by(requests.c.seq.desc()).offset(bindparam("kept")).limit(1).scalar_subquery()
 )
-_CLEAR: Final = delete(requests)
-_PUT_FORWARD: Final = update(numbers).values(forward_s=numbers.c.forward_s + bindparam("more"))
+_CLEAR: Final = delete(requests).where(requests.c.seq <= bindparam("last"))
+_PUT_FORWARD: Final = (
+    update(numbers).values(forward_s=numbers.c.forward_s + bindparam("more")).returning(numbers.c.forward_s)
+)
 _READ_FORWARD: Final = select(numbers.c.forward_s)
 
+_Key = tuple[str, str | int]
 _log = logging.getLogger("mcn_mock")
 
 
-def request_numbers() -> Iterator[int]:
-    """Yield numbers for requests in order of time, which no other process is likely to give: below 2**53."""
-    place, last = secrets.randbelow(_PLACES), 0
+def _database_of(storage: Storage) -> Postgres:
+    assert isinstance(storage, SqlStorage)  # noqa: S101 - see compose
+    assert isinstance(storage.database, Postgres)  # noqa: S101 - see compose
+    return storage.database
+
+
+def request_numbers(storage: Storage) -> Iterator[int]:
+    """Yield numbers for requests in order of time, below 2**53. No process on the database gives another's."""
+    database, last = _database_of(storage), 0
+    place = database.process_number % _PLACES
     while True:
-        last = max(last + 1, int(time.time() * _UNITS))
+        last = max(last + 1, _units(database))
         yield last * _PLACES + place
+
+
+def _units(database: Postgres) -> int:
+    return int(database.now() * _UNITS)
 
 
 class Replicas:
@@ -74,27 +93,33 @@ class Replicas:
         name: str,
         *,
         show: Callable[[Event], None],
+        is_watched: Callable[[], bool],
         miss: Callable[[], None],
-        look: Callable[[], None],
+        look: Callable[[float], None],
     ) -> None:
         storage, clock = service.storage, service.clock
         assert isinstance(storage, SqlStorage)  # noqa: S101 - see compose
-        assert isinstance(storage.database, Postgres)  # noqa: S101 - see compose
         assert isinstance(clock, SystemClock)  # noqa: S101 - see compose
         self._storage = storage
-        self._database = storage.database
+        self._database = _database_of(storage)
         self._clock = clock
         self._service = service
         self._show = show
+        self._is_watched = is_watched
         self._miss = miss
         self._look = look
         self._name = f"{name}-{secrets.token_hex(4)}"
-        self._told: dict[tuple[str, str | int], None] = {}
-        self._requests: list[ApiRequest] = []
-        clock.move(None, self._database.ahead_s + storage.forward_s)
+        self._told: dict[_Key, None] = {}
+        self._requests: dict[int, ApiRequest] = {}
+        """Those that the others are not told of yet."""
+        self._reset: int | None = None
+        """The number that no request had when the state was reset here, None once the others were told."""
+        clock.move(None, self._database.now() - clock.now(None) + storage.forward_s)
         self._forward_s = storage.forward_s
         """How far the time of all is known to be put forward."""
         self._moved_s = clock.moved_s
+        """How far this process's clock was moved when all knew of that."""
+        self._moving = asyncio.Lock()
         self._flushing = asyncio.Event()
 
     def hear(self, event: Event) -> None:
@@ -107,106 +132,152 @@ class Replicas:
             case events.AccountChanged(account_id) | events.AccountClosed(account_id):
                 self._told["account", account_id] = None
             case events.RequestAnswered(request):
-                self._requests.append(request)
+                self._requests[request.seq] = request
             case events.StateReset():
-                self._told["reset", 0] = None
+                self._reset = _units(self._database) * _PLACES
+                self._told.clear()
+                self._requests = {seq: request for seq, request in self._requests.items() if seq > self._reset}
         self._flushing.set()
 
     async def run(self) -> None:
         """Tell and listen, until cancelled."""
-        for data in reversed(await self._read(_READ_LAST, n=self._service.journal.size)):
-            self._service.journal.add(data)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell_on())
-            tasks.create_task(self._listen())
-            tasks.create_task(self._poll())
+            for job in (self._tell, self._listen, self._poll):
+                tasks.create_task(_again_and_again(job))
+
+    async def until_answered(self) -> None:
+        """Wait until the others have answered the orders that were accepted so far, ANSWERS_S at most."""
+        newest = await self._storage.calls(None, 0, 1, newest_first=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWERS_S):
+                while newest and await self._storage.has_unanswered(newest[0].seq, self._service.calls.open_orders):  # noqa: ASYNC110 - another process answers
+                    await asyncio.sleep(LOOK_S)
 
     async def put_forward(self) -> None:
         """Tell the others now how far the time was put forward here."""
-        more = self._clock.moved_s - self._moved_s
-        if more > 0:
-            self._moved_s += more
-            self._forward_s += more
-            async with self._database.step() as step:
-                await step.write(_PUT_FORWARD, {"more": more})
-                await step.write(_NOTIFY, {"payload": json.dumps([self._name, [["forward", 0]]])})
-
-    async def _tell_on(self) -> None:
-        while True:
-            await self._flushing.wait()
-            await asyncio.sleep(FLUSH_S)
-            self._flushing.clear()
-            told, made = list(self._told), self._requests
-            self._told, self._requests = {}, []
-            told += [("request", request.seq) for request in made]
-            try:
+        async with self._moving:
+            more = self._clock.moved_s - self._moved_s
+            if more > 0:
                 async with self._database.step() as step:
-                    if ("reset", 0) in told:
-                        await step.write(_CLEAR)
-                    if made:
-                        await step.write(_INSERT, [{"seq": r.seq, "data": _encode(r)} for r in made])
-                    for i in range(0, len(told), MAX_ITEMS):
-                        await step.write(_NOTIFY, {"payload": json.dumps([self._name, told[i : i + MAX_ITEMS]])})
-            except StorageFailed as error:
-                _log.debug("the other replicas are not told: %s", error.message)
+                    row = await step.first(_PUT_FORWARD, more=more)
+                    await step.write(_NOTIFY, {"payload": json.dumps([self._name, [["forward", 0]]])})
+                self._moved_s += more
+                self._forward_s += more
+                self._catch_up(row.forward_s)
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with await self._database.connect() as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    self._miss()
-                    async for notification in connection.notifies():
-                        sender, told = json.loads(notification.payload)
-                        if sender != self._name:
-                            await self._hear_of(told)
-            except (psycopg.Error, StorageFailed) as error:
-                _log.debug("the other replicas are not heard: %s", reason(error))
-            await asyncio.sleep(POLL_S)
-
-    async def _hear_of(self, told: list[tuple[str, Any]]) -> None:
-        seqs = [key for kind, key in told if kind == "request"]
-        for kind, key in told:
-            with suppress(NotFound):
-                match kind:
-                    case "call":
-                        self._show(events.CallPlaced(await self._storage.call(key)))
-                    case "delivery":
-                        self._show(events.DeliveryResent(await self._storage.delivery(key)))
-                    case "account":
-                        self._show(events.AccountChanged(key))
-                    case "reset":
-                        self._service.journal.clear()
-                        self._service.calls.forget_all()
-                        self._show(events.StateReset())
-                    case "forward":
-                        await self._catch_up()
-        for request in await self._read(_READ, seqs=seqs) if seqs else ():
-            self._service.journal.add(request)
-            self._show(events.RequestAnswered(request))
-
-    async def _catch_up(self) -> None:
-        """Put the time forward as far as others have."""
-        forward_s = (await self._database.first(_READ_FORWARD)).forward_s
+    def _catch_up(self, forward_s: float) -> None:
+        """Put the time forward as far as it is for all."""
         if (more := forward_s - self._forward_s) > 0:
             self._forward_s = forward_s
             self._moved_s += more
             self._clock.move(None, more)
-            self._look()
+            self._look(more)
+
+    async def _read_forward(self) -> None:
+        async with self._moving:
+            self._catch_up((await self._database.first(_READ_FORWARD)).forward_s)
+
+    async def _tell(self) -> None:
+        await self._flushing.wait()
+        await asyncio.sleep(FLUSH_S if self._reset is None else 0)
+        self._flushing.clear()
+        reset, told, made = self._reset, list(self._told), list(self._requests.values())
+        told += [("request", request.seq) for request in made]
+        try:
+            async with self._database.step() as step:
+                if reset is not None:
+                    await step.write(_CLEAR, {"last": reset})
+                    await self._notify(step, [("reset", reset)])
+                if made:
+                    await step.write(_INSERT, [{"seq": r.seq, "data": _encode(r)} for r in made])
+                for i in range(0, len(told), MAX_ITEMS):
+                    await self._notify(step, told[i : i + MAX_ITEMS])
+        except StorageFailed:
+            self._flushing.set()
+            self._forget((), made[: -self._service.journal.size])
+            raise
+        except Exception:
+            self._forget(told, made)  # they would fail again
+            raise
+        if self._reset == reset:
+            self._reset = None
+        self._forget(told, made)
+
+    def _forget(self, told: Sequence[_Key], made: Sequence[ApiRequest]) -> None:
+        for key in told:
+            self._told.pop(key, None)
+        for request in made:
+            self._requests.pop(request.seq, None)
+
+    async def _notify(self, step: Step, told: Sequence[_Key]) -> None:
+        await step.write(_NOTIFY, {"payload": json.dumps([self._name, told])})
+
+    async def _listen(self) -> None:
+        async with await self._database.connect() as connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            found = await self._read(_READ_LAST, n=self._service.journal.size)
+            self._service.journal.replace(found[::-1], self._requests.keys())
+            self._miss()
+            async for notification in connection.notifies():
+                try:
+                    sender, told = json.loads(notification.payload)
+                    if sender != self._name:
+                        await self._hear_of([(kind, key) for kind, key in told])
+                except (TypeError, ValueError):  # anybody who may use the database may send such a message
+                    _log.debug("a message of another program: %.80r", notification.payload)
+
+    async def _hear_of(self, told: Sequence[_Key]) -> None:
+        seqs = [key for kind, key in told if kind == "request"]
+        for kind, key in told:
+            match kind:
+                case "reset":
+                    self._service.journal.clear(int(key))
+                    self._service.calls.forget_all()
+                    self._show(events.StateReset())
+                case "forward":
+                    await self._read_forward()
+                case "call" | "delivery" | "account" if self._is_watched():
+                    with suppress(NotFound):
+                        self._show(await self._event(kind, key))
+        for request in await self._read(_READ, seqs=seqs) if seqs else ():
+            self._service.journal.add(request)
+            self._show(events.RequestAnswered(request))
+
+    async def _event(self, kind: str, key: str | int) -> Event:
+        match kind:
+            case "call":
+                return events.CallPlaced(await self._storage.call(str(key)))
+            case "delivery":
+                return events.DeliveryResent(await self._storage.delivery(int(key)))
+            case _:
+                return events.AccountChanged(str(key))
 
     async def _read(self, query: Any, **values: Any) -> list[ApiRequest]:
         return [_decode(row.data) for row in await self._database.rows(query, **values)]
 
     async def _poll(self) -> None:
-        while True:
+        await asyncio.sleep(POLL_S)
+        await self._storage.renew_orders(self._service.calls.open_orders)
+        await self._database.set_time()
+        await self.put_forward()
+        await self._read_forward()
+        self._look(0.0)
+        await self._storage.tidy()
+        async with self._database.step() as step:
+            await step.write(_TIDY, {"kept": self._service.journal.size})
+
+
+async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:
+    """Do it until cancelled. If the database fails it, try it again some time later."""
+    while True:
+        try:
+            await job()
+        except (psycopg.Error, StorageFailed) as error:
+            _log.debug("the other replicas are out of reach: %s", reason(error))
             await asyncio.sleep(POLL_S)
-            with suppress(StorageFailed):
-                await self._catch_up()
-                await self._storage.tidy()
-                await self._storage.renew_orders(self._service.calls.open_orders)
-                async with self._database.step() as step:
-                    await step.write(_TIDY, {"kept": self._service.journal.size})
-                self._look()
+        except Exception:
+            _log.exception("the other replicas are out of reach")
+            await asyncio.sleep(POLL_S)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -88,6 +87,7 @@ _UNLISTED = select(_sum(totals.c.unlisted)).where(totals.c.unlisted > ZERO)
 
 _READ_ACCOUNT: Final = _STATE.where(accounts.c.id == _ID)
 _LOCK_ACCOUNT: Final = _READ_ACCOUNT.with_for_update()
+_LOCK_TO_CLOSE: Final = _READ_ACCOUNT.with_for_update(of=accounts)
 _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_by(accounts.c.seq).limit(bindparam("n"))
 _READ_TOKEN: Final = select(accounts.c.data).where(accounts.c.token == _ID)
 _READ_TAKEN: Final = select(taken_ids.c.id).where(taken_ids.c.id == _ID)
@@ -246,17 +246,47 @@ _KEEP_OPEN: Final = [
     update(table).where(table.c.verification_call_uuid == _ID, table.c.is_answered.is_(False))
     for table in (calls, deliveries)
 ]
+_READ_UNANSWERED: Final = [
+    select(number)
+    .where(
+        number <= bindparam("newest"),
+        table.c.is_answered.is_(False),
+        table.c.lease_until > bindparam("now"),
+        table.c.verification_call_uuid.not_in(bindparam("own", expanding=True)),
+        *is_over,
+    )
+    .limit(1)
+    for table, number, is_over in (
+        (calls, calls.c.seq, ()),
+        (deliveries, deliveries.c.call_seq, (deliveries.c.due_at.is_not(None),)),  # the call of the others rings
+    )
+]
+_READ_HELD: Final = [
+    select(number)
+    .where(
+        number <= bindparam("newest"),
+        due <= bindparam("until"),
+        table.c.is_answered,
+        table.c.lease_until > bindparam("now"),
+    )
+    .limit(1)
+    for table, number, due in (
+        (calls, calls.c.seq, calls.c.ends_at),
+        (deliveries, deliveries.c.call_seq, deliveries.c.due_at),
+    )
+]
 _DROP_CALL: Final = delete(calls).where(calls.c.seq == _ID)
 _DROP_DELIVERY: Final = delete(deliveries).where(deliveries.c.id == _ID)
 _DROP_DELIVERIES: Final = delete(deliveries).where(deliveries.c.call_seq == _ID)
+# The order in which other steps lock rows too: an account lets no order in any more, and then what it has is deleted.
 _FORGET_ACCOUNT: Final = [
-    delete(deliveries).where(deliveries.c.account_id == _ID),
-    delete(calls).where(calls.c.account_id == _ID),
-    delete(ledger).where(ledger.c.account_id == _ID),
-    delete(totals).where(totals.c.account_id == _ID),
     delete(accounts).where(accounts.c.id == _ID),
+    delete(calls).where(calls.c.account_id == _ID),
+    delete(deliveries).where(deliveries.c.account_id == _ID),
+    delete(totals).where(totals.c.account_id == _ID),
+    delete(ledger).where(ledger.c.account_id == _ID),
 ]
-_FORGET_ALL: Final = [delete(table) for table in (deliveries, calls, ledger, totals, accounts, taken_ids)]
+_FORGET_ALL: Final = [delete(table) for table in (accounts, calls, deliveries, totals, ledger, taken_ids)]
 _INSERT: Final = {table: insert(table) for table in (accounts, totals, taken_ids, ledger, calls, deliveries)}
 _DROP_ENTRIES: Final = delete(ledger).where(ledger.c.account_id == _ID, ledger.c.n < bindparam("first"))
 _BRING_FORWARD: Final = (
@@ -501,9 +531,9 @@ class SqlStorage:
 
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
         async with self._db.step() as step:
+            await step.write(_WRITE_NUMBERS, {"listed": 0})  # which locks out those who open accounts
             for statement in _FORGET_ALL:
                 await step.write(statement)
-            await step.write(_WRITE_NUMBERS, {"listed": 0})
             for account, opening in accounts:
                 await self._open(step, account, opening, at)
         await step.kept()
@@ -570,10 +600,10 @@ class SqlStorage:
 
     async def close_account(self, account_id: str) -> None:
         async with self._db.step() as step:
-            row = await step.first(_LOCK_ACCOUNT, key=account_id)
+            row = await step.first(_LOCK_TO_CLOSE, key=account_id)
             if row is None:
                 raise no_account(account_id)
-            if row.listed:
+            if row.listed and not self.is_shared:
                 await step.write(_LIST_FEWER, {"fewer": row.listed})
             for statement in _FORGET_ACCOUNT:
                 await step.write(statement, {"key": account_id})
@@ -658,8 +688,9 @@ class SqlStorage:
                 "verification_call_uuid": call.verification_call_uuid,
                 "account_id": account_id,
                 "placed_at": call.placed_at,
-                "is_answered": False,
-                "lease_until": open_until,
+                # A call that rings gives its deliveries this mark when it ends; one that has ended needs it no more.
+                "is_answered": call.ending is not None,
+                "lease_until": None if call.ending is not None else open_until,
                 "is_listed": True,
                 **call_values(call),
             }
@@ -716,6 +747,7 @@ class SqlStorage:
                 excess = min(total - self._journal_size, _TIDIED_AT_ONCE)
                 if excess <= 0:
                     break
+                await step.first(_LOCK_NUMBERS)  # one process at a time
                 oldest = await step.rows(_LOCK_OLDEST, n=excess)
                 for row in sorted(oldest, key=lambda row: row.account_id):
                     await self._unlist(step, row)
@@ -735,9 +767,14 @@ class SqlStorage:
                 values = [{"key": uuid, "lease_until": self._now() + ORDER_S} for uuid in uuids]
                 await step.write(statement, values)
 
+    async def has_unanswered(self, newest_call: int, own: Collection[str]) -> bool:
+        """Return whether an order up to that call is not answered yet, except this process's ``own``."""
+        values = {"newest": newest_call, "now": self._now(), "own": list(own)}
+        return any([await self._db.first(query, **values) is not None for query in _READ_UNANSWERED])
+
     def _now(self) -> float:
         """Return the database's time: the clocks of processes on other machines may differ."""
-        return time.time() + self._db.ahead_s
+        return self._db.now()
 
     async def _unlist_oldest(self, step: Statements) -> None:
         await self._unlist(step, await step.first(_READ_OLDEST))
@@ -804,13 +841,17 @@ class SqlStorage:
                 {
                     "key": d.id,
                     "is_answered": row.is_answered,
-                    "lease_until": None if row.is_answered else row.lease_until,
+                    "lease_until": lease_until,
                     **delivery_values(d, has_ended=True),
                 }
                 for d in after
                 if d.id in before
             ]
-            new = [new_delivery(d, call, is_answered=row.is_answered) for d in after if d.id not in before]
+            new = [
+                {**new_delivery(d, call, is_answered=row.is_answered), "lease_until": lease_until}
+                for d in after
+                if d.id not in before
+            ]
             for dropped in before.keys() - {d.id for d in after}:
                 await step.write(_DROP_DELIVERY, {"key": dropped})
             if changed:
@@ -977,6 +1018,10 @@ class SqlStorage:
                     taken.append(row)
             if len(found) < wanted or len(taken) == limit:
                 return taken
+
+    async def is_held(self, until: float, newest_call: int) -> bool:
+        values = {"newest": newest_call, "until": until, "now": self._now()}
+        return any([await self._db.kept_first(query, **values) is not None for query in _READ_HELD])
 
     async def backlog(self, now: float) -> Backlog:
         return Backlog(*await self._db.kept_first(_READ_BACKLOG, until=now, now=self._now()))

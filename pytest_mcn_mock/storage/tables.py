@@ -146,6 +146,10 @@ _index(
     deliveries.c.answers_size,
     where=deliveries.c.answers_size > ZERO,
 )
+for _table in (calls, deliveries):  # what a process that died has left unanswered
+    Index(f"{_table.name}_unanswered", _table.c.lease_until, postgresql_where=_table.c.is_answered.is_(False)).ddl_if(
+        dialect="postgresql"
+    )
 _index("totals_pending", totals.c.pending, where=totals.c.pending > ZERO)
 _index("totals_unlisted", totals.c.unlisted, where=totals.c.unlisted > ZERO)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -96,7 +97,6 @@ class Transactions:
 
     def __init__(self, url: str, load: Load) -> None:
         self.failure: str | None = None
-        self.ahead_s = 0.0
         self.on_recovery: Callable[[], object] = lambda: None
         self._lock = threading.RLock()  # the commit of a round of the loop must not fall into another thread's step
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,6 +107,10 @@ class Transactions:
     def connection(self) -> Connection:
         """Return the connection, which every statement uses."""
         return self._database.connection
+
+    def now(self) -> float:
+        """Return the machine's time: no other process has claims."""
+        return time.time()
 
     def step(self) -> SqliteStep:
         """Return a step, for a ``with`` statement. Await its ``kept`` afterwards."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import NumberFormat
 from pytest_mcn_mock.model.faults import Fault, FaultKind
@@ -59,13 +59,16 @@ class ClientApi:
         """Serve an order: from the token to what follows the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
         order = self.dialect.read_order(method, parameters, self._service.assumptions)
-        fault = await self._service.accounts.take_request_fault(account)
-        if fault is not None:
-            entry.fault = fault.kind
-            if not fault.accepted:
-                await _answer(entry, apply_fault(Response(503, b""), fault))
-                return
-        call = await self._service.calls.place(account.id, order)
+        try:
+            fault = await self._service.accounts.take_request_fault(account)
+            if fault is not None:
+                entry.fault = fault.kind
+                if not fault.accepted:
+                    await _answer(entry, apply_fault(Response(503, b""), fault))
+                    return
+            call = await self._service.calls.place(account.id, order)
+        except NotFound:  # the account was closed meanwhile
+            raise _unknown_token() from None
         entry.verification_call_uuid = call.verification_call_uuid
         response = json_response(200, self.dialect.accept(call, self._service.assumptions))
         if fault is not None:
@@ -104,8 +107,9 @@ class ClientApi:
     async def _authenticate(self, token: str, entry: ApiRequest, named: str | None) -> Account:
         account = await self._service.storage.account_of_token(token) if token else None
         if account is None:
-            what = "the token is unknown" if token else "a token is required: Authorization: Bearer <token>"
-            raise Refusal(RefusalCode.UNAUTHORIZED, what)
+            if token:
+                raise _unknown_token()
+            raise Refusal(RefusalCode.UNAUTHORIZED, "a token is required: Authorization: Bearer <token>")
         if entry.account_id is None:
             self._service.journal.assign(entry, account.id)
         if named and account.id != named:
@@ -133,6 +137,10 @@ class ClientApi:
             path,
             headers.get(self.dialect.account_header, ""),
         )
+
+
+def _unknown_token() -> Refusal:
+    return Refusal(RefusalCode.UNAUTHORIZED, "the token is unknown")
 
 
 async def _answer(entry: ApiRequest, response: Response) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
+from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.requests import ApiRequest
@@ -57,6 +57,10 @@ class Feed:
                 for listener in self._listeners:
                     listener.put(("reset", 0), None)
 
+    def is_watched(self) -> bool:
+        """Return whether anybody listens."""
+        return bool(self._listeners)
+
     def miss(self) -> None:
         """Tell every listener that it may have missed something."""
         for listener in self._listeners:
@@ -92,8 +96,12 @@ class Feed:
         told, size = [], 0
         while listener.pending and size < MAX_MESSAGE:
             key, item = listener.pending.popitem(last=False)
-            told.append(await self._show(*key, item))
-            size += len(told[-1])
+            try:
+                told.append(await self._show(*key, item))
+            except StorageFailed:  # the stream goes on, and a state that nobody can read is one more that was missed
+                listener.missed += 1
+            else:
+                size += len(told[-1])
         if listener.pending:
             listener.wake()
         missed, listener.missed = listener.missed, 0
