@@ -27,6 +27,7 @@ from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url
 from pytest_mcn_mock.storage.engine import Load, Values
 from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.transactions import RETRY_S
+from pytest_mcn_mock.storage.wire import Wire
 
 SCHEMA: Final = "mcn_mock"
 """The schema that has our tables, so that they meet nobody else's."""
@@ -106,48 +107,48 @@ class PostgresStep:
         self._database = database
         self._is_probe = is_probe
         self._connection: Connection | None = None
-        self._pipeline: Any = None
+        self._wire: Wire | None = None
 
     async def __aenter__(self) -> Self:
         self._connection = await self._database.take(is_probe=self._is_probe)
         try:
-            self._pipeline = self._connection.pipeline()
-            await self._pipeline.__aenter__()
-            await self._connection.execute("BEGIN")
-        except BaseException as error:
+            self._wire = Wire(self._connection)
+            self._wire.command(b"BEGIN")
+        except psycopg.Error as error:
             await self._connection.close()
             self._database.give_back(self._connection)
-            if isinstance(error, psycopg.Error):
-                raise self._database.failed(error) from error
-            raise
+            raise self._database.failed(error) from error
         return self
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
         """Return the rows that are found."""
-        rows: Sequence[Any] = await (await self._execute(query, values)).fetchall()
-        return rows
+        assert self._wire is not None  # noqa: S101 - for the type checker
+        return await self._wire.rows(query, values)
 
     async def first(self, query: Any, **values: Any) -> Any:
         """Return the first row that is found, or None."""
-        return await (await self._execute(query, values)).fetchone()
+        rows = await self.rows(query, **values)
+        return rows[0] if rows else None
 
     async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values. Its errors come with the commit."""
+        assert self._wire is not None  # noqa: S101 - for the type checker
         for each in _each(values):
-            await self._execute(statement, each)
-
-    async def _execute(self, statement: Any, values: dict[str, Any]) -> Any:
-        assert self._connection is not None  # noqa: S101 - for the type checker
-        return await self._connection.execute(*render(statement, values))
+            self._wire.send(statement, each)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         assert self._connection is not None  # noqa: S101 - for the type checker
+        assert self._wire is not None  # noqa: S101 - for the type checker
         try:
-            await self._connection.execute("COMMIT" if error is None else "ROLLBACK")
-            await self._pipeline.__aexit__(None, None, None)
+            if self._wire.is_exchanging:  # the connection is lost, or the step was cancelled in the middle
+                await self._connection.close()
+            else:
+                await self._wire.end(b"COMMIT" if error is None else b"ROLLBACK")
         except psycopg.Error as failure:
-            with suppress(psycopg.Error):
-                await self._connection.rollback()
+            try:
+                await self._wire.end(b"ROLLBACK")
+            except psycopg.Error:
+                await self._connection.close()
             if error is None or isinstance(error, psycopg.Error):
                 raise self._database.failed(failure) from failure
         except BaseException:
@@ -248,11 +249,17 @@ class Postgres:
         """Read outside a step. Raises StorageFailed if that is impossible."""
         connection = await self.take()
         try:
-            return await (await connection.execute(*render(query, values))).fetchall()
-        except psycopg.Error as error:
-            raise self.failed(error) from error
+            wire = Wire(connection)
+            rows = await wire.rows(query, values)
+            await wire.end()
+        except BaseException as error:
+            await connection.close()
+            if isinstance(error, psycopg.Error):
+                raise self.failed(error) from error
+            raise
         finally:
             self.give_back(connection)
+        return rows
 
     async def first(self, query: Any, **values: Any) -> Any:
         """Read the first row outside a step; None if there is none."""

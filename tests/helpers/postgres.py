@@ -26,9 +26,13 @@ def programs() -> Path | None:
 
 
 class Cluster:
-    """A running cluster. PostgreSQL refuses to run as root, so that the user of Debian's package owns it then."""
+    """A running cluster. PostgreSQL refuses to run as root, so that the user of Debian's package owns it then.
 
-    def __init__(self) -> None:
+    ``options`` are settings of the server. By default nothing waits for the disk: a crash of the machine loses commits.
+    """
+
+    def __init__(self, options: str = "-F") -> None:
+        self._options = options
         folder = programs()
         if folder is None:
             pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -43,8 +47,13 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        options = f"-F -p {PORT} -k {self.folder} -c listen_addresses='' -c max_connections=100"
+        options = f"{self._options} -p {PORT} -k {self.folder} -c listen_addresses='' -c max_connections=100"
         self._run("pg_ctl", "start", "--wait", "--silent", "-l", str(self.folder / "log"), "-o", options)
+
+    @property
+    def pid(self) -> int:
+        """The process of the server, whose children are those of its connections."""
+        return int((self.folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop the server: ``immediate`` is as if it had crashed."""

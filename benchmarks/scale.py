@@ -1,0 +1,353 @@
+"""Replicas on one PostgreSQL: ``python benchmarks/scale.py rates|latency|trips|rows``, or all of them without a word.
+
+It starts a PostgreSQL of its own (Debian: ``postgresql``), the sandboxes, the load and the receiver of the CDRs, all on
+this machine. A cycle is an order that is accepted, charged and answered, and whose CDR is acknowledged. ``--disk`` lets
+PostgreSQL wait for the disk with each commit, which it otherwise leaves to the operating system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from helpers.load import Talk, answer, order
+from helpers.postgres import PORT, Cluster
+
+CLIENTS: Final = 32
+ACCOUNTS: Final = 16
+CONFIG: Final = """
+[[account]]
+id = {id}
+token = "t{id}"
+balance = "10000000.00"
+[[account.webhook]]
+url = "http://127.0.0.1:{port}/"
+"""
+
+
+@contextmanager
+def serving(folder: Path, state: str, port: int) -> Iterator[tuple[str, int]]:
+    """A sandbox whose CDRs go to the port: its address, and the id of its process."""
+    config = folder / "mcn-mock.toml"
+    accounts = "".join(CONFIG.format(id=n + 1, port=port) for n in range(ACCOUNTS))
+    config.write_text(f"[server]\nport = 0\n{accounts}", encoding="utf-8")
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("mcn-mock"),
+        "serve",
+        "--config",
+        config,
+        "--log-level",
+        "error",
+    ]
+    environment = {**os.environ, "MCN_MOCK_STATE": state}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        if process.stdout is None:
+            raise RuntimeError("there is no pipe")
+        try:
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+            yield urlsplit(url).netloc, process.pid
+        finally:
+            process.kill()
+
+
+def cpu_s(*pids: int) -> float:
+    """Seconds of a processor that the processes have had, in Linux's account of them."""
+    total = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except FileNotFoundError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """The process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [pid, *map(int, children)]
+
+
+@dataclass
+class Result:
+    """What a run came to: cycles and their seconds, the seconds of a processor by program, and each order's."""
+
+    cycles: int = 0
+    seconds: float = 0.0
+    refused: int = 0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    orders_s: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Cycles a second."""
+        return self.cycles / self.seconds
+
+    def p(self, share: float) -> float:
+        """The milliseconds within which a share of the orders was answered."""
+        return 1000 * sorted(self.orders_s)[int(share * (len(self.orders_s) - 1))]
+
+    def __str__(self) -> str:
+        costs = ", ".join(f"{name} {1000 * s / self.cycles:.2f}" for name, s in self.cpu_s.items())
+        refused = f", {self.refused} refused" if self.refused else ""
+        return (
+            f"{self.rate:6,.0f} cycles/s; an order p50 {self.p(0.5):5.1f} ms, p99 {self.p(0.99):6.1f} ms; "
+            f"ms of a processor a cycle: {costs}{refused}"
+        )
+
+
+async def load(  # noqa: C901 - a run from beginning to end
+    cluster: Cluster, folder: Path, *, replicas: int, accounts: int, seconds: float, pace: float | None = None
+) -> Result:
+    """Place orders for some seconds, and wait for the last CDR. Each client places the next order when it has an
+    answer. With a ``pace`` so many are placed a second, by whichever client is free.
+    """
+    loop, result = asyncio.get_running_loop(), Result()
+    placed = accepted = 0
+    is_over = False
+    complete = asyncio.Event()
+
+    def acknowledged(_: bytes, __: bytes) -> bytes:
+        result.cycles += 1
+        if is_over and result.cycles >= accepted:
+            complete.set()
+        return answer(204)
+
+    class Client:
+        """Places one order after the other on its connection."""
+
+        def __init__(self, number: int) -> None:
+            account = number % accounts + 1
+            self.order = order(account, f"t{account}")
+            self.talk = Talk(self.answered)
+            self.sent_at = 0.0
+            self.is_free = True
+
+        def place(self) -> None:
+            nonlocal placed
+            placed += 1
+            self.sent_at, self.is_free = loop.time(), False
+            self.talk.send(self.order)
+
+        def answered(self, head: bytes, _: bytes) -> bytes:
+            nonlocal accepted
+            result.orders_s.append(loop.time() - self.sent_at)
+            if b" 200 " in head[:20]:
+                accepted += 1
+            else:
+                result.refused += 1
+            self.is_free = True
+            if pace is None and not is_over:
+                self.place()
+            return b""
+
+    receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
+    port = receiver.sockets[0].getsockname()[1]
+    state = cluster.new_url()
+    with ExitStack() as stack:
+        served = [stack.enter_context(serving(folder, state, port)) for _ in range(replicas)]
+        clients = [Client(n) for n in range(CLIENTS)]
+        for n, client in enumerate(clients):
+            host, _, at = served[n // accounts % replicas if accounts < replicas else n % replicas][0].partition(":")
+            await loop.create_connection(lambda client=client: client.talk, host, int(at))  # type: ignore[misc]
+        server = family(cluster.pid)
+        programs = {"sandbox": [pid for _, pid in served], "load": [os.getpid()]}
+        before = {name: cpu_s(*pids) for name, pids in programs.items()}
+        began, database = loop.time(), cpu_s(*server)
+        if pace is None:
+            for client in clients:
+                client.place()
+            await asyncio.sleep(seconds)
+        else:
+            while (now := loop.time()) < began + seconds:
+                if placed < (now - began) * pace and (free := next((c for c in clients if c.is_free), None)):
+                    free.place()
+                else:
+                    await asyncio.sleep(0.0005)
+        is_over = True
+        if result.cycles < accepted:
+            async with asyncio.timeout(60):
+                await complete.wait()
+        result.seconds = loop.time() - began
+        for name, pids in programs.items():
+            result.cpu_s[name] = cpu_s(*pids) - before[name]
+        result.cpu_s["postgres"] = cpu_s(*family(cluster.pid)) - database
+    receiver.close()
+    return result
+
+
+def rates(cluster: Cluster, folder: Path, seconds: float, rounds: int) -> dict[int, float]:
+    """Print the cycles a second by replicas and accounts, taken in turn; return the highest by accounts."""
+    runs = [(replicas, accounts) for accounts in (1, ACCOUNTS) for replicas in (1, 2, 3)]
+    found: dict[tuple[int, int], list[Result]] = {run: [] for run in runs}
+    for _ in range(rounds):
+        for replicas, accounts in runs:
+            result = asyncio.run(load(cluster, folder, replicas=replicas, accounts=accounts, seconds=seconds))
+            found[replicas, accounts].append(result)
+            print(f"replicas {replicas}, accounts {accounts:2}: {result}", flush=True)
+    medians = {run: statistics.median(result.rate for result in results) for run, results in found.items()}
+    print("\n| accounts | 1 replica | 2 replicas | 3 replicas |\n|---|---|---|---|")
+    for accounts in (1, ACCOUNTS):
+        print(f"| {accounts} | " + " | ".join(f"{medians[replicas, accounts]:,.0f}" for replicas in (1, 2, 3)) + " |")
+    return {accounts: max(medians[replicas, accounts] for replicas in (1, 2, 3)) for accounts in (1, ACCOUNTS)}
+
+
+def latency(cluster: Cluster, folder: Path, seconds: float, highest: dict[int, float]) -> None:
+    """Print how long an order takes at half the highest rate."""
+    for accounts in (1, ACCOUNTS):
+        pace = highest[accounts] / 2
+        result = asyncio.run(load(cluster, folder, replicas=1, accounts=accounts, seconds=seconds, pace=pace))
+        print(f"{accounts:2} accounts at {pace:,.0f} orders/s: {result}", flush=True)
+
+
+class Tap:
+    """Stands between a sandbox and PostgreSQL, and notes what goes over and when. A round trip begins when the client
+    speaks after the server.
+    """
+
+    def __init__(self, folder: Path, behind: Path) -> None:
+        self._path = str(folder / f".s.PGSQL.{PORT}")
+        self._behind = str(behind / f".s.PGSQL.{PORT}")
+        self.trips: list[tuple[int, float, list[str]]] = []
+        """The connection, the seconds, and what was asked, of each round trip."""
+        self.ended_at: list[float] = []
+        self._connections = 0
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: C901 - a parser
+        self._connections += 1
+        names: dict[bytes, str] = {}
+        number, left, has_begun = self._connections, b"", False
+        to_server = await asyncio.open_unix_connection(self._behind)
+        speaks = "server"
+
+        async def back() -> None:
+            nonlocal speaks
+            while data := await to_server[0].read(65536):
+                if speaks == "client" and self.trips:
+                    speaks = "server"
+                self.ended_at.append(time.perf_counter())
+                writer.write(data)
+
+        answering = asyncio.create_task(back())
+        try:
+            while data := await reader.read(65536):
+                left += data
+                asked: list[str] = []
+                while len(left) >= 5:
+                    head = 0 if has_begun else -1
+                    (size,) = struct.unpack_from("!I", left, head + 1)
+                    whole = head + 1 + size
+                    if len(left) < whole:
+                        break
+                    message, left = left[:whole], left[whole:]
+                    if not has_begun:
+                        has_begun = message[4:8] != struct.pack("!I", 80877103)
+                        continue
+                    kind, body = message[:1], message[5:]
+                    if kind == b"P":
+                        name, text = body.split(b"\0", 2)[:2]
+                        names[name] = text.decode()
+                    elif kind == b"B":
+                        asked.append(names.get(body.split(b"\0", 2)[1], "?"))
+                    elif kind == b"Q":
+                        asked.append(body[:-1].decode())
+                if asked and speaks == "server":
+                    speaks = "client"
+                    self.trips.append((number, time.perf_counter(), asked))
+                elif asked:
+                    self.trips[-1][2].extend(asked)
+                to_server[1].write(data)
+        finally:
+            answering.cancel()
+            to_server[1].close()
+
+
+def trips(cluster: Cluster, folder: Path) -> None:
+    """Print what a step asks in each of its round trips, for one order and its CDR alone."""
+    asyncio.run(_trips(cluster, folder))
+
+
+async def _trips(cluster: Cluster, folder: Path) -> None:
+    loop, delivered, accepted = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def acknowledged(_: bytes, __: bytes) -> bytes:
+        delivered.set()
+        return answer(204)
+
+    def answered(_: bytes, __: bytes) -> bytes:
+        accepted.set()
+        return b""
+
+    receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
+    tap = Tap(folder, cluster.folder)
+    await tap.start()
+    (folder / f".s.PGSQL.{PORT}").chmod(0o777)
+    state = cluster.new_url().replace(str(cluster.folder), str(folder))
+    serve = serving(folder, state, receiver.sockets[0].getsockname()[1])
+    netloc, _ = await asyncio.to_thread(serve.__enter__)
+    talk, (host, _, port) = Talk(answered), netloc.partition(":")
+    await loop.create_connection(lambda: talk, host, int(port))
+    for _ in range(40):  # so that every statement is prepared
+        tap.trips.clear()
+        delivered.clear()
+        accepted.clear()
+        began = time.perf_counter()
+        talk.send(order(1, "t1"))
+        await accepted.wait()
+        after = time.perf_counter() - began
+        await delivered.wait()
+        await asyncio.sleep(0.3)
+    for number, at, asked in tap.trips:
+        print(f"{1000 * (at - began):7.2f} ms, connection {number}")
+        for text in asked:
+            print(f"            {' '.join(text.split())[:150]}")
+    print(f"answered after {1000 * after:.2f} ms; round trips: {len(tap.trips)}")
+    await asyncio.to_thread(serve.__exit__, None, None, None)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", help="rates, latency, trips or rows; all without a word")
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--disk", action="store_true", help="wait for the disk with each commit")
+    given = parser.parse_args(arguments)
+    what = given.what or ["trips", "rates", "latency", "rows"]
+    cluster = Cluster("" if given.disk else "-F")
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            highest: dict[int, float] = {}
+            if "trips" in what:
+                trips(cluster, folder)
+            if "rates" in what:
+                highest = rates(cluster, folder, given.seconds, given.rounds)
+            if "latency" in what:
+                latency(cluster, folder, given.seconds, highest or {1: 450.0, ACCOUNTS: 900.0})
+    finally:
+        cluster.end()
+
+
+if __name__ == "__main__":
+    main()
