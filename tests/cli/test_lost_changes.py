@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.sandbox import Sandbox, running_sandbox, wait_until, with_webhook
+from helpers.sandbox import EAGER, Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.service_steps import until
 from helpers.webhook_endpoints import Receiver
 from msgspec.structs import replace
@@ -166,7 +166,7 @@ async def test_the_numbers_and_the_balance_change_together_or_not_at_all(tmp_pat
 def sandbox_with_state(folder: Path, receiver: Receiver) -> Iterator[tuple[Sandbox, Path]]:
     state = folder / "state.db"
     arguments = ("--state", f"sqlite:///{state}", "--log-level", "debug")
-    with running_sandbox(*arguments, config=with_webhook(receiver.url)) as sandbox:
+    with running_sandbox(*arguments, config=with_webhook(receiver.url), before=EAGER) as sandbox:
         yield sandbox, state
 
 

@@ -16,7 +16,7 @@ import pytest
 import requests
 from helpers.client import refusal
 from helpers.killed_sandbox import Killed, everything, wait_until_delivered
-from helpers.sandbox import ACCOUNT, MCN_MOCK, Sandbox, running_sandbox, wait_until, with_webhook
+from helpers.sandbox import ACCOUNT, EAGER, MCN_MOCK, Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 RULES = """
@@ -241,7 +241,7 @@ def test_a_full_disk_refuses_new_calls_and_forgets_none(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with Receiver() as receiver, small_disk(disk, "1m"):
         state, config = state_in(disk), with_webhook(receiver.url) + RULES
-        with running_sandbox(*state, config=config) as sandbox:
+        with running_sandbox(*state, config=config, before=EAGER) as sandbox:
             fill(disk / "filler")
             accepted: list[str] = []
             while (answer := sandbox.order()).ok:
@@ -347,7 +347,7 @@ def said(sandbox: Sandbox) -> list[str]:
 def test_a_folder_that_is_moved_away_is_noticed_until_it_is_back(tmp_path: Path, is_idle: bool) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    with running_sandbox(*state_in(here)) as sandbox:
+    with running_sandbox(*state_in(here), before=EAGER) as sandbox:
         assert order(sandbox) == (200, "")
         here.rename(there)
         if is_idle:
@@ -406,7 +406,7 @@ def test_a_state_file_that_is_replaced_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_write_ahead_log_that_is_deleted_costs_nothing(tmp_path: Path) -> None:
-    with running_sandbox(*state_in(tmp_path)) as sandbox:
+    with running_sandbox(*state_in(tmp_path), before=EAGER) as sandbox:
         assert order(sandbox) == (200, "")
         (tmp_path / "state.db-wal").unlink()
         assert said(sandbox)

@@ -124,4 +124,5 @@ def wait_until_delivered(sandbox: Sandbox) -> list[Any]:
         assert all(delivery["due_at"] for delivery in pending), "it is pending, and never due"
         if not pending:
             return deliveries
+        time.sleep(0.01)
     raise AssertionError(f"still pending: {pending[:3]}")

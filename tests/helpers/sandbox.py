@@ -25,6 +25,11 @@ from helpers.client import RUSSIAN
 MCN_MOCK = str(Path(sys.executable).with_name("mcn-mock"))
 ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\n'
 """The account that a sandbox has without a file."""
+EAGER = (
+    "import pytest_mcn_mock.delivery.worker as w, pytest_mcn_mock.storage.transactions as t; "
+    "w.RETRY_S = t.RETRY_S = 0.05"
+)
+"""Lets a sandbox try a state that failed again at once, not after a second."""
 
 
 def with_webhook(url: str) -> str:
@@ -142,7 +147,8 @@ def running_application(*command: str, cwd: Path) -> Iterator[str]:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Ask again and again until it holds; what is asked takes its time itself."""
+    """Ask until it holds, a hundred times a second at most: what is waited for needs the processor too."""
     deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "it does not come to hold"
+        time.sleep(0.01)
