@@ -279,7 +279,7 @@ def test_every_mistake_is_told_in_one_round_with_its_line(tmp_path: Path) -> Non
 
 
 HALF_ALLOWED = """[server]
-state = "postgresql://u:s3cret@h/x"
+state = "mysql://u:s3cret@h/x"
 journal_size = 0
 allowed_hosts = ["http://u:s3cret@h/"]
 webhook_targets = [
