@@ -38,7 +38,10 @@ def greeting(
     """
     banner = _Banner(_url(config.host, port, tls), tls, config, drawn)
     payer = next(filter(_can_pay, accounts), accounts[0] if accounts else None)
-    balances = {account.id: f"{format_roubles(balance)} roubles" for account, balance in accounts}
+    balances = {
+        account.id: "unlimited" if account.unlimited else f"{format_roubles(balance)} roubles"
+        for account, balance in accounts
+    }
     names = ", ".join(f"{account.id} ({balances.get(account.id, 'closed')})" for account in config.accounts[:5])
     more = f" and {len(config.accounts) - 5} more" if len(config.accounts) > 5 else ""
     everywhere = f" and on every other address of this machine ({config.host})" if config.host in _EVERYWHERE else ""

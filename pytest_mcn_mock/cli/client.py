@@ -259,11 +259,14 @@ def _event(name: str, data: bytes) -> Iterator[Event]:
 
 
 def _refusal(content: Any) -> str | None:
-    """Return what a refusal says, in the form of either dialect, or None if it is not one."""
+    """Return what a refusal says, in the form of either dialect and of either ``error_style``, or None if it is not
+    one.
+    """
     try:
         if "error" in content:
             return f"{content['error']}{f': {name}' if (name := content['name']) else ''}"[:2000]
-        error = content["errors"][0]
+        errors = content["errors"]
+        error = errors[0] if isinstance(errors, list) else errors
         return f"{error['code']}: {error['message']}"[:2000]
     except (TypeError, KeyError, IndexError):
         return None

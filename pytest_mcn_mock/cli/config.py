@@ -247,8 +247,8 @@ class _Reader:
     def __init__(self, content: dict[str, Any], bad: frozenset[TomlPath]) -> None:
         self.problems: list[Problem] = []
         self._content = content
-        self._bad = bad
-        self._touched = frozenset(path[:length] for path in bad for length in range(1, len(path) + 1))
+        self._bad = bad | {path for wrong in bad for path in _dependents(wrong)}
+        self._touched = frozenset(path[:length] for path in self._bad for length in range(1, len(path) + 1))
 
     def read(self, source: str) -> Config:
         """Return the configuration. It is of use only if there is no problem."""
@@ -355,6 +355,17 @@ class _Reader:
             if value is not None and counts[value] > 1:
                 shown = f" {value}" if key == "id" else ""
                 self.problems.append(_problem((*path, key), f"the {key}{shown} is also another account's"))
+
+
+def _dependents(path: TomlPath) -> Iterator[TomlPath]:
+    """Yield the paths of which nothing can be said if the value at ``path`` is wrong."""
+    match path:
+        case ("account", _, "webhook", _, "filter", _, *_):
+            yield path[:6]
+        case (*table, "template"):
+            yield (*table, "data_type")
+        case (*table, "data_type"):
+            yield (*table, "template")
 
 
 def _settings(tariff: Tariff, assumptions: Assumptions, server: dict[str, Any]) -> Settings:
@@ -494,9 +505,12 @@ def _sentence(error: Any, path: TomlPath, rules: Mapping[str, Any]) -> str:
         return _of_another_type(value, path, rules, is_secret=is_secret)
     if error.validator == "enum":
         words = [str(word) for word in limit]
+        if value in words:
+            return f"{shown} is text; write {value} without quotes"
         near = _near(value, words) if isinstance(value, str) else None
         hint = f"; did you mean {near!r}?" if near else ""
-        return f"{shown if isinstance(value, str) else 'it'} is not one of {', '.join(words)}{hint}"
+        is_shown = isinstance(value, (str, bool, int, float))
+        return f"{shown if is_shown else 'the value'} is not one of {', '.join(words)}{hint}"
     sentence = _SENTENCES.get(error.validator, "it is not valid; docs/reference/config.md says what is")
     return sentence.format(shown=shown, limit=limit, form=rules.get("x-mcn-form", "valid"))
 

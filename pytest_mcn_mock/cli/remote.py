@@ -140,7 +140,7 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Comm
     """Every account, in order of opening."""
     columns = (
         Column("ACCOUNT", "id", right=True),
-        Column("BALANCE", "balance", right=True),
+        Column("BALANCE", lambda account: "unlimited" if account["unlimited"] else account["balance"], right=True),
         Column("NUMBERS", lambda account: _some(account["numbers"]), fold=True),
         Column("WEBHOOKS", lambda account: len(account["webhooks"]), right=True),
         Column("OUTCOME RULES", lambda account: len(account["outcomes"]), right=True),

@@ -635,6 +635,12 @@ def choose(form: Form, patterns: Sequence[str] = ()) -> list[Case]:
     """
     cases = [case for case in CASES if form in case.forms]
     for pattern in patterns:
-        if not any(fnmatchcase(case.name, pattern) for case in cases):
-            raise UsageError(f"no case is called {pattern[:40]!r}; {nearest(pattern, [case.name for case in cases])}")
+        if any(fnmatchcase(case.name, pattern) for case in cases):
+            continue
+        forms = [other for other in Form if any(fnmatchcase(c.name, pattern) and other in c.forms for c in CASES)]
+        if forms:
+            raise UsageError(
+                f"case {pattern[:40]!r} is not for the form {form} of this subscription; it is for {', '.join(forms)}"
+            )
+        raise UsageError(f"no case is called {pattern[:40]!r}; {nearest(pattern, [case.name for case in cases])}")
     return [case for case in cases if not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns)]

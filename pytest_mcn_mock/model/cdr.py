@@ -21,7 +21,7 @@ from msgspec import UNSET, Struct
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.checks import check_bool, check_mapping, is_short, show
+from pytest_mcn_mock.model.checks import MAX_SHOWN, check_bool, check_mapping, is_short, show
 from pytest_mcn_mock.text import is_encodable
 
 EVENT_TYPE: Final = "FlashCall"
@@ -278,8 +278,7 @@ class Condition(Struct, frozen=True, rename={"is_negated": "not"}):
 
     def __str__(self) -> str:
         words = {FilterOperator.EQUALS: ("is", "is not"), FilterOperator.IN: ("is in", "is not in")}
-        value = list(self.value) if isinstance(self.value, tuple) else self.value
-        return f"{self.variable} {words[self.operator][self.is_negated]} {show(value)}"
+        return f"{self.variable} {words[self.operator][self.is_negated]} {_shown(self.value)}"
 
 
 def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
@@ -321,9 +320,17 @@ def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
     for condition in conditions:
         if not condition.holds(cdr):
             value = cdr.value(condition.variable)
-            was = "absent" if value is UNSET else show(value)
+            was = "absent" if value is UNSET else _shown(value)
             return f"{condition.variable} is {was}, and the filter says: {condition}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    """Return a value for people. A boolean is shown as JSON has it, because that is the text that is compared."""
+    if isinstance(value, tuple):
+        text = f"[{', '.join(map(_shown, value))}]"
+        return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+    return text_of(value) if isinstance(value, bool) else show(value)
 
 
 _CALL4RAW: Final[Mapping[str, Any]] = MappingProxyType(

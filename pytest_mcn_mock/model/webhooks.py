@@ -239,7 +239,7 @@ def make_subscription(
         check_bool(switch, name=name)
     if template is not None:
         check_text(template, name="template", example="call ${{verification_call_uuid}}")
-    conditions = check_list(filter, name="filter", example=CONDITION_EXAMPLE)
+    conditions = check_list(filter, name="filter", example=f"[{CONDITION_EXAMPLE}]")
     return Subscription(
         url=url,
         body=variables,

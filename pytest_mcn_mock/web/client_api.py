@@ -58,7 +58,10 @@ class ClientApi:
     async def _serve(self, method: Method, request: Request, entry: ApiRequest, account_id: str | None = None) -> None:
         """Serve an order: from the token to what follows the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
-        order = self.dialect.read_order(method, parameters, self._service.assumptions)
+        try:
+            order = self.dialect.read_order(method, parameters, self._service.assumptions)
+        except Refusal as refusal:
+            raise _explain_missing(refusal, entry) from None
         try:
             fault = await self._service.accounts.take_request_fault(account)
             if fault is not None:
@@ -141,6 +144,15 @@ class ClientApi:
 
 def _unknown_token() -> Refusal:
     return Refusal(RefusalCode.UNAUTHORIZED, "the token is unknown")
+
+
+def _explain_missing(refusal: Refusal, entry: ApiRequest) -> Refusal:
+    """Return the refusal of an order. If a parameter is missing and the body was ignored, say why it was ignored."""
+    is_ignored = any(use.rule == "ignored_body" for use in entry.undocumented)
+    if refusal.code is not RefusalCode.MISSING_PARAMETER or not is_ignored:
+        return refusal
+    why = "the body is not read, because its Content-Type is neither application/json nor a form"
+    return Refusal(refusal.code, f"{refusal.message}; {why}", refusal.parameter)
 
 
 async def _answer(entry: ApiRequest, response: Response) -> None:

@@ -168,6 +168,11 @@ def test_a_webhook_that_is_written_wrong_is_not_added(stand_in: StandIn, argumen
     assert "s3cret" not in failed_run.stderr
 
 
+def test_an_unlimited_balance_is_in_the_list_of_accounts(stand_in: StandIn) -> None:
+    stand_in.answers["accounts"] = listed({**ACCOUNT, "unlimited": True})
+    assert " unlimited " in done(run(stand_in, "accounts"))
+
+
 def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
     """A float would make 90071992547409.93 roubles of it, or .92."""
     stand_in.answers |= {"accounts": listed(ACCOUNT), "accounts/12345678/top_up": (200, ACCOUNT)}
@@ -378,6 +383,9 @@ def test_a_call_is_placed_through_the_vendors_api(stand_in: StandIn) -> None:
     assert run(stand_in, *given, "--code", "0042").exit_code == 2
     stand_in.answers["/v2/rest/account/12345678/flash_call"] = (402, {"fehler": "kein Geld"})
     assert "402" in failed(run(stand_in, "call", "79157777777"), 1)
+    numeric = {"status": "error", "code": 403, "errors": {"code": 583, "message": "the token has no access"}}
+    stand_in.answers["/v2/rest/account/12345678/flash_call"] = (403, numeric)
+    assert "583: the token has no access" in failed(run(stand_in, "call", "79157777777"), 1)
 
 
 def test_a_call_is_placed_in_the_other_dialect(stand_in: StandIn) -> None:

@@ -90,6 +90,7 @@ def test_the_greeting_counts_on_a_credit_and_on_an_unlimited_balance(money: str)
     with running_sandbox(config=f'[[account]]\nid = 7\ntoken = "test-token"\n{money}\n') as sandbox:
         (flash,) = commands(sandbox)
         assert '"status": "success"' in run(flash)
+        assert f" account 7 ({'unlimited' if 'unlimited' in money else '0.10 roubles'})" in sandbox.greeting[0]
         opened = sandbox.admin("accounts/7")
         sandbox.admin("reset", "POST")
         assert sandbox.admin("accounts/7")["credit"] == opened["credit"]

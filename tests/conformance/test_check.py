@@ -382,6 +382,10 @@ def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path
         ((), "give the URL of the webhook"),
         (("ftp://x/",), "not an http or https URL"),
         (("http://127.0.0.1:1/", "--only", "answred"), "did you mean 'answered'?"),
+        (
+            ("http://127.0.0.1:1/", "--only", "repeated_*"),
+            "is not for the form flat",
+        ),
         (("http://127.0.0.1:1/", "--uuid", "x"), "not a verification_call_uuid"),
         (("http://127.0.0.1:1/", "--account", "x"), "not one to fifteen digits"),
         (("http://127.0.0.1:1/", "--header", "s3cret"), "a header is written 'Name: value'"),

@@ -185,6 +185,23 @@ def test_a_condition_compares_as_text(given_condition: dict[str, Any], holds: bo
 
 
 @pytest.mark.parametrize(
+    "given_condition,says",
+    [
+        ({"variable": "orig", "value": "False"}, "orig is false, and the filter says: orig is 'False'"),
+        ({"variable": "orig", "value": True}, "orig is false, and the filter says: orig is true"),
+        (
+            {"variable": "q931_status", "operator": "in", "value": [16, "18", False]},
+            "q931_status is 17, and the filter says: q931_status is in [16, '18', false]",
+        ),
+    ],
+)
+def test_a_condition_that_does_not_hold_is_told_with_what_was_compared(
+    given_condition: dict[str, Any], says: str
+) -> None:
+    assert why_unmet([make_condition(given_condition)], cdr_of(17)) == says
+
+
+@pytest.mark.parametrize(
     "wrong,says",
     [
         ({}, "has a variable and a value"),

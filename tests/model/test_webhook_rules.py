@@ -53,7 +53,7 @@ LOCAL = make_targets(["127.0.0.0/8", "::1/128", "localhost", "*.example.test"])
         ({"data_type": "xml"}, "data_type is 'xml'; use json or text"),
         ({"values": None}, "values is None; use typed or text"),
         ({"all_variables": 1}, "all_variables is 1"),
-        ({"filter": {"variable": "did", "value": 1}}, "filter is .* use a list"),
+        ({"filter": {"variable": "did", "value": 1}}, r"filter is .* use a list, such as \[\{\"variable\""),
         ({"filter": [{"variable": "did", "value": 1}] * 33}, "filter has 33 conditions; at most 32"),
     ],
 )
