@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -43,6 +44,11 @@ DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
         RefusalCode.INTERNAL_ERROR: 500,
     }
 )
+REFUSAL_WORDS: Final = ("$status", "$code", "$number", "$message", "$parameter")
+"""What stands for the values of a refusal in its body, as a text of its own."""
+CALL_WORDS: Final = ("$login_did", "$caller_did", "$code", "$account_id", "$verification_call_uuid")
+"""What stands for the values of a call in the answer of call_2fa, as a text of its own."""
+_WORD: Final = re.compile(r"\$[A-Za-z_]+")
 DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
     {
         "status": "error",
@@ -137,7 +143,9 @@ class PaidMethodsAssumptions(Struct, frozen=True):
     error_status: Mapping[RefusalCode, int] = PAIDMETHODS_STATUS
     """The HTTP status of each refusal."""
     error_body: Mapping[str, Any] = PAIDMETHODS_ERROR_BODY
-    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$message"`` and ``"$parameter"`` stand for its values."""
+    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"`` and ``"$parameter"`` stand for
+    its values.
+    """
     call_for_2fa_body: Mapping[str, Any] = PAIDMETHODS_2FA_BODY
     """The answer of call_2fa, which the handbook does not show. ``"$login_did"``, ``"$caller_did"``, ``"$code"``,
     ``"$account_id"`` and ``"$verification_call_uuid"`` stand for the call's values.
@@ -147,8 +155,12 @@ class PaidMethodsAssumptions(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _check_statuses("paidmethods.error_status", self.error_status)
-        for name, body in (("error_body", self.error_body), ("call_for_2fa_body", self.call_for_2fa_body)):
+        for name, body, words in (
+            ("error_body", self.error_body, REFUSAL_WORDS),
+            ("call_for_2fa_body", self.call_for_2fa_body, CALL_WORDS),
+        ):
             check_mapping(body, name=f"paidmethods.{name}", example='{"ok": False}')
+            _check_words(f"paidmethods.{name}", body, words)
         if isinstance(self.other_country, bool) or self.other_country not in (RUSSIA, KAZAKHSTAN):
             raise UsageError(f"paidmethods.other_country is {show(self.other_country)}; use 643 or 398")
 
@@ -169,6 +181,17 @@ def _check_statuses(name: str, statuses: Mapping[RefusalCode, int], *, least: in
         if code not in list(RefusalCode):
             raise UsageError(f"{name}: {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}")
         check_whole(status, name=f"{name}.{code}", least=least, most=most)
+
+
+def _check_words(name: str, template: object, words: Sequence[str]) -> None:
+    """Raise UsageError for a text of a body's template that looks like one of these words and is not one."""
+    if isinstance(template, Mapping):
+        template = list(template.values())
+    if isinstance(template, (list, tuple)):
+        for item in template:
+            _check_words(name, item, words)
+    elif isinstance(template, str) and _WORD.fullmatch(template) and template not in words:
+        raise UsageError(f"{name}: {template[:40]!r} is unknown; {nearest(template, words)}")
 
 
 class Assumptions(Struct, frozen=True):
@@ -218,6 +241,7 @@ class Assumptions(Struct, frozen=True):
         _check_statuses("error_number", self.error_number, least=0, most=MAX_ERROR_NUMBER)
         if self.error_body is not None:
             check_mapping(self.error_body, name="error_body", example='{"error": "$code"}')
+            _check_words("error_body", self.error_body, REFUSAL_WORDS)
         if not isinstance(self.paidmethods, PaidMethodsAssumptions):
             raise UsageError(f"paidmethods is {show(self.paidmethods)}; use a PaidMethodsAssumptions")
         for name, value, known in (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError
-from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, Assumptions
+from pytest_mcn_mock.model.assumptions import DEFAULT_STATUS, Assumptions, PaidMethodsAssumptions
 from pytest_mcn_mock.model.money import Method
 
 NO_SECONDS = [float("nan"), float("inf"), -0.1, "1", True, None]
@@ -28,12 +28,37 @@ NO_SECONDS = [float("nan"), float("inf"), -0.1, "1", True, None]
         ({"ack_timeout_s": 601}, "ack_timeout_s"),
         ({"retry_after_s": (1.0,) * 21}, "at most 20"),
         ({"disable_after": 0}, "disable_after"),
+        (
+            {"error_body": {"errors": [{"code": "$numbr"}]}},
+            r"error_body: '\$numbr' is unknown; did you mean '\$number'",
+        ),
         ({"disable_after": "x"}, "disable_after"),
     ],
 )
 def test_an_assumption_that_is_not_valid_is_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Assumptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong,message",
+    [
+        ({"error_body": {"why": "$massage"}}, r"paidmethods\.error_body: '\$massage' is unknown; did you mean"),
+        (
+            {"call_for_2fa_body": {"result": {"c": "$country_id"}}},
+            r"call_for_2fa_body: '\$country_id' is unknown",
+        ),
+    ],
+)
+def test_a_word_that_stands_for_nothing_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        PaidMethodsAssumptions(**wrong)
+
+
+def test_only_a_text_that_is_written_as_a_word_has_to_be_one() -> None:
+    body = {"price": "$5", "note": "see $code", "all": ["$status", "$number", "$message", "$parameter", 1, None]}
+    assert Assumptions(error_body=body).error_template == body
+    assert PaidMethodsAssumptions(error_body=body).error_template == body
 
 
 def test_a_status_that_is_not_set_is_the_default_one() -> None:
