@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pytest_mcn_mock.cli.output import Outlet
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState, describe_state
 from pytest_mcn_mock.model.money import format_roubles
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.service import events
@@ -183,7 +183,7 @@ def _log_delivery(delivery: Delivery, what: str, *, is_failure: bool = False) ->
         "delivery": delivery.id,
         "url": redacted(delivery.url),
     }
-    _log.log(level, "CDR %s; %s", delivery.state, what, extra=fields)
+    _log.log(level, "CDR %s; %s", describe_state(delivery.state, delivery.attempts), what, extra=fields)
 
 
 def without_secrets(text: str, delivery: Delivery) -> str:

@@ -106,6 +106,12 @@ class Attempt(Struct, frozen=True):
         return printable(f"attempt {self.number}: {self.error}{answer and ': '}{answer}")
 
 
+def describe_state(state: DeliveryState, attempts: Sequence[Attempt]) -> str:
+    """Return the state of a delivery, for people: it says so if only ``ignore_response`` made it delivered."""
+    is_acknowledged = any(attempt.error is None for attempt in attempts)
+    return f"{state} (ignore_response)" if state is DeliveryState.DELIVERED and not is_acknowledged else str(state)
+
+
 def _beginning(body: bytes) -> str:
     """Return the first characters of an endpoint's answer, quoted and escaped; nothing for an empty one."""
     text = body[: 4 * _SHOWN].decode(errors="replace").strip()

@@ -10,7 +10,7 @@ from traceback import format_exception
 from typing import Final, TypeVar
 
 from pytest_mcn_mock.errors import RefusalCode
-from pytest_mcn_mock.model.deliveries import DeliveryState
+from pytest_mcn_mock.model.deliveries import DeliveryState, describe_state
 from pytest_mcn_mock.model.money import EntryKind, Method, format_roubles
 from pytest_mcn_mock.model.requests import Level
 from pytest_mcn_mock.testing.applications import LEFT, RAISED
@@ -231,7 +231,7 @@ def _call(call: Call, now: float) -> Iterator[str]:
         if sentence:
             yield f"  {what}: {sentence}"
     for delivery in call.deliveries:
-        yield f"  CDR to {delivery.url}: {delivery.state}{_due(delivery, now)}"
+        yield f"  CDR to {delivery.url}: {describe_state(delivery.state, delivery.attempts)}{_due(delivery, now)}"
         for attempt in delivery.attempts:
             yield f"    {attempt}, after {attempt.duration_s * 1000:.0f} ms"
 

@@ -11,7 +11,7 @@ from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.errors import NotFound, WebhookRaised
 from pytest_mcn_mock.model import accounts, calls, deliveries
 from pytest_mcn_mock.model.calls import Explanation
-from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
+from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState, describe_state
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
@@ -291,8 +291,9 @@ class Delivery:
         now = self._now
         attempts = "; ".join(map(str, now.attempts)) or "not tried yet"
         fault = f" ({now.note})" if now.note else ""
+        state = describe_state(now.state, now.attempts)
         return printable(
-            f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {now.state}{fault}: {attempts}>"
+            f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {state}{fault}: {attempts}>"
         )
 
     def __eq__(self, other: object) -> bool:

@@ -124,6 +124,8 @@ def test_an_unreachable_endpoint_that_is_ignored_is_not_asked_again(mcn: Account
     (attempt,) = mcn.wait_for_cdr().attempts
     assert (attempt.status, mcn.deliveries[0].state) == (None, "delivered")
     assert "could not connect" in (attempt.error or "")
+    assert "delivered (ignore_response)" in repr(mcn.deliveries[0])
+    assert "CDR to http://127.0.0.1:1/hook: delivered (ignore_response)" in mcn.story()
 
 
 def test_a_filter_sees_how_a_held_call_was_completed(mcn: Account) -> None:
