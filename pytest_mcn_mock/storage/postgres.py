@@ -35,8 +35,8 @@ OLDEST_SERVER: Final = 130_000
 STATEMENT_TIMEOUT_S: Final = 5
 LOCK_TIMEOUT_S: Final = 2
 """How long a statement waits for a lock. A step holds one for some milliseconds."""
-IDLE_TIMEOUT_S: Final = 5
-"""How long a process may stand still in a step: its locks are the others' to wait for."""
+STILL_S: Final = 5.0
+"""How long a process may stand still in a step, whose locks others wait for."""
 HUNG_S: Final = 10.0
 """How long a step may take before its connection is cut."""
 CONNECT_TIMEOUT_S: Final = 2
@@ -45,12 +45,18 @@ _SETTINGS: Final = {
     "search_path": SCHEMA,
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-    "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
 }
 _LOCK: Final = 0x6D636E  # "mcn"; one at a time makes the tables
+APPLICATION: Final = "mcn-mock"
 _DIALECT: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 _READ_TIME: Final = sql("SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8) AS now")
+# idle_in_transaction_session_timeout ends none of them: a session in a pipeline is never idle.
+_END_STILL: Final = sql(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename = current_user AND application_name = :application AND wait_event = 'ClientRead'"
+    " AND xact_start < clock_timestamp() - make_interval(secs => CAST(:still_s AS float8))"
+)
 _CANCELED: Final = "57014"
 """A statement that took too long."""
 _READ_ONLY: Final = "25006"
@@ -176,6 +182,7 @@ class Postgres:
         self._pool = Pool(self.connect, POOL_SIZE)
         self._options: dict[str, Any] = {
             "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
+            "application_name": APPLICATION,
             "connect_timeout": CONNECT_TIMEOUT_S,
             # A server that went away without a word.
             "keepalives_idle": 10,
@@ -208,6 +215,10 @@ class Postgres:
         """Ask the database what the time is."""
         began = time.monotonic()
         self._set_time(await self.first(_READ_TIME), began)
+
+    async def end_still(self) -> None:
+        """End the sessions of processes that stand still in a step: they keep rows locked."""
+        await self.rows(_END_STILL, application=APPLICATION, still_s=STILL_S)
 
     def _set_time(self, row: Any, began: float) -> None:
         self._ahead_s: float = row[0] - (began + time.monotonic()) / 2

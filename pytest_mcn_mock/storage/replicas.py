@@ -259,6 +259,7 @@ class Replicas:
         await asyncio.sleep(POLL_S)
         await self._storage.renew_orders(self._service.calls.open_orders)
         await self._database.set_time()
+        await self._database.end_still()
         await self.put_forward()
         await self._read_forward()
         self._look(0.0)
