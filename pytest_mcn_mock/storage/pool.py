@@ -56,7 +56,7 @@ class Pool:
                 except psycopg.Error:
                     self._open -= 1
                     # If the server has no room for one more, one of our own gets free. If it is away, they fail too.
-                    is_refused = bool(self._taken)
+                    is_refused = self._open > 0
                     if not is_refused:
                         self._wake()
                         raise

@@ -57,11 +57,9 @@ _END_STILL: Final = sql(
     " AND usename = current_user AND application_name = :application AND wait_event = 'ClientRead'"
     " AND xact_start < clock_timestamp() - make_interval(secs => CAST(:still_s AS float8))"
 )
-_CANCELED: Final = "57014"
-"""A statement that took too long."""
 _READ_ONLY: Final = "25006"
-_FAILURES_OF_ALL: Final = frozenset({"08", "53", "57", "58"})
-"""Classes of errors: no connection, no room or memory, an operator's command, a failure of the system."""
+_FAILURES_OF_ALL: Final = ("53", "58", _READ_ONLY)
+"""Errors that any other step would meet too: no room or memory, a failure of the system, nothing may be written."""
 _log = logging.getLogger("mcn_mock")
 
 
@@ -235,7 +233,7 @@ class Postgres:
         try:
             return await self._pool.take()
         except psycopg.Error as error:
-            raise self.failed(error) from error
+            raise self.failed(error, is_of_all=True) from error
 
     def give_back(self, connection: Connection) -> None:
         """Let others have the connection."""
@@ -245,10 +243,12 @@ class Postgres:
         """Return a new connection, such as one to listen on."""
         return await psycopg.AsyncConnection.connect(self._url, **self._options)
 
-    def failed(self, error: BaseException) -> StorageFailed:
-        """Return the error of a step that cannot be kept."""
+    def failed(self, error: BaseException, *, is_of_all: bool = False) -> StorageFailed:
+        """Return the error of a step that cannot be kept. ``is_of_all`` says that no other can be kept either; a
+        connection that was lost may be the only one.
+        """
         failed = StorageFailed(f"the state cannot be written: {reason(error)}")
-        if _is_of_all(error):
+        if is_of_all or (getattr(error, "sqlstate", None) or "").startswith(_FAILURES_OF_ALL):
             if self.failure is None:
                 _log.error("%s; new calls are refused until it can", failed.message)
             self.failure = failed.message
@@ -321,14 +321,6 @@ def reason(error: BaseException) -> str:
     """Return why, in one line and in the database's own words."""
     diagnosis = getattr(getattr(error, "diag", None), "message_primary", None)
     return (diagnosis or str(error)).strip().splitlines()[0][:200]
-
-
-def _is_of_all(error: BaseException) -> bool:
-    """Return whether no step can be kept after this error: the connection is lost, the disk full, all is read only."""
-    state: str | None = getattr(error, "sqlstate", None)
-    if state is None:
-        return isinstance(error, psycopg.OperationalError)
-    return (state[:2] in _FAILURES_OF_ALL and state != _CANCELED) or state == _READ_ONLY
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:
