@@ -17,6 +17,7 @@ from pytest_mcn_mock.model import calls
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, Cdr
+from pytest_mcn_mock.model.checks import check_text
 from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE, Method
 from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, caller_number, is_code
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
@@ -46,8 +47,8 @@ class McnProvider(BaseProvider):
     """
 
     def mcn_did(self, country: int = RUSSIA, code: str | None = None) -> str:
-        """Return a number of the operator's own, from which a flash call comes: valid, of the country (643 or 703), and
-        ending in ``code`` if one is given.
+        """Return a number of the operator's own, from which a flash call comes: valid, of the country (643, 703 or
+        398), and ending in ``code`` if one is given.
         """
         if country not in COUNTRY_NAMES:
             raise UsageError(f"country {country!r} has no callers' numbers; it is one of {_words(COUNTRY_NAMES)}")
@@ -98,7 +99,7 @@ class McnProvider(BaseProvider):
         unavailable number is drawn. ``final_status`` is absent if the article documents none. The account is that of
         ``verification_call_uuid`` if only that is given.
         """
-        webhook = make_subscription("http://localhost/", body=tuple(body), values=values)
+        webhook = make_subscription("http://localhost/", body=body, values=values)
         return self._sent_to(webhook, outcome, q931_status, account_id, verification_call_uuid)
 
     def mcn_event(
@@ -125,6 +126,8 @@ class McnProvider(BaseProvider):
         verification_call_uuid: str | None,
     ) -> dict[str, Any]:
         """Return what a webhook gets of a call that is drawn."""
+        if verification_call_uuid is not None:
+            check_text(verification_call_uuid, name="verification_call_uuid", example="fa278be48dc2_117793")
         if outcome is None and q931_status is None:
             outcome = self.mcn_outcome()
         how = ending(outcome, q931_status, unavailable_cause=self.random_element(_UNAVAILABLE))

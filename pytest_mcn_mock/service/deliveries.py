@@ -168,8 +168,9 @@ class Deliveries:
         return replace(delivery, cdr=rendered.record, request=rendered.request)
 
     async def preview(self, account: Account, subscription: Subscription, how: Ending | None = None) -> Preview:
-        """Return what would be sent to a subscription now; nothing is changed. With ``how``, as if the call had ended
-        so.
+        """Return what would be sent to a subscription when the call's CDR is due. Nothing is changed.
+
+        With ``how``, the call is taken to have ended in that way.
         """
         recent = await self._storage.calls(account.id, 0, _RECENT, newest_first=True)
         found = next((call for call in recent if call.ending and self._assumptions.has_cdr(call.method)), None)
@@ -179,7 +180,8 @@ class Deliveries:
         cdr = Cdr(call, self._assumptions)
         unmet = why_unmet(subscription.filter, cdr)
         note = f"the filter does not let the call through: {unmet}" if unmet else ""
-        request = render(subscription, cdr, self._clock.now(account.id)).request
+        at = (call.ended_at or call.placed_at) + self._assumptions.cdr_delay_s
+        request = render(subscription, cdr, at).request
         return Preview(call, found is None, request, note)
 
     def _make_up_call(self, account: Account) -> Call:

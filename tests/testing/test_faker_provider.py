@@ -168,7 +168,9 @@ def test_the_same_seed_gives_the_same_values(fake: Faker) -> None:
         (lambda mcn: mcn.mcn_cdr(body=["q931"]), "q931_status"),
         (lambda mcn: mcn.mcn_cdr(account_id="x"), "account id"),
         (lambda mcn: mcn.mcn_cdr(values="numbers"), "use typed or text"),
+        (lambda mcn: mcn.mcn_cdr(body="number"), "use a list"),
         (lambda mcn: mcn.mcn_event("bussy"), "busy"),
+        (lambda mcn: mcn.mcn_event(verification_call_uuid=5), "verification_call_uuid is 5; use text"),
     ],
 )
 def test_an_argument_that_cannot_be_is_said(
