@@ -22,8 +22,8 @@ from pytest_mcn_mock.model.money import KOPECKS_PER_ROUBLE, Method
 from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, RUSSIA, caller_number, is_code
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome, ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.model.rendering import render
 from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
-from pytest_mcn_mock.service.deliveries import render
 
 MOBILE: Final = {
     RUSSIA: "7915#######",

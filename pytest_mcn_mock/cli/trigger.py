@@ -23,8 +23,8 @@ from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, is_acknowl
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, caller_number, choose_country, is_number
 from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.model.rendering import render
 from pytest_mcn_mock.model.webhooks import make_subscription
-from pytest_mcn_mock.service.deliveries import render
 from pytest_mcn_mock.text import printable
 
 _ACCOUNT: Final = "12345678"

@@ -14,12 +14,12 @@ from msgspec import UNSET, Struct
 from pytest_mcn_mock.conformance.questions import QUESTIONS, Question
 from pytest_mcn_mock.conformance.recording import TROUBLES, Answer, Participants, Recording
 from pytest_mcn_mock.conformance.sending import Trouble
-from pytest_mcn_mock.conformance.webhook import JSON_TYPE
 from pytest_mcn_mock.model.assumptions import NUMERIC_ERROR_BODY, Assumptions
 from pytest_mcn_mock.model.calls import Call, Explanation
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
+from pytest_mcn_mock.model.rendering import JSON_TYPE
 from pytest_mcn_mock.web.dialects import table_of
 
 _MAX_SHOWN: Final = 160

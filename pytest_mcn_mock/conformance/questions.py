@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 from msgspec import Struct, structs
 
 from pytest_mcn_mock.conformance.recording import WRONG_TOKEN, Credential, NotAsked, Participants, Sent
-from pytest_mcn_mock.conformance.webhook import JSON_TYPE
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat, PaidMethodsAssumptions
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method, Tariff
 from pytest_mcn_mock.model.numbering import KAZAKHSTAN
+from pytest_mcn_mock.model.rendering import JSON_TYPE
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS, table_of
 
 UNASSIGNED: Final = "70000000000"

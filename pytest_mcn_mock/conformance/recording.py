@@ -21,8 +21,8 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from pytest_mcn_mock.conformance.sending import Trouble
-from pytest_mcn_mock.conformance.webhook import JSON_TYPE
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.model.rendering import JSON_TYPE
 
 FORMAT: Final = "mcn-mock recording"
 VERSION: Final = 1

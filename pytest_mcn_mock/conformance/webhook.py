@@ -25,14 +25,12 @@ from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.model.rendering import JSON_TYPE, TEXT_TYPE, make_request, render
 from pytest_mcn_mock.model.webhooks import DataType, HidesSecrets, Subscription, Values, WebhookMethod
-from pytest_mcn_mock.service.deliveries import make_request, render
 
 DEFAULT_ACCOUNT: Final = "12345678"
 """The account of the article's examples."""
 DEFAULT_TIMEOUT_S: Final = Assumptions().ack_timeout_s
-JSON_TYPE: Final = "application/json"
-TEXT_TYPE: Final = "text/plain; charset=utf-8"
 _ASSUMED: Final = Assumptions()
 _BALANCE: Final = 10_000  # kopecks, more than a call costs
 _TEXT: Final = "${{verification_call_uuid}} ${{q931_status}} ${{final_status}}"

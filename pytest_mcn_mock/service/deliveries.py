@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from typing import Final, NamedTuple
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound
@@ -15,7 +12,7 @@ from pytest_mcn_mock.model import accounts as account_rules
 from pytest_mcn_mock.model.accounts import Account, look_up_subscription
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.calls import Call, CallOrder, end
-from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in, why_unmet
+from pytest_mcn_mock.model.cdr import Cdr, why_unmet
 from pytest_mcn_mock.model.deliveries import (
     Attempt,
     CdrRequest,
@@ -29,7 +26,8 @@ from pytest_mcn_mock.model.deliveries import (
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Ending
 from pytest_mcn_mock.model.placing import place
-from pytest_mcn_mock.model.webhooks import Subscription, Values, WebhookMethod
+from pytest_mcn_mock.model.rendering import render
+from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service.events import (
     AccountChanged,
     AttemptMade,
@@ -45,7 +43,6 @@ SAMPLE_NUMBER: Final = "79157777777"
 """The number that a made-up call is to: that of the article's example."""
 _RECENT: Final = 20
 """The newest calls of an account, among which a preview looks for one that has ended."""
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 _log = logging.getLogger("mcn_mock")
 
 
@@ -228,64 +225,9 @@ class Deliveries:
             self._events.publish(AccountChanged(settled.account.id))
 
 
-class Rendered(NamedTuple):
-    """What is sent to a webhook: the record, and the request that carries it.
-
-    The record is the flat object or the whole event. For a text it is the variables in it.
-    """
-
-    record: dict[str, Any]
-    request: CdrRequest
-
-
-def render(subscription: Subscription, cdr: Cdr, now: float) -> Rendered:
-    """Return what is sent to a subscription's endpoint. ``now`` is in seconds since the epoch.
-
-    Source: handbook, "POST запрос" and "GET запрос" (2026-08-11 and 2026-08-12). The content type of a text is assumed.
-    """
-    if subscription.template is not None:
-        record = {
-            name: value for name in variables_in(subscription.template) if (value := cdr.value(name)) is not UNSET
-        }
-        return make_request(subscription, cdr, record, fill_in(subscription.template, cdr), "text/plain; charset=utf-8")
-    if subscription.all_variables:
-        record = cdr.whole_event(now)
-    else:
-        record = {name: value for name in subscription.body if (value := cdr.value(name)) is not UNSET}
-        for name, constant in subscription.constants.items():
-            record[name] = fill_in(constant, cdr) if isinstance(constant, str) else constant
-        if subscription.values is Values.TEXT:
-            record = {name: text_of(value) for name, value in record.items()}
-    return make_request(subscription, cdr, record, _encode(record), "application/json")
-
-
-def make_request(
-    subscription: Subscription, cdr: Cdr, record: dict[str, Any], body: str, content_type: str
-) -> Rendered:
-    """Return a record with the request that carries it; a GET carries it in its query."""
-    query = {name: fill_in(value, cdr) for name, value in subscription.query.items()}
-    headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
-    if subscription.method is WebhookMethod.GET:
-        query |= {name: text_of(value) for name, value in record.items()}
-        body = ""
-    else:
-        headers["Content-Type"] = content_type
-    if subscription.headers:
-        overridden = {name.lower() for name in subscription.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in overridden}
-        headers |= {name: fill_in(value, cdr) for name, value in subscription.headers.items()}
-    url = _with_query(subscription.url, query) if query else subscription.url
-    return Rendered(record, CdrRequest(subscription.method, url, headers, body.encode()))
-
-
 def _as_told(call: Call, delivery: Delivery) -> Call:
     """Return the call as its CDR reports it; a fault may alter ending or uuid."""
     if delivery.says is None and delivery.of_uuid is None:
         return call
     uuid = delivery.of_uuid or call.verification_call_uuid
     return replace(call, ending=delivery.says or call.ending, verification_call_uuid=uuid)
-
-
-def _with_query(url: str, query: dict[str, str]) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))

@@ -14,6 +14,7 @@ import msgspec
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
+from pytest_mcn_mock.model import rendering
 from pytest_mcn_mock.model.assumptions import DEFAULT_ERROR_BODY, DEFAULT_STATUS, PaidMethodsAssumptions
 from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES, VARIABLES, Cdr
 from pytest_mcn_mock.model.webhooks import Subscription, Values
@@ -102,7 +103,7 @@ class Checks:
         self._altered = threading.local()
         self._serve = application.Application.serve
         self._apply_fault: Callable[..., Response] = vars(client_api)["apply_fault"]
-        self._render = deliveries.render
+        self._render = rendering.render
         self._format: Callable[..., bytes] = vars(feed)["_format"]
 
     def install(self) -> None:
@@ -144,7 +145,7 @@ class Checks:
         self._altered.by_fault = True
         return self._apply_fault(*arguments)
 
-    def render(self, subscription: Subscription, cdr: Cdr, now: float) -> deliveries.Rendered:
+    def render(self, subscription: Subscription, cdr: Cdr, now: float) -> rendering.Rendered:
         rendered = self._render(subscription, cdr, now)
         record, request = rendered
         if subscription.template is None and request.method == "POST" and (sent := json.loads(request.body)) != record:

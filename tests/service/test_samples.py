@@ -18,8 +18,8 @@ from pytest_mcn_mock.model.calls import CallOrder, end
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.model.rendering import Rendered, render
 from pytest_mcn_mock.model.webhooks import make_subscription
-from pytest_mcn_mock.service.deliveries import Rendered, render
 
 SAMPLES = Path(__file__).parents[1] / "model/samples"
 OTHER_EVENT = {

@@ -1,0 +1,71 @@
+"""What is sent to a webhook: the record of a call in the form that its subscription asks for, and the request.
+
+Source: handbook, "POST запрос" and "GET запрос" (2026-08-11 and 2026-08-12).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from msgspec import UNSET
+
+from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
+from pytest_mcn_mock.model.deliveries import CdrRequest
+from pytest_mcn_mock.model.webhooks import Subscription, Values, WebhookMethod
+
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain; charset=utf-8"
+"""The content type of a text body, which is assumed."""
+
+
+class Rendered(NamedTuple):
+    """What is sent to a webhook: the record, and the request that carries it.
+
+    The record is the flat object or the whole event. For a text it is the variables in it.
+    """
+
+    record: dict[str, Any]
+    request: CdrRequest
+
+
+def render(subscription: Subscription, cdr: Cdr, now: float) -> Rendered:
+    """Return what is sent to a subscription's endpoint. ``now`` is in seconds since the epoch."""
+    if subscription.template is not None:
+        record = {
+            name: value for name in variables_in(subscription.template) if (value := cdr.value(name)) is not UNSET
+        }
+        return make_request(subscription, cdr, record, fill_in(subscription.template, cdr), TEXT_TYPE)
+    if subscription.all_variables:
+        record = cdr.whole_event(now)
+    else:
+        record = {name: value for name in subscription.body if (value := cdr.value(name)) is not UNSET}
+        for name, constant in subscription.constants.items():
+            record[name] = fill_in(constant, cdr) if isinstance(constant, str) else constant
+        if subscription.values is Values.TEXT:
+            record = {name: text_of(value) for name, value in record.items()}
+    return make_request(subscription, cdr, record, text_of(record), JSON_TYPE)
+
+
+def make_request(
+    subscription: Subscription, cdr: Cdr, record: dict[str, Any], body: str, content_type: str
+) -> Rendered:
+    """Return a record with the request that carries it; a GET carries it in its query."""
+    query = {name: fill_in(value, cdr) for name, value in subscription.query.items()}
+    headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
+    if subscription.method is WebhookMethod.GET:
+        query |= {name: text_of(value) for name, value in record.items()}
+        body = ""
+    else:
+        headers["Content-Type"] = content_type
+    if subscription.headers:
+        overridden = {name.lower() for name in subscription.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in overridden}
+        headers |= {name: fill_in(value, cdr) for name, value in subscription.headers.items()}
+    url = _with_query(subscription.url, query) if query else subscription.url
+    return Rendered(record, CdrRequest(subscription.method, url, headers, body.encode()))
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))
