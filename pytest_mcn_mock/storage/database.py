@@ -6,6 +6,7 @@ A mistake of the person who starts the sandbox is a ConfigError, and leaves the 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,10 @@ TIMEOUT_S: Final = 1.0
 """How long a statement waits for another program that writes to the file."""
 _ROOM: Final = 65_536
 """A disk that takes so many bytes takes the next transactions too."""
+_NOT_ENCODED: Final = re.compile(r"[^\w.~!$&'()*+,;=%-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+"""What RFC 3986, 3.2.1, has no place for in a password."""
+_PASSWORDS: Final = ("password", "sslpassword")
+"""Parameters of the driver that are secrets too."""
 FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes), or postgresql://user@host/database"
 
 
@@ -233,6 +238,10 @@ def _check_postgres(url: str, parsed: URL) -> None:
         ) from None
     if not parsed.database:
         raise ConfigError("state", [f"names no database; it is {FORM}"])
+    # The driver would show a part of it, where it thinks that the host begins.
+    userinfo = url.partition("//")[2].rpartition("@")[0]
+    if _NOT_ENCODED.search(userinfo.partition(":")[2]):
+        raise ConfigError("state", ["the password has characters that have to be encoded, such as %40 for @"])
     try:
         psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error as error:
@@ -242,8 +251,10 @@ def _check_postgres(url: str, parsed: URL) -> None:
 
 def without_password(text: str, parsed: URL) -> str:
     """Return the text with the URL's password masked."""
-    password = parsed.password
-    return text.replace(str(password), "***") if password else text
+    for password in (parsed.password, *(parsed.query.get(name) for name in _PASSWORDS)):
+        if password:
+            text = text.replace(str(password), "***")
+    return text
 
 
 def _lock(path: Path) -> BaseFileLock:

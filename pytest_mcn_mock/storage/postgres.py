@@ -57,6 +57,7 @@ _END_STILL: Final = sql(
     " AND usename = current_user AND application_name = :application AND wait_event = 'ClientRead'"
     " AND xact_start < clock_timestamp() - make_interval(secs => CAST(:still_s AS float8))"
 )
+_READ_VERSION: Final = f"SELECT value FROM {SCHEMA}.meta WHERE key = 'schema_version'"  # noqa: S608 - our own name
 _READ_ONLY: Final = "25006"
 _FAILURES_OF_ALL: Final = ("53", "58", _READ_ONLY)
 """Errors that any other step would meet too: no room or memory, a failure of the system, nothing may be written."""
@@ -342,10 +343,13 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('schema_version', %s), ('probe', '')", [str(SCHEMA_VERSION)]
         )
-    elif ("meta",) not in [tuple(row) for row in found]:
+    try:
+        row = connection.execute(_READ_VERSION).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        row = None
+    if row is None:
         raise ConfigError("state", [f"the schema {SCHEMA} has tables of another program"])
-    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    version = row[0] if row else "?"
+    version = row[0][:20]
     if version != str(SCHEMA_VERSION):
         age = "a newer" if version.isdecimal() and int(version) > SCHEMA_VERSION else "another"
         raise ConfigError(
