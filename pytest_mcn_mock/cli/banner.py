@@ -10,7 +10,7 @@ from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.tls import Tls
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.money import Method, format_roubles
-from pytest_mcn_mock.model.numbering import RUSSIA
+from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER, RUSSIA
 from pytest_mcn_mock.service.ports import AccountState
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
@@ -18,7 +18,6 @@ from pytest_mcn_mock.web.guard import ADMIN_PATH
 PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
 """The only token that is printed: any other is a secret, and what is printed ends in logs."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
-_RING = "79157777777"
 _TOP_UP = 100_00
 """What an account without money is to be given, in kopecks."""
 
@@ -79,7 +78,7 @@ class _Banner:
                 f"{self._mcn_mock} accounts top-up {account.id} {amount}"
             )
 
-        flash_call = f"{curl}{API_MCN.path(Method.FLASH_CALL, account.id)}?login_did={_RING}'"
+        flash_call = f"{curl}{API_MCN.path(Method.FLASH_CALL, account.id)}?login_did={EXAMPLE_NUMBER}'"
         price = account.tariff.price(Method.FLASH_CALL, RUSSIA)
         if not account.can_pay(price, balance):
             flash_call = too_poor(price)
@@ -90,7 +89,7 @@ class _Banner:
             for_2fa = too_poor(price)
         else:
             path = API_MCN.path(Method.CALL_FOR_2FA, account.id)
-            for_2fa = f"{curl}{path}?caller_did={account.numbers[0]}&login_did={_RING}'"
+            for_2fa = f"{curl}{path}?caller_did={account.numbers[0]}&login_did={EXAMPLE_NUMBER}'"
         return [flash_call, for_2fa]
 
     def without_account(self) -> list[str]:

@@ -92,13 +92,13 @@ def _differences(
         if code is not None:
             said = f"{server.status} for `{code}`"
             setting = (
-                f"{table.settings}error_status = {{ {code} = {server.status} }}"
+                f"{table.settings_prefix}error_status = {{ {code} = {server.status} }}"
                 if 200 <= server.status <= 599
                 else None
             )
         yield Difference(name, Aspect.STATUS, str(status), said, setting=setting)
     if server.json is UNSET:
-        setting = f"{table.settings}error_body"
+        setting = f"{table.settings_prefix}error_body"
         yield Difference(name, Aspect.BODY, "JSON", _body(server), setting=None if code is None else setting)
         return
     if server.media_type != JSON_TYPE:
@@ -124,7 +124,7 @@ def _body_setting(dialect: Dialect, body: Any) -> str:
     """Return the setting that is about the form of a refusal's body."""
     if dialect is Dialect.API_MCN and _form(body) == _form(NUMERIC_ERROR_BODY):
         return 'error_style = "numeric"'
-    return f"{table_of(dialect).settings}error_body"
+    return f"{table_of(dialect).settings_prefix}error_body"
 
 
 def _fake_does(question: Question, assumed: Assumptions) -> str:

@@ -23,6 +23,7 @@ from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
 from pytest_mcn_mock.model.checks import check_seconds
 from pytest_mcn_mock.model.deliveries import CdrRequest
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.rendering import JSON_TYPE, TEXT_TYPE, make_request, render
@@ -151,7 +152,7 @@ class Writer:
         if foreign:
             account_id = "87654321" if account_id != "87654321" else DEFAULT_ACCOUNT
         account = Account(id=account_id, token="none", seed=self._seed)  # noqa: S106 - no request is made with it
-        order = CallOrder(Method.FLASH_CALL, "79157777777")
+        order = CallOrder(Method.FLASH_CALL, EXAMPLE_NUMBER)
         call = place(account, _BALANCE, next(self._drawn), order, _ASSUMED, self.now - age_s)
         if known and self._uuids:
             call = replace(call, verification_call_uuid=self._uuids[len(self.known) % len(self._uuids)])

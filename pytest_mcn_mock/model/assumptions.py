@@ -15,7 +15,6 @@ from pytest_mcn_mock.model.checks import (
     check_bool,
     check_list,
     check_mapping,
-    check_number,
     check_seconds,
     check_whole,
     show,
@@ -266,7 +265,7 @@ class Assumptions(Struct, frozen=True):
             check_seconds(wait, name="retry_after_s")
         check_whole(self.disable_after, name="disable_after", least=1, most=MAX_DISABLE_AFTER)
         check_whole(self.operator_account_id, name="operator_account_id", least=1, most=MAX_ACCOUNT_ID)
-        check_number(self.created_at_offset_s, name="created_at_offset_s", more_than=-_DAY_S - 1, most=_DAY_S)
+        check_seconds(self.created_at_offset_s, name="created_at_offset_s", least=-_DAY_S, most=_DAY_S)
 
     def status_of(self, code: RefusalCode) -> int:
         """Return the HTTP status of a refusal."""

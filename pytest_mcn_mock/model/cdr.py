@@ -43,7 +43,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make a
 
 
 class Cdr:
-    """The record of a call that has ended. Its values depend on the call alone: the same call has the same record."""
+    """The record of a call that has ended. Its values depend only on the call: the same call has the same record."""
 
     def __init__(self, call: Call, assumptions: Assumptions) -> None:
         self.call = call
@@ -64,7 +64,7 @@ class Cdr:
 
     @property
     def final_status(self) -> Any:
-        """The final status; what ``missing_final_status`` says if the article documents none."""
+        """The final status. If the article documents none, ``missing_final_status`` says what it is."""
         known = self.call.ending and self.call.ending.final_status
         return _MISSING[self.assumptions.missing_final_status] if known is None else known
 
@@ -103,12 +103,12 @@ class Cdr:
 
     @property
     def idempotency_key(self) -> str:
-        """A UUID (version 4) that is the same whenever the record is sent. A record that says otherwise has another."""
+        """A UUID (version 4), the same each time the record is sent. A record with another ending has another key."""
         return _uuid(self._digest("key", self.q931_status, self.final_status))
 
     @property
     def call4raw(self) -> dict[str, Any]:
-        """The billing record. The vendor documents none of its keys: what the samples do not explain is as in them."""
+        """The billing record. The vendor documents none of its keys. Values that no sample explains are fixed."""
         call, (linked, leg) = self.call, self._drawn[5:7]
         at = int(call.placed_at)
         row = linked % 2_000_000_000
@@ -132,8 +132,8 @@ class Cdr:
     def whole_event(self, now: float) -> dict[str, Any]:
         """Return the whole event in its envelope, with the keys of the vendor's sample in their order.
 
-        ``now`` is the moment of the event, in seconds since the epoch. The sample's ``created_at`` is called UTC and
-        lies three hours ahead of the times in ``data``: Moscow's time with a ``Z``.
+        ``now`` is the moment of the event, in seconds since the epoch. The sample's ``created_at`` is
+        three hours ahead of the times in ``data``: it is Moscow's time, although it ends in ``Z``.
         """
         data = {name: value for name in WHOLE_EVENT if (value := VARIABLES[name](self)) is not UNSET}
         at = datetime.fromtimestamp(now, UTC) + timedelta(seconds=self.assumptions.created_at_offset_s)
@@ -204,12 +204,12 @@ VARIABLES: Mapping[str, Callable[[Cdr], Any]] = MappingProxyType(
         "did": lambda cdr: cdr.call.caller_did,
     }
 )
-"""Every variable and its value, in the order of the catalogue's table; ``call4raw`` is in the samples alone.
+"""Every variable and its value, in the order of the catalogue's table; only the samples have ``call4raw``.
 
 ``accountId`` is the client's account, ``account_id`` another one: probably the vendor's, which owns the number.
 """
 WHOLE_EVENT: Final = tuple(name for name in VARIABLES if name not in ("call_id", "call_id_md5"))
-"""The variables of the catalogue's sample, in its order. The other two are optional, and in the vendor's log alone."""
+"""The variables of the catalogue's sample, in its order. The other two are optional: only the vendor's log has them."""
 
 
 _BEGIN, _END = "${{", "}}"

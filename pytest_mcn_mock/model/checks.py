@@ -68,11 +68,11 @@ def check_number(value: object, *, name: str, more_than: float, most: float) -> 
     return value
 
 
-def check_seconds(value: object, *, name: str, most: float = MAX_DELAY_S) -> float:
-    """Return the value if it is a number of seconds from 0 to ``most``."""
+def check_seconds(value: object, *, name: str, least: float = 0, most: float = MAX_DELAY_S) -> float:
+    """Return the value if it is a number of seconds from ``least`` to ``most``."""
     # NaN is in no range, and a whole number is compared as it is: it may be too large for a float.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a number of seconds from 0 to {most:g}", name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise UsageError(f"{name} is {show(value)}; use a number of seconds from {least:g} to {most:g}", name)
     return value
 
 

@@ -1,4 +1,4 @@
-"""The deliveries of a call's CDR, one to each webhook, with their attempts and what a fault makes of them."""
+"""The deliveries of a call's CDR, one to each webhook: their attempts, and how a fault alters them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Delivery(Struct, frozen=True):
     cdr: Mapping[str, Any] | None = None
     request: CdrRequest | None = None
     note: str = ""
-    """The fault that a test switched on for it."""
+    """What is special about it, for people: the fault that alters it, or why it failed without an attempt."""
     waits_for: int | None = None
     """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
     earlier_attempts: int = 0
@@ -260,9 +260,9 @@ def outcome_of_attempt(
 ) -> Delivery:
     """Return the delivery after an attempt: delivered, due again at ``due_at``, or failed if that is None.
 
-    ``ignores_response`` says that the delivery is delivered whatever became of the attempt.
+    With ``ignores_response`` the delivery is delivered, whatever became of the attempt.
     ``handed`` is the delivery as it was handed over for this attempt. If it was sent again manually meanwhile, the
-    failure of the older attempt decides nothing: the newer one does. An acknowledgement counts whichever it answers.
+    older attempt cannot make it fail: only the newer one can. An acknowledgement of either counts.
     """
     attempts = (*delivery.attempts, attempt)
     if attempt.error is None or ignores_response:

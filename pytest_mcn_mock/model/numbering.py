@@ -22,7 +22,9 @@ KAZAKHSTAN = 398
 """ISO 3166-1 numeric; the value of ``country_id`` for a Kazakh number."""
 COUNTRY_NAMES: Mapping[int, str] = MappingProxyType({RUSSIA: "Russian", SLOVAKIA: "Slovak", KAZAKHSTAN: "Kazakh"})
 
-NUMBER_FORM: Final = "7 to 15 digits in international form without a plus, such as 79157777777"
+EXAMPLE_NUMBER: Final = "79157777777"
+"""The number that the article's examples call."""
+NUMBER_FORM: Final = f"7 to 15 digits in international form without a plus, such as {EXAMPLE_NUMBER}"
 _NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
 _PASTED = re.compile(r"\+?[0-9 ().\-\u00a0\u2011]{7,40}", re.ASCII)
 _NOT_DIGITS = re.compile(r"[^0-9]", re.ASCII)

@@ -1,7 +1,7 @@
 """A request to the API: how it is kept in the journal, and what it relies on that is not documented.
 
-What is relied on is a table of each dialect, each row with its place in the schemas. Everything there is what the fake
-takes; what it refuses needs no row, because the refusal says it.
+Each dialect has a table of the undocumented things that the fake takes, each with its place in the schemas. What the
+fake refuses is not in the table: the refusal says what is wrong.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Rule(Struct, frozen=True):
 
 
 class RequestRules(Struct, frozen=True):
-    """What of a dialect's requests is known how well.
+    """How well the parts of a dialect's requests are known.
 
-    ``rules`` are the ways to go beyond what is documented; ``{method}`` and ``{name}`` in them are filled in, and a way
-    that is not there is the dialect's own way. ``spelling`` are the methods' names. ``parameters`` are those that a
+    ``rules`` are the ways to go beyond what is documented. ``{method}`` and ``{name}`` in them are filled in. A way
+    that has no rule is the dialect's ordinary way. ``spelling`` are the methods' names. ``parameters`` are those that a
     method has, each with the rule that it comes under, or with "" if it is documented. ``numbers`` are those that are
     numbers, and ``flags`` those that are true or false. ``is_in_body`` says that parameters belong in the body.
     """
@@ -112,7 +112,7 @@ def check_fidelity(
     """
     found = [
         *_find_in_headers(facts, known),
-        *_find_in_form(facts, known),
+        *_find_in_body_and_path(facts, known),
         *_find_in_parameters(facts, known, takes_pasted=takes_pasted),
     ]
     if not found:
@@ -129,7 +129,7 @@ def _undocumented_use(key: str, rule: Rule, method: str, name: str) -> Undocumen
 
 
 def _find_in_headers(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
-    """Return what its method and its headers go beyond: the rules, and nothing to fill in."""
+    """Return the rules that its method and its headers come under. They have no name to fill in."""
     found = [("dialect", "")] if "dialect" in known.rules else []
     if not facts.authorization:
         found.append(("user_hash", ""))
@@ -144,8 +144,8 @@ def _find_in_headers(facts: RequestFacts, known: RequestRules) -> list[tuple[str
     return found
 
 
-def _find_in_form(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
-    """Return what its body, its query and its path go beyond, whatever the parameters say."""
+def _find_in_body_and_path(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
+    """Return the rules that its body, its query and its path come under, whatever the parameters are."""
     found = []
     if facts.body is not None:
         found.append((facts.body_type if facts.body_type in _BODIES else "ignored_body", ""))
@@ -163,7 +163,7 @@ def _find_in_form(facts: RequestFacts, known: RequestRules) -> list[tuple[str, s
 
 
 def _find_in_parameters(facts: RequestFacts, known: RequestRules, *, takes_pasted: bool) -> list[tuple[str, str]]:
-    """Return what its parameters go beyond: the rules, and the names to fill in."""
+    """Return the rules that its parameters come under, each with the name to fill in."""
     found = []
     parameters = known.parameters[facts.method]
     for name in facts.parameters:
@@ -230,14 +230,14 @@ def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class ApiRequest(Struct, eq=False):
-    """One request. ``account_id`` is that of the path or, if no path of the dialect names one, that of the token; None
-    if there is none.
+    """One request. ``account_id`` is the account in the path or, if the dialect's paths name none, that of the token.
+    It is None if there is none.
 
     ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
     many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the
     answer, and ``is_answered`` says whether it was sent. ``undocumented`` is what the request relied on that is not
     documented. ``token_account_id`` is the account whose token the request carried, if the path names another one; the
-    token itself is not kept. ``dialect`` is the one that the path belongs to, None if it is nobody's.
+    token itself is not kept. ``dialect`` is the one that the path belongs to, None if it belongs to no dialect.
     """
 
     seq: int

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
@@ -24,6 +24,7 @@ from pytest_mcn_mock.model.cdr import (
     check_template,
     check_variable,
     make_condition,
+    variables_in,
 )
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_text, check_url, is_short, show
 from pytest_mcn_mock.text import is_encodable, shown_url
@@ -129,7 +130,7 @@ class Subscription(HidesSecrets, frozen=True):
     method: WebhookMethod = WebhookMethod.POST
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, str | int | bool] = field(default_factory=dict)
+    constants: Mapping[str, CdrValue] = field(default_factory=dict)
     retry: bool = True
     all_variables: bool = False
     data_type: DataType = DataType.JSON
@@ -159,13 +160,13 @@ class Subscription(HidesSecrets, frozen=True):
     def __post_init__(self) -> None:
         check_url(self.url, name="url", example="http://localhost:8000/mcn")
         if len(self.body) > MAX_FIELDS:
-            what = f"body is a list of at most {MAX_FIELDS} variables, such as {list(DEFAULT_VARIABLES)}"
+            what = f"body is a list of at most {MAX_FIELDS} variables, such as {_VARIABLES}"
             raise UsageError(what, "body")
         for variable in self.body:
             check_variable(variable, name="body")
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
-                raise UsageError(f"headers: {name} frames the request, and is not for a subscription to set", "headers")
+                raise UsageError(f"headers: {name} frames the request, so it cannot be set; leave it out", "headers")
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
                     f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text",
@@ -175,7 +176,7 @@ class Subscription(HidesSecrets, frozen=True):
         _fields("constants", self.constants)
         self._check_form()
         texts = [self.template, *self.constants.values(), *self.query.values(), *self.headers.values()]
-        places = sum(text.count("${{") for text in texts if isinstance(text, str))
+        places = sum(len(variables_in(text)) for text in texts if isinstance(text, str))
         if places > MAX_PLACES:
             raise UsageError(f"${{{{name}}}} is in the texts of the webhook {places} times; at most {MAX_PLACES}")
         if len(self.filter) > MAX_CONDITIONS:
@@ -272,7 +273,9 @@ def header_name(text: str) -> str:
 
 
 def _fields(name: str, fields: Mapping[str, Any], *kinds: type) -> Mapping[str, Any]:
-    """The fields, their values of these kinds: text, numbers and booleans if none is given."""
+    """Return the fields, after a check. ``kinds`` are the types that a value may have: by default text, numbers and
+    booleans.
+    """
     if len(fields) > MAX_FIELDS:
         raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}", name)
     for key, value in fields.items():
@@ -297,7 +300,7 @@ _HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z
 _NUMERIC = re.compile(r"[0-9.]+|0x[0-9a-f.x]+|.*:.*", re.ASCII)
 """What an operating system may take for an address, though it is none in the usual form: 127.1, 2130706433, 0x7f.1."""
 MAX_TARGETS = 1_000
-FORM = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
+TARGET_FORM: Final = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
 
 
 class Targets(Struct, frozen=True):
@@ -340,7 +343,7 @@ class Targets(Struct, frozen=True):
 def make_targets(items: Sequence[str]) -> Targets:
     """Return targets from a tester's list; raise UsageError for an item that is neither a network nor a host."""
     if isinstance(items, str) or len(items) > MAX_TARGETS:
-        raise UsageError(f"webhook_targets is a list of at most {MAX_TARGETS}, each {FORM}")
+        raise UsageError(f"webhook_targets is a list of at most {MAX_TARGETS}, each {TARGET_FORM}")
     networks: list[IPv4Network | IPv6Network] = []
     hosts: set[str] = set()
     for item in items:
@@ -351,7 +354,7 @@ def make_targets(items: Sequence[str]) -> Targets:
             is_numeric = _NUMERIC.fullmatch(text.partition("/")[0]) is not None and "@" not in text
             if is_numeric or not _HOST.fullmatch(text) or len(text) > 253:
                 why = f" ({error})" if is_numeric and "/" in text else ""
-                raise UsageError(f"webhook_targets: {shown_url(str(item), 80)!r} is not {FORM}{why}") from None
+                raise UsageError(f"webhook_targets: {shown_url(str(item), 80)!r} is not {TARGET_FORM}{why}") from None
             hosts.add(text)
     return Targets(tuple(networks), frozenset(hosts))
 

@@ -139,9 +139,9 @@ class Calls:
         return ended
 
     async def complete(self, verification_call_uuid: str, how: Ending | None = None) -> Call:
-        """End a ringing call manually, now, and return it: it may be listed no more.
+        """End a ringing call manually, now, and return it: the lists may no longer have it.
 
-        NotFound if there is no such call, Conflict if it has ended.
+        Raise NotFound if there is no such call, and Conflict if it has ended.
         """
         ended = await self.end(verification_call_uuid, how)
         if ended is None:

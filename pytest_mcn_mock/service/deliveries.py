@@ -24,6 +24,7 @@ from pytest_mcn_mock.model.deliveries import (
     outcome_of_attempt,
 )
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER
 from pytest_mcn_mock.model.outcomes import Ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.rendering import render
@@ -39,8 +40,6 @@ from pytest_mcn_mock.service.ports import Clock, Settled, Storage, Worker
 
 MAX_ATTEMPTS: Final = 1000
 """Attempts after which a delivery cannot be sent again manually."""
-SAMPLE_NUMBER: Final = "79157777777"
-"""The number that a made-up call is to: that of the article's example."""
 _RECENT: Final = 20
 """The newest calls of an account, among which a preview looks for one that has ended."""
 _log = logging.getLogger("mcn_mock")
@@ -184,7 +183,7 @@ class Deliveries:
     def _make_up_call(self, account: Account) -> Call:
         """Return a flash call of the account's that has ended as its rules say."""
         now = self._clock.now(account.id)
-        order = CallOrder(Method.FLASH_CALL, SAMPLE_NUMBER)
+        order = CallOrder(Method.FLASH_CALL, EXAMPLE_NUMBER)
         call = place(replace(account, unlimited=True), 0, 0, order, self._assumptions, now)
         return call if call.ending is not None else end(call, call.planned, call.ends_at or now)
 

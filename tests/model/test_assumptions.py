@@ -28,6 +28,13 @@ NO_SECONDS = [float("nan"), float("inf"), -0.1, "1", True, None]
         ({"ack_timeout_s": 601}, "ack_timeout_s"),
         ({"retry_after_s": (1.0,) * 21}, "at most 20"),
         ({"disable_after": 0}, "disable_after"),
+        *(
+            (
+                {"created_at_offset_s": seconds},
+                "created_at_offset_s is .*; use a number of seconds from -86400 to 86400",
+            )
+            for seconds in (-86_400.5, 86_401, "3h", float("nan"), True)
+        ),
         (
             {"error_body": {"errors": [{"code": "$numbr"}]}},
             r"error_body: '\$numbr' is unknown; did you mean '\$number'",

@@ -99,7 +99,7 @@ def test_a_pasted_number_is_a_mistake_where_the_fake_takes_it_by_a_setting() -> 
         account = server.open_account()
         assert send(account, params={"login_did": "+7 (915) 777-77-77"}) == 200
         assert undocumented(account, "observed") == [
-            "relied on: POST …/flash_call: login_did that is not in digits alone is assumed, not documented"
+            "relied on: POST …/flash_call: login_did with characters other than digits is assumed, not documented"
         ]
 
 

@@ -1,4 +1,4 @@
-"""The dialects: each form of the vendor's API is one module with one table, and nothing else names a path or a host."""
+"""The dialects. Each form of the vendor's API is one module with one table; no other module names a path or a host."""
 
 from __future__ import annotations
 

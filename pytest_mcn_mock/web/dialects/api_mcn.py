@@ -29,7 +29,7 @@ _COMMON = "schemas/common.schema.json#/$defs"
 _OPERATION = "schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
 _OTHERWISE = f"{_OPERATION}/x-mcn-otherwise"
 _IN_QUERY = "send the parameters in the query string, and an empty body"
-_DIGITS = "write a number in international form, in digits alone, such as 79157777777"
+_DIGITS = "write a number in international form, with digits only, such as 79157777777"
 
 _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -131,7 +131,7 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "pasted_number": Rule(
             Level.ASSUMED,
-            "{name} that is not in digits alone",
+            "{name} with characters other than digits",
             f"{_COMMON}/pasted_number",
             _DIGITS,
         ),
@@ -165,15 +165,16 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 
 
 def _route(path: str) -> str:
-    """Return the path that is looked for. The handbook, "Методы авторизации к API", 12 August 2026: a path may end in
-    ``.json`` or ``.xml``, which says how it is answered. "Without a suffix" is XML there; but public clients that send
-    no Accept read JSON.
+    """Return the path that is looked for.
+
+    The handbook, "Методы авторизации к API", 12 August 2026: a path may end in ``.json`` or ``.xml``, which is the form
+    of the answer. It says that the answer is XML without a suffix, but public clients that send no Accept read JSON.
     """
     if path.endswith(_XML):
         raise Refusal(
             RefusalCode.NOT_FOUND,
-            'the fake answers in JSON alone: there is no setting answer_format = "xml"; end the path in .json, or in '
-            "nothing",
+            'the fake answers only in JSON: there is no setting answer_format = "xml"; end the path in .json, or leave '
+            "the suffix out",
         )
     return path.removesuffix(_JSON)
 
@@ -229,6 +230,6 @@ API_MCN: Final = DialectTable(
     accept=_accept,
     terms=lambda _: ARTICLES_TERMS,
     errors=lambda assumptions: assumptions,
-    settings="",
+    settings_prefix="",
 )
 """The article's dialect."""

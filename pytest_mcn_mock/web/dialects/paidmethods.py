@@ -28,14 +28,14 @@ _OPERATION: Final = f"schemas/openapi.json#/paths/{_ROOT.replace('/', '~1')}~1{{
 _OTHERWISE: Final = f"{_OPERATION}/x-mcn-otherwise"
 _CONTENT: Final = f"{_OPERATION}/requestBody/content"
 _IN_JSON: Final = "send the parameters as a JSON object in the body"
-_DIGITS: Final = "write a number in international form, in digits alone, such as 79157777777"
+_DIGITS: Final = "write a number in international form, with digits only, such as 79157777777"
 _BEARER: Final = "send Authorization: Bearer <token>"
-_UNKNOWN: Final = "nobody has seen it: compare it with the vendor's description in your account"
+_UNKNOWN: Final = "no public page shows it: compare it with the vendor's description in your account"
 _OF_A_THIRD_COUNTRY: Final = Rule(
     Level.ASSUMED,
     "{name} that is neither Russian nor Kazakh, and no country_id,",
     f"{_REQUEST}/$defs/number_of_a_third_country",
-    "the handbook tells of Russian and Kazakh numbers alone; the setting is paidmethods.other_country",
+    "the handbook describes only Russian and Kazakh numbers; the setting is paidmethods.other_country",
 )
 
 _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
@@ -44,7 +44,7 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             Level.OBSERVED,
             "the method {method} of paidmethods.mcn.ru",
             _OPERATION,
-            "the article documents api.mcn.ru alone; the vendor's handbook of 2026 shows this method",
+            "the article documents only api.mcn.ru; the vendor's handbook of 2026 shows this method",
         ),
         "parameter": Rule(
             Level.ASSUMED, "the parameter {name} of {method}", f"{_REQUEST}/properties/{{name}}", _UNKNOWN
@@ -114,7 +114,9 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             f"{_COMMON}/json_value",
             'send text, such as "0042"',
         ),
-        "pasted_number": Rule(Level.ASSUMED, "{name} that is not in digits alone", f"{_COMMON}/pasted_number", _DIGITS),
+        "pasted_number": Rule(
+            Level.ASSUMED, "{name} with characters other than digits", f"{_COMMON}/pasted_number", _DIGITS
+        ),
         "number_without_country": Rule(
             Level.ASSUMED,
             "{name} of ten digits, without its country's code,",
@@ -131,7 +133,7 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
     }
 )
-"""What goes beyond the article: every request of this dialect does."""
+"""Every way to go beyond the article; every request of this dialect does, by the rule ``dialect``."""
 
 
 @cache
@@ -201,6 +203,6 @@ PAIDMETHODS: Final = DialectTable(
     accept=_accept,
     terms=lambda assumptions: _terms(assumptions.paidmethods.other_country),
     errors=lambda assumptions: assumptions.paidmethods,
-    settings="paidmethods.",
+    settings_prefix="paidmethods.",
 )
 """The dialect of paidmethods.mcn.ru."""

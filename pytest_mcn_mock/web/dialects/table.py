@@ -1,4 +1,4 @@
-"""What a dialect says of itself: one table. Each module beside this one has one."""
+"""The description of a dialect, as one table. Each dialect's module has one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DialectTable:
     route: Callable[[str], str]
     """Returns the path that is looked for. Raises Refusal for a path that the fake does not serve."""
     account: re.Pattern[str] | None
-    """Finds the account in a path; None if no path has one: then the token alone names it."""
+    """Finds the account in a path; None if no path has one: then only the token names it."""
     account_header: str
     """A header that may name the token's account; empty if there is none."""
     takes_basic: bool
@@ -64,7 +64,7 @@ class DialectTable:
     takes_user_hash: bool
     """Whether the parameter ``user_hash`` is a token if there is no Authorization header."""
     fidelity: RequestRules
-    """What of a request is known how well."""
+    """How well the parts of a request are known."""
     read_order: Callable[[Method, Parameters, Assumptions], CallOrder]
     """Raises Refusal ``missing_parameter`` or ``invalid_parameter``, which names the parameter."""
     accept: Callable[[Call, Assumptions], Any]
@@ -73,8 +73,8 @@ class DialectTable:
     """Returns how its calls are decided."""
     errors: Callable[[Assumptions], ErrorSettings]
     """Returns the settings of its refusals."""
-    settings: str
-    """What is before the names of those settings in ``[assumed]``."""
+    settings_prefix: str
+    """What the names of those settings begin with in ``[assumed]``, such as ``paidmethods.``."""
 
     def refuse(self, refusal: Refusal, assumptions: Assumptions, status: int | None = None) -> ErrorForm:
         """Return the answer to a refused request, with ``status`` in place of the refusal's own if it is given."""
