@@ -25,6 +25,13 @@ class Room:
         """Return whether an attempt to the host may begin."""
         return host not in self.full
 
+    def take_if_has(self, host: str) -> bool:
+        """Begin an attempt if there is room; return whether there is."""
+        if not self.has(host):
+            return False
+        self.take(host)
+        return True
+
     def take(self, host: str) -> None:
         """Begin an attempt."""
         self._under_way[host] = self._under_way.get(host, 0) + 1

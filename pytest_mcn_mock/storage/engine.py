@@ -37,6 +37,10 @@ class Step(Statements, Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
+    async def rows_of_each(self, *asked: tuple[Any, dict[str, Any]], is_last: bool = False) -> Sequence[Sequence[Any]]:
+        """Return the rows that each query finds with its values. ``is_last``: nothing more is asked in this step."""
+        ...
+
     async def kept(self) -> None:
         """Wait until the step is committed. Raises StorageFailed if that is impossible."""
 

@@ -26,6 +26,7 @@ from pytest_mcn_mock.flow import complete, on_loop
 from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url, without_password
 from pytest_mcn_mock.storage.engine import Load, Values
 from pytest_mcn_mock.storage.pool import Connection, Pool
+from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.storage.transactions import RETRY_S
 from pytest_mcn_mock.storage.wire import Wire
 
@@ -113,6 +114,7 @@ class PostgresStep:
         self._is_probe = is_probe
         self._connection: Connection | None = None
         self._wire: Wire | None = None
+        self._is_committed = False
 
     async def __aenter__(self) -> Self:
         self._connection = await self._database.take(is_probe=self._is_probe)
@@ -127,8 +129,16 @@ class PostgresStep:
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
         """Return the rows that are found."""
+        return (await self.rows_of_each((query, values)))[0]
+
+    async def rows_of_each(self, *asked: tuple[Any, dict[str, Any]], is_last: bool = False) -> Sequence[Sequence[Any]]:
+        """Return the rows that each query finds with its values, all in one round trip. With ``is_last`` commit in the
+        same one.
+        """
         assert self._wire is not None  # noqa: S101 - for the type checker
-        return await self._wire.rows(query, values)
+        rows = await self._wire.rows(*asked, last=b"COMMIT" if is_last else None)
+        self._is_committed = is_last
+        return rows
 
     async def first(self, query: Any, **values: Any) -> Any:
         """Return the first row that is found, or None."""
@@ -147,6 +157,8 @@ class PostgresStep:
         try:
             if self._wire.is_exchanging:  # the connection is lost, or the step was cancelled in the middle
                 await self._connection.close()
+            elif self._is_committed:
+                await self._wire.end()
             else:
                 await self._wire.end(b"COMMIT" if error is None else b"ROLLBACK")
         except psycopg.Error as failure:
@@ -179,6 +191,7 @@ class Postgres:
         self._url = url
         self._has_failed = asyncio.Event()
         self._pool = Pool(self.connect, POOL_SIZE)
+        self._reading: Together[tuple[Any, dict[str, Any]], Sequence[Any]] = Together(self._rows_of_each, 100)
         self._options: dict[str, Any] = {
             "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
             "application_name": APPLICATION,
@@ -259,10 +272,13 @@ class Postgres:
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
         """Read outside a step. Raises StorageFailed if that is impossible."""
+        return (await self._rows_of_each("", [(query, values)]))[0]
+
+    async def _rows_of_each(self, _: str, asked: Sequence[tuple[Any, dict[str, Any]]]) -> list[Sequence[Any]]:
         connection = await self.take()
         try:
             wire = Wire(connection)
-            rows = await wire.rows(query, values)
+            rows: list[Sequence[Any]] = [*await wire.rows(*asked)]
             await wire.end()
         except BaseException as error:
             await connection.close()
@@ -274,11 +290,16 @@ class Postgres:
         return rows
 
     async def first(self, query: Any, **values: Any) -> Any:
-        """Read the first row outside a step; None if there is none."""
-        rows = await self.rows(query, **values)
+        """Read the first row outside a step, together with others; None if there is none."""
+        rows = await self._reading.do("", (query, values))
         return rows[0] if rows else None
 
-    kept_rows, kept_first = rows, first
+    kept_rows = rows
+
+    async def kept_first(self, query: Any, **values: Any) -> Any:
+        """Read the first row of what is committed; None if there is none."""
+        rows = await self.rows(query, **values)
+        return rows[0] if rows else None
 
     async def watch(self) -> None:
         """See ``service.ports.Storage``, as for ``close``."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Row,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
     cast,
@@ -67,9 +71,15 @@ from pytest_mcn_mock.storage.tables import (
     taken_ids,
     totals,
 )
+from pytest_mcn_mock.storage.together import Together
 
 _ALL_CALLS: Final = 2**62
 _TIDIED_AT_ONCE: Final = 500
+_PLACED_AT_ONCE: Final = 16
+"""Orders of one account in a step."""
+_SETTLED_AT_ONCE: Final = 64
+_LOCKED_AT_ONCE: Final = 64
+"""Deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
 ORDER_S: Final = 30.0
 """How long after an order another process waits for its answer. It is renewed as long as the process lives."""
 
@@ -78,6 +88,16 @@ ORDER_S: Final = 30.0
 
 def _sum(column: Any) -> Any:
     return cast(func.coalesce(func.sum(column), 0), BigInteger)
+
+
+def _is_one_of(column: Any, name: str) -> Any:
+    """Return whether a column is in a list that ``_listed`` makes: one statement, however long the list is."""
+    return column == func.any(cast(bindparam(name, type_=Text), ARRAY(column.type)))
+
+
+def _listed(values: Iterable[int | str]) -> str:
+    """Return numbers, or words without special characters, as PostgreSQL writes an array."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 _ID: Any = bindparam("key")
@@ -120,14 +140,17 @@ _READ_TO_PLACE_SHARED: Final = (
     select(
         accounts.c.data,
         *totals.c,
-        (func.nextval("call_numbers") - 1).label("calls_placed"),
+        func.array(
+            select(func.nextval("call_numbers"))
+            .select_from(func.generate_series(1, bindparam("n", type_=BigInteger)))
+            .scalar_subquery()
+        ).label("call_numbers"),
         func.array(
             select(func.nextval("delivery_numbers"))
-            .select_from(func.generate_series(1, accounts.c.webhooks))
+            .select_from(func.generate_series(1, accounts.c.webhooks * bindparam("n", type_=BigInteger)))
             .correlate(accounts)
             .scalar_subquery()
         ).label("delivery_numbers"),
-        literal_column("0").label("deliveries_made"),
         _PENDING.scalar_subquery().label("all_pending"),
         _UNLISTED.scalar_subquery().label("all_unlisted"),
     )
@@ -138,23 +161,22 @@ _READ_TO_PLACE_SHARED: Final = (
 _READ_LEDGER: Final = select(ledger).where(ledger.c.account_id == _ID).order_by(ledger.c.n)
 _READ_CALL: Final = select(calls).where(calls.c.verification_call_uuid == _ID)
 _LOCK_CALL: Final = _READ_CALL.with_for_update()
-_READ_ANSWERED: Final = (
-    select(
-        calls.c.seq,
-        calls.c.state,
-        calls.c.is_answered,
-        calls.c.ends_at,
-        select(func.min(deliveries.c.due_at))
-        .where(
-            deliveries.c.call_seq == calls.c.seq,
-            or_(deliveries.c.lease_until.is_(None), deliveries.c.is_answered.is_(False)),
-        )
-        .scalar_subquery()
-        .label("due_at"),
+_ANSWERED = select(
+    calls.c.seq,
+    calls.c.verification_call_uuid,
+    calls.c.state,
+    calls.c.is_answered,
+    calls.c.ends_at,
+    select(func.min(deliveries.c.due_at))
+    .where(
+        deliveries.c.call_seq == calls.c.seq,
+        or_(deliveries.c.lease_until.is_(None), deliveries.c.is_answered.is_(False)),
     )
-    .where(calls.c.verification_call_uuid == _ID)
-    .with_for_update(of=calls)
-)
+    .scalar_subquery()
+    .label("due_at"),
+).with_for_update(of=calls)
+_READ_ANSWERED: Final = _ANSWERED.where(calls.c.verification_call_uuid == _ID)
+_READ_ALL_ANSWERED: Final = _ANSWERED.where(_is_one_of(calls.c.verification_call_uuid, "keys")).order_by(calls.c.seq)
 _READ_OLDEST: Final = (
     select(calls.c.seq, calls.c.account_id, calls.c.state).where(calls.c.is_listed).order_by(calls.c.seq).limit(1)
 )
@@ -185,6 +207,21 @@ _DELIVERY_STEP: Final = (
     .where(calls.c.seq == deliveries.c.call_seq, accounts.c.id == deliveries.c.account_id)
 )
 _LOCK_DELIVERY: Final = _DELIVERY_STEP.where(deliveries.c.id == _ID).with_for_update(of=deliveries)
+_MAY_FOLLOW = deliveries.alias()
+_LOCK_DELIVERIES: Final = (
+    _DELIVERY_STEP.where(_is_one_of(deliveries.c.id, "keys"))
+    .add_columns(
+        exists()
+        .where(
+            _MAY_FOLLOW.c.account_id == deliveries.c.account_id,
+            or_(_MAY_FOLLOW.c.waits_for == deliveries.c.id, _MAY_FOLLOW.c.waits_for == literal_column(str(NEXT_CALL))),
+            _MAY_FOLLOW.c.waits_for.is_not(None),
+        )
+        .label("may_be_followed")
+    )
+    .order_by(deliveries.c.id)
+    .with_for_update(of=deliveries)
+)
 _READ_FOLLOWERS: Final = _DELIVERY_STEP.where(
     deliveries.c.account_id == _ID,
     deliveries.c.waits_for.in_([NEXT_CALL, bindparam("id")]),
@@ -215,10 +252,10 @@ _ADD_TO_TOTALS: Final = _WRITE_TOTALS.values(
     listed=totals.c.listed + bindparam("more_listed"),
     unlisted=totals.c.unlisted + bindparam("more_unlisted"),
 )
-_POST_CHARGE: Final = _WRITE_TOTALS.values(
-    accepted_calls=totals.c.accepted_calls + 1,
+_POST_CHARGES: Final = _WRITE_TOTALS.values(
+    accepted_calls=totals.c.accepted_calls + bindparam("more"),
     pending=totals.c.pending + bindparam("more_pending"),
-    listed=totals.c.listed + 1,
+    listed=totals.c.listed + bindparam("more"),
 )
 _WRITE_NUMBERS: Final = update(numbers)
 _LIST_FEWER: Final = _WRITE_NUMBERS.values(listed=numbers.c.listed - bindparam("fewer"))
@@ -227,6 +264,11 @@ _WRITE_DELIVERY: Final = update(deliveries).where(deliveries.c.id == _ID)
 _ANSWER_DELIVERIES: Final = (
     update(deliveries)
     .where(deliveries.c.call_seq == _ID, deliveries.c.is_answered.is_(False))
+    .values(is_answered=True, lease_until=None)
+)
+_ANSWER_ALL_DELIVERIES: Final = (
+    update(deliveries)
+    .where(_is_one_of(deliveries.c.call_seq, "keys"), deliveries.c.is_answered.is_(False))
     .values(is_answered=True, lease_until=None)
 )
 _RENEW: Final = _WRITE_DELIVERY.where(deliveries.c.lease_until.is_not(None))
@@ -453,6 +495,16 @@ def _number(items: Sequence[Delivery], made: int) -> tuple[list[Delivery], int]:
     return numbered, made
 
 
+def _due_at(row: Any) -> float | None:
+    """Return when there is work for a call that was answered, None if there is none."""
+    due_at: float | None = row.due_at if row.state == "completed" else row.ends_at
+    return due_at
+
+
+_Decide = Callable[[AccountSnapshot], CallDecision]
+_Result = tuple[Delivery, Callable[[Delivery, Account], tuple[Delivery, Account]]]
+
+
 class SqlStorage:
     """Implements ``service.ports.Storage``, where each method is described, in a database.
 
@@ -466,6 +518,9 @@ class SqlStorage:
         self._answers_size = 0
         self.latest = self.forward_s = 0.0
         self._db = open_engine(self._load)
+        self._placing: Together[_Decide, CallDecision] = Together(self._place_all, _PLACED_AT_ONCE)
+        self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE)
+        self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE)
 
     @property
     def is_shared(self) -> bool:
@@ -659,9 +714,11 @@ class SqlStorage:
 
     # Calls and deliveries
 
-    async def place(self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]) -> CallDecision:
+    async def place(self, account_id: str, decide: _Decide) -> CallDecision:
+        if self.is_shared:
+            return await self._placing.do(account_id, decide)
         async with self._db.step() as step:
-            row = await step.first(_READ_TO_PLACE_SHARED if self.is_shared else _READ_TO_PLACE, key=account_id)
+            row = await step.first(_READ_TO_PLACE, key=account_id)
             if row is None:
                 raise no_account(account_id)
             account = decode_account(row.data)
@@ -677,45 +734,11 @@ class SqlStorage:
                 )
             )
             call = decided.call
-            # If this process dies before the answer, another takes the call to be answered then.
-            open_until = self._now() + ORDER_S if self.is_shared else None
-            if self.is_shared:
-                numbered = await self._take_numbers(step, decided.deliveries, row.delivery_numbers)
-            else:
-                numbered, made = _number(decided.deliveries, row.deliveries_made)
-            values = {
-                "seq": call.seq,
-                "verification_call_uuid": call.verification_call_uuid,
-                "account_id": account_id,
-                "placed_at": call.placed_at,
-                # A call that rings gives its deliveries this mark when it ends; one that has ended needs it no more.
-                "is_answered": call.ending is not None,
-                "lease_until": None if call.ending is not None else open_until,
-                "is_listed": True,
-                **call_values(call),
-            }
-            new = [
-                {**new_delivery(delivery, call, is_answered=False), "lease_until": open_until} for delivery in numbered
-            ]
-            await step.write(_INSERT[calls], values)
-            if new:
-                await step.write(_INSERT[deliveries], new)
+            numbered, made = _number(decided.deliveries, row.deliveries_made)
             balance, n = row.balance - call.price, row.last_entry + 1
-            charge = Posting(EntryKind.CHARGE, -call.price, call.placed_at)
-            await self._post(step, account_id, n, balance, charge, call.verification_call_uuid)
-            await step.write(
-                _POST_CHARGE,
-                {
-                    "key": account_id,
-                    "balance": balance,
-                    "first_entry": await self._fold(step, account_id, row.first_entry, n),
-                    "last_entry": n,
-                    "more_pending": _count_pending(numbered),
-                },
-            )
+            await self._insert_call(step, call, numbered, n, balance, open_until=None)
+            await self._post_charges(step, row, n, balance, 1, _count_pending(numbered))
             await self._write_account(step, account, decided.account)
-            if self.is_shared:
-                return CallDecision(call, numbered, decided.account)
             listed, dropped = row.all_listed + 1, row.dropped
             if listed > self._journal_size:
                 await self._unlist_oldest(step)
@@ -726,12 +749,68 @@ class SqlStorage:
         await step.kept()
         return CallDecision(call, numbered, decided.account)
 
-    async def _take_numbers(self, step: Any, made: Sequence[Delivery], numbers: Sequence[int]) -> list[Delivery]:
+    async def _insert_call(
+        self, step: Step, call: Call, made: Sequence[Delivery], n: int, balance: int, *, open_until: float | None
+    ) -> None:
+        """Insert an accepted call, its deliveries, and its charge as the entry ``n`` of the ledger."""
+        values = {
+            "seq": call.seq,
+            "verification_call_uuid": call.verification_call_uuid,
+            "account_id": call.account_id,
+            "placed_at": call.placed_at,
+            # A call that rings gives its deliveries this mark when it ends; one that has ended needs it no more.
+            "is_answered": call.ending is not None,
+            "lease_until": None if call.ending is not None else open_until,
+            "is_listed": True,
+            **call_values(call),
+        }
+        await step.write(_INSERT[calls], values)
+        if new := [{**new_delivery(d, call, is_answered=False), "lease_until": open_until} for d in made]:
+            await step.write(_INSERT[deliveries], new)
+        charge = Posting(EntryKind.CHARGE, -call.price, call.placed_at)
+        await self._post(step, call.account_id, n, balance, charge, call.verification_call_uuid)
+
+    async def _post_charges(self, step: Step, row: Any, last: int, balance: int, more: int, pending: int) -> None:
+        """Write the totals of an account for which ``more`` calls were accepted."""
+        first = await self._fold(step, row.account_id, row.first_entry, last)
+        values = {"balance": balance, "first_entry": first, "last_entry": last, "more": more, "more_pending": pending}
+        await step.write(_POST_CHARGES, {"key": row.account_id, **values})
+
+    async def _place_all(self, account_id: str, orders: Sequence[_Decide]) -> Sequence[CallDecision | Exception]:
+        """Place orders of an account one after the other, in a database that is shared: its row is locked once."""
+        done: list[CallDecision | Exception] = []
+        async with self._db.step() as step:
+            row = await step.first(_READ_TO_PLACE_SHARED, key=account_id, n=len(orders))
+            if row is None:
+                raise no_account(account_id)
+            # If this process dies before the answer, another takes the call to be answered then.
+            open_until = self._now() + ORDER_S
+            before = account = decode_account(row.data)
+            balance, n, more, pending = row.balance, row.last_entry, 0, 0
+            numbers = iter(row.delivery_numbers)
+            for decide, seq in zip(orders, row.call_numbers, strict=True):
+                accepted, waiting = row.accepted_calls + more, row.all_pending + pending
+                try:
+                    decided = decide(AccountSnapshot(account, balance, accepted, seq, 1, waiting, row.all_unlisted))
+                except Exception as error:
+                    done.append(error)
+                    continue
+                call, account = decided.call, decided.account
+                made = await self._take_numbers(step, decided.deliveries, numbers)
+                balance, n, more, pending = balance - call.price, n + 1, more + 1, pending + _count_pending(made)
+                await self._insert_call(step, call, made, n, balance, open_until=open_until)
+                done.append(CallDecision(call, made, account))
+            if more:
+                await self._post_charges(step, row, n, balance, more, pending)
+                await self._write_account(step, before, account)
+        await step.kept()
+        return done
+
+    async def _take_numbers(self, step: Any, made: Sequence[Delivery], reserved: Iterator[int]) -> list[Delivery]:
         """Return the deliveries with numbers that were taken for them. ``decide`` has numbered them from 1."""
-        lacking = len(made) - len(numbers)
-        if lacking > 0:
-            more = await step.first(_TAKE_DELIVERY_NUMBERS, n=lacking)
-            numbers = [*numbers, *more.numbers]
+        numbers = list(islice(reserved, len(made)))
+        if (lacking := len(made) - len(numbers)) > 0:
+            numbers += (await step.first(_TAKE_DELIVERY_NUMBERS, n=lacking)).numbers
         taken = dict(enumerate(numbers, 1))
         numbered = []
         for place, delivery in enumerate(made, 1):
@@ -801,6 +880,8 @@ class SqlStorage:
             await step.write(_ADD_TO_TOTALS, {"key": account_id, **more})
 
     async def answered(self, verification_call_uuid: str) -> float | None:
+        if self.is_shared:
+            return await self._answering.do("", verification_call_uuid)
         async with self._db.step() as step:
             row = await step.first(_READ_ANSWERED, key=verification_call_uuid)
             if row is None:
@@ -811,8 +892,19 @@ class SqlStorage:
             elif not row.is_answered:
                 await step.write(_WRITE_CALL, {"key": row.seq, "is_answered": True, "lease_until": None})
         await step.kept()
-        due_at: float | None = row.due_at if row.state == "completed" else row.ends_at
-        return due_at
+        return _due_at(row)
+
+    async def _all_answered(self, _: str, uuids: Sequence[str]) -> Sequence[float | Exception | None]:
+        """Do the same for several calls of a database that is shared."""
+        async with self._db.step() as step:
+            rows = await step.rows(_READ_ALL_ANSWERED, keys=_listed(uuids))
+            if ended := [row.seq for row in rows if row.state == "completed"]:
+                await step.write(_ANSWER_ALL_DELIVERIES, {"keys": _listed(ended)})
+            ringing = [row.seq for row in rows if row.state != "completed" and not row.is_answered]
+            await step.write(_WRITE_CALL, [{"key": seq, "is_answered": True, "lease_until": None} for seq in ringing])
+        await step.kept()
+        due_at = {row.verification_call_uuid: _due_at(row) for row in rows}
+        return [due_at.get(uuid) for uuid in uuids]
 
     async def end_call(
         self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
@@ -964,13 +1056,7 @@ class SqlStorage:
         scope = {"now": now} if account_id is None else {"now": now, "key": account_id}
         bounds = {**scope, "until": until, "newest": _ALL_CALLS if newest_call is None else newest_call}
         async with self._db.step() as step:
-            next_call, next_delivery = await self._next_due(step, scope, until, room.full)
-            to_end = []
-            if next_call is not None and next_call <= until:
-                to_end = list(await step.rows(_due_calls(of_account=account_id is not None), n=limit, **bounds))
-            to_send = []
-            if next_delivery is not None and next_delivery <= until:
-                to_send = await self._due_deliveries(step, bounds, limit, room)
+            to_end, to_send = await self._due(step, scope, bounds, limit, room)
             # In the order in which they are due; a call goes before a delivery.
             taken = sorted([*to_end, *to_send], key=lambda row: row.due_at)[:limit]
             room = Room(under_way, per_host)
@@ -991,32 +1077,56 @@ class SqlStorage:
                 await step.write(_WRITE_CALL, leased_calls)
             if leased:
                 await step.write(_WRITE_DELIVERY, leased)
-            if work:
-                next_call, next_delivery = await self._next_due(step, scope, until, room.full)
-            full = {"full": list(room.full)}
-            waiting = _waiting_for_room(of_account=account_id is not None) if room.full else None
-            lacks_room = waiting is not None and await step.first(waiting, **scope, **full, until=until) is not None
+            asked = [self._next_due(scope, until, room.full)]
+            if room.full:
+                waiting = _waiting_for_room(of_account=account_id is not None)
+                asked.append((waiting, {**scope, "full": list(room.full), "until": until}))
+            (next_due,), *left = await step.rows_of_each(*asked, is_last=True)
         await step.kept()
-        next_due_at = min((due for due in (next_call, next_delivery) if due is not None), default=None)
-        return Claimed(work, next_due_at, lacks_room)
+        return Claimed(work, min((due for due in next_due if due is not None), default=None), any(left))
 
-    async def _next_due(self, step: Step, scope: Mapping[str, Any], until: float, full: Collection[str]) -> Any:
+    def _next_due(self, scope: Mapping[str, Any], until: float, full: Collection[str]) -> tuple[Any, dict[str, Any]]:
         query = _next_due(of_account="key" in scope, has_full_hosts=bool(full))
-        return await step.first(query, **scope, **({"full": list(full), "until": until} if full else {}))
+        return query, {**scope, **({"full": list(full), "until": until} if full else {})}
 
-    async def _due_deliveries(self, step: Step, bounds: Mapping[str, Any], limit: int, room: Room) -> list[Row[Any]]:
-        """Return deliveries that are due and have room. Those to a host that has become full make way for others."""
+    async def _due(
+        self, step: Step, scope: Mapping[str, Any], bounds: Mapping[str, Any], limit: int, room: Room
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return the rows of calls and deliveries that are due."""
+        query = _due_calls(of_account="key" in bounds), {**bounds, "n": limit}
+        if self.is_shared:  # a query that finds nothing costs less than a round trip to know that
+            exceptions = {"full": list(room.full), "taken": []} if room.full else {}
+            of_deliveries = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
+            wanted = min(limit, _LOCKED_AT_ONCE)
+            to_end, found = await step.rows_of_each(query, (of_deliveries, {**bounds, "n": wanted, **exceptions}))
+            taken = [row for row in found if room.take_if_has(row.host)]
+            if len(found) == wanted and len(taken) < limit:
+                taken += await self._due_deliveries(step, bounds, limit, room, taken)
+            return to_end, taken
+        next_query, values = self._next_due(scope, bounds["until"], room.full)
+        next_call, next_delivery = await step.first(next_query, **values)
+        is_call_due = next_call is not None and next_call <= bounds["until"]
+        is_delivery_due = next_delivery is not None and next_delivery <= bounds["until"]
+        return (
+            await step.rows(query[0], **query[1]) if is_call_due else [],
+            await self._due_deliveries(step, bounds, limit, room, []) if is_delivery_due else [],
+        )
+
+    async def _due_deliveries(
+        self, step: Step, bounds: Mapping[str, Any], limit: int, room: Room, before: Sequence[Row[Any]]
+    ) -> list[Row[Any]]:
+        """Return deliveries that are due and have room, beside those ``before``. Those to a host that has become full
+        make way for others.
+        """
         taken: list[Row[Any]] = []
         while True:
-            exceptions = {"full": list(room.full), "taken": [row.id for row in taken]} if taken or room.full else {}
+            known = [row.id for row in (*before, *taken)]
+            exceptions = {"full": list(room.full), "taken": known} if known or room.full else {}
             query = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
-            wanted = limit - len(taken)
+            wanted = min(limit - len(known), _LOCKED_AT_ONCE if self.is_shared else limit)
             found = await step.rows(query, n=wanted, **bounds, **exceptions)
-            for row in found:
-                if room.has(row.host):
-                    room.take(row.host)
-                    taken.append(row)
-            if len(found) < wanted or len(taken) == limit:
+            taken += [row for row in found if room.take_if_has(row.host)]
+            if len(found) < wanted or len(before) + len(taken) == limit:
                 return taken
 
     async def is_held(self, until: float, newest_call: int) -> bool:
@@ -1037,6 +1147,8 @@ class SqlStorage:
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
     ) -> Settled:
+        if self.is_shared and (settled := await self._settling.do("", (claimed, decide))) is not None:
+            return settled
         async with self._db.step() as step:
             row = await self._lock_delivery(step, claimed.id)
             before, account_before = decode_delivery(row.data), decode_account(row.account)
@@ -1054,6 +1166,40 @@ class SqlStorage:
                 await self._forget_answers(step)
         await step.kept()
         return Settled(before, changed, account_before, account, follower_due_at)
+
+    async def _settle_all(self, _: str, results: Sequence[_Result]) -> Sequence[Settled | Exception | None]:
+        """Settle deliveries of a database that is shared. None for one that needs a step of its own, because it changes
+        more than itself and its account's count of pending ones.
+        """
+        settled: dict[int, Settled | Exception] = {}
+        more: Counter[str] = Counter()
+        async with self._db.step() as step:
+            rows = await step.rows(_LOCK_DELIVERIES, keys=_listed({claimed.id for claimed, _ in results}))
+            found = {row.id: row for row in rows}
+            for claimed, decide in results:
+                if (row := found.pop(claimed.id, None)) is None or row.may_be_followed or not row.is_listed:
+                    continue
+                before, account = decode_delivery(row.data), decode_account(row.account)
+                try:
+                    changed, account_after = decide(before, account)
+                except Exception as error:
+                    settled[claimed.id] = error
+                    continue
+                if account_after is not account:
+                    continue
+                ends_claim = is_still_due(before, claimed) or not is_still_due(changed, before)
+                values = delivery_values(changed, has_ended=row.call_state == "completed")
+                lease_until = None if ends_claim else row.lease_until
+                await step.write(_WRITE_DELIVERY, {"key": row.id, "lease_until": lease_until, **values})
+                more[row.account_id] += _count_pending((changed,)) - _count_pending((before,))
+                self._answers_size += values["answers_size"] - row.answers_size
+                settled[claimed.id] = Settled(before, changed, account, account, None)
+            if self._answers_size > MAX_ANSWERS_SIZE:
+                await self._forget_answers(step)
+            for account_id in sorted(more):
+                await self._add_to_totals(step, account_id, pending=more[account_id])
+        await step.kept()
+        return [settled.pop(claimed.id, None) for claimed, _ in results]
 
     async def _follow(self, step: Step, settled: Any, now: float) -> float | None:
         """Make due what waited for the delivery; return when, None if nothing did."""

@@ -51,6 +51,14 @@ class SqliteStatements:
         """Return the first row that is found, or None."""
         return self._execute(query, values).first()
 
+    async def rows_of_each(
+        self,
+        *asked: tuple[Any, dict[str, Any]],
+        is_last: bool = False,  # noqa: ARG002 - a round trip costs nothing here
+    ) -> Sequence[Sequence[Any]]:
+        """Return the rows that each query finds with its values."""
+        return [await self.rows(query, **values) for query, values in asked]
+
     async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values."""
         self.has_written = True

@@ -52,6 +52,8 @@ def _encode(value: Any) -> bytes | None:
     if value is None:
         return None
     if isinstance(value, str):
+        if "\0" in value:  # libpq would cut it off there
+            raise psycopg.DataError("PostgreSQL keeps no text that has a NUL character")
         return value.encode()
     if isinstance(value, bool):
         return b"t" if value else b"f"
@@ -70,13 +72,12 @@ class Wire:
         self._names = self._prepared.setdefault(connection, {})
         self._sent: list[bytes | None] = []
         """What each result is of: the text that is prepared, or None for an execution."""
-        self._last: _Statement | None = None
         self.is_exchanging = False
         """Whether answers are waited for. If that was cancelled, or failed, the connection is of no more use."""
         self._pgconn.enter_pipeline_mode()
 
-    def send(self, statement: Any, values: dict[str, Any]) -> None:
-        """Queue a statement of SQLAlchemy's with its values."""
+    def send(self, statement: Any, values: dict[str, Any]) -> _Statement:
+        """Queue a statement of SQLAlchemy's with its values; return it compiled."""
         compiled = _compile(statement, tuple(values))
         text, given = compiled.text, ({**compiled.own, **values} if compiled.own else values)
         if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
@@ -85,7 +86,7 @@ class Wire:
         else:
             parameters = [given[name] for name in compiled.names]
         self._execute(text, [_encode(value) for value in parameters])
-        self._last = compiled
+        return compiled
 
     def command(self, text: bytes) -> None:
         """Queue a command that has no values, such as BEGIN."""
@@ -104,9 +105,9 @@ class Wire:
             self._pgconn.send_query_prepared(name, parameters)
         self._sent.append(None)
 
-    async def exchange(self) -> psycopg.pq.abc.PGresult:
-        """Send what is queued; return the last statement's result. Raises psycopg.Error: the statements behind the one
-        that failed have not happened.
+    async def exchange(self) -> list[psycopg.pq.abc.PGresult]:
+        """Send what is queued; return the result of each statement and command. Raises psycopg.Error: the statements
+        behind the one that failed have not happened.
         """
         sent, self._sent = self._sent, []
         self.is_exchanging = True
@@ -115,7 +116,7 @@ class Wire:
         self.is_exchanging = False
         failed = next((n for n, result in enumerate(results) if result.status == ExecStatus.FATAL_ERROR), None)
         if failed is None:
-            return results[-1]
+            return [result for result, text in zip(results, sent, strict=True) if text is None]
         for text in sent[failed:]:
             if text is not None:
                 self._names.pop(text, None)
@@ -141,11 +142,19 @@ class Wire:
             else:
                 results.append(result)
 
-    async def rows(self, query: Any, values: dict[str, Any]) -> list[Any]:
-        """Send what is queued and the query; return the rows that it finds."""
-        self.send(query, values)
-        compiled, result = self._last, await self.exchange()
-        assert compiled is not None  # noqa: S101 - for the type checker
+    async def rows(self, *asked: tuple[Any, dict[str, Any]], last: bytes | None = None) -> list[list[Any]]:
+        """Send what is queued and these queries, with their values; return the rows of each. ``last`` is a command that
+        is sent behind them.
+        """
+        compiled = [self.send(query, values) for query, values in asked]
+        if last is not None:
+            self.command(last)
+        results = await self.exchange()
+        end = len(results) - (last is not None)
+        of_asked = results[end - len(asked) : end]
+        return [self._decode(statement, result) for statement, result in zip(compiled, of_asked, strict=True)]
+
+    def _decode(self, compiled: _Statement, result: psycopg.pq.abc.PGresult) -> list[Any]:
         if compiled.row is None:
             fields = range(result.nfields)
             names = [(result.fname(n) or b"").decode() for n in fields]

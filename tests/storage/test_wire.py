@@ -58,15 +58,24 @@ def test_values_come_back_as_they_were(run: Run) -> None:
         wire = Wire(connection)
         for value in values:
             wire.send(INSERT, value)
-        found = await wire.rows(READ, {})
+        (found,) = await wire.rows((READ, {}))
         assert [each._asdict() for each in found] == sorted(values, key=lambda value: value["id"])
         for ids in ([1], [1, 3], [], [4]):
-            assert [each.id for each in await wire.rows(READ_SOME, {"ids": ids})] == ids
-        (numbers,) = await wire.rows(
-            select(func.array(select(things.c.id).order_by(things.c.id).scalar_subquery())), {}
-        )
+            assert [each.id for each in (await wire.rows((READ_SOME, {"ids": ids})))[0]] == ids
+        ids_query = select(func.array(select(things.c.id).order_by(things.c.id).scalar_subquery()))
+        ((numbers,), (first, *_)) = await wire.rows((ids_query, {}), (READ, {}), last=b"SELECT 1")
+        assert first.id == -(2**62)
         assert numbers[0] == [-(2**62), 1, 3, 4]
         await wire.end()
+
+    run(test)
+
+
+def test_text_with_a_nul_is_refused_and_not_cut(run: Run) -> None:
+    async def test(connection: psycopg.AsyncConnection[Any]) -> None:
+        wire = Wire(connection)
+        with pytest.raises(psycopg.DataError):
+            wire.send(INSERT, row(1, "half\0other half"))
 
     run(test)
 
@@ -77,8 +86,8 @@ def test_a_statement_that_fails_undoes_what_was_sent_with_it_and_the_connection_
         for number in (1, 1, 2):
             wire.send(INSERT, row(number))
         with pytest.raises(psycopg.errors.UniqueViolation):
-            await wire.rows(READ, {})  # which is prepared behind the failure, so that it is not prepared
-        assert await wire.rows(READ, {}) == []
+            await wire.rows((READ, {}))  # which is prepared behind the failure, so that it is not prepared
+        assert await wire.rows((READ, {})) == [[]]
         await wire.end()
         await connection.execute("SELECT 1")  # psycopg's own way works too
 
@@ -90,7 +99,7 @@ def test_more_than_a_socket_takes_at_once_is_sent(run: Run) -> None:
         wire = Wire(connection)
         for number in range(40):
             wire.send(INSERT, row(number, "x" * 500_000))
-        found = await wire.rows(READ, {})
+        (found,) = await wire.rows((READ, {}))
         assert [len(each.word) for each in found] == [500_000] * 40
         await wire.end()
 
@@ -104,6 +113,6 @@ def test_a_connection_that_the_server_ends_is_an_error_at_once(run: Run, cluster
             other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
         for _ in range(2):
             with pytest.raises(psycopg.OperationalError):
-                await wire.rows(READ, {})
+                await wire.rows((READ, {}))
 
     run(test)
