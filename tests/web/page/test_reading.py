@@ -184,6 +184,7 @@ def test_nothing_moves_for_who_asks_for_that(sandbox: Sandbox, open_page: OpenPa
 
 
 def test_it_fits_a_phone(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
+    sandbox.admin("clock/advance", "POST", {"seconds": 86_400})  # a time of another day has its date
     uuid = fill(sandbox, receiver)
     page = open_page(f"{sandbox.url}/__admin/", viewport={"width": 390, "height": 800}, locale="ru-RU")
     expect(page.locator("tbody tr")).to_have_count(6)
