@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -22,6 +23,7 @@ from pytest_mcn_mock.testing import session
 from pytest_mcn_mock.testing.waiting import AccountClock, AsyncWaits
 from pytest_mcn_mock.web import admin_types
 from pytest_mcn_mock.web.admin_types import FlashCallPricesJson, PaidFlashCallPricesJson
+from pytest_mcn_mock.web.dialects.table import DialectTable
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,3 +142,8 @@ def test_every_command_and_option_is_in_the_reference() -> None:
 def test_every_exit_status_is_in_the_reference() -> None:
     text = page("cli.md")
     assert [status for status in {0, INTERRUPTED, *STATUS.values()} if f"| {status} |" not in text] == []
+
+
+def test_every_field_of_a_dialects_table_is_in_its_how_to() -> None:
+    text = (ROOT / "docs/how-to/add-a-dialect.md").read_text(encoding="utf-8")
+    assert [field.name for field in dataclasses.fields(DialectTable) if f"`{field.name}`" not in text] == []
