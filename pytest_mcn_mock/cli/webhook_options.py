@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.cdr import DEFAULT_VARIABLES
-from pytest_mcn_mock.model.webhooks import DataType, Values, WebhookMethod
+from pytest_mcn_mock.model.webhooks import DataType, Values, WebhookMethod, header_name
+
+_T = TypeVar("_T")
 
 
 def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,15 +92,25 @@ def webhook_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise UsageError("--body lists variables: leave it out with --all-variables and with --data-type text")
         settings = {
             **form,
-            "headers": dict(map(_header, headers)),
-            "query": dict(_pair(text, "--query") for text in query),
-            "constants": dict(map(_constant, constants)),
+            "headers": _once(map(_header, headers), "--header"),
+            "query": _once((_pair(text, "--query") for text in query), "--query"),
+            "constants": _once(map(_constant, constants), "--constant"),
         }
         if body is not None:
             settings["body"] = [name.strip() for name in body.split(",") if name.strip()]
         return command(*arguments, settings=settings, **others)
 
     return run
+
+
+def _once(pairs: Iterable[tuple[str, _T]], option: str) -> dict[str, _T]:
+    """Return the pairs by name. Raise UsageError for a name that is given twice: only one value could be sent."""
+    given: dict[str, _T] = {}
+    for name, value in pairs:
+        if name in given:
+            raise UsageError(f"{option} {header_name(name)!r} is given twice; leave one out")
+        given[name] = value
+    return given
 
 
 def _header(text: str) -> tuple[str, str]:

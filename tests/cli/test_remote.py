@@ -158,6 +158,9 @@ def test_the_filter_of_a_webhook_is_read_and_shown_in_the_same_way(stand_in: Sta
         (("--filter", "in 16"), "'in 16' is not a condition"),
         (("--body", "did", "--all-variables"), "leave it out with --all-variables"),
         (("--header", "s3cret"), "a --header has no colon"),
+        (("--header", "X-Key: s3cret", "--header", "X-Key: other"), "--header 'X-Key' is given twice; leave one out"),
+        (("--query", "a=s3cret", "--query", "a=1"), "--query 'a' is given twice"),
+        (("--constant", "a=s3cret", "--constant", "a=1"), "--constant 'a' is given twice"),
         (("--data-type", "xml"), "'xml' is not one of"),
     ],
 )

@@ -299,7 +299,7 @@ export default {
   'variable.call_leg_id': 'number of the leg',
   'variable.accountId': 'the client\'s account',
   'variable.vpbx_id': 'number of the VPBX',
-  'variable.start_time': 'begin of the call',
+  'variable.start_time': 'start of the call',
   'variable.account_id': 'the operator\'s account',
   'variable.orig': 'whether it is the calling side',
   'variable.call4raw': 'billing record, an object',
