@@ -14,6 +14,8 @@ from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
 from pytest_mcn_mock.web.dialects.table import (
+    DIGITS,
+    VALUE_RULES,
     DialectTable,
     Parameters,
     read_code,
@@ -25,14 +27,13 @@ _JSON: Final = ".json"
 _XML: Final = ".xml"
 
 _PARAMETERS = "schemas/{method}.request.schema.json#"
-_COMMON = "schemas/common.schema.json#/$defs"
 _OPERATION = "schemas/openapi.json#/paths/~1account~1{{account_id}}~1{method}/post"
 _OTHERWISE = f"{_OPERATION}/x-mcn-otherwise"
 _IN_QUERY = "send the parameters in the query string, and an empty body"
-_DIGITS = "write a number in international form, with digits only, such as 79157777777"
 
 _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
+        **VALUE_RULES,
         "user_hash": Rule(
             Level.OBSERVED,
             "user_hash in place of the Authorization header",
@@ -123,35 +124,11 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             f"{_PARAMETERS}/additionalProperties",
             "leave it out, or look for a misspelling",
         ),
-        "json_value": Rule(
-            Level.ASSUMED,
-            "{name} as a number, null or true in a JSON body",
-            f"{_COMMON}/json_value",
-            'send text, such as "0042"',
-        ),
-        "pasted_number": Rule(
-            Level.ASSUMED,
-            "{name} with characters other than digits",
-            f"{_COMMON}/pasted_number",
-            _DIGITS,
-        ),
-        "number_without_country": Rule(
-            Level.ASSUMED,
-            "{name} of ten digits, without its country's code,",
-            f"{_COMMON}/number_without_country",
-            _DIGITS,
-        ),
         "number_of_no_country": Rule(
             Level.ASSUMED,
             "{name} of no country, and no country_id,",
-            f"{_COMMON}/number_of_no_country",
-            _DIGITS,
-        ),
-        "domestic_number": Rule(
-            Level.ASSUMED,
-            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
-            f"{_COMMON}/domestic_number",
-            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
+            "schemas/common.schema.json#/$defs/number_of_no_country",
+            DIGITS,
         ),
         "country_id": Rule(
             Level.ASSUMED,

@@ -18,17 +18,15 @@ from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import choose_home_country
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
-from pytest_mcn_mock.web.dialects.table import DialectTable, Parameters, fill, read_code, read_number
+from pytest_mcn_mock.web.dialects.table import VALUE_RULES, DialectTable, Parameters, fill, read_code, read_number
 
 _ROOT: Final = "/api/protected/api/auth"
 _SPELLING: Final = MappingProxyType({Method.CALL_FOR_2FA: "call_2fa", Method.FLASH_CALL: "flashcall"})
 _REQUEST: Final = "schemas/paidmethods.{method}.request.schema.json#"
-_COMMON: Final = "schemas/common.schema.json#/$defs"
 _OPERATION: Final = f"schemas/openapi.json#/paths/{_ROOT.replace('/', '~1')}~1{{method}}/post"
 _OTHERWISE: Final = f"{_OPERATION}/x-mcn-otherwise"
 _CONTENT: Final = f"{_OPERATION}/requestBody/content"
 _IN_JSON: Final = "send the parameters as a JSON object in the body"
-_DIGITS: Final = "write a number in international form, with digits only, such as 79157777777"
 _BEARER: Final = "send Authorization: Bearer <token>"
 _UNKNOWN: Final = "no public page shows it: compare it with the vendor's description in your account"
 _OF_A_THIRD_COUNTRY: Final = Rule(
@@ -40,6 +38,7 @@ _OF_A_THIRD_COUNTRY: Final = Rule(
 
 _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
+        **VALUE_RULES,
         "dialect": Rule(
             Level.OBSERVED,
             "the method {method} of paidmethods.mcn.ru",
@@ -108,29 +107,8 @@ _RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             f"{_REQUEST}/additionalProperties",
             "leave it out, or look for a misspelling",
         ),
-        "json_value": Rule(
-            Level.ASSUMED,
-            "{name} as a number, null or true in a JSON body",
-            f"{_COMMON}/json_value",
-            'send text, such as "0042"',
-        ),
-        "pasted_number": Rule(
-            Level.ASSUMED, "{name} with characters other than digits", f"{_COMMON}/pasted_number", _DIGITS
-        ),
-        "number_without_country": Rule(
-            Level.ASSUMED,
-            "{name} of ten digits, without its country's code,",
-            f"{_COMMON}/number_without_country",
-            _DIGITS,
-        ),
         "number_of_no_country": _OF_A_THIRD_COUNTRY,
         "number_of_a_third_country": _OF_A_THIRD_COUNTRY,
-        "domestic_number": Rule(
-            Level.ASSUMED,
-            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
-            f"{_COMMON}/domestic_number",
-            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
-        ),
     }
 )
 """Every way to go beyond the article; every request of this dialect does, by the rule ``dialect``."""

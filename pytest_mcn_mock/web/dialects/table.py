@@ -6,18 +6,53 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
 from pytest_mcn_mock.model.calls import Call, CallOrder, Terms
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
-from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_code, is_number
-from pytest_mcn_mock.model.requests import RequestRules
+from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER, NUMBER_FORM, clean_pasted, is_code, is_number
+from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
 
 Parameters = Mapping[str, str]
 """The parameters of a request that are not empty."""
+
+
+DIGITS: Final = f"write a number in international form, with digits only, such as {EXAMPLE_NUMBER}"
+"""What to do about a number that is written in another form."""
+_SCHEMA: Final = "schemas/common.schema.json#/$defs"
+VALUE_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "json_value": Rule(
+            Level.ASSUMED,
+            "{name} as a number, null or true in a JSON body",
+            f"{_SCHEMA}/json_value",
+            'send text, such as "0042"',
+        ),
+        "pasted_number": Rule(
+            Level.ASSUMED,
+            "{name} with characters other than digits",
+            f"{_SCHEMA}/pasted_number",
+            DIGITS,
+        ),
+        "number_without_country": Rule(
+            Level.ASSUMED,
+            "{name} of ten digits, without its country's code,",
+            f"{_SCHEMA}/number_without_country",
+            DIGITS,
+        ),
+        "domestic_number": Rule(
+            Level.ASSUMED,
+            "{name} of eleven digits that begins with 8, as it is dialled inside Russia,",
+            f"{_SCHEMA}/domestic_number",
+            "write 7 in place of the 8: Russian numbers begin with 7, such as 79157777777",
+        ),
+    }
+)
+"""Ways to write a value beyond what is documented. They are the same in every dialect."""
 
 
 class ErrorForm(NamedTuple):
