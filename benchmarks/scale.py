@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import psycopg
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.load import Talk, answer, order
 from helpers.postgres import PORT, Cluster
@@ -44,7 +46,8 @@ def serving(folder: Path, state: str, port: int) -> Iterator[tuple[str, int]]:
     """A sandbox whose CDRs go to the port: its address, and the id of its process."""
     config = folder / "mcn-mock.toml"
     accounts = "".join(CONFIG.format(id=n + 1, port=port) for n in range(ACCOUNTS))
-    config.write_text(f"[server]\nport = 0\n{accounts}", encoding="utf-8")
+    # A journal that is longer than a run, so that it tidies nothing away.
+    config.write_text(f"[server]\nport = 0\njournal_size = 1000000\n{accounts}", encoding="utf-8")
     command: list[str | Path] = [
         Path(sys.executable).with_name("mcn-mock"),
         "serve",
@@ -111,7 +114,14 @@ class Result:
 
 
 async def load(  # noqa: C901 - a run from beginning to end
-    cluster: Cluster, folder: Path, *, replicas: int, accounts: int, seconds: float, pace: float | None = None
+    cluster: Cluster,
+    folder: Path,
+    *,
+    replicas: int,
+    accounts: int,
+    seconds: float,
+    pace: float | None = None,
+    state: str | None = None,
 ) -> Result:
     """Place orders for some seconds, and wait for the last CDR. Each client places the next order when it has an
     answer. With a ``pace`` so many are placed a second, by whichever client is free.
@@ -157,7 +167,7 @@ async def load(  # noqa: C901 - a run from beginning to end
 
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
     port = receiver.sockets[0].getsockname()[1]
-    state = cluster.new_url()
+    state = state or cluster.new_url()
     with ExitStack() as stack:
         served = [stack.enter_context(serving(folder, state, port)) for _ in range(replicas)]
         clients = [Client(n) for n in range(CLIENTS)]
@@ -323,6 +333,48 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
     await asyncio.to_thread(serve.__exit__, None, None, None)
 
 
+_GENERATE: Final = (
+    """INSERT INTO calls SELECT n, md5(n::text) || '_' || (n % 16 + 1), (n % 16 + 1)::text, 'completed', n, n, NULL,
+       true, true, NULL, repeat('x', 700) FROM generate_series({first}, {last}) AS n""",
+    """INSERT INTO deliveries SELECT n, md5(n::text) || '_' || (n % 16 + 1), n, (n % 16 + 1)::text, 'delivered', NULL,
+       NULL, 'localhost', true, NULL, n, 0, repeat('x', 900) FROM generate_series({first}, {last}) AS n""",
+    """INSERT INTO ledger SELECT (n % 16 + 1)::text, n + 10, 'charge', -15, 0, n, md5(n::text) || '_1'
+       FROM generate_series({first}, {last}) AS n""",
+)
+_FIRST: Final = 1_000_000_000
+"""Numbers that no sandbox of a benchmark gets to."""
+
+
+def rows(cluster: Cluster, folder: Path, count: int, seconds: float) -> None:
+    """Print what a table of ``count`` calls costs: its size, cycles a second before and after, and the plans of the
+    statements on the way of an order.
+    """
+    state = cluster.new_url()
+    before = asyncio.run(load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=seconds, state=state))
+    print(f"{before.cycles:,} calls: {before}", flush=True)
+    with psycopg.connect(state, autocommit=True, options="-c search_path=mcn_mock") as connection:
+        for statement in _GENERATE:
+            connection.execute(statement.format(first=_FIRST, last=_FIRST + count).encode())
+        connection.execute("VACUUM (ANALYZE)")
+        found = connection.execute(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
+            " WHERE relkind = 'r' AND relnamespace = 'mcn_mock'::regnamespace ORDER BY 2 DESC LIMIT 3"
+        ).fetchall()
+        print(", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in found), flush=True)
+        # PostgreSQL counts how often a table was read from end to end.
+        scans = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'mcn_mock' AND n_live_tup > 10000"
+        earlier: dict[str, int] = dict(connection.execute(scans.encode()).fetchall())
+        after = asyncio.run(load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=seconds, state=state))
+        print(f"{count:,} calls more: {after}", flush=True)
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        scanned = {name: n - earlier.get(name, 0) for name, n in connection.execute(scans.encode()).fetchall()}
+        print(f"sequential scans meanwhile: {scanned}", flush=True)
+        began = time.perf_counter()
+        connection.execute("DELETE FROM deliveries WHERE call_seq < %s", [_FIRST + 10_000])
+        connection.execute("DELETE FROM calls WHERE seq >= %s AND seq < %s", [_FIRST, _FIRST + 10_000])
+        print(f"10,000 calls were deleted in {time.perf_counter() - began:.2f} s")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -345,6 +397,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 highest = rates(cluster, folder, given.seconds, given.rounds)
             if "latency" in what:
                 latency(cluster, folder, given.seconds, highest or {1: 450.0, ACCOUNTS: 900.0})
+            if "rows" in what:
+                rows(cluster, folder, given.rows, given.seconds)
     finally:
         cluster.end()
 

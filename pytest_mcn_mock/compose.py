@@ -103,11 +103,13 @@ def compose(
     admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
-    replicate = _join_replicas(service, worker, feed) if storage.is_shared else None
+    replicate = _join_replicas(service, worker, feed, guard) if storage.is_shared else None
     return Fake(service, application, worker, feed, replicate)
 
 
-def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed) -> Callable[[], Coroutine[Any, Any, None]]:
+def _join_replicas(
+    service: Service, worker: DeliveryWorker, feed: Feed, guard: Guard
+) -> Callable[[], Coroutine[Any, Any, None]]:
     from pytest_mcn_mock.storage.replicas import Replicas  # of the extra "postgres"
 
     replicas = Replicas(
@@ -116,6 +118,7 @@ def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed) -> Call
     service.events.subscribe(replicas.hear)
     service.until_others_answered = replicas.until_answered
     service.put_forward = replicas.put_forward
+    guard.set_session_key(replicas.session_key)
     return replicas.run
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -212,6 +213,8 @@ class Postgres:
                 row: Any = connection.execute("SELECT nextval('process_numbers')").fetchone()
                 self.process_number: int = row[0]
                 """Which process on the database this is, counted from 1."""
+                self.session_key = _session_key(connection)
+                """What sessions of the page are made with, at every process on the database."""
                 complete(load(_Load(connection), True))
         except psycopg.Error as error:
             why = without_password(reason(error), parsed)
@@ -337,6 +340,13 @@ _PROBE: Final = (
     .values(value=str(SCHEMA_VERSION))
     .where(metadata.tables["meta"].c.key == "schema_version")
 )
+
+
+def _session_key(connection: psycopg.Connection[Any]) -> bytes:
+    insert = "INSERT INTO meta (key, value) VALUES ('session_key', %s) ON CONFLICT DO NOTHING"
+    connection.execute(insert, [secrets.token_hex(32)])
+    row: Any = connection.execute("SELECT value FROM meta WHERE key = 'session_key'").fetchone()
+    return bytes.fromhex(row[0])
 
 
 def reason(error: BaseException) -> str:

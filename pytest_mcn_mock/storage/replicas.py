@@ -122,6 +122,11 @@ class Replicas:
         self._moving = asyncio.Lock()
         self._flushing = asyncio.Event()
 
+    @property
+    def session_key(self) -> bytes:
+        """What sessions of the page are made with, at every process on the database."""
+        return self._database.session_key
+
     def hear(self, event: Event) -> None:
         """Remember what has happened here, for the next message."""
         match event:

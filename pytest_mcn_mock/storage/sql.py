@@ -559,11 +559,11 @@ class SqlStorage:
                 raise ValueError("it has lost count of what it has")
             await step.write(insert(numbers), dict.fromkeys(numbers.c.keys(), 0))
             given = await step.first(_READ_NUMBERS)
-        for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at):
-            self.latest = max(self.latest, (await step.first(select(func.max(column))))[0] or 0.0)
         if is_shared:
             self.forward_s = given.forward_s
             return
+        for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at):
+            self.latest = max(self.latest, (await step.first(select(func.max(column))))[0] or 0.0)
         await _check(step, given)
         self._answers_size = (await step.first(_READ_ANSWERS_SIZE))[0]
         for row in await step.rows(select(totals.c.account_id, totals.c.first_entry, totals.c.last_entry)):

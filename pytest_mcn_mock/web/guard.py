@@ -45,9 +45,7 @@ class Guard:
         self._allowed = frozenset(host.lower().strip("[]") for host in allowed_hosts)
         self._token = None if admin_token is None else admin_token.encode()
         self._is_tls = is_tls
-        # Not the token, and of no use after a restart.
-        session = hmac.new(secrets.token_bytes(32), self._token or b"", hashlib.sha256)
-        self._session = session.hexdigest()
+        self.set_session_key(secrets.token_bytes(32))
         self.refused: Counter[str] = Counter()
         """How many requests were refused, by code."""
 
@@ -83,6 +81,10 @@ class Guard:
                 if _bearer(headers)
                 else "an admin token is required: Authorization: Bearer <token>, or a session of the page",
             )
+
+    def set_session_key(self, key: bytes) -> None:
+        """Let a session hold at every server that has this key and this token. By default it ends with this process."""
+        self._session = hmac.new(key, self._token or b"", hashlib.sha256).hexdigest()  # not the token
 
     def open_session(self, token: str) -> dict[str, str]:
         """Return the header that gives a browser a session. Raises Refusal ``unauthorized`` for a wrong token."""
