@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -61,7 +62,7 @@ class ClientApi:
         try:
             order = self.dialect.read_order(method, parameters, self._service.assumptions)
         except Refusal as refusal:
-            raise _explain_missing(refusal, entry) from None
+            raise _explain_missing(refusal, entry, self.dialect.fidelity.parameters[method]) from None
         try:
             fault = await self._service.accounts.take_request_fault(account)
             if fault is not None:
@@ -146,12 +147,19 @@ def _unknown_token() -> Refusal:
     return Refusal(RefusalCode.UNAUTHORIZED, "the token is unknown")
 
 
-def _explain_missing(refusal: Refusal, entry: ApiRequest) -> Refusal:
-    """Return the refusal of an order. If a parameter is missing and the body was ignored, say why it was ignored."""
-    is_ignored = any(use.rule == "ignored_body" for use in entry.undocumented)
-    if refusal.code is not RefusalCode.MISSING_PARAMETER or not is_ignored:
+def _explain_missing(refusal: Refusal, entry: ApiRequest, known: Iterable[str]) -> Refusal:
+    """Return the refusal of an order. If a parameter is missing, say where it may be: in a body that was ignored, or
+    under a name that the method does not know.
+    """
+    if refusal.code is not RefusalCode.MISSING_PARAMETER:
         return refusal
-    why = "the body is not read, because its Content-Type is neither application/json nor a form"
+    unknown = [repr(name[:40]) for name in entry.parameters if name not in known][:3]
+    if any(use.rule == "ignored_body" for use in entry.undocumented):
+        why = "the body is not read, because its Content-Type is neither application/json nor a form"
+    elif unknown:
+        why = f"the request has {', '.join(unknown)}, which the method does not know"
+    else:
+        return refusal
     return Refusal(refusal.code, f"{refusal.message}; {why}", refusal.parameter)
 
 

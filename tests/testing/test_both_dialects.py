@@ -148,15 +148,24 @@ def test_what_the_settings_of_one_dialect_say_is_not_so_in_the_other() -> None:
 
 @pytest.mark.mcn(strict=False)
 @pytest.mark.parametrize(
-    "content_type,is_ignored", [("text/plain", True), ("application/x-www-form-urlencoded", False)]
+    "content_type,body,why",
+    [
+        ("text/plain", "{}", "; the body is not read, because its Content-Type is neither application/json nor a form"),
+        (
+            "application/json",
+            '{"phone_number": "1"}',
+            "; the request has 'phone_number', which the method does not know",
+        ),
+        ("application/x-www-form-urlencoded", "code=0042", ""),
+        ("application/json", "{}", ""),
+    ],
 )
-def test_a_missing_parameter_in_a_body_that_is_not_read_is_explained(
-    mcn: Account, mcn_server: MCNServer, content_type: str, is_ignored: bool
+def test_a_missing_parameter_is_explained(
+    mcn: Account, mcn_server: MCNServer, content_type: str, body: str, why: str
 ) -> None:
     url = mcn_server.url + spoken().path(mcn.account_id, "flash_call")
     headers = {**mcn.headers, "Content-Type": content_type}
-    assert requests.post(url, data=b"{}", headers=headers, timeout=30).status_code == 400
+    assert requests.post(url, data=body, headers=headers, timeout=30).status_code == 400
     refused = mcn.requests[0].refusal
     assert refused is not None
-    why = "; the body is not read, because its Content-Type is neither application/json nor a form"
-    assert refused.message == f"login_did is required{why if is_ignored else ''}"
+    assert refused.message == f"login_did is required{why}"
