@@ -295,6 +295,11 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
         (('"/webhooks/mcn"', '"webhooks"'), "*must start with a slash*"),
         (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*not an http or https URL*"),
         (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
+        (
+            ("@pytest", "skip = {'repeated_key': ''}\n\n        @pytest"),
+            "*skip: case 'repeated_key' is not for the form*",
+        ),
+        (("@pytest", "skip = {'empty_get': ''}\n\n        @pytest"), "*skip: case 'empty_get' is one of the command*"),
         (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method is 'PUT'; use POST or GET*"),
         (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data_type is 'xml'; use json or text*"),
         (("@pytest", "timeout_s = 0\n\n        @pytest"), "*timeout is 0*"),
