@@ -25,7 +25,7 @@ NOT_KNOWN: Final = frozenset({400, 404, 409, 410, 422})
 _CRASHES: Final = frozenset({Trouble.RAISED, Trouble.CLOSED, Trouble.MALFORMED})
 
 _DEMANDS: Final = (
-    "the operator signs nothing and knows no login: exempt the webhook's path from logins and CSRF tokens (Django: "
+    "the operator does not log in: exempt the webhook's path from logins and CSRF tokens (Django: "
     "@csrf_exempt, Flask-WTF: csrf.exempt), or let the subscription send the header that is asked for"
 )
 _STATUS_HINTS: Final = {
