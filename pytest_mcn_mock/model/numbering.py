@@ -105,12 +105,15 @@ def is_domestic(number: str) -> bool:
 
 
 def warn_of_domestic(name: str, number: str) -> str:
-    """Return a sentence for the call's explanation; empty if the number is not written as inside Russia."""
+    """Return a sentence for the call's explanation; empty if the number is not written as inside Russia or
+    Kazakhstan.
+    """
     meant = international_form(number)
     if meant is None:
         return ""
+    whose, where = ("Kazakh", "Kazakhstan") if region_of(meant) == "KZ" else ("Russian", "Russia")
     return (
-        f"warning: {name} {number} is a Russian number as it is dialled inside Russia; Russian numbers begin with 7: "
+        f"warning: {name} {number} is a {whose} number as it is dialled inside {where}; {whose} numbers begin with 7: "
         f"{meant} may be meant"
     )
 

@@ -215,12 +215,14 @@ def test_a_code_is_nothing_that_merely_counts_as_digits(text: str) -> None:
         (RUSSIAN, None, False),
     ],
 )
-def test_a_number_dialled_inside_russia_is_known(number: str, meant: str | None, is_only_that: bool) -> None:
+def test_a_number_dialled_inside_its_country_is_known(number: str, meant: str | None, is_only_that: bool) -> None:
     assert numbering.international_form(number) == meant
     assert numbering.is_domestic(number) is is_only_that
     warning = numbering.warn_of_domestic("login_did", number)
     assert (meant or "") in warning
     assert bool(warning) is (meant is not None)
+    inside = "Kazakhstan" if meant == "77771234567" else "Russia"
+    assert (f" as it is dialled inside {inside}; " in warning) is (meant is not None)
 
 
 @pytest.mark.parametrize(
