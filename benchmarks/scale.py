@@ -30,6 +30,7 @@ from helpers.load import Talk, answer, order
 from helpers.postgres import PORT, Cluster
 
 CLIENTS: Final = 32
+LOCK: Final = "FOR UPDATE OF accounts, totals"
 ACCOUNTS: Final = 16
 CONFIG: Final = """
 [[account]]
@@ -92,6 +93,8 @@ class Result:
     cycles: int = 0
     seconds: float = 0.0
     refused: int = 0
+    port: int = 0
+    """Where the CDRs arrived."""
     cpu_s: dict[str, float] = field(default_factory=dict)
     orders_s: list[float] = field(default_factory=list)
 
@@ -122,6 +125,7 @@ async def load(  # noqa: C901 - a run from beginning to end
     seconds: float,
     pace: float | None = None,
     state: str | None = None,
+    port: int = 0,
 ) -> Result:
     """Place orders for some seconds, and wait for the last CDR. Each client places the next order when it has an
     answer. With a ``pace`` so many are placed a second, by whichever client is free.
@@ -165,8 +169,8 @@ async def load(  # noqa: C901 - a run from beginning to end
                 self.place()
             return b""
 
-    receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
-    port = receiver.sockets[0].getsockname()[1]
+    receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", port)
+    result.port = port = receiver.sockets[0].getsockname()[1]
     state = state or cluster.new_url()
     with ExitStack() as stack:
         served = [stack.enter_context(serving(folder, state, port)) for _ in range(replicas)]
@@ -224,6 +228,16 @@ def latency(cluster: Cluster, folder: Path, seconds: float, highest: dict[int, f
         print(f"{accounts:2} accounts at {pace:,.0f} orders/s: {result}", flush=True)
 
 
+@dataclass
+class Trip:
+    """A round trip: its connection, when it began and ended, and what was asked in it."""
+
+    connection: int
+    began: float
+    asked: list[str]
+    ended: float = 0.0
+
+
 class Tap:
     """Stands between a sandbox and PostgreSQL, and notes what goes over and when. A round trip begins when the client
     speaks after the server.
@@ -232,9 +246,7 @@ class Tap:
     def __init__(self, folder: Path, behind: Path) -> None:
         self._path = str(folder / f".s.PGSQL.{PORT}")
         self._behind = str(behind / f".s.PGSQL.{PORT}")
-        self.trips: list[tuple[int, float, list[str]]] = []
-        """The connection, the seconds, and what was asked, of each round trip."""
-        self.ended_at: list[float] = []
+        self.trips: list[Trip] = []
         self._connections = 0
 
     async def start(self) -> None:
@@ -251,9 +263,10 @@ class Tap:
         async def back() -> None:
             nonlocal speaks
             while data := await to_server[0].read(65536):
-                if speaks == "client" and self.trips:
-                    speaks = "server"
-                self.ended_at.append(time.perf_counter())
+                speaks = "server"
+                mine = [trip for trip in self.trips if trip.connection == number]
+                if mine:
+                    mine[-1].ended = time.perf_counter()
                 writer.write(data)
 
         answering = asyncio.create_task(back())
@@ -279,11 +292,12 @@ class Tap:
                         asked.append(names.get(body.split(b"\0", 2)[1], "?"))
                     elif kind == b"Q":
                         asked.append(body[:-1].decode())
-                if asked and (speaks == "server" or not self.trips):
-                    speaks = "client"
-                    self.trips.append((number, time.perf_counter(), asked))
+                mine = [trip for trip in self.trips if trip.connection == number]
+                if asked and (speaks == "server" or not mine):
+                    self.trips.append(Trip(number, time.perf_counter(), asked))
                 elif asked:
-                    self.trips[-1][2].extend(asked)
+                    mine[-1].asked.extend(asked)
+                speaks = "client"
                 to_server[1].write(data)
         finally:
             answering.cancel()
@@ -315,6 +329,7 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
     netloc, _ = await asyncio.to_thread(serve.__enter__)
     talk, (host, _, port) = Talk(answered), netloc.partition(":")
     await loop.create_connection(lambda: talk, host, int(port))
+    held: list[float] = []
     for _ in range(40):  # so that every statement is prepared
         tap.trips.clear()
         delivered.clear()
@@ -325,10 +340,16 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
         after = time.perf_counter() - began
         await asyncio.wait_for(delivered.wait(), 20)
         await asyncio.sleep(0.3)
-    for number, at, asked in tap.trips:
-        print(f"{1000 * (at - began):7.2f} ms, connection {number}")
-        for text in asked:
+        place = next(n for n, trip in enumerate(tap.trips) if any(LOCK in text for text in trip.asked))
+        commit = next(trip for trip in tap.trips[place + 1 :] if trip.connection == tap.trips[place].connection)
+        held.append(commit.ended - tap.trips[place].began)
+    for trip in tap.trips:
+        print(
+            f"{1000 * (trip.began - began):7.2f} to {1000 * (trip.ended - began):.2f} ms, connection {trip.connection}"
+        )
+        for text in trip.asked:
             print(f"            {' '.join(text.split())[:150]}")
+    print(f"an account's row is held for less than {1000 * statistics.median(held):.2f} ms, in the median")
     print(f"answered after {1000 * after:.2f} ms; round trips: {len(tap.trips)}")
     await asyncio.to_thread(serve.__exit__, None, None, None)
 
@@ -364,7 +385,9 @@ def rows(cluster: Cluster, folder: Path, count: int, seconds: float) -> None:
         # PostgreSQL counts how often a table was read from end to end.
         scans = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE schemaname = 'mcn_mock' AND n_live_tup > 10000"
         earlier: dict[str, int] = dict(connection.execute(scans.encode()).fetchall())
-        after = asyncio.run(load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=seconds, state=state))
+        after = asyncio.run(
+            load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=seconds, state=state, port=before.port)
+        )
         print(f"{count:,} calls more: {after}", flush=True)
         connection.execute("SELECT pg_stat_force_next_flush()")
         scanned = {name: n - earlier.get(name, 0) for name, n in connection.execute(scans.encode()).fetchall()}

@@ -3,7 +3,8 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on, ``$SANDBOX`` for its process, and ``flask --app`` an application, which stands for the one at port 8000. A PHP or
+on, ``$SANDBOX`` for its process; one with ``--port`` stands for that port only. DATABASE stands for a new database.
+``flask --app`` an application, which stands for the one at port 8000. A PHP or
 JavaScript block is the file that its first comment names; the page is skipped where the machine does not have the
 language. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block
 after it is a part of what pytest printed, but for ports and times.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.postgres import Cluster
 from helpers.sandbox import MCN_MOCK, running_application, running_sandbox
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
@@ -38,6 +40,7 @@ _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
 _NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv")
 DEFAULT_PORT = "8643"
 APPLICATION = "http://127.0.0.1:8000"
+DATABASE = "postgresql://mcn@db.example.test/mcn"
 _OPTIONS = ("-q", "-p", "no:randomly", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
@@ -92,8 +95,13 @@ def _bash(example: Example) -> None:
         if not command.strip() or command.startswith(("#", *_NOT_RUN)):
             continue
         if command.startswith("mcn-mock serve"):
-            arguments = command.removeprefix("mcn-mock serve").split()
+            arguments = command.replace(DATABASE, namespace["database"]).removeprefix("mcn-mock serve").split()
+            port = arguments[arguments.index("--port") + 1] if "--port" in arguments else None
+            arguments += ["--port", "0"]
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
+            if port is not None:
+                namespace["ports"][port] = sandbox.url.rpartition(":")[2]
+                continue
             namespace["port"] = sandbox.url.rpartition(":")[2]
             namespace["pid"] = str(sandbox.process.pid)
             continue
@@ -122,7 +130,9 @@ def _environment(port: str) -> dict[str, str]:
 def _on_their_ports(command: str, namespace: dict[str, Any]) -> str:
     """The command with the ports that the page's sandbox and application really have."""
     command = command.replace(DEFAULT_PORT, namespace["port"]).replace(APPLICATION, namespace["application"])
-    return command.replace("$SANDBOX", namespace["pid"])
+    for port, real in namespace["ports"].items():
+        command = command.replace(port, real)
+    return command.replace("$SANDBOX", namespace["pid"]).replace(DATABASE, namespace["database"])
 
 
 def _json(example: Example) -> None:
@@ -161,8 +171,14 @@ PARSERS = [
 ]
 
 
+def new_database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database; only pages that need one start a cluster."""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return cluster.new_url()
+
+
 @pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
-def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> None:
+def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str, request: pytest.FixtureRequest) -> None:
     document = Sybil(parsers=PARSERS, path=str(ROOT), patterns=["**/*.md"]).parse(ROOT / page)
     with ExitStack() as stack:
         document.namespace.update(
@@ -173,6 +189,8 @@ def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str) -> 
             application=APPLICATION,
             printed="",
             stack=stack,
+            ports={},
+            database=new_database(request) if DATABASE in document.text else "",
         )
         for example in document.examples():
             try:
