@@ -128,9 +128,10 @@ class Accounts:
 
         A CDR that is under way to a webhook arrives there, and its result is dropped.
         """
-        await self._storage.reset(tuple(opening), self._clock.now(None))
+        at = self._clock.now(None)
+        await self._storage.reset(tuple(opening), at)
         self._worker.forget()
-        self._events.publish(StateReset())
+        self._events.publish(StateReset(at))
 
     async def get(self, account_id: str) -> Account:
         """Return an account's settings."""

@@ -64,7 +64,12 @@ class RequestAnswered(NamedTuple):
 
 
 class StateReset(NamedTuple):
-    """Everything was forgotten, and the configured accounts are open."""
+    """Everything was forgotten, and the configured accounts are open.
+
+    ``at`` is when that began, in seconds since the epoch, by the server's clock.
+    """
+
+    at: float
 
 
 Event = (

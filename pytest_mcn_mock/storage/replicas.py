@@ -138,8 +138,10 @@ class Replicas:
                 self._told["account", account_id] = None
             case events.RequestAnswered(request):
                 self._requests[request.seq] = request
-            case events.StateReset():
-                self._reset = _units(self._database) * _PLACES
+            case events.StateReset(at):
+                # An order that follows the reset's answer is later than its beginning, by whichever process's time.
+                took_s = self._clock.now(None) - at
+                self._reset = (_units(self._database) - int(took_s * _UNITS)) * _PLACES
                 self._told.clear()
                 self._requests = {seq: request for seq, request in self._requests.items() if seq > self._reset}
         self._flushing.set()
@@ -238,7 +240,7 @@ class Replicas:
                 case "reset":
                     self._service.journal.clear(int(key))
                     self._service.calls.forget_all()
-                    self._show(events.StateReset())
+                    self._show(events.StateReset(self._clock.now(None)))
                 case "forward":
                     await self._read_forward()
                 case "call" | "delivery" | "account" if self._is_watched():

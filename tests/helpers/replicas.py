@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
-
-import requests
+from urllib.parse import urlsplit
 
 from helpers.killed_sandbox import everything
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
@@ -63,14 +64,17 @@ class Watcher:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.events: list[tuple[str, Any]] = []
-        self._answer = requests.get(f"{sandbox.url}/__admin/events", stream=True, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=60)
+        connection.request("GET", "/__admin/events")
+        self._socket = connection.sock
+        self._answer = connection.getresponse()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         kind = ""
-        with suppress(requests.RequestException, AttributeError):
-            for line in self._answer.iter_lines(chunk_size=1, decode_unicode=True):
-                name, _, value = line.partition(": ")
+        with suppress(OSError, http.client.HTTPException):
+            while line := self._answer.readline():
+                name, _, value = line.decode().rstrip().partition(": ")
                 if name == "event":
                     kind = value
                 elif name == "data":
@@ -87,4 +91,5 @@ class Watcher:
 
     def close(self) -> None:
         """Listen no more."""
-        self._answer.close()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)

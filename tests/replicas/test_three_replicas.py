@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 from helpers.killed_sandbox import everything
 from helpers.postgres import Cluster
-from helpers.replicas import at_once, running_replicas, wait_for_deliveries
+from helpers.replicas import Watcher, at_once, running_replicas, wait_for_deliveries
 from helpers.sandbox import Sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
@@ -29,10 +31,15 @@ def endpoint() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def three(cluster: Cluster, endpoint: Receiver) -> Iterator[list[Sandbox]]:
+def url(cluster: Cluster) -> str:
+    return cluster.new_url()
+
+
+@pytest.fixture(scope="module")
+def three(url: str, endpoint: Receiver) -> Iterator[list[Sandbox]]:
     """Three replicas. Whatever a test does to them, the next one finds them as configured."""
     config = with_webhook(endpoint.url).replace("[[account.webhook]]", f"seed = {SEED}\n[[account.webhook]]") + HELD
-    with running_replicas(cluster.new_url(), 3, config=config) as sandboxes:
+    with running_replicas(url, 3, config=config) as sandboxes:
         yield sandboxes
 
 
@@ -170,3 +177,27 @@ def test_orders_while_accounts_are_closed_and_all_is_reset(replicas: list[Sandbo
     text = requests.get(f"{replicas[0].url}/__admin/metrics", timeout=60).text
     assert "mcn_mock_cdrs_pending 0.0" in text
     assert "mcn_mock_attempts_waiting 0.0" in text
+
+
+def test_a_watcher_of_one_hears_of_another(replicas: list[Sandbox], url: str) -> None:
+    """Also after its connection to the database was cut, of which it is told."""
+    with closing(Watcher(replicas[0])) as watcher, psycopg.connect(url, autocommit=True) as admin:
+        for sandbox in replicas[1:]:
+            uuid = sandbox.flash_call()["verification_call_uuid"]
+            watcher.wait_for("call", verification_call_uuid=uuid)
+            watcher.wait_for("request", verification_call_uuid=uuid, status=200)
+            watcher.wait_for("delivery", verification_call_uuid=uuid, state="delivered")
+            sandbox.admin("accounts/12345678/top_up", "POST", {"amount": "100.00"})
+            watcher.wait_for("account", balance=sandbox.admin("accounts/12345678")["balance"])
+            admin.execute("SELECT pg_notify('mcn_mock', 'a word of another program'), pg_notify('mcn_mock', '[1, 2]')")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN mcn_mock'")
+            sandbox.order(login_did="79150000000")
+            watcher.wait_for("dropped")
+            watcher.events.clear()
+            wait_for_requests(replicas, len(list(everything(sandbox, "calls"))))
+        replicas[1].admin("accounts", "POST", {"id": 555, "token": "token-555"})
+        watcher.wait_for("account", id=555)
+        replicas[2].admin("accounts/555", "DELETE")
+        watcher.wait_for("closed", id=555)
+        replicas[2].admin("reset", "POST", {})
+        watcher.wait_for("reset")
