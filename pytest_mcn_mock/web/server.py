@@ -136,6 +136,8 @@ BODY_TIMEOUT_S: Final = 30.0
 LINGER_S: Final = 2.0
 """How long a client that was refused may take to read its answer and leave."""
 
+_NEW_S: Final = 0.2
+"""How long a server that stops waits for the first byte on a connection that was just made."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("mcn_mock")
@@ -158,6 +160,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._waiting: deque[tuple[Request | Unreadable, bool, str]] = deque()
         self._is_answering = self._is_choked = self._is_awaited = False
         self._is_last = self._lingers = False
+        self._is_new = True
         self._unsent: int | None = None
         self._discarded = 0
         self._ended = asyncio.Event()
@@ -204,9 +207,15 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def finish(self) -> None:
         """Answer the request that has begun to arrive, and none after it."""
+        self._is_last = True
+        if self._is_new:
+            self._loop.call_later(_NEW_S, self._finish_idle)
+        else:
+            self._finish_idle()
+
+    def _finish_idle(self) -> None:
         if self.is_idle:
             self.close()
-        self._is_last = True
 
     # What asyncio calls
 
@@ -232,6 +241,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Read the bytes that have arrived."""
+        self._is_new = False
         if self._reader.stage is not Stage.END:
             self._reader.feed(self._buffer[:nbytes])
             return
@@ -516,6 +526,8 @@ class HttpServer:
         if self._accepting is not None and self._listener is not None:
             self._accepting.cancel()
             await asyncio.wait((self._accepting,))
+            if taken := await self._take_waiting(self._listener):
+                await asyncio.wait(taken, timeout=timeout_s)
             self._listener.close()
         for connection in list(self._connections):
             connection.finish()
@@ -568,6 +580,20 @@ class HttpServer:
                 raise
             else:
                 self.run(loop.create_task(self._welcome(accepted)))
+
+    async def _take_waiting(self, listener: socket.socket) -> list[asyncio.Task[None]]:
+        """Take the connections that wait in the kernel's queue: they would be cut with their requests."""
+        taken = []
+        while not self._room.locked():
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                break
+            accepted.setblocking(False)
+            await self._room.acquire()
+            taken.append(asyncio.get_running_loop().create_task(self._welcome(accepted)))
+            self.run(taken[-1])
+        return taken
 
     def _say_no_room(self, error: OSError) -> None:
         now = asyncio.get_running_loop().time()

@@ -31,7 +31,8 @@ def running_nginx(folder: Path, configure: Callable[[int], str]) -> Iterator[int
         f"http {{ access_log off; {temporary}\n{configure(port)} }}"
     )
     command = [NGINX, "-c", str(config), "-p", str(folder), "-e", "stderr"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    log = folder / "nginx.log"  # a pipe that nobody empties would stop it
+    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr) as process:
         try:
             while process.poll() is None:
                 try:
@@ -39,7 +40,7 @@ def running_nginx(folder: Path, configure: Callable[[int], str]) -> Iterator[int
                     break
                 except ConnectionRefusedError:
                     continue
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, log.read_text()
             yield port
         finally:
             process.terminate()
