@@ -29,7 +29,7 @@ from pytest_mcn_mock.service.ports import Storage
 from pytest_mcn_mock.storage.engine import Step
 from pytest_mcn_mock.storage.postgres import Postgres, reason
 from pytest_mcn_mock.storage.sql import SqlStorage
-from pytest_mcn_mock.storage.tables import numbers, requests
+from pytest_mcn_mock.storage.tables import as_array, is_one_of, numbers, requests
 
 CHANNEL: Final = "mcn_mock"
 FLUSH_S: Final = 0.05
@@ -47,7 +47,7 @@ _UNITS: Final = 10_000
 
 _NOTIFY: Final = select(func.pg_notify(CHANNEL, bindparam("payload")))
 _INSERT: Final = insert(requests).on_conflict_do_nothing()
-_READ: Final = select(requests.c.data).where(requests.c.seq.in_(bindparam("seqs", expanding=True)))
+_READ: Final = select(requests.c.data).where(is_one_of(requests.c.seq, "seqs"))
 _READ_LAST: Final = select(requests.c.data).order_by(requests.c.seq.desc()).limit(bindparam("n"))
 _TIDY: Final = delete(requests).where(
     requests.c.seq
@@ -246,7 +246,7 @@ class Replicas:
                 case "call" | "delivery" | "account" if self._is_watched():
                     with suppress(NotFound):
                         self._show(await self._event(kind, key))
-        for request in await self._read(_READ, seqs=seqs) if seqs else ():
+        for request in await self._read(_READ, seqs=as_array(seqs)) if seqs else ():
             self._service.journal.add(request)
             self._show(events.RequestAnswered(request))
 

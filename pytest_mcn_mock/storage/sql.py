@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Row,
     Select,
     Table,
-    Text,
     and_,
     bindparam,
     cast,
@@ -55,6 +53,7 @@ from pytest_mcn_mock.storage.tables import (
     ZERO,
     account_values,
     accounts,
+    as_array,
     call_values,
     calls,
     decode_account,
@@ -64,6 +63,7 @@ from pytest_mcn_mock.storage.tables import (
     delivery_values,
     encode,
     entry_of,
+    is_one_of,
     ledger,
     new_delivery,
     numbers,
@@ -88,16 +88,6 @@ ORDER_S: Final = 30.0
 
 def _sum(column: Any) -> Any:
     return cast(func.coalesce(func.sum(column), 0), BigInteger)
-
-
-def _is_one_of(column: Any, name: str) -> Any:
-    """Return whether a column is in a list that ``_listed`` makes: one statement, however long the list is."""
-    return column == func.any(cast(bindparam(name, type_=Text), ARRAY(column.type)))
-
-
-def _listed(values: Iterable[int | str]) -> str:
-    """Return numbers, or words without special characters, as PostgreSQL writes an array."""
-    return f"{{{','.join(map(str, values))}}}"
 
 
 _ID: Any = bindparam("key")
@@ -176,7 +166,7 @@ _ANSWERED = select(
     .label("due_at"),
 ).with_for_update(of=calls)
 _READ_ANSWERED: Final = _ANSWERED.where(calls.c.verification_call_uuid == _ID)
-_READ_ALL_ANSWERED: Final = _ANSWERED.where(_is_one_of(calls.c.verification_call_uuid, "keys")).order_by(calls.c.seq)
+_READ_ALL_ANSWERED: Final = _ANSWERED.where(is_one_of(calls.c.verification_call_uuid, "keys")).order_by(calls.c.seq)
 _READ_OLDEST: Final = (
     select(calls.c.seq, calls.c.account_id, calls.c.state).where(calls.c.is_listed).order_by(calls.c.seq).limit(1)
 )
@@ -209,7 +199,7 @@ _DELIVERY_STEP: Final = (
 _LOCK_DELIVERY: Final = _DELIVERY_STEP.where(deliveries.c.id == _ID).with_for_update(of=deliveries)
 _MAY_FOLLOW = deliveries.alias()
 _LOCK_DELIVERIES: Final = (
-    _DELIVERY_STEP.where(_is_one_of(deliveries.c.id, "keys"))
+    _DELIVERY_STEP.where(is_one_of(deliveries.c.id, "keys"))
     .add_columns(
         exists()
         .where(
@@ -268,7 +258,7 @@ _ANSWER_DELIVERIES: Final = (
 )
 _ANSWER_ALL_DELIVERIES: Final = (
     update(deliveries)
-    .where(_is_one_of(deliveries.c.call_seq, "keys"), deliveries.c.is_answered.is_(False))
+    .where(is_one_of(deliveries.c.call_seq, "keys"), deliveries.c.is_answered.is_(False))
     .values(is_answered=True, lease_until=None)
 )
 _RENEW: Final = _WRITE_DELIVERY.where(deliveries.c.lease_until.is_not(None))
@@ -897,9 +887,9 @@ class SqlStorage:
     async def _all_answered(self, _: str, uuids: Sequence[str]) -> Sequence[float | Exception | None]:
         """Do the same for several calls of a database that is shared."""
         async with self._db.step() as step:
-            rows = await step.rows(_READ_ALL_ANSWERED, keys=_listed(uuids))
+            rows = await step.rows(_READ_ALL_ANSWERED, keys=as_array(uuids))
             if ended := [row.seq for row in rows if row.state == "completed"]:
-                await step.write(_ANSWER_ALL_DELIVERIES, {"keys": _listed(ended)})
+                await step.write(_ANSWER_ALL_DELIVERIES, {"keys": as_array(ended)})
             ringing = [row.seq for row in rows if row.state != "completed" and not row.is_answered]
             await step.write(_WRITE_CALL, [{"key": seq, "is_answered": True, "lease_until": None} for seq in ringing])
         await step.kept()
@@ -1174,7 +1164,7 @@ class SqlStorage:
         settled: dict[int, Settled | Exception] = {}
         more: Counter[str] = Counter()
         async with self._db.step() as step:
-            rows = await step.rows(_LOCK_DELIVERIES, keys=_listed({claimed.id for claimed, _ in results}))
+            rows = await step.rows(_LOCK_DELIVERIES, keys=as_array({claimed.id for claimed, _ in results}))
             found = {row.id: row for row in rows}
             for claimed, decide in results:
                 if (row := found.pop(claimed.id, None)) is None or row.may_be_followed or not row.is_listed:

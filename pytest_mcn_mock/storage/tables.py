@@ -6,13 +6,29 @@ every order of an account, so that no row of many bytes is written for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Row, String, Table, Text, literal_column
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+)
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
@@ -116,6 +132,18 @@ requests = Table(
 ZERO: Any = literal_column("0")
 IS_PENDING: Any = deliveries.c.state == literal_column(f"'{DeliveryState.PENDING}'")
 """Written out, like ZERO, so that the database sees that an index of such rows has them all."""
+
+
+def is_one_of(column: Any, name: str) -> Any:
+    """Return whether a column is in a list that ``as_array`` makes: one statement, however long the list is. It is
+    PostgreSQL's.
+    """
+    return column == func.any(cast(bindparam(name, type_=Text), ARRAY(column.type)))
+
+
+def as_array(values: Iterable[int | str]) -> str:
+    """Return numbers, or words without special characters, as PostgreSQL writes an array."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _index(name: str, *columns: Any, where: Any = None) -> Index:

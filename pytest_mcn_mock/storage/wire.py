@@ -34,9 +34,10 @@ _numbers: Final = count(1)
 class _Statement:
     """A statement that is compiled: its text, the names of its parameters in order, and the values of its own."""
 
-    __slots__ = ("names", "own", "row", "text")
+    __slots__ = ("compiled", "names", "own", "row", "text")
 
     def __init__(self, compiled: Any, names: Sequence[str]) -> None:
+        self.compiled = compiled
         self.text: bytes = str(compiled).encode()
         self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.own = {name: value for name, value in compiled.params.items() if name not in names}
@@ -81,7 +82,7 @@ class Wire:
         compiled = _compile(statement, tuple(values))
         text, given = compiled.text, ({**compiled.own, **values} if compiled.own else values)
         if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
-            expanded = statement.compile(dialect=_DIALECT, column_keys=list(values)).construct_expanded_state(given)
+            expanded = compiled.compiled.construct_expanded_state(given)
             text, parameters = expanded.statement.encode(), expanded.positional_parameters
         else:
             parameters = [given[name] for name in compiled.names]
