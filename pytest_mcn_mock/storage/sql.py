@@ -72,6 +72,7 @@ from pytest_mcn_mock.storage.tables import (
     totals,
 )
 from pytest_mcn_mock.storage.together import Together
+from pytest_mcn_mock.text import is_encodable
 
 _ALL_CALLS: Final = 2**62
 _TIDIED_AT_ONCE: Final = 500
@@ -687,6 +688,8 @@ class SqlStorage:
         return state_of(row)
 
     async def account_of_token(self, token: str) -> Account | None:
+        if "\0" in token or not is_encodable(token):  # no database can look for it
+            return None
         row = await self._db.first(_READ_TOKEN, key=token)
         return None if row is None else decode_account(row.data)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from helpers.storage_steps import PRICE, Steps, accept_ended, account, render
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
@@ -57,6 +58,22 @@ def test_orders_at_once_are_charged_one_after_the_other(make_steps: Callable[...
 
     steps.run(answer_and_settle_all())
     assert steps.run(steps.storage.counts()).pending == 0
+
+
+@pytest.mark.parametrize("token", ["token-1\0", "\0", "token-\ud83d", "'", "токен", "x" * 5000])
+def test_a_token_that_no_account_can_have_is_unknown_and_disturbs_no_other(
+    make_steps: Callable[..., Steps], token: str
+) -> None:
+    steps = make_steps(100)
+    steps.run(steps.storage.open_account(account(), 1000, 0.0))
+
+    async def look_up_all() -> list[Account | None]:
+        return await asyncio.gather(*(steps.storage.account_of_token(each) for each in ("token-1", token, "token-1")))
+
+    known, unknown, again = steps.run(look_up_all())
+    assert known == again
+    assert known is not None
+    assert unknown is None
 
 
 def test_an_order_that_fails_leaves_those_beside_it(make_steps: Callable[..., Steps]) -> None:
