@@ -1,7 +1,7 @@
 # make run    the sandbox, on http://127.0.0.1:8643
 # make test   all tests          make lint   ruff, mypy and the layering rule
 # make test-fast   the tests of the rules, the service, the storages and the webhooks: seconds, no browser, no sandbox
-# make soak   minutes of load: a hundred SIGKILLs, 100,000 calls, advances of the clock, and thousands of generated requests
+# make soak   minutes of load: a hundred SIGKILLs, replicas that are killed, 100,000 calls, advances of the clock, and thousands of generated requests
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
@@ -30,7 +30,7 @@ test: $(VENV)/.ready $(VENV)/.programs
 test-fast: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/model tests/service tests/storage tests/delivery $(ARGS)
 
-soak: $(VENV)/.ready
+soak: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest tests/soak tests/web -m soak -p no:randomly $(ARGS)
 
 bench: $(VENV)/.ready
