@@ -437,6 +437,10 @@ class CallOnLoop:
         self.answer.add_done_callback(lambda _: self._leave(coroutine, task))
 
     async def _call(self) -> Answer:
+        # The loop's runner has cancelled every task by now, and is about to close the loop. asyncio warns of an async
+        # generator that begins then, such as Starlette's request body; there is no public way to ask.
+        if getattr(self._loop, "_asyncgens_shutdown_called", False):
+            return SendError(LEFT)
         try:
             return await call_asgi(self._application, self._request)
         except SystemExit as error:  # out of a task it would end the loop, for every application

@@ -271,6 +271,17 @@ def test_a_loop_may_be_closed_with_a_cdr_on_its_way_to_it(
     assert mcn.deliveries[0].attempts[0].error == LEFT
 
 
+def test_a_loop_that_is_being_closed_begins_no_application(
+    mcn: Account, loop: AnnouncedLoop, application: Waiting
+) -> None:
+    """asyncio's runner goes round several times between the end of the test and the end of its loop."""
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    go_round(loop)
+    assert not application.is_entered
+    mcn.settle()
+    assert mcn.deliveries[0].attempts[0].error == LEFT
+
+
 def test_what_was_failed_is_not_begun_by_a_loop_that_goes_on(
     mcn: Account, mcn_server: MCNServer, loop: AnnouncedLoop, application: Waiting
 ) -> None:
