@@ -13,14 +13,12 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
 import psycopg
 from psycopg.rows import namedtuple_row
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pytest_mcn_mock.errors import ConfigError, StorageFailed
@@ -30,7 +28,7 @@ from pytest_mcn_mock.storage.engine import Load, Values
 from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.storage.transactions import RETRY_S
-from pytest_mcn_mock.storage.wire import Wire
+from pytest_mcn_mock.storage.wire import DIALECT, Wire, bind
 
 SCHEMA: Final = "mcn_mock"
 """The schema that has our tables, so that they meet nobody else's."""
@@ -51,7 +49,6 @@ _SETTINGS: Final = {
 }
 _LOCK: Final = 0x6D636E  # "mcn"; one at a time makes the tables
 APPLICATION: Final = "mcn-mock"
-_DIALECT: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
 
 _READ_TIME: Final = sql("SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8) AS now")
 # idle_in_transaction_session_timeout ends none of them: a session in a pipeline is never idle.
@@ -65,23 +62,6 @@ _READ_ONLY: Final = "25006"
 _FAILURES_OF_ALL: Final = ("53", "58", _READ_ONLY)
 """Errors that any other step would meet too: no room or memory, a failure of the system, nothing may be written."""
 _log = logging.getLogger("mcn_mock")
-
-
-@lru_cache(maxsize=512)
-def _compile(statement: Any, names: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """Return the text of a statement, and the values that are in the statement itself."""
-    compiled = statement.compile(dialect=_DIALECT, column_keys=list(names))
-    return str(compiled), {name: value for name, value in compiled.params.items() if name not in names}
-
-
-def render(statement: Any, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the text of a statement with the parameters that psycopg takes."""
-    if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
-        compiled = statement.compile(dialect=_DIALECT, column_keys=list(values))
-        expanded = compiled.construct_expanded_state({**compiled.params, **values})
-        return expanded.statement, expanded.parameters
-    text, own = _compile(statement, tuple(values))
-    return text, {**own, **values} if own else values
 
 
 def _each(values: Values | None) -> list[dict[str, Any]]:
@@ -98,14 +78,18 @@ class _Load:
         self._connection = connection
 
     async def rows(self, query: Any, **values: Any) -> Sequence[Any]:
-        return self._connection.execute(*render(query, values)).fetchall()
+        return self._execute(query, values).fetchall()
 
     async def first(self, query: Any, **values: Any) -> Any:
-        return self._connection.execute(*render(query, values)).fetchone()
+        return self._execute(query, values).fetchone()
 
     async def write(self, statement: Any, values: Values | None = None) -> None:
         for each in _each(values):
-            self._connection.execute(*render(statement, each))
+            self._execute(statement, each)
+
+    def _execute(self, statement: Any, values: dict[str, Any]) -> psycopg.RawCursor[Any]:
+        _, text, parameters = bind(statement, values)
+        return psycopg.RawCursor(self._connection).execute(text, parameters)
 
 
 class PostgresStep:
@@ -210,14 +194,15 @@ class Postgres:
         try:
             with psycopg.connect(url, **self._options) as connection, connection.transaction():
                 began = time.monotonic()
-                self._set_time(connection.execute(*render(_READ_TIME, {})).fetchone(), began)
+                statements = _Load(connection)
+                self._set_time(complete(statements.first(_READ_TIME)), began)
                 _prepare(connection)
                 row: Any = connection.execute("SELECT nextval('process_numbers')").fetchone()
                 self.process_number: int = row[0]
                 """Which process on the database this is, counted from 1."""
                 self.session_key = _session_key(connection)
                 """What sessions of the page are made with, at every process on the database."""
-                complete(load(_Load(connection), True))
+                complete(load(statements, True))
         except psycopg.Error as error:
             why = without_password(reason(error), parsed)
             raise ConfigError("state", [f"the database cannot be used: {why}"]) from None
@@ -373,14 +358,12 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
     found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [SCHEMA]).fetchall()
     if not found:
         for table in metadata.sorted_tables:
-            connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+            connection.execute(str(CreateTable(table).compile(dialect=DIALECT)))
             for index in table.indexes:
-                connection.execute(str(CreateIndex(index).compile(dialect=_DIALECT)))
+                connection.execute(str(CreateIndex(index).compile(dialect=DIALECT)))
         for sequence in ("call_numbers", "delivery_numbers", "process_numbers"):
             connection.execute(f"CREATE SEQUENCE {sequence}")
-        connection.execute(
-            "INSERT INTO meta (key, value) VALUES ('schema_version', %s), ('probe', '')", [str(SCHEMA_VERSION)]
-        )
+        connection.execute("INSERT INTO meta (key, value) VALUES ('schema_version', %s)", [str(SCHEMA_VERSION)])
     try:
         row = connection.execute(_READ_VERSION).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 _MOST_PREPARED: Final = 500
 """Statements that a connection keeps prepared. A list in a statement makes one for each length of it."""
-_DIALECT: Any = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # it has no types
+DIALECT: Any = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # it has no types
 _DECODERS: Final[dict[int, Callable[[bytes], Any]]] = {
     16: lambda value: value == b"t",
     **dict.fromkeys((20, 21, 23), int),
@@ -46,7 +46,17 @@ class _Statement:
 
 @lru_cache(maxsize=512)
 def _compile(statement: Any, names: tuple[str, ...]) -> _Statement:
-    return _Statement(statement.compile(dialect=_DIALECT, column_keys=list(names)), names)
+    return _Statement(statement.compile(dialect=DIALECT, column_keys=list(names)), names)
+
+
+def bind(statement: Any, values: dict[str, Any]) -> tuple[_Statement, bytes, Sequence[Any]]:
+    """Return a statement of SQLAlchemy's compiled, its text for these values, and its parameters in their order."""
+    compiled = _compile(statement, tuple(values))
+    given = {**compiled.own, **values} if compiled.own else values
+    if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
+        expanded = compiled.compiled.construct_expanded_state(given)
+        return compiled, expanded.statement.encode(), expanded.positional_parameters
+    return compiled, compiled.text, [given[name] for name in compiled.names]
 
 
 def _encode(value: Any) -> bytes | None:
@@ -79,13 +89,7 @@ class Wire:
 
     def send(self, statement: Any, values: dict[str, Any]) -> _Statement:
         """Queue a statement of SQLAlchemy's with its values; return it compiled."""
-        compiled = _compile(statement, tuple(values))
-        text, given = compiled.text, ({**compiled.own, **values} if compiled.own else values)
-        if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
-            expanded = compiled.compiled.construct_expanded_state(given)
-            text, parameters = expanded.statement.encode(), expanded.positional_parameters
-        else:
-            parameters = [given[name] for name in compiled.names]
+        compiled, text, parameters = bind(statement, values)
         self._execute(text, [_encode(value) for value in parameters])
         return compiled
 
