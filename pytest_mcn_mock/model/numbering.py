@@ -153,11 +153,7 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
     остальных значениях поля … с российского номера." The field is compared as text, so ``0703`` is any other value.
     """
     if country_id:
-        if country_id == str(SLOVAKIA):
-            return CountryChoice(SLOVAKIA, "country_id is 703: from a Slovak number")
-        if country_id == str(RUSSIA):
-            return CountryChoice(RUSSIA, "country_id is 643: from a Russian number")
-        return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+        return _choose_given(country_id, SLOVAKIA)
     region = region_of(login_did)
     if region == "RU":
         return _RUSSIAN
@@ -173,11 +169,7 @@ def choose_home_country(login_did: str, country_id: str | None, other: int) -> C
     which is as in the article: compared as text, and any other value is from a Russian number.
     """
     if country_id:
-        if country_id == str(KAZAKHSTAN):
-            return CountryChoice(KAZAKHSTAN, "country_id is 398: from a Kazakh number")
-        if country_id == str(RUSSIA):
-            return CountryChoice(RUSSIA, "country_id is 643: from a Russian number")
-        return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+        return _choose_given(country_id, KAZAKHSTAN)
     region = region_of(login_did)
     if region == "RU":
         return _RUSSIAN
@@ -186,6 +178,14 @@ def choose_home_country(login_did: str, country_id: str | None, other: int) -> C
     of = f"of {region}" if region else "of no known country"
     name = COUNTRY_NAMES[other]
     return CountryChoice(other, f"no country_id, and login_did is {of}, a third country: from a {name} number")
+
+
+def _choose_given(country_id: str, abroad: int) -> CountryChoice:
+    """Return the country that ``country_id`` asks for: Russia, or the other country that a dialect calls from."""
+    for country in (RUSSIA, abroad):
+        if country_id == str(country):
+            return CountryChoice(country, f"country_id is {country}: from a {COUNTRY_NAMES[country]} number")
+    return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
 
 
 def caller_number(country: int, code: str | None, draw: int) -> str:
