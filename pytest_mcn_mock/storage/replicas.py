@@ -63,15 +63,15 @@ _Key = tuple[str, str | int]
 _log = logging.getLogger("mcn_mock")
 
 
-def _database_of(storage: Storage) -> Postgres:
+def _parts_of(storage: Storage) -> tuple[SqlStorage, Postgres]:
     assert isinstance(storage, SqlStorage)  # noqa: S101 - see compose
     assert isinstance(storage.database, Postgres)  # noqa: S101 - see compose
-    return storage.database
+    return storage, storage.database
 
 
 def request_numbers(storage: Storage) -> Iterator[int]:
     """Yield numbers for requests in order of time, below 2**53. No process on the database gives another's."""
-    database, last = _database_of(storage), 0
+    (_, database), last = _parts_of(storage), 0
     place = database.process_number % _PLACES
     while True:
         last = max(last + 1, _units(database))
@@ -97,11 +97,10 @@ class Replicas:
         miss: Callable[[], None],
         look: Callable[[float], None],
     ) -> None:
-        storage, clock = service.storage, service.clock
-        assert isinstance(storage, SqlStorage)  # noqa: S101 - see compose
+        storage, self._database = _parts_of(service.storage)
+        clock = service.clock
         assert isinstance(clock, SystemClock)  # noqa: S101 - see compose
         self._storage = storage
-        self._database = _database_of(storage)
         self._clock = clock
         self._service = service
         self._show = show
@@ -167,7 +166,7 @@ class Replicas:
             if more > 0:
                 async with self._database.step() as step:
                     row = await step.first(_PUT_FORWARD, more=more)
-                    await step.write(_NOTIFY, {"payload": json.dumps([self._name, [["forward", 0]]])})
+                    await self._notify(step, [("forward", 0)])
                 self._moved_s += more
                 self._forward_s += more
                 self._catch_up(row.forward_s)
