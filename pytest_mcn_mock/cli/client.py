@@ -225,6 +225,11 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None, by name: what a request has to say."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def segment(text: str) -> str:
     """Return a text as one step of a path."""
     return quote(text, safe="")

@@ -27,14 +27,17 @@ INTERRUPTED: Final = 130
 OUTPUT_S: Final = 1.0
 """How long `serve` waits at its end for a reader who has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
+    "accounts": ("accounts",),
+    "calls": ("call", "calls", "complete"),
     "check": ("check",),
-    "remote": (
-        "accounts", "advance", "call", "calls", "complete", "deliveries", "health", "resend", "reset", "tail",
-        "webhooks",
-    ),
+    "deliveries": ("deliveries", "resend"),
+    "health": ("health",),
+    "sandbox": ("advance", "reset"),
     "state": ("state",),
+    "tail": ("tail",),
     "trigger": ("trigger",),
     "verify": ("record", "verify"),
+    "webhooks": ("webhooks",),
 }  # fmt: skip
 _MODULE_OF: Final = {command: module for module, commands in _MODULES.items() for command in commands}
 """The module of each command that is imported when it is used: `serve` needs none of them."""

@@ -16,10 +16,17 @@ from typing import Any, Final, TextIO, cast
 
 import click
 
+from pytest_mcn_mock.text import printable
+
 
 def print_json(document: Any, *, indent: int | None = 2) -> None:
     """Print one JSON document in ASCII, so that it steers no terminal and fits any encoding."""
     click.echo(json.dumps(document, indent=indent).replace("\x7f", "\\u007f"))
+
+
+def note(text: str) -> None:
+    """Print a line for people on standard error: ``mcn-mock: …``."""
+    click.echo(f"mcn-mock: {printable(text)}", err=True)
 
 
 class OutputLost(Exception):

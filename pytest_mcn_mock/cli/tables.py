@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -72,6 +73,26 @@ def print_heading(text: str) -> None:
     """Print a line above what follows."""
     click.echo()
     click.secho(text, bold=True, color=is_coloured())
+
+
+def print_part(heading: str, items: Sequence[Any] | None, *columns: Column) -> None:
+    """Print a heading and a table below it; nothing if there are no items."""
+    if items:
+        print_heading(heading)
+        print_table(columns, items)
+
+
+def moment(text: object) -> str:
+    """Return a moment of the API in UTC, to the second: ``2026-01-01 12:00:00``. Anything else is returned as it is."""
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return "" if text is None else str(text)
+
+
+def utc(text: object) -> str | None:
+    """Return a moment as ``moment`` does, with its zone; None for None."""
+    return None if text is None else f"{moment(text)} UTC"
 
 
 def is_coloured() -> bool:

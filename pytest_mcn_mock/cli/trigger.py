@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.cli.client import CommandResult, answered, outcome_options, trust_options
-from pytest_mcn_mock.cli.remote import print_message, without_user
+from pytest_mcn_mock.cli.deliveries import print_message, without_user
 from pytest_mcn_mock.cli.webhook_options import webhook_options
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions

@@ -1,0 +1,208 @@
+"""``mcn-mock accounts``: list, show, open, change, top up and close accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pytest_mcn_mock.cli.client import (
+    ACCOUNT_ID,
+    CommandResult,
+    ListFirst,
+    SandboxClient,
+    account_argument,
+    answered,
+    check_amount,
+    check_balance,
+    connected,
+    given,
+    list_options,
+)
+from pytest_mcn_mock.cli.tables import Column, moment, print_fields, print_list, print_part
+from pytest_mcn_mock.cli.webhooks import WEBHOOK_COLUMNS, trust_of
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
+
+_LEDGER_SHOWN: Final = 10
+
+
+@click.group(cls=ListFirst)
+def accounts() -> None:
+    """List, show, open, change, top up and close accounts.
+
+    Without a command they are listed.
+    """
+
+
+@accounts.command("list")
+@list_options
+@connected
+@answered
+def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> CommandResult:
+    """Every account, in order of opening."""
+    columns = (
+        Column("ACCOUNT", "id", right=True),
+        Column("BALANCE", lambda account: "unlimited" if account["unlimited"] else account["balance"], right=True),
+        Column("NUMBERS", lambda account: _some(account["numbers"]), fold=True),
+        Column("WEBHOOKS", lambda account: len(account["webhooks"]), right=True),
+        Column("OUTCOME RULES", lambda account: len(account["outcomes"]), right=True),
+        Column("CDRS", lambda account: "held" if account["calls_held"] else "sent", spare=1),
+    )
+    found = sandbox.list("accounts", limit, after)
+    return CommandResult(found, lambda: print_list(found, "accounts", columns))
+
+
+@accounts.command("show")
+@account_argument
+@connected
+@answered
+def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
+    """One account with its webhooks, its outcome rules and the end of its ledger."""
+    account = sandbox.get(f"accounts/{account_id}")
+    ledger = sandbox.get(f"accounts/{account_id}/ledger", order="newest", limit=_LEDGER_SHOWN)["items"]
+    return CommandResult({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
+
+
+@accounts.command("open")
+@click.option("--id", "account_id", type=ACCOUNT_ID, help="Its number; drawn if not given.")
+@click.option("--token", help="Its token; drawn, and printed, if not given.")
+@click.option(
+    "--balance",
+    callback=check_balance,
+    default=DEFAULT_BALANCE,
+    show_default=True,
+    help="Its money, in roubles; or unlimited, which begins at 0.00 and accepts every call.",
+)
+@click.option(
+    "--credit",
+    callback=check_amount,
+    default=DEFAULT_CREDIT,
+    show_default=True,
+    help="How far below zero a call may take the balance, in roubles.",
+)
+@click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
+@click.option(
+    "--webhook", "webhooks", multiple=True, metavar="URL", help="Where its CDRs go; may be given several times."
+)
+@click.option(
+    "--webhook-cacert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A PEM file of authorities to trust for https webhooks, on the sandbox's machine.",
+)
+@click.option("--webhook-insecure", is_flag=True, help="Accept any certificate of https webhooks.")
+@click.option("--seed", type=click.IntRange(0), help="What its numbers and uuids are drawn from.")
+@connected
+@answered
+def open_account(
+    sandbox: SandboxClient,
+    account_id: int | None,
+    token: str | None,
+    balance: str,
+    credit: str,
+    numbers: tuple[str, ...],
+    webhooks: tuple[str, ...],
+    webhook_cacert: Path | None,
+    webhook_insecure: bool,
+    seed: int | None,
+) -> CommandResult:
+    """Open an account."""
+    trust = trust_of(webhook_cacert, is_insecure=webhook_insecure)
+    subscriptions = [{"url": url, **trust} for url in webhooks]
+    money = {"balance": balance, "credit": credit}
+    wanted = given(id=account_id, token=token, seed=seed, **money, numbers=numbers, webhooks=subscriptions)
+    account = sandbox.post("accounts", wanted)
+    return CommandResult(account, lambda: _print_account(account))
+
+
+@accounts.command("change")
+@account_argument
+@click.option(
+    "--balance",
+    callback=check_balance,
+    help="Its money, in roubles; or unlimited, which leaves the balance as it is and accepts every call.",
+)
+@click.option("--credit", callback=check_amount, help="How far below zero a call may take the balance, in roubles.")
+@connected
+@answered
+def change_account(sandbox: SandboxClient, account_id: int, balance: str | None, credit: str | None) -> CommandResult:
+    """Change the balance and the credit of an account. What is not given stays."""
+    change = given(balance=balance, credit=credit)
+    if not change:
+        raise click.UsageError("nothing to change: give --balance or --credit")
+    account = sandbox.patch(f"accounts/{account_id}", change)
+    return CommandResult(account, lambda: _print_account(account))
+
+
+@accounts.command("top-up")
+@account_argument
+@click.argument("amount", callback=check_amount)
+@connected
+@answered
+def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> CommandResult:
+    """Give an account AMOUNT roubles, such as 10.00."""
+    account = sandbox.post(f"accounts/{account_id}/top_up", {"amount": amount})
+    return CommandResult(account, f"account {account_id} has {account['balance']} roubles")
+
+
+@accounts.command("close")
+@account_argument
+@connected
+@answered
+def close_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
+    """Close an account; its calls and CDRs are gone with it."""
+    sandbox.delete(f"accounts/{account_id}")
+    return CommandResult({"status": "ok"}, f"account {account_id} is closed")
+
+
+def _prices(tariff: Mapping[str, Any]) -> str:
+    from_countries = ", ".join(f"flash_call from {country} {price}" for country, price in tariff["flash_call"].items())
+    return f"call_for_2fa {tariff['call_for_2fa']}, {from_countries}"
+
+
+def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | None = None) -> None:
+    tariff = account["tariff"]
+    print_fields(
+        {
+            "account": account["id"],
+            "token": account.get("token"),
+            "balance": f"{account['balance']} roubles{', unlimited' if account['unlimited'] else ''}",
+            "credit": f"{account['credit']} roubles",
+            "numbers": _some(account["numbers"]) or "none",
+            "tariff": _prices(tariff),
+            "paidmethods": _prices(tariff["paidmethods"]),
+            "seed": account["seed"],
+            "CDRs": "held" if account["calls_held"] else "sent",
+        }
+    )
+    print_part("Webhooks", account["webhooks"], *WEBHOOK_COLUMNS)
+    print_part(
+        "Outcome rules, the first that fits is taken",
+        account["outcomes"],
+        Column("LOGIN_DID", "login_did"),
+        Column("OUTCOME", lambda rule: f"{rule['outcome']} {rule['q931_status']}"),
+        Column("DELAY, S", "delay_s", right=True),
+    )
+    print_part(
+        "Faults that are switched on",
+        account.get("faults"),
+        Column("KIND", "kind"),
+        Column("TIMES", lambda fault: "always" if fault["times"] is None else fault["times"], right=True),
+        Column("PROBABILITY", "probability", right=True),
+    )
+    print_part(
+        "Ledger, the newest first",
+        ledger,
+        Column("TIME (UTC)", lambda entry: moment(entry["at"])),
+        Column("ENTRY", "kind"),
+        Column("AMOUNT", "amount", right=True),
+        Column("BALANCE", "balance", right=True),
+        Column("CALL", "verification_call_uuid"),
+    )
+
+
+def _some(numbers: list[str]) -> str:
+    more = len(numbers) - 5
+    return ", ".join(numbers[:5]) + (f" and {more} more" if more > 0 else "")

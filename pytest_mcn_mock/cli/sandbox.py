@@ -1,0 +1,32 @@
+"""``mcn-mock advance`` and ``reset``: the sandbox as a whole."""
+
+from __future__ import annotations
+
+import click
+
+from pytest_mcn_mock.cli.client import CommandResult, SandboxClient, answered, connected
+from pytest_mcn_mock.cli.tables import moment
+
+
+@click.command()
+@click.argument("seconds", type=click.FloatRange(min=0))
+@connected
+@answered
+def advance(sandbox: SandboxClient, seconds: float) -> CommandResult:
+    """Put the sandbox's clock forward.
+
+    By SECONDS; it returns once everything that fell due has been tried.
+    """
+    answer = sandbox.post("clock/advance", {"seconds": seconds})
+    return CommandResult(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
+
+
+@click.command()
+@connected
+@answered
+def reset(sandbox: SandboxClient) -> CommandResult:
+    """Return to the configured state.
+
+    Every call and CDR is gone, and every account that was opened since. Nothing is asked first.
+    """
+    return CommandResult(sandbox.post("reset"), "the sandbox is as it was configured")
