@@ -6,6 +6,7 @@
 # make screenshots   the pictures in docs/images, anew
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
 #                schema, a route or docs/fidelity.toml
+# make lock   uv.lock, after a change of the dependencies in pyproject.toml; ARGS=--upgrade takes newer versions
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others.
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl postgresql
 
-.PHONY: run test test-fast soak bench lint format screenshots schemas clean
+.PHONY: run test test-fast soak bench lint format lock screenshots schemas clean
 
 run: $(VENV)/.ready
 	$(BIN)/mcn-mock serve $(ARGS)
@@ -46,6 +47,10 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# the versions in uv.lock: what pyproject.toml newly asks for, or with ARGS=--upgrade the newest of everything
+lock: | $(BIN)/uv
+	$(BIN)/uv lock $(ARGS)
+
 # the schemas of the admin API, from web/admin_types.py; schemas/openapi.json, from the schemas beside it; and
 # docs/fidelity.md, from docs/fidelity.toml
 schemas: $(VENV)/.ready
@@ -56,14 +61,20 @@ schemas: $(VENV)/.ready
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
 
+# The versions are those of uv.lock. UV_PROJECT_ENVIRONMENT is where uv installs, whichever environment is active.
+SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --compile-bytecode
+
+$(VENV)/.ready: pyproject.toml uv.lock | $(BIN)/uv
+	$(SYNC) --all-extras
+	@touch $@
+
 # Debian keeps venv in a package of its own.
-$(VENV)/.ready: pyproject.toml
+$(BIN)/uv:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } \
 	  || { echo "make: $(PYTHON) has no venv; install it first: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
 
 $(VENV)/.programs: Makefile | $(VENV)/.ready
 	@dpkg -s $(PROGRAMS) >/dev/null 2>&1 \

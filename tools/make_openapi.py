@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
 FIDELITY = ROOT / "docs/fidelity.toml"
 TARGET = SCHEMAS / "openapi.json"
+VERSION = "1.0"
+"""The description's own. The package's comes from a tag, and is not known before."""
 SERVER = "http://127.0.0.1:8643"
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -166,12 +168,11 @@ PAID_JSON: dict[str, list[dict[str, Any]]] = {
 
 def make() -> dict[str, Any]:
     """The description."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "api.mcn.ru and paidmethods.mcn.ru: flash call, and the fake's admin API",
-            "version": version,
+            "version": VERSION,
             "summary": "What pytest-mcn-mock answers.",
             "description": (
                 "The vendor's two methods, as its article «Flash call: звонки для авторизации, API» of 27 May 2022 has "
