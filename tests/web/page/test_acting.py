@@ -50,7 +50,7 @@ def test_place_a_call_in_the_other_dialect(sandbox: Sandbox, open_page: OpenPage
 def test_place_a_call_from_a_connected_number(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
     page.get_by_role("button", name="Place a call").click()
-    fields = {"Number to ring": "79150000001", "Method": "call_for_2fa", "Number that rings": "79158888888"}
+    fields = {"Number to ring": "79150000001", "Method": "call_for_2fa", "Calling number": "79158888888"}
     in_dialog(page, "Place a call", fields, "Call")
     expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("0.01 ₽")
     assert the_calls(sandbox)[0]["caller_did"] == "79158888888"
@@ -205,7 +205,7 @@ def test_add_change_and_remove_a_webhook(sandbox: Sandbox, open_page: OpenPage) 
     page.get_by_role("button", name="Remove webhook 1").click()
     expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
     in_dialog(page, "Remove webhook 1", {}, "Remove")
-    expect(page.get_by_text("No webhook: CDRs go nowhere.")).to_be_visible()
+    expect(page.get_by_text("No webhooks: CDRs are not sent anywhere.")).to_be_visible()
     assert sandbox.admin(f"{ACCOUNT}/webhooks")["items"] == []
 
 
@@ -216,7 +216,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_overwritten(sandbox: 
     expect(page.get_by_role("dialog")).to_be_visible()
     send(sandbox, "PATCH", f"{ACCOUNT}/webhooks/1", {"method": "GET"})
     in_dialog(page, "Edit webhook 1", {"URL": "http://127.0.0.1:1/other"}, "Save")
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("It was changed meanwhile")
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("It was changed in the meantime")
     assert sandbox.admin(f"{ACCOUNT}/webhooks/1")["url"] == "http://127.0.0.1:1/hook"
 
 
@@ -248,7 +248,7 @@ def test_switch_faults_on_and_off(sandbox: Sandbox, open_page: OpenPage) -> None
     faults = page.get_by_role("region", name="Faults")
     page.get_by_role("button", name="Switch a fault on").click()
     in_dialog(page, "Switch a fault on", {"Times": "", "Chance, %": "30", "HTTP status": "502"}, "Switch on")
-    expect(faults).to_contain_text("30% of them · HTTP 502")
+    expect(faults).to_contain_text("30% of the time · HTTP 502")
     page.get_by_role("button", name="Switch a fault on").click()
     in_dialog(page, "Switch a fault on", {"What goes wrong": "cdr_late", "Delay, seconds": ""}, "Switch on")
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("cdr_late needs delay_s")
@@ -260,7 +260,7 @@ def test_switch_faults_on_and_off(sandbox: Sandbox, open_page: OpenPage) -> None
     page.get_by_role("button", name="Remove fault 1").click()
     expect(faults.get_by_role("row")).to_have_count(2)
     page.get_by_role("button", name="Switch all off").click()
-    expect(page.get_by_text("Nothing goes wrong on purpose.")).to_be_visible()
+    expect(page.get_by_text("No faults: the server works normally.")).to_be_visible()
     assert sandbox.admin(f"{ACCOUNT}/faults")["items"] == []
 
 
@@ -325,9 +325,9 @@ def test_a_webhook_that_was_disabled_says_why_and_is_enabled_again(
         page.goto(f"{sandbox.url}/__admin/#/calls/{uuid}")
         panel = page.get_by_role("region", name="Call", exact=True)
         expect(panel.get_by_text("webhook 1 is disabled since").last).to_be_visible()
-        panel.get_by_role("link", name="To the webhooks of the account").click()
+        panel.get_by_role("link", name="Set up the webhooks of the account").click()
         webhooks.get_by_role("button", name="Enable webhook 1 again").click()
-        expect(page.get_by_text("CDRs of new calls go to webhook 1 again")).to_be_visible()
+        expect(page.get_by_text("Webhook 1 is enabled: it gets the CDRs of new calls")).to_be_visible()
         expect(webhooks).not_to_contain_text("failed in a row")
         expect(webhooks.get_by_role("button", name="Enable webhook 1 again")).to_have_count(0)
         uuid = sandbox.flash_call()["verification_call_uuid"]

@@ -117,7 +117,7 @@ def test_settings_that_contradict_one_another_are_said_at_their_field(sandbox: S
     constants.fill("a=1")
     form.get_by_role("checkbox", name="All variables").check()
     expect(constants).to_have_accessible_description(re.compile("constants are for the flat body"))
-    expect(preview).to_contain_text("Nothing can be sent with these settings: constants are for the flat body")
+    expect(preview).to_contain_text("These settings cannot be sent: constants are for the flat body")
     constants.fill("")
     constants.blur()
     expect(previewed(form)).to_contain_text('"event_type": "FlashCall"')
@@ -149,7 +149,7 @@ def test_a_filter_is_set_and_previewed_and_kept_when_something_else_changes(
     form.get_by_label("Operator", exact=True).select_option("in")
     expect(form.get_by_role("region", name="Preview")).to_contain_text("filter: value has 0 items")
     form.get_by_label("Value", exact=True).fill("17, 18")
-    note = form.get_by_text("Nothing is sent for this call:")
+    note = form.get_by_text("No CDR is sent for this call:")
     expect(note).to_contain_text("the filter says: q931_status is in ['17', '18']")
     form.get_by_label("not", exact=True).check()
     expect(note).to_have_count(0)
@@ -177,13 +177,13 @@ def test_the_form_can_be_read_on_a_phone(sandbox: Sandbox, open_page: OpenPage, 
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", asked)
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", **PHONE)
     form = open_form(page, "1")
-    expect(form.get_by_label("Игнорирование отключения веб-хуков")).to_be_visible()
-    expect(form.get_by_text("По этому звонку ничего не отправляется:")).to_be_visible()
+    expect(form.get_by_label("Игнорирование отключения вебхуков")).to_be_visible()
+    expect(form.get_by_text("Для этого звонка CDR не отправляется:")).to_be_visible()
     assert form.evaluate("node => node.scrollWidth <= node.clientWidth")
     assert page.evaluate(AUDIT) == []
     form.get_by_label("Метод").select_option("GET")
     form.get_by_label("Query-параметры").fill("a=${{")
-    expect(form.get_by_text("С этими настройками ничего не отправить:")).to_be_visible()
+    expect(form.get_by_text("С такими настройками отправить CDR нельзя:")).to_be_visible()
     assert page.evaluate(AUDIT) == []
 
 
@@ -204,11 +204,11 @@ def test_a_call_shows_what_every_kind_of_webhook_got(sandbox: Sandbox, open_page
     steps = panel.locator("ol.timeline > li")
     expect(steps.filter(has_text="CDR, attempt 16")).to_contain_text("+18 h 12 min")
     expect(steps.filter(has_text="13 more attempts")).to_have_count(1)
-    expect(steps.filter(has_text="Counts as delivered: the failure is ignored")).to_contain_text(f"{receiver.url}/2")
+    expect(steps.filter(has_text="Counts as delivered: the answer is ignored")).to_contain_text(f"{receiver.url}/2")
 
     whole, text = panel.locator("details.delivery").all()
-    expect(whole.locator("summary").first).to_contain_text("Given up")
-    expect(text.locator("summary").first).to_contain_text("Delivered, failure ignored")
+    expect(whole.locator("summary").first).to_contain_text("Failed")
+    expect(text.locator("summary").first).to_contain_text("Delivered, answer ignored")
     for one in (whole, text):
         one.locator("summary").first.click()
     expect(whole.get_by_role("region", name="Body").first).to_contain_text('"call4raw": {')
@@ -220,5 +220,5 @@ def test_a_call_shows_what_every_kind_of_webhook_got(sandbox: Sandbox, open_page
     expect(text.get_by_role("region", name="Body").first).to_have_text(
         "call 79157777777\nwas ANSWERED", use_inner_text=True
     )
-    expect(text).to_contain_text("so the CDR counts as delivered and is not sent again")
+    expect(text).to_contain_text("The CDR counts as delivered and is not sent again")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
