@@ -7,13 +7,15 @@
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
 #                schema, a route or docs/fidelity.toml
 # make lock   uv.lock, after a change of the dependencies in pyproject.toml; ARGS=--upgrade takes newer versions
-# Each sets up what it needs, in .venv; PYTHON and VENV choose others.
+# Each sets up what it needs, in .venv; PYTHON and VENV choose others. `make run` needs less than the others: unless .venv
+# is there already, it installs the extra `sandbox` in .venv-run.
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 # Three tests at a time, because many of them wait; WORKERS=0 is one after the other.
 WORKERS ?= 3
 BIN := $(VENV)/bin
+RUN_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),$(VENV)-run)
 # Compile each module once, not in each of the hundreds of processes that tests start: a container may say otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
@@ -22,8 +24,8 @@ PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl 
 
 .PHONY: run test test-fast soak bench lint format lock screenshots schemas clean
 
-run: $(VENV)/.ready
-	$(BIN)/mcn-mock serve $(ARGS)
+run: $(RUN_VENV)/.ready
+	$(RUN_VENV)/bin/mcn-mock serve $(ARGS)
 
 test: $(VENV)/.ready $(VENV)/.programs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
@@ -61,6 +63,14 @@ schemas: $(VENV)/.ready
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
 
+# Debian keeps venv in a package of its own.
+define new_venv
+@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } \
+  || { echo "make: $(PYTHON) has no venv; install it first: apt-get install python3-venv" >&2; exit 1; }
+$(PYTHON) -m venv $(1)
+endef
+
 # The versions are those of uv.lock. UV_PROJECT_ENVIRONMENT is where uv installs, whichever environment is active.
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --compile-bytecode
 
@@ -68,13 +78,14 @@ $(VENV)/.ready: pyproject.toml uv.lock | $(BIN)/uv
 	$(SYNC) --all-extras
 	@touch $@
 
-# Debian keeps venv in a package of its own.
 $(BIN)/uv:
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
-	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } \
-	  || { echo "make: $(PYTHON) has no venv; install it first: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(call new_venv,$(VENV))
 	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+$(VENV)-run/.ready: pyproject.toml
+	$(call new_venv,$(VENV)-run)
+	$(VENV)-run/bin/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	@touch $@
 
 $(VENV)/.programs: Makefile | $(VENV)/.ready
 	@dpkg -s $(PROGRAMS) >/dev/null 2>&1 \
@@ -84,4 +95,4 @@ $(VENV)/.programs: Makefile | $(VENV)/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-run .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,8 +4,12 @@ show is there.
 
 from __future__ import annotations
 
+import base64
+import html
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,13 +19,23 @@ from helpers.webhook_endpoints import Receiver
 from playwright.sync_api import Page, expect
 
 IMAGES = Path(__file__).parents[3] / "docs/images"
-MAX_SIZE = 150_000
+MAX_SIZE = 200_000
 FORM = {
     "body": ["number", "q931_status", "final_status", "verification_call_uuid"],
     "constants": {"env": "staging", "from": "${{did}}"},
     "headers": {"X-Key": "secret"},
 }
 OUTCOMES = ["busy", "no_answer", "rejected", "unavailable"]
+FAILING = re.compile(r"^```python\n# test_failing\.py\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PANELS = """\
+<style>
+body { margin: 0; padding: 12px; background: #fff; width: 1080px; display: grid; gap: 12px; }
+pre { margin: 0; padding: 12px 16px; border-radius: 8px; background: #16191d; color: #d5dae1;
+      font: 12.5px/1.32 "DejaVu Sans Mono", monospace; white-space: pre-wrap; }
+pre b { color: #ff8f86; font-weight: normal; }
+img { border-radius: 8px; outline: 1px solid #c9d0d8; outline-offset: -1px; }
+</style>
+"""
 
 
 def day(sandbox: Sandbox, receiver: Receiver) -> None:
@@ -84,3 +98,34 @@ def test_an_account(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", **options)
     expect(page.get_by_role("img", name=re.compile("Balance over 32 entries"))).to_be_visible()
     shoot(page, "account-dark")
+
+
+def report_of_a_failing_test(folder: Path) -> str:
+    """What pytest prints about the failing test of docs/how-to/failing-tests.md, from the assertion on."""
+    page = (IMAGES.parent / "how-to/failing-tests.md").read_text(encoding="utf-8")
+    (code,) = FAILING.findall(page)
+    (folder / "test_failing.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:faker", "test_failing.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    found = re.search(r"^>.*?(?=\n=+ short test summary)", done.stdout, re.DOTALL | re.MULTILINE)
+    assert found, done.stdout
+    return found[0]
+
+
+@pytest.mark.parametrize("name,locale", [("overview", "en-GB"), ("overview-ru", "ru-RU")])
+def test_the_report_of_a_failing_test_and_the_page(
+    sandbox: Sandbox, open_page: OpenPage, receiver: Receiver, tmp_path: Path, name: str, locale: str
+) -> None:
+    report = report_of_a_failing_test(tmp_path)
+    assert "code: expected '0043', got '0042'" in report
+    assert "attempt 1: HTTP 500, not acknowledged" in report
+    day(sandbox, receiver)
+    call = sandbox.admin("calls?order=newest&limit=1")["items"][0]["verification_call_uuid"]
+    page = open_page(f"{sandbox.url}/__admin/#/calls/{call}", viewport={"width": 1080, "height": 420}, locale=locale)
+    expect(page.locator("ol.timeline > li").first).to_be_visible()
+    picture = base64.b64encode(page.screenshot(animations="disabled")).decode()
+    told = re.sub(r"^E .*$", r"<b>\g<0></b>", html.escape(report, quote=False), flags=re.MULTILINE)
+    panels = page.context.new_page()
+    panels.set_content(f"{PANELS}<pre>$ pytest\n{told}</pre><img src='data:image/png;base64,{picture}'>")
+    panels.set_viewport_size({"width": 1104, "height": 600})
+    shoot(panels, name, full_page=True)
