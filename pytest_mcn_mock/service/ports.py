@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.money import Entry, EntryKind
+from pytest_mcn_mock.model.outcomes import Outcome
 
 
 class AccountState(NamedTuple):
@@ -106,6 +107,23 @@ class Counts(NamedTuple):
     pending: int
     unlisted: int
     dropped: int
+
+
+class Tally(NamedTuple):
+    """What the accounts have, in numbers: how many calls were ``accepted`` since they were opened and what these have
+    cost (``spent``), how many calls the journal lists, and how many deliveries are ``pending``.
+
+    The rest counts the newest calls and deliveries of the journal: the calls by outcome, None while they ring; the
+    deliveries by state; and for each minute since a moment how many calls were placed and how many of them answered.
+    """
+
+    accepted: int
+    spent: int
+    listed: int
+    pending: int
+    outcomes: Mapping[Outcome | None, int]
+    deliveries: Mapping[DeliveryState, int]
+    minutes: Mapping[int, tuple[int, int]]
 
 
 class Backlog(NamedTuple):
@@ -226,6 +244,16 @@ class Storage(Protocol):
         self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
     ) -> Sequence[Delivery]:
         """Return deliveries of an account, or of all, in order of their ids."""
+        ...
+
+    async def states_of(self, calls: Sequence[Call]) -> Mapping[int, Sequence[tuple[int, DeliveryState]]]:
+        """Return the ids and states of the deliveries of each call that has one, by the call's ``seq``."""
+        ...
+
+    async def tally(self, account_id: str | None, since: float, most: int) -> Tally:
+        """Count what an account has, or all have; the minutes since that moment, and at most the newest ``most`` calls
+        and as many deliveries.
+        """
         ...
 
     async def pending(self, limit: int) -> Sequence[Delivery]:

@@ -35,7 +35,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pytest_mcn_mock.errors import ConfigError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Counts up with every change of the tables or of the values in them that another version could not read."""
 TIMEOUT_S: Final = 1.0
 """How long a statement waits for another program that writes to the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +16,7 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState, host_of, is_still_due, without_answer
 from pytest_mcn_mock.model.money import Entry, EntryKind, Ledger
+from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.service.ports import (
     AccountDecision,
     AccountSnapshot,
@@ -27,6 +28,7 @@ from pytest_mcn_mock.service.ports import (
     Due,
     Ended,
     Settled,
+    Tally,
 )
 from pytest_mcn_mock.storage import ANSWER_SIZE, MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
 
@@ -41,6 +43,7 @@ class AccountRow:
     account: Account
     ledger: Ledger
     accepted_calls: int = 0
+    spent: int = 0
     calls: OrderedDict[str, CallRow] = field(default_factory=OrderedDict)
     waiting: dict[int, CallRow] = field(default_factory=dict)
 
@@ -318,6 +321,7 @@ class MemoryStorage:
         self._enter(row, decided.deliveries)
         owner.account = decided.account
         owner.accepted_calls += 1
+        owner.spent += call.price
         owner.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
         self._calls[call.verification_call_uuid] = owner.calls[call.verification_call_uuid] = row
         self._journal[call.verification_call_uuid] = row
@@ -373,6 +377,34 @@ class MemoryStorage:
         found = [delivery for delivery in deliveries if _is_behind(delivery.id, after, newest_first)]
         # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
         return sorted(found, key=lambda delivery: delivery.id, reverse=newest_first)[:limit]
+
+    async def states_of(self, calls: Sequence[Call]) -> Mapping[int, Sequence[tuple[int, DeliveryState]]]:
+        rows = (self._calls.get(call.verification_call_uuid) for call in calls)
+        found = {row.call.seq: [(d.id, d.state) for d in row.deliveries] for row in rows if row is not None}
+        return {seq: sorted(states) for seq, states in found.items() if states}
+
+    async def tally(self, account_id: str | None, since: float, most: int) -> Tally:
+        owners = self._accounts.values() if account_id is None else [self._account_row(account_id)]
+        outcomes: Counter[Outcome | None] = Counter()
+        states: Counter[DeliveryState] = Counter()
+        minutes: dict[int, tuple[int, int]] = {}
+        for row in islice(self._listed(account_id, newest_first=True), most):
+            outcome = None if row.call.ending is None else row.call.ending.outcome
+            outcomes[outcome] += 1
+            states.update(delivery.state for delivery in row.deliveries)
+            if row.call.placed_at >= since:
+                minute = int((row.call.placed_at - since) // 60)
+                placed, answered = minutes.get(minute, (0, 0))
+                minutes[minute] = placed + 1, answered + (outcome is Outcome.ANSWERED)
+        if account_id is None:
+            listed, pending = len(self._journal), self._pending
+        else:
+            listed = sum(1 for _ in self._listed(account_id))
+            pending = sum(
+                d.state is DeliveryState.PENDING for row in owners for c in row.calls.values() for d in c.deliveries
+            )
+        accepted, spent = sum(owner.accepted_calls for owner in owners), sum(owner.spent for owner in owners)
+        return Tally(accepted, spent, listed, pending, outcomes, states, minutes)
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
         pending = [d for row in self._calls.values() for d in row.deliveries if d.state is DeliveryState.PENDING]

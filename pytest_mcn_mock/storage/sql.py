@@ -11,11 +11,14 @@ from typing import Any, Final
 from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
+    Float,
+    Integer,
     Row,
     Select,
     Table,
     and_,
     bindparam,
+    case,
     cast,
     delete,
     exists,
@@ -33,6 +36,7 @@ from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState, is_still_due, without_answer
 from pytest_mcn_mock.model.money import Entry, EntryKind
+from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.service.ports import (
     AccountDecision,
     AccountSnapshot,
@@ -45,6 +49,7 @@ from pytest_mcn_mock.service.ports import (
     Ended,
     Posting,
     Settled,
+    Tally,
 )
 from pytest_mcn_mock.storage import MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
 from pytest_mcn_mock.storage.engine import Engine, Load, Statements, Step
@@ -245,6 +250,7 @@ _ADD_TO_TOTALS: Final = _WRITE_TOTALS.values(
 )
 _POST_CHARGES: Final = _WRITE_TOTALS.values(
     accepted_calls=totals.c.accepted_calls + bindparam("more"),
+    spent=totals.c.spent + bindparam("more_spent"),
     pending=totals.c.pending + bindparam("more_pending"),
     listed=totals.c.listed + bindparam("more"),
 )
@@ -327,6 +333,51 @@ _BRING_FORWARD: Final = (
     .where(ledger.c.account_id == _ID, ledger.c.n == bindparam("first"))
     .values(kind=EntryKind.BROUGHT_FORWARD.value, kopecks=ledger.c.balance, verification_call_uuid=None)
 )
+
+
+@cache
+def _states_of(*, is_shared: bool) -> Select[Any]:
+    """Return the query for the states of the deliveries of calls."""
+    of_calls = is_one_of if is_shared else lambda column, name: column.in_(bindparam(name, expanding=True))
+    return (
+        select(deliveries.c.call_seq, deliveries.c.id, deliveries.c.state)
+        .where(of_calls(deliveries.c.call_seq, "keys"))
+        .order_by(deliveries.c.id)
+    )
+
+
+@cache
+def _totals(*, of_account: bool) -> Select[Any]:
+    """Return the query for what an account has, or all have."""
+    columns = (totals.c.accepted_calls, totals.c.spent, totals.c.listed, totals.c.pending)
+    query = select(*(_sum(column).label(column.name) for column in columns))
+    return query.where(totals.c.account_id == _ID) if of_account else query
+
+
+@cache
+def _tally(table: Table, *, of_account: bool, is_shared: bool) -> Select[Any]:
+    """Return the query that counts the newest listed calls by outcome and minute (-1 before the first one), or the
+    newest deliveries by state.
+    """
+    newest = _newest(table, of_account=of_account).subquery()
+    if table is deliveries:
+        return select(newest.c.state, func.count().label("n")).group_by(newest.c.state)
+    since: Any = bindparam("since", type_=Float(53))
+    past = (newest.c.placed_at - since) / literal_column("60.0")
+    whole = (
+        func.floor(past) if is_shared else cast(past, Integer)
+    )  # PostgreSQL's cast rounds, and SQLite may lack floor
+    minute = case((past >= ZERO, whole), else_=literal_column("-1")).label("minute")
+    return select(newest.c.outcome, minute, func.count().label("n")).group_by(newest.c.outcome, minute)
+
+
+def _newest(table: Table, *, of_account: bool) -> Select[Any]:
+    query = (
+        select(calls.c.outcome, calls.c.placed_at).where(calls.c.is_listed) if table is calls else select(table.c.state)
+    )
+    if of_account:
+        query = query.where(table.c.account_id == _ID)
+    return query.order_by(table.primary_key.columns.values()[0].desc()).limit(bindparam("n", type_=BigInteger))
 
 
 @cache
@@ -609,6 +660,7 @@ class SqlStorage:
                 "account_id": opened.id,
                 "accepted_calls": 0,
                 "balance": opening,
+                "spent": 0,
                 "first_entry": 1,
                 "last_entry": 1,
                 "pending": 0,
@@ -766,8 +818,9 @@ class SqlStorage:
     async def _post_charges(self, step: Step, row: Any, last: int, balance: int, more: int, pending: int) -> None:
         """Write the totals of an account for which ``more`` calls were accepted."""
         first = await self._fold(step, row.account_id, row.first_entry, last)
-        values = {"balance": balance, "first_entry": first, "last_entry": last, "more": more, "more_pending": pending}
-        await step.write(_POST_CHARGES, {"key": row.account_id, **values})
+        values = {"balance": balance, "first_entry": first, "last_entry": last}
+        added = {"more": more, "more_spent": row.balance - balance, "more_pending": pending}
+        await step.write(_POST_CHARGES, {"key": row.account_id, **values, **added})
 
     async def _place_all(self, account_id: str, orders: Sequence[_Decide]) -> Sequence[CallDecision | Exception]:
         """Place orders of an account one after the other, in a database that is shared: its row is locked once."""
@@ -993,6 +1046,33 @@ class SqlStorage:
         if not rows and account_id is not None:
             await self.account(account_id)
         return rows
+
+    async def states_of(self, calls: Sequence[Call]) -> Mapping[int, Sequence[tuple[int, DeliveryState]]]:
+        if not calls:
+            return {}
+        keys = [call.seq for call in calls]
+        query = _states_of(is_shared=self.is_shared)
+        found: dict[int, list[tuple[int, DeliveryState]]] = {}
+        for row in await self._db.kept_rows(query, keys=as_array(keys) if self.is_shared else keys):
+            found.setdefault(row.call_seq, []).append((row.id, DeliveryState(row.state)))
+        return found
+
+    async def tally(self, account_id: str | None, since: float, most: int) -> Tally:
+        of_account, key = account_id is not None, {} if account_id is None else {"key": account_id}
+        total = await self._db.kept_first(_totals(of_account=of_account), **key)
+        outcomes: Counter[Outcome | None] = Counter()
+        minutes: dict[int, tuple[int, int]] = {}
+        query = _tally(calls, of_account=of_account, is_shared=self.is_shared)
+        for row in await self._db.kept_rows(query, n=most, since=since, **key):
+            outcome = None if row.outcome is None else Outcome(row.outcome)
+            outcomes[outcome] += row.n
+            if row.minute >= 0:
+                placed, answered = minutes.get(int(row.minute), (0, 0))
+                more = row.n if outcome is Outcome.ANSWERED else 0
+                minutes[int(row.minute)] = placed + row.n, answered + more
+        query = _tally(deliveries, of_account=of_account, is_shared=self.is_shared)
+        states = {DeliveryState(row.state): row.n for row in await self._db.kept_rows(query, n=most, **key)}
+        return Tally(total.accepted_calls, total.spent, total.listed, total.pending, outcomes, states, minutes)
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
         return [decode_delivery(row.data) for row in await self._db.kept_rows(_READ_PENDING, n=limit)]

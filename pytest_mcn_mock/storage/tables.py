@@ -57,6 +57,7 @@ totals = Table(
     Column("account_id", String(15), primary_key=True),
     Column("accepted_calls", BigInteger, nullable=False),
     Column("balance", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
     Column("first_entry", BigInteger, nullable=False),
     Column("last_entry", BigInteger, nullable=False),
     Column("pending", BigInteger, nullable=False),
@@ -84,6 +85,7 @@ calls = Table(
     Column("verification_call_uuid", String(40), nullable=False, unique=True),
     Column("account_id", String(15), nullable=False),
     Column("state", String(10), nullable=False),
+    Column("outcome", String(12)),
     Column("placed_at", Float(53), nullable=False),
     Column("ended_at", Float(53)),
     # When it has to be ended: NULL if it has ended, and if it rings until somebody completes it.
@@ -233,6 +235,7 @@ def call_values(call: Call) -> dict[str, Any]:
     rings = call.ending is None
     return {
         "state": call.state,
+        "outcome": None if call.ending is None else call.ending.outcome.value,
         "ended_at": call.ended_at,
         "ends_at": call.ends_at if rings else None,
         "data": encode(call),

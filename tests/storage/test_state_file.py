@@ -530,8 +530,8 @@ def by(statement: str) -> Callable[[Path], None]:
 
 VERSION = "UPDATE meta SET value = '{}' WHERE key = 'schema_version'"
 DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "newer": (by(VERSION.format(3)), "is of a newer version of mcn-mock, form 3; this one knows 2$"),
-    "older": (by(VERSION.format(1)), "is of an older version of mcn-mock, form 1; this one knows 2; start with a new"),
+    "newer": (by(VERSION.format(4)), "is of a newer version of mcn-mock, form 4; this one knows 3$"),
+    "older": (by(VERSION.format(1)), "is of an older version of mcn-mock, form 1; this one knows 3; start with a new"),
     "no version": (by("DELETE FROM meta"), "is a database of another program"),
     "torn": (torn, "malformed|damaged"),
     "text": (lambda path: path.write_text("a text and no database\n" * 100), "file is not a database"),

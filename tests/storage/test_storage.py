@@ -29,7 +29,8 @@ from pytest_mcn_mock.model.accounts import Account, connect_number
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import CdrResponse, DeliveryState
 from pytest_mcn_mock.model.money import EntryKind
-from pytest_mcn_mock.service.ports import AccountDecision, AccountSnapshot, CallDecision, Ended, Posting
+from pytest_mcn_mock.model.outcomes import Outcome
+from pytest_mcn_mock.service.ports import AccountDecision, AccountSnapshot, CallDecision, Ended, Posting, Tally
 from pytest_mcn_mock.storage import memory, sql
 
 JOURNAL = 5
@@ -297,6 +298,47 @@ def test_the_journal_is_bounded_for_all_accounts_together(steps: Steps) -> None:
     assert [call.seq for call in steps.run(steps.storage.calls(None, 0, 100))] == [4, 5, 6, 7, 8]
     assert [call.seq for call in steps.run(steps.storage.calls("1", 0, 100))] == [5, 7]
     assert [delivery.id for delivery in steps.run(steps.storage.deliveries("1", 0, 100))] == [5, 7]
+
+
+def test_what_is_there_is_counted_by_outcome_state_and_minute(steps: Steps) -> None:
+    steps.open("2")
+    first, *others = [steps.place("1", partial(accept, placed_at=at)) for at in (50.0, 100.0, 159.9, 160.0)]
+    steps.finish(steps.place("2", partial(accept, placed_at=225.0)))
+    steps.finish(first)
+    steps.deliver(others[0])
+    steps.change(steps.deliveries_of(first)[0], state=DeliveryState.FAILED, due_at=None)
+    assert steps.run(steps.storage.tally(None, 100.0, 100)) == Tally(
+        accepted=5,
+        spent=5 * PRICE,
+        listed=5,
+        pending=3,
+        outcomes={Outcome.ANSWERED: 3, None: 2},
+        deliveries={DeliveryState.PENDING: 3, DeliveryState.FAILED: 1, DeliveryState.DELIVERED: 1},
+        minutes={0: (2, 1), 1: (1, 0), 2: (1, 1)},
+    )
+    newest = steps.run(steps.storage.tally("1", 100.0, 2))
+    assert (newest.accepted, newest.spent, newest.listed, newest.pending) == (4, 4 * PRICE, 4, 2)
+    assert newest.outcomes == {None: 2}
+    assert newest.minutes == {0: (1, 0), 1: (1, 0)}
+    assert sum(newest.deliveries.values()) == 2
+    steps.place("1", accept)
+    steps.place("1", accept)
+    after = steps.run(steps.storage.tally(None, 100.0, 100))
+    assert (after.accepted, after.listed, sum(after.outcomes.values())) == (7, JOURNAL, JOURNAL)
+
+
+def test_the_deliveries_of_calls_are_told_by_their_states(steps: Steps) -> None:
+    steps.open("2", "http://localhost/a", "http://localhost/b")
+    one, two, held = steps.place(), steps.place("2"), steps.place("2")
+    steps.deliver(one)
+    steps.change(steps.deliveries_of(two)[0], state=DeliveryState.FAILED, due_at=None)
+    assert steps.run(steps.storage.states_of([two, one])) == {
+        1: [(1, DeliveryState.DELIVERED)],
+        2: [(2, DeliveryState.FAILED), (3, DeliveryState.PENDING)],
+    }
+    assert steps.run(steps.storage.states_of([])) == {}
+    steps.run(steps.storage.close_account("2"))
+    assert steps.run(steps.storage.states_of([held])) == {}
 
 
 @pytest.mark.parametrize("settled_first", [True, False])
