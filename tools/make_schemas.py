@@ -47,6 +47,7 @@ SHOWN: dict[str, type[Struct]] = {
     "fault": types.FaultJson,
     "health": types.HealthJson,
     "outcome": types.RuleJson,
+    "overview": types.OverviewJson,
     "readiness": types.ReadinessJson,
     "request": types.RequestJson,
     "webhook": types.WebhookJson,

@@ -23,8 +23,9 @@ from pytest_mcn_mock.certificates import read_trust
 from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
+from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.checks import check_seconds
-from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Entry, Tariff, parse_roubles, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
@@ -41,6 +42,9 @@ from pytest_mcn_mock.web.parameters import bounded, read_json, read_query
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_CURSOR: Final = 10**15
+OVERVIEW_MINUTES: Final = 60
+MOST_COUNTED: Final = 20_000
+"""Calls, deliveries and requests that an overview looks at, which takes some 30 ms; the default journal is shorter."""
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
@@ -313,15 +317,39 @@ class AdminApi:
         await self._service.accounts.change(account_id, change)
         return Response(204, b"", {})
 
+    @_route("GET", "overview", answer="overview", query=("account_id",))
+    async def overview(self, request: Request) -> Response:
+        """What has happened, in numbers: of an account or of all."""
+        account_id = _list_parameters(request, ("account_id",)).get("account_id")
+        if account_id is not None:
+            await self._service.accounts.get(account_id)
+        since = (self._service.clock.now(account_id) // 60 - OVERVIEW_MINUTES + 1) * 60
+        tally = await self._service.storage.tally(account_id, since, MOST_COUNTED)
+        newest = self._service.journal.page(account_id, 0, MOST_COUNTED, newest_first=True)
+        refusals = [entry.refusal is not None for entry in newest]
+        shown = types.OverviewJson.of(tally, refusals, since, OVERVIEW_MINUTES, MOST_COUNTED)
+        return json_response(200, shown, headers=_NOT_STORED)
+
     @_route("GET", "calls", answer="call.list", query=_OF_ALL)
     async def calls(self, request: Request) -> Response:
         """Calls in order of arrival, of an account or of all."""
-        return await self._list(request, self._service.storage.calls, types.CallJson.of, lambda call: call.seq)
+        states: dict[int, Sequence[tuple[int, DeliveryState]]] = {}
+
+        async def find(account_id: str | None, after: int, limit: int, *, newest_first: bool = False) -> Sequence[Call]:
+            found = await self._service.storage.calls(account_id, after, limit, newest_first=newest_first)
+            states.update(await self._service.storage.states_of(found))
+            return found
+
+        return await self._list(
+            request, find, lambda call: types.CallJson.of(call, states.get(call.seq, ())), lambda call: call.seq
+        )
 
     @_route("GET", _CALL, answer="call")
     async def call(self, request: Request, verification_call_uuid: str) -> Response:
         """One call."""
-        return json_response(200, types.CallJson.of(await self._service.storage.call(verification_call_uuid)))
+        call = await self._service.storage.call(verification_call_uuid)
+        states = await self._service.storage.states_of([call])
+        return json_response(200, types.CallJson.of(call, states.get(call.seq, ())))
 
     @_route("POST", f"{_ACCOUNT}/calls", body="call.place", answer="call", status=201, errors=(402, 429))
     async def place(self, request: Request, account_id: str) -> None:

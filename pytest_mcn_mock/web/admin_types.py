@@ -7,7 +7,7 @@ first line of a docstring is the title, and the rest is the description. ``_comm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
@@ -39,6 +39,7 @@ from pytest_mcn_mock.model.webhooks import (
     WebhookMethod,
 )
 from pytest_mcn_mock.service.deliveries import Preview
+from pytest_mcn_mock.service.ports import Tally
 
 MASK: Final = "***"
 """In place of a value that may be a secret."""
@@ -75,6 +76,7 @@ Fields = Annotated[dict[str, str], _common("fields")]
 Cdr = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "cdr.schema.json#/$defs/record"})]
 Variables = Annotated[list[Annotated[str, _common("variable")]], Meta(max_length=MAX_FIELDS)]
 Count = Annotated[int, Meta(ge=1)]
+Total = Annotated[int, Meta(ge=0)]
 
 
 class EndingJson(Struct, kw_only=True):
@@ -507,6 +509,16 @@ class ExplanationJson(Struct, kw_only=True):
     ] = UNSET
 
 
+class CallDeliveryJson(Struct, kw_only=True):
+    """A delivery of a call.
+
+    In short.
+    """
+
+    id: Annotated[Count, _is("Numbers the deliveries of the server.")]
+    state: Annotated[DeliveryState, _is("What became of it.")]
+
+
 class CallJson(Struct, kw_only=True):
     """A call.
 
@@ -535,10 +547,13 @@ class CallJson(Struct, kw_only=True):
     placed_at: Annotated[Time, _is("When it was accepted.")]
     ends_at: Annotated[Time | None, _is("When it ends; null while it is held.")]
     ended_at: Annotated[Time | None, _is("When it ended.")]
+    deliveries: Annotated[
+        list[CallDeliveryJson] | UnsetType, _is("The deliveries of its CDR. Only where calls are read.")
+    ] = UNSET
 
     @classmethod
-    def of(cls, call: Call) -> Self:
-        """Show a call."""
+    def of(cls, call: Call, deliveries: Sequence[tuple[int, DeliveryState]] | None = None) -> Self:
+        """Show a call, and the ids and states of its deliveries if they are known."""
         why = call.explanation
         return cls(
             seq=call.seq,
@@ -561,6 +576,9 @@ class CallJson(Struct, kw_only=True):
             placed_at=time_of(call.placed_at),
             ends_at=_time(call.ends_at),
             ended_at=_time(call.ended_at),
+            deliveries=UNSET
+            if deliveries is None
+            else [CallDeliveryJson(id=number, state=state) for number, state in deliveries],
         )
 
 
@@ -805,6 +823,96 @@ class HealthJson(Struct, kw_only=True):
     ready: Annotated[bool, _is("Whether it takes requests.")]
     store: Annotated[str, _is("Where its state is: memory, sqlite or postgresql.")]
     replica: Annotated[str, _is("Its name among the servers that share its state.")]
+
+
+class OutcomesJson(Struct, kw_only=True):
+    """How many calls ended in each way.
+
+    And how many ring.
+    """
+
+    ringing: Annotated[Total, _is("Not ended yet.")]
+    answered: Annotated[Total, _is("Answered.")]
+    busy: Annotated[Total, _is("Busy.")]
+    no_answer: Annotated[Total, _is("Not answered.")]
+    rejected: Annotated[Total, _is("Rejected.")]
+    unavailable: Annotated[Total, _is("Could not be reached.")]
+
+
+class DeliveriesJson(Struct, kw_only=True):
+    """How many deliveries are in each state.
+
+    All that are pending are counted.
+    """
+
+    pending: Annotated[Total, _is("To be sent, or sent again.")]
+    delivered: Annotated[Total, _is("Acknowledged, or the webhook ignores the answer.")]
+    failed: Annotated[Total, _is("Not to be sent again.")]
+
+
+class RequestsJson(Struct, kw_only=True):
+    """How many requests were accepted, and how many refused.
+
+    Of those that are listed.
+    """
+
+    accepted: Annotated[Total, _is("Accepted, or still to be answered.")]
+    refused: Annotated[Total, _is("Refused.")]
+
+
+class MinuteJson(Struct, kw_only=True):
+    """A minute.
+
+    And the calls that were placed in it.
+    """
+
+    at: Annotated[Time, _is("When it begins.")]
+    calls: Annotated[Total, _is("How many calls were placed.")]
+    answered: Annotated[Total, _is("How many of them were answered.")]
+
+
+class OverviewJson(Struct, kw_only=True):
+    """What has happened, in numbers.
+
+    Of an account or of all.
+    """
+
+    accepted: Annotated[Total, _is("How many calls were accepted since the accounts were opened.")]
+    spent: Annotated[Roubles, _is("What they have cost.")]
+    listed: Annotated[Total, _is("How many of them are listed.")]
+    most: Annotated[Total, _is("At most so many calls, deliveries and requests are counted below, the newest ones.")]
+    calls: Annotated[OutcomesJson, _is("Listed calls.")]
+    deliveries: Annotated[DeliveriesJson, _is("Deliveries.")]
+    requests: Annotated[RequestsJson, _is("Listed requests.")]
+    minutes: Annotated[list[MinuteJson], _is("The last sixty minutes, the oldest first; the last is the present one.")]
+
+    @classmethod
+    def of(cls, tally: Tally, refusals: Sequence[bool], since: float, minutes: int, most: int) -> Self:
+        """Show a count, and whether each request was refused. A call of a later minute is in the last one."""
+        counted = [(0, 0)] * minutes
+        for minute, (placed, answered) in tally.minutes.items():
+            index = min(minute, minutes - 1)
+            counted[index] = counted[index][0] + placed, counted[index][1] + answered
+        refused = sum(refusals)
+        return cls(
+            accepted=tally.accepted,
+            spent=format_roubles(tally.spent),
+            listed=tally.listed,
+            most=most,
+            calls=OutcomesJson(
+                ringing=tally.outcomes.get(None, 0), **{outcome: tally.outcomes.get(outcome, 0) for outcome in Outcome}
+            ),
+            deliveries=DeliveriesJson(
+                pending=tally.pending,
+                delivered=tally.deliveries.get(DeliveryState.DELIVERED, 0),
+                failed=tally.deliveries.get(DeliveryState.FAILED, 0),
+            ),
+            requests=RequestsJson(accepted=len(refusals) - refused, refused=refused),
+            minutes=[
+                MinuteJson(at=time_of(since + 60 * index), calls=placed, answered=answered)
+                for index, (placed, answered) in enumerate(counted)
+            ],
+        )
 
 
 class ReadinessJson(Struct, kw_only=True):

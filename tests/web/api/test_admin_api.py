@@ -418,3 +418,32 @@ def test_a_wrong_method_and_path_are_refused(admin: Admin) -> None:
     assert response.headers["Allow"] == "DELETE, GET, PATCH"
     assert refusal(admin.ask("GET", "nothing")) == (404, "not_found", None)
     assert refusal(admin.ask("GET", "deliveries/x")) == (404, "not_found", None)
+
+
+def test_the_overview_counts_what_happened(admin: Admin, receiver: Receiver) -> None:
+    admin.ask("POST", admin.on("webhooks"), {"url": receiver.url})
+    rules = [{"login_did": "79150000001", "outcome": "busy", "delay_s": 0}, {"outcome": "answered", "delay_s": 0}]
+    admin.ask("PUT", admin.on("outcomes"), {"items": rules})
+    admin.flash_call("79150000001")
+    uuid = admin.flash_call()
+    admin.ask("PATCH", admin.on(), {"calls_held": True})
+    held = admin.flash_call()
+    requests.post(f"{admin.url}/v2/rest/account/{admin.id}/flash_call", timeout=30)
+    admin.ask("POST", "clock/advance", {"seconds": 1})
+
+    shown = admin.get("overview", account_id=admin.id)
+    assert (shown["accepted"], shown["listed"], shown["spent"]) == (3, 3, "0.45")
+    assert {outcome: n for outcome, n in shown["calls"].items() if n} == {"ringing": 1, "answered": 1, "busy": 1}
+    assert shown["deliveries"] == {"pending": 1, "delivered": 2, "failed": 0}
+    assert shown["requests"] == {"accepted": 3, "refused": 1}
+    assert len(shown["minutes"]) == 60
+    assert sum(minute["calls"] for minute in shown["minutes"]) == 3
+    assert sum(minute["answered"] for minute in shown["minutes"]) == 1
+    assert shown["minutes"][0]["at"] < shown["minutes"][-1]["at"]
+    assert admin.get("overview")["accepted"] >= 3
+    assert admin.ask("GET", "overview", params={"account_id": 5}).status_code == 404
+    assert [d["state"] for d in admin.get(f"calls/{uuid}")["deliveries"]] == ["delivered"]
+    listed = admin.get("calls", account_id=admin.id)["items"]
+    assert {call["verification_call_uuid"]: [d["state"] for d in call["deliveries"]] for call in listed}[held] == [
+        "pending"
+    ]
