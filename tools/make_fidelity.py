@@ -31,23 +31,25 @@ HEAD: Final = """\
 
 ![{alt}](images/fidelity.svg)
 
-“Before” is this page before the vendor's handbook of 2026 was read. Several of its rows were of two levels, and counted
-for the better one; now a row has one level.
+Read this page to find out how far you can rely on each behaviour of the fake.
 
-The specification is the vendor's help article
+The fake follows the vendor's help article
 {article}.
-Since then the vendor has published a handbook; the fake follows it where the article is silent. Each behaviour of the
-fake has one of three levels:
+Since then the vendor has published a handbook, which the fake follows if the article says nothing. Each behaviour has
+one of three levels:
 
-- **documented**: the article says so; the sentence is quoted. It holds exactly.
+- **documented**: the article says so. The row quotes the sentence, and the fake follows it exactly.
 - **observed**: the vendor's handbook of 2026, another public page, or a public client of the service shows it. “Sample”
-  means that it is seen in an example alone, and “inferred” that it follows from what is said.
-- **assumed**: nobody here has seen it. It is a default, and the row names the setting that changes it, or why there is
-  none. Keys without a table are those of `[assumed]` ([in the sandbox](reference/config.md)), which are fields of
-  `Assumptions` ([in a test](how-to/assumptions.md)). The sources were last read for it on {searched}.
+  means that only an example shows it, and “inferred” that we concluded it from a text.
+- **assumed**: we could not confirm it. The row names the setting that changes it, or says why there is none. Keys
+  without a table belong to `[assumed]` ([in the sandbox](reference/config.md)) and are fields of `Assumptions`
+  ([in a test](how-to/assumptions.md)). We last searched the sources for it on {searched}.
 
-The tests are in `tests/docs/`. In the [schemas](how-to/contract.md) `x-mcn-fidelity` names a row of this page. If you
-have an account, you can [compare the fake with the real service](how-to/verify.md): that makes rows to paste here.
+In the picture, “before” is the table before the vendor's handbook of 2026 was read. Then a row could have two levels,
+and was counted with the better one.
+
+Each row has a test in `tests/docs/`. In the [schemas](how-to/contract.md), `x-mcn-fidelity` names a row of this page.
+If you have an account at the vendor, you can [compare the fake with the real service](how-to/verify.md).
 """
 
 
@@ -121,7 +123,7 @@ def _source(row: Mapping[str, Any], table: Mapping[str, Any]) -> str:
 
 def _setting(row: Mapping[str, Any]) -> str:
     if "no_setting" in row:
-        word = "none; nobody knows" if row.get("nobody_knows") else "none"
+        word = "none; not public" if row.get("nobody_knows") else "none"
         return f"{word}: {row['no_setting']}"
     named = []
     for key in row.get("setting", ()):
