@@ -2,6 +2,7 @@
 # make test   all tests          make lint   ruff, mypy and the layering rule
 # make test-fast   the tests of the rules, the service, the storages and the webhooks: seconds, no browser, no sandbox
 # make soak   minutes of load: a hundred SIGKILLs, replicas that are killed, 100,000 calls, advances of the clock, and thousands of generated requests
+# make image  the sandbox's image, build/image/mcn-mock.tar, built and tried without a container engine; part of make soak
 # make bench  fifteen minutes beside other mocks, which it installs in build/bench: docs/explanation/performance.md
 # make screenshots   the pictures in docs/images, anew
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
@@ -22,7 +23,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl postgresql
 
-.PHONY: run test test-fast soak bench lint format lock screenshots schemas clean
+# What builds the image needs root and takes room, so that only make soak and make image install it.
+IMAGE_PROGRAMS := buildah debootstrap
+
+.PHONY: run test test-fast soak image bench lint format lock screenshots schemas clean
 
 run: $(RUN_VENV)/.ready
 	$(RUN_VENV)/bin/mcn-mock serve $(ARGS)
@@ -33,8 +37,11 @@ test: $(VENV)/.ready $(VENV)/.programs
 test-fast: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/model tests/service tests/storage tests/delivery $(ARGS)
 
-soak: $(VENV)/.ready $(VENV)/.programs
+soak: $(VENV)/.ready $(VENV)/.programs $(VENV)/.image-programs
 	$(BIN)/python -m pytest tests/soak tests/web -m soak -p no:randomly $(ARGS)
+
+image: $(VENV)/.ready $(VENV)/.image-programs
+	$(BIN)/python -m pytest -m soak -s tests/soak/test_image.py $(ARGS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/measure.py $(ARGS)
@@ -87,11 +94,13 @@ $(VENV)-run/.ready: pyproject.toml
 	$(VENV)-run/bin/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
 	@touch $@
 
-$(VENV)/.programs: Makefile | $(VENV)/.ready
-	@dpkg -s $(PROGRAMS) >/dev/null 2>&1 \
+$(VENV)/.programs: WANTED := $(PROGRAMS)
+$(VENV)/.image-programs: WANTED := $(IMAGE_PROGRAMS)
+$(VENV)/.programs $(VENV)/.image-programs: Makefile | $(VENV)/.ready
+	@dpkg -s $(WANTED) >/dev/null 2>&1 \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
-	       && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(PROGRAMS); } \
-	  || echo "make: some tests are going to be skipped; for all of them: apt-get install $(PROGRAMS)" >&2
+	       && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(WANTED); } \
+	  || echo "make: some tests are going to be skipped; for all of them: apt-get install $(WANTED)" >&2
 	@touch $@
 
 clean:
