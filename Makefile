@@ -7,6 +7,7 @@
 # make screenshots   the pictures in docs/images, anew
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
 #                schema, a route or docs/fidelity.toml
+# make docs   the documentation site, in build/docs; a warning or a dead link inside it is an error
 # make lock   uv.lock, after a change of the dependencies in pyproject.toml; ARGS=--upgrade takes newer versions
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others. `make run` needs less than the others: unless .venv
 # is there already, it installs the extra `sandbox` in .venv-run.
@@ -26,7 +27,7 @@ PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl 
 # What builds the image needs root and takes room, so that only make soak and make image install it.
 IMAGE_PROGRAMS := buildah debootstrap
 
-.PHONY: run test test-fast soak image bench lint format lock screenshots schemas clean
+.PHONY: run test test-fast soak image bench lint format docs lock screenshots schemas clean
 
 run: $(RUN_VENV)/.ready
 	$(RUN_VENV)/bin/mcn-mock serve $(ARGS)
@@ -56,6 +57,12 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs
+	rm -rf build/docs
+	$(BIN)/sphinx-build -b html -c docs --fresh-env --fail-on-warning --quiet --doctree-dir build/doctrees . build/docs
+	$(BIN)/python tools/check_links.py build/docs
+	@echo "build/docs/index.html"
+
 # the versions in uv.lock: what pyproject.toml newly asks for, or with ARGS=--upgrade the newest of everything
 lock: | $(BIN)/uv
 	$(BIN)/uv lock $(ARGS)
@@ -69,6 +76,10 @@ schemas: $(VENV)/.ready
 
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(SYNC) --all-extras --inexact --group docs
+	@touch $@
 
 # Debian keeps venv in a package of its own.
 define new_venv
