@@ -1,3 +1,3 @@
-"""What is a project of its own, with settings of its own, is run as one: see tests/docs/test_projects.py."""
+"""Leave out the examples that are projects with their own settings: tests/docs/test_projects.py runs them."""
 
 collect_ignore = ["django_login"]

@@ -23,7 +23,7 @@ class CodeForm(BaseModel):
 
 
 class Cdr(BaseModel):
-    """What the operator posts when a call has ended. Where nobody was reached there is no ``final_status``."""
+    """The record that the operator posts when a call has ended. If nobody was reached, ``final_status`` is missing."""
 
     verification_call_uuid: str
     q931_status: int
@@ -37,7 +37,7 @@ class Login:
     asked_at: float = field(default_factory=time.monotonic)
 
     def accepts(self, code):
-        """Whether the code is right; each look is an attempt, and a right code is good once."""
+        """Return whether the code is right. Each call is an attempt, and a right code is accepted only once."""
         if self.attempts_left == 0 or time.monotonic() - self.asked_at > CODE_LIVES_S:
             return False
         is_right = secrets.compare_digest(code.encode(), self.code.encode())
@@ -85,7 +85,7 @@ def create_app(base_url, account, token):
             cdr = Cdr.model_validate_json(await request.body())
         except ValidationError:
             raise HTTPException(status.HTTP_400_BAD_REQUEST, "this is not a CDR") from None
-        # It may be here before the answer to our own request, so it is kept whether or not there is a login yet.
+        # The record may come before the answer to our own request, so keep it also if there is no login yet.
         calls[cdr.verification_call_uuid] = cdr.final_status or "UNAVAILABLE"
 
     return app

@@ -1,4 +1,4 @@
-"""What the README has no room for."""
+"""Further tests of the application of the README."""
 
 import pytest
 from app import create_app

@@ -1,6 +1,6 @@
 """A QA engineer's day with the sandbox, from an empty folder: python qa_day.py FOLDER
 
-It does by itself what docs/tutorial/qa-day.md does manually, with Chromium in place of the person.
+It does automatically what the reader of docs/tutorial/qa-day.md does manually, with Chromium instead of a person.
 """
 
 import json
@@ -29,7 +29,7 @@ CDRS = []
 
 
 class StagingSystem(BaseHTTPRequestHandler):
-    """The system under test, which only remembers what it is told."""
+    """The system under test, which only stores the CDRs that it gets."""
 
     def do_POST(self):
         CDRS.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))

@@ -1,10 +1,10 @@
 <?php
-// Flash calls and their webhook as the vendor's handbook of 2026 has them: either host, and any of three bodies.
+// Flash calls and their webhook, as in the vendor's handbook of 2026: with both hosts, and with any of three bodies.
 // Run it with: php -S 127.0.0.1:8000 consumer.php
 
 declare(strict_types=1);
 
-/** Where calls and events are kept: a file each. */
+/** The folder that has one file for each call and each event. */
 function folder(): string
 {
     return getenv('CALLS') ?: sys_get_temp_dir();

@@ -1,4 +1,4 @@
-"""Flash calls and their webhook as the vendor's handbook of 2026 has them: either host, and any of three bodies."""
+"""Flash calls and their webhook, as in the vendor's handbook of 2026: with both hosts, and with any of three bodies."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def read_event(body):
         raise ValueError("this is not the event of a call")
     if isinstance(status, bool) or not re.fullmatch(r"[0-9]{1,3}", str(status), re.ASCII):
         raise ValueError("q931_status is not a number")
-    # A flat body has no key; what it says stands for it.
+    # A flat body has no key: use its content as the key.
     return key or f"{call} {status} {final_status}", call, outcome_of(int(status), final_status)
 
 

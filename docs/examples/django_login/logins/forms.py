@@ -6,7 +6,7 @@ class LoginForm(forms.Form):
 
 
 class CdrForm(forms.Form):
-    """The record that the operator posts. Where nobody was reached there is no ``final_status``."""
+    """The record that the operator posts. If nobody was reached, ``final_status`` is missing."""
 
     verification_call_uuid = forms.RegexField(r"^[0-9a-f]{12}_[0-9]{1,15}\Z")
     q931_status = forms.IntegerField(min_value=1, max_value=127)

@@ -27,16 +27,16 @@ class Login(models.Model):
         return "ringing" if record is None else record.final_status or "UNAVAILABLE"
 
     def accepts(self, code):
-        """Whether the code is right; each look is an attempt, and a right code is good once."""
+        """Return whether the code is right. Each call is an attempt, and a right code is accepted only once."""
         fresh = Login.objects.filter(pk=self.pk, attempts_left__gt=0, asked_at__gt=timezone.now() - CODE_LIVES)
         if not constant_time_compare(code, self.code):
             fresh.update(attempts_left=F("attempts_left") - 1)
             return False
-        return fresh.update(attempts_left=0) == 1  # in one statement, so that of two at once one fails
+        return fresh.update(attempts_left=0) == 1  # one statement: of two requests at once one succeeds
 
 
 class CallRecord(models.Model):
-    """How a call ended. It may be here before its Login: the webhook can overtake the answer to our request."""
+    """How a call ended. It may exist before its Login, because the webhook can overtake the answer to our request."""
 
     verification_call_uuid = models.CharField(max_length=32, unique=True)
     q931_status = models.PositiveSmallIntegerField()

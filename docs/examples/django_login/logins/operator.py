@@ -3,7 +3,7 @@ from django.conf import settings
 
 
 def flash_call(phone, code):
-    """Ring the phone from a number that ends in the code; the call's uuid. RequestException where it cannot be done."""
+    """Ring the phone from a number that ends in the code. Return the call's uuid, or raise RequestException."""
     answer = requests.post(
         f"{settings.MCN_BASE_URL}/account/{settings.MCN_ACCOUNT}/flash_call",
         params={"login_did": phone, "code": code},

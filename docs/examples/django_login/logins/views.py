@@ -48,7 +48,7 @@ def webhook(request):
     form = CdrForm(cdr if isinstance(cdr, dict) else {})
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
-    # The operator repeats what was not acknowledged in time: the first record stays, and a repeat gets the same answer.
+    # The operator repeats a record that was not acknowledged in time. Keep the first, and answer a repeat the same way.
     CallRecord.objects.get_or_create(
         verification_call_uuid=form.cleaned_data.pop("verification_call_uuid"), defaults=form.cleaned_data
     )

@@ -14,9 +14,9 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": BASE_DIR / "db.sqlite3",
-        # A transaction that is to write says so at its start, and waits its turn.
+        # A transaction that writes locks the database at its start, and waits for other writers.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
-        # In a file: in one test the webhook is called on a thread of its own, with a connection of its own.
+        # In a file, because one test calls the webhook on another thread, with another connection.
         "TEST": {"NAME": BASE_DIR / "test.sqlite3"},
     }
 }

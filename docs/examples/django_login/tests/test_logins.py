@@ -17,7 +17,7 @@ def operator(mcn, settings):
 
 @pytest.fixture
 def webhook(mcn):
-    """CDRs come while the test waits for them, in the test's own transaction."""
+    """Deliver CDRs while the test waits for them, in the test's own transaction."""
     mcn.subscribe(get_wsgi_application(), path="/webhooks/mcn", on_test_thread=True)
 
 
@@ -104,7 +104,7 @@ def test_the_first_record_of_a_call_stays(client, mcn, webhook, kind):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_record_may_come_before_the_answer(client, mcn):
-    # The test waits for the answer meanwhile, so the webhook runs on another thread, and transactions are real.
+    # The test is waiting for the answer, so the webhook runs on another thread, and transactions are real.
     mcn.subscribe(get_wsgi_application(), path="/webhooks/mcn")
     mcn.inject(FaultKind.CDR_EARLY)
     assert state(client, log_in(client)) == "ANSWERED"
