@@ -48,7 +48,7 @@ def greeting(
         f"mcn-mock listens on {banner.url}{API_MCN.base_path}{everywhere} for account {names}{more}",
         *(banner.commands(*payer) if payer else banner.without_account()),
         *([] if drawn is None else [f"admin token, for everything under {ADMIN_PATH}: {drawn}"]),
-        f"page: {banner.url}{ADMIN_PATH}/",
+        f"page: {page_url(config.host, port, tls)}",
         f"paid URL {banner.url}{PAIDMETHODS.base_path}, for {PAIDMETHODS.vendor_url}",
         f"base URL {banner.url}{API_MCN.base_path}{banner.credentials(payer.account if payer else None)}",
     ]
@@ -119,6 +119,11 @@ class _Banner:
     @property
     def _authority(self) -> str:
         return shlex.quote(str(self.tls.authority)) if self.tls is not None else ""
+
+
+def page_url(host: str, port: int, tls: Tls | None) -> str:
+    """Return the address of the monitoring page, for a browser on this machine."""
+    return f"{_url(host, port, tls)}{ADMIN_PATH}/"
 
 
 def _url(host: str, port: int, tls: Tls | None) -> str:

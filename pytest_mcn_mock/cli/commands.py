@@ -30,8 +30,10 @@ _MODULES: Final = {
     "accounts": ("accounts",),
     "calls": ("call", "calls", "complete"),
     "check": ("check",),
+    "config_check": ("config",),
     "deliveries": ("deliveries", "resend"),
     "health": ("health",),
+    "listen": ("listen",),
     "sandbox": ("advance", "reset"),
     "state": ("state",),
     "tail": ("tail",),
@@ -121,6 +123,7 @@ def mcn_mock() -> None:
     "--reset-state", is_flag=True, help="Empty the state first: start from the configuration, as if it were new."
 )
 @click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+@click.option("--open", "opens_page", is_flag=True, help="Open the monitoring page in the browser once it serves.")
 def serve(
     host: str | None,
     port: int | None,
@@ -134,6 +137,7 @@ def serve(
     tls_self_signed: bool,
     reset_state: bool,
     demo: bool,
+    opens_page: bool,
 ) -> None:
     """Run the sandbox server until it is interrupted."""
     from pytest_mcn_mock.cli import config as configuration
@@ -156,7 +160,7 @@ def serve(
     )
     outlet = Outlet(sys.stdout)
     try:
-        run(chosen, outlet, Demo() if demo else None)
+        run(chosen, outlet, Demo() if demo else None, opens_page=opens_page)
     finally:
         outlet.close(OUTPUT_S)
         logs.shut_down(OUTPUT_S)
@@ -165,7 +169,8 @@ def serve(
 for _parameter in serve.params:
     # Not MCN_MOCK_PORT: Kubernetes sets that to a URL in every container beside a service named mcn-mock.
     if isinstance(_parameter, click.Option) and _parameter.envvar is None:
-        _parameter.envvar, _parameter.show_envvar = f"MCN_MOCK_SERVE_{str(_parameter.name).upper()}", True
+        _name = _parameter.opts[0].removeprefix("--").replace("-", "_")
+        _parameter.envvar, _parameter.show_envvar = f"MCN_MOCK_SERVE_{_name.upper()}", True
 
 
 @mcn_mock.command()

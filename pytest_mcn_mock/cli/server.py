@@ -6,11 +6,10 @@ import asyncio
 import gc
 import logging
 import math
-import os
 import secrets
-import signal
-import socket
-from collections.abc import Callable, Sequence
+import threading
+import webbrowser
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -18,9 +17,10 @@ from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Final
 
-from pytest_mcn_mock.cli.banner import greeting
+from pytest_mcn_mock.cli.banner import greeting, page_url
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.demo import Demo
+from pytest_mcn_mock.cli.listening import on_signals, open_listener, resolve
 from pytest_mcn_mock.cli.logs import dropped_lines, log_event, redacted, without_secrets
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
 from pytest_mcn_mock.cli.opening import open_accounts, opening
@@ -31,7 +31,6 @@ from pytest_mcn_mock.compose import Fake, compose, prepare_to_send, replica_name
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.service.ports import AccountState, Storage
-from pytest_mcn_mock.text import shown_url
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.server import HttpServer
 
@@ -39,7 +38,6 @@ STOP_S = 10.0
 """How long a stop may take: the requests under way first, then the CDRs that are still pending."""
 MAX_CONNECTIONS = 1024
 """Connections that are served at once; MAX_WAITING more wait in the kernel's queue. Fewer if descriptors are scarce."""
-MAX_WAITING = 1024
 RESERVE: Final = 1024
 """File descriptors for everything but the clients' connections: CDRs, the state, modules that are imported late."""
 HEAD_TIMEOUT_S = 10.0
@@ -49,14 +47,14 @@ _MANY = 10**9
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, outlet: Outlet, demo: Demo | None = None) -> None:
+def serve(config: Config, outlet: Outlet, demo: Demo | None = None, *, opens_page: bool = False) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. ``outlet`` takes lines for the person who started it, ``demo`` fills a day
-    in.
+    in, and ``opens_page`` opens the page in a browser.
 
     ConfigError if the address cannot be listened on, OutputLost if the first line cannot be written.
     """
     _collect_seldom()
-    asyncio.run(_serve(config, outlet, demo))
+    asyncio.run(_serve(config, outlet, demo, opens_page=opens_page))
 
 
 def _collect_seldom() -> None:
@@ -69,17 +67,17 @@ def _collect_seldom() -> None:
     gc.set_threshold(100_000)
 
 
-async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
-    address = await _resolve(config.host)
+async def _serve(config: Config, outlet: Outlet, demo: Demo | None, *, opens_page: bool) -> None:
+    address = await resolve(config.host)
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    _on_signals(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
+    on_signals(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     max_connections = _connections_within_limit(MAX_CONNECTIONS)
-    with prepared(config.tls, config.host) as tls, closing(_listen(address, config.port)) as listener:
+    with prepared(config.tls, config.host) as tls, closing(open_listener(address, config.port)) as listener:
         fake = await _open(config, demo)
         watching = [asyncio.get_running_loop().create_task(fake.service.storage.watch())]
         if fake.replicate is not None:
@@ -94,7 +92,10 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
             server.start(listener)
             drawn = config.admin_token if is_drawn else None
             accounts = await _accounts(config, fake.service.storage)
-            outlet.put(greeting(config, accounts, listener.getsockname()[1], tls, drawn))
+            port = listener.getsockname()[1]
+            outlet.put(greeting(config, accounts, port, tls, drawn))
+            if opens_page:
+                open_page(page_url(config.host, port, tls))
             try:
                 await _until_stopped(stop, outlet)
             finally:
@@ -107,6 +108,16 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None) -> None:
     outlet.put(f"{farewell}\n")
 
 
+def open_page(url: str) -> None:
+    """Open a page in the browser. A thread does it: some browsers return when they are closed."""
+
+    def run() -> None:
+        if not webbrowser.open(url):
+            _log.warning("no browser could be started; open %s yourself", url)
+
+    threading.Thread(target=run, name="mcn-mock-browser", daemon=True).start()
+
+
 async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
     """Wait until the sandbox is to stop. OutputLost if its first line cannot be written; later it needs no reader."""
     stopped, written = asyncio.ensure_future(stop.wait()), asyncio.wrap_future(outlet.first)
@@ -116,29 +127,6 @@ async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
     else:
         written.cancel()
     await stopped
-
-
-def _on_signals(stop: Callable[[], object]) -> None:
-    """Stop at SIGTERM, SIGINT and SIGHUP, and ignore further signals: a shell and a process manager may send two, the
-    second when the loop and its own handlers have ended. To be called on the main thread.
-
-    SIGHUP stays ignored if it was: ``nohup``.
-    """
-    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and it alone has SIGBREAK
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    hang_up = getattr(signal, "SIGHUP", None)
-    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
-        numbers.remove(hang_up)
-
-    def set_all(handler: Callable[[int, object], None] | signal.Handlers) -> None:
-        for number in numbers:
-            signal.signal(number, handler)
-
-    def handle(_: int, __: object) -> None:
-        stop()
-        set_all(signal.SIG_IGN)  # which Python leaves as it is when it ends
-
-    set_all(handle)
 
 
 async def _open(config: Config, demo: Demo | None) -> Fake:
@@ -265,29 +253,6 @@ def _raise_limit(needed: int) -> int | None:
     except (OSError, ValueError):  # macOS may allow less than its hard limit says
         return soft
     return raised
-
-
-async def _resolve(host: str) -> str:
-    """Return the address of a host, IPv4 if it has both kinds. ConfigError if there is no such host."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError("mcn-mock", [f"there is no host {shown_url(host)!r} to listen on: {error}"]) from error
-    return str(min(found, key=lambda info: info[0] is not socket.AF_INET)[4][0])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. ConfigError if the address cannot be listened on."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        if os.name == "posix":  # on Windows two servers could then listen on one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(MAX_WAITING)
-    except OSError as error:
-        listener.close()
-        raise ConfigError("mcn-mock", [f"cannot listen on {host} port {port}: {error.strerror or error}"]) from error
-    return listener
 
 
 async def _farewell(storage: Storage) -> str:

@@ -18,10 +18,9 @@ from contextlib import suppress
 from functools import lru_cache
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
-from pytest_mcn_mock.web.application import Application
 from pytest_mcn_mock.web.http import (
     JSON_HEADERS,
     KEEP_ALIVE,
@@ -486,6 +485,18 @@ _SEND_BUFFER = 65_536
 """Bytes of answers that the kernel holds for a connection; Linux takes twice as many."""
 
 
+class Served(Protocol):
+    """Answers requests: ``web.application`` and the receiver of ``mcn-mock listen``."""
+
+    def serve(self, request: Request) -> Flow:
+        """Serve a request, from its answer to what follows it."""
+        ...
+
+    def refuse_unread(self, status: int, why: str) -> Response:
+        """Return the answer to a request that cannot be read."""
+        ...
+
+
 class HttpServer:
     """Serves the application on a listening socket. To be made, started and stopped on one event loop.
 
@@ -495,7 +506,7 @@ class HttpServer:
     """
 
     def __init__(
-        self, application: Application, *, max_connections: int, head_timeout_s: float, tls: SSLContext | None = None
+        self, application: Served, *, max_connections: int, head_timeout_s: float, tls: SSLContext | None = None
     ) -> None:
         self.application = application
         self.head_timeout_s = head_timeout_s

@@ -227,9 +227,9 @@ def test_a_hang_up_ends_it_as_other_signals_do() -> None:
 def test_a_hang_up_as_it_starts_leaves_no_certificate_behind(tmp_path: Path) -> None:
     """It comes when the certificate is there and the first line is not printed yet."""
     before = (
-        "import os, signal, pytest_mcn_mock.cli.server as server; listen = server._listen\n"
+        "import os, signal, pytest_mcn_mock.cli.server as server; listen = server.open_listener\n"
         "def hung_up(*a): os.kill(os.getpid(), signal.SIGHUP); return listen(*a)\n"
-        "server._listen = hung_up"
+        "server.open_listener = hung_up"
     )
     with running_sandbox("--tls-self-signed", before=before, environment={"TMPDIR": str(tmp_path)}) as sandbox:
         assert sandbox.process.wait(60) == 0

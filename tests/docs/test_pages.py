@@ -4,7 +4,8 @@ A Python block with a test in it is run by a pytest of its own, in an empty fold
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
 on, ``$SANDBOX`` for its process; one with ``--port`` stands for that port only. DATABASE stands for a new database.
-``flask --app`` an application, which stands for the one at port 8000. A PHP or
+``flask --app`` and ``mcn-mock listen`` start an application, which stands for the one at port 8000 from then on,
+in files too; what the listener prints is what a later text block may show. A PHP or
 JavaScript block is the file that its first comment names; the page is skipped where the machine does not have the
 language. A JSON block is the form of what the last command printed. ``# test_failing.py`` has to fail, and a text block
 after it is a part of what pytest printed, but for ports and times.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers.postgres import Cluster
-from helpers.sandbox import MCN_MOCK, running_application, running_sandbox
+from helpers.sandbox import MCN_MOCK, running_application, running_listener, running_sandbox, wait_until
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -76,7 +77,7 @@ def _toml(example: Example) -> None:
     named = _NAMED.match(code)
     assert named, "the first line of a TOML block names its file"
     path = pytester.path / named["name"]
-    path.write_text(code, encoding="utf-8")
+    path.write_text(code.replace(APPLICATION, example.namespace["application"]), encoding="utf-8")
     if named["name"] == "mcn-mock.toml":
         config.load(path)
 
@@ -105,6 +106,10 @@ def _bash(example: Example) -> None:
                 continue
             namespace["port"] = sandbox.url.rpartition(":")[2]
             namespace["pid"] = str(sandbox.process.pid)
+            continue
+        if command.startswith("mcn-mock listen"):
+            namespace["listener"] = namespace["stack"].enter_context(running_listener(*command.split()[2:]))
+            namespace["application"] = namespace["listener"].url
             continue
         if command.startswith("flask --app "):
             application = running_application(*command.split()[:4], cwd=namespace["pytester"].path)
@@ -143,12 +148,17 @@ def _json(example: Example) -> None:
 
 
 def _text(example: Example) -> None:
-    assert _steady(str(example.parsed)) in _steady(example.namespace["printed"])
+    shown, listener = _steady(str(example.parsed)), example.namespace["listener"]
+    if listener is not None and shown not in _steady(example.namespace["printed"]):
+        wait_until(lambda: shown in _steady(listener.printed()))
+        return
+    assert shown in _steady(example.namespace["printed"])
 
 
 def _steady(text: str) -> str:
     """What is the same in every run: without ports, times and spaces at the end of a line."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", text)
+    text = re.sub(r"\d\d:\d\d:\d\d", "00:00:00", text)
     return re.sub(r"after \d+ ms|[ \t]+$", "", text, flags=re.MULTILINE)
 
 
@@ -188,6 +198,7 @@ def test_every_block_of_the_page_holds(pytester: pytest.Pytester, page: str, req
             port=DEFAULT_PORT,
             pid="",
             application=APPLICATION,
+            listener=None,
             printed="",
             stack=stack,
             ports={},

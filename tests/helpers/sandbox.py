@@ -146,6 +146,45 @@ def running_application(*command: str, cwd: Path) -> Iterator[str]:
             process.kill()
 
 
+@dataclass
+class Listener:
+    """A running ``mcn-mock listen``."""
+
+    process: subprocess.Popen[str]
+    url: str
+    """Without a slash at its end."""
+    out: IO[str]
+
+    def printed(self) -> str:
+        """What it has printed so far."""
+        self.out.seek(0)
+        return self.out.read()
+
+    def stop(self) -> tuple[int, str]:
+        """Press Ctrl-C; its exit status, and what it has printed."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=60)
+        return self.process.returncode, self.printed()
+
+
+@contextmanager
+def running_listener(*arguments: str) -> Iterator[Listener]:
+    """A webhook receiver on a free port, ready to receive."""
+    with (
+        TemporaryFile("w+", encoding="utf-8") as out,
+        subprocess.Popen(
+            [MCN_MOCK, "listen", *arguments, "--port", "0"], stdout=out, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stderr is not None
+        try:
+            first = process.stderr.readline()
+            yield Listener(process, next(word for word in first.split() if word.startswith("http")).rstrip("/"), out)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     """Ask until it holds, a hundred times a second at most: what is waited for needs the processor too."""
     deadline = time.monotonic() + 60

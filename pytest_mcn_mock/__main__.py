@@ -1,0 +1,7 @@
+"""``python -m pytest_mcn_mock``: the command ``mcn-mock`` where its script is not on the path."""
+
+from __future__ import annotations
+
+from pytest_mcn_mock.cli import main
+
+main()
