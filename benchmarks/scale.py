@@ -355,11 +355,16 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
 
 
 _GENERATE: Final = (
-    """INSERT INTO calls SELECT n, md5(n::text) || '_' || (n % 16 + 1), (n % 16 + 1)::text, 'completed', n, n, NULL,
-       true, true, NULL, repeat('x', 700) FROM generate_series({first}, {last}) AS n""",
-    """INSERT INTO deliveries SELECT n, md5(n::text) || '_' || (n % 16 + 1), n, (n % 16 + 1)::text, 'delivered', NULL,
-       NULL, 'localhost', true, NULL, n, 0, repeat('x', 900) FROM generate_series({first}, {last}) AS n""",
-    """INSERT INTO ledger SELECT (n % 16 + 1)::text, n + 10, 'charge', -15, 0, n, md5(n::text) || '_1'
+    """INSERT INTO calls SELECT copy.* FROM generate_series({first}, {last}) AS n,
+       (SELECT DISTINCT ON (account_id) * FROM calls ORDER BY account_id) AS one, jsonb_populate_record(one,
+       jsonb_build_object('seq', n, 'verification_call_uuid', md5(n::text) || '_' || account_id)) AS copy
+       WHERE one.account_id = (n % 16 + 1)::text""",
+    """INSERT INTO deliveries SELECT copy.* FROM generate_series({first}, {last}) AS n,
+       (SELECT DISTINCT ON (account_id) * FROM deliveries ORDER BY account_id) AS one, jsonb_populate_record(one,
+       jsonb_build_object('id', n, 'call_seq', n, 'verification_call_uuid', md5(n::text) || '_' || account_id)) AS copy
+       WHERE one.account_id = (n % 16 + 1)::text""",
+    """INSERT INTO ledger (account_id, n, kind, kopecks, balance, at, verification_call_uuid)
+       SELECT (n % 16 + 1)::text, n + 10, 'charge', -15, 0, n, md5(n::text) || '_1'
        FROM generate_series({first}, {last}) AS n""",
 )
 _FIRST: Final = 1_000_000_000

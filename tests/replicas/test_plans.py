@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import psycopg
 from helpers.postgres import Cluster
+from helpers.replicas import wait_for_deliveries
 from helpers.sandbox import running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
 LARGE = ("calls", "deliveries", "ledger")
 FILL = (
-    """INSERT INTO calls SELECT n, 'x' || n || '_1', '1', 'completed', n, n, NULL, true, true, NULL, '{}'
-       FROM generate_series(1000000, 1050000) AS n""",
-    """INSERT INTO deliveries SELECT n, 'x' || n || '_1', n, '1', 'delivered', NULL, NULL, 'localhost', true, NULL, n,
-       0, '{}' FROM generate_series(1000000, 1050000) AS n""",
-    "INSERT INTO ledger SELECT '1', n, 'charge', -15, 0, n, NULL FROM generate_series(1000000, 1050000) AS n",
+    """INSERT INTO calls SELECT copy.* FROM generate_series(1000000, 1050000) AS n, calls AS one,
+       jsonb_populate_record(one, jsonb_build_object('seq', n, 'verification_call_uuid', n || '_1', 'account_id', '1'))
+       AS copy""",
+    """INSERT INTO deliveries SELECT copy.* FROM generate_series(1000000, 1050000) AS n, deliveries AS one,
+       jsonb_populate_record(one, jsonb_build_object('id', n, 'call_seq', n, 'account_id', '1')) AS copy""",
+    """INSERT INTO ledger (account_id, n, kind, kopecks, balance, at)
+       SELECT '1', n, 'charge', -15, 0, n FROM generate_series(1000000, 1050000) AS n""",
     "ANALYZE",
 )
+"""Copies of the one call and of its delivery, which another account has."""
 
 
 def scans(url: str) -> dict[str, int]:
@@ -40,6 +44,8 @@ def test_an_order_and_its_cdr_read_no_large_table_from_end_to_end(cluster: Clust
     with Receiver() as receiver:
         config = f"[server]\njournal_size = 100000\n{with_webhook(receiver.url)}"
         with running_sandbox("--state", url, config=config) as sandbox:
+            sandbox.flash_call()
+            wait_for_deliveries(sandbox, 1)
             sandbox.stop()
         with psycopg.connect(url, autocommit=True, options="-c search_path=mcn_mock") as connection:
             for statement in FILL:
