@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -16,7 +16,7 @@ from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.events import Event, Events
-from pytest_mcn_mock.service.journal import Journal
+from pytest_mcn_mock.service.journal import Journal, Numbers, OwnNumbers
 from pytest_mcn_mock.service.ports import Clock, Storage
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.storage.memory import MemoryStorage
@@ -30,6 +30,10 @@ from pytest_mcn_mock.web.http import Endpoints
 
 Post = Callable[[Callable[[], None]], None]
 """Runs a function on the event loop, soon; at once if it is called there."""
+Replicate = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
+"""Talks to the other processes on the same state until cancelled. Calls the function when it hears of all that happens
+there.
+"""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
 
@@ -42,8 +46,8 @@ class Fake:
     application: Application
     worker: DeliveryWorker
     feed: Feed
-    replicate: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Talks to the other processes on the same state until cancelled; None if it can have no others."""
+    replicate: Replicate | None = None
+    """Talks to the other processes on the same state; None if it can have no others."""
 
 
 def compose(
@@ -92,7 +96,7 @@ def compose(
         ),
         deliveries=Deliveries(storage, clock, worker, events, assumptions),
         # Requests are not part of the state; the processes that share one tell each other of them.
-        journal=Journal(clock, events, settings.journal_size, _request_numbers(storage) if storage.is_shared else None),
+        journal=Journal(clock, events, settings.journal_size, _request_numbers(storage)),
         events=events,
         assumptions=assumptions,
         opening=opening,
@@ -107,9 +111,7 @@ def compose(
     return Fake(service, application, worker, feed, replicate)
 
 
-def _join_replicas(
-    service: Service, worker: DeliveryWorker, feed: Feed, guard: Guard
-) -> Callable[[], Coroutine[Any, Any, None]]:
+def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed, guard: Guard) -> Replicate:
     from pytest_mcn_mock.storage.replicas import Replicas  # of the extra "postgres"
 
     replicas = Replicas(
@@ -122,10 +124,12 @@ def _join_replicas(
     return replicas.run
 
 
-def _request_numbers(storage: Storage) -> Iterator[int]:
-    from pytest_mcn_mock.storage.replicas import request_numbers  # of the extra "postgres"
+def _request_numbers(storage: Storage) -> Numbers:
+    if not storage.is_shared:
+        return OwnNumbers()
+    from pytest_mcn_mock.storage.replicas import SharedNumbers  # of the extra "postgres"
 
-    return request_numbers(storage)
+    return SharedNumbers(storage)
 
 
 def _admin_endpoints(

@@ -42,6 +42,8 @@ RESERVE: Final = 1024
 """File descriptors for everything but the clients' connections: CDRs, the state, modules that are imported late."""
 HEAD_TIMEOUT_S = 10.0
 """How long a request's head may take to arrive, and how long a connection may be idle."""
+HEAR_S: Final = 5.0
+"""How long a start waits until it hears of the other processes on its state."""
 _MANY = 10**9
 
 _log = logging.getLogger("mcn_mock")
@@ -80,9 +82,12 @@ async def _serve(config: Config, outlet: Outlet, demo: Demo | None, *, opens_pag
     with prepared(config.tls, config.host) as tls, closing(open_listener(address, config.port)) as listener:
         fake = await _open(config, demo)
         watching = [asyncio.get_running_loop().create_task(fake.service.storage.watch())]
-        if fake.replicate is not None:
-            watching.append(asyncio.get_running_loop().create_task(fake.replicate()))
         try:
+            if fake.replicate is not None:
+                hears = asyncio.Event()
+                watching.append(asyncio.get_running_loop().create_task(fake.replicate(hears.set)))
+                with suppress(TimeoutError):  # the database has gone away meanwhile
+                    await asyncio.wait_for(hears.wait(), HEAR_S)
             server = HttpServer(
                 fake.application,
                 max_connections=max_connections,

@@ -67,6 +67,6 @@ class Service:
 
     async def reset(self) -> None:
         """Go back to the configured state: every account, call, delivery and request is forgotten."""
-        await self.accounts.reset(self.opening(self.accounts))
+        at = await self.accounts.reset(self.opening(self.accounts))
         self.calls.forget_all()
-        self.journal.clear()
+        self.journal.clear(at)

@@ -123,15 +123,16 @@ class Accounts:
         self._worker.forget(account_id)
         self._events.publish(AccountClosed(account_id))
 
-    async def reset(self, opening: Iterable[tuple[Account, int]]) -> None:
-        """Forget everything, and open these accounts with their opening balances, in kopecks.
+    async def reset(self, opening: Iterable[tuple[Account, int]]) -> float:
+        """Forget everything, and open these accounts with their opening balances, in kopecks. Return the moment; see
+        ``Storage.reset``.
 
         A CDR that is under way to a webhook arrives there, and its result is dropped.
         """
-        at = self._clock.now(None)
-        await self._storage.reset(tuple(opening), at)
+        at = await self._storage.reset(tuple(opening), self._clock.now(None))
         self._worker.forget()
         self._events.publish(StateReset(at))
+        return at
 
     async def get(self, account_id: str) -> Account:
         """Return an account's settings."""

@@ -64,10 +64,7 @@ class RequestAnswered(NamedTuple):
 
 
 class StateReset(NamedTuple):
-    """Everything was forgotten, and the configured accounts are open.
-
-    ``at`` is when that began, in seconds since the epoch, by the server's clock.
-    """
+    """Everything was forgotten, and the configured accounts are open. ``at`` is what ``Storage.reset`` returned."""
 
     at: float
 

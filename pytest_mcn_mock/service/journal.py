@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from itertools import count, islice
-from typing import Final
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, Protocol
 
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.requests import MAX_PATH, ApiRequest
@@ -16,15 +17,43 @@ _MAX_WORD: Final = 32
 """Characters that are kept of a method, and of the path's account id. No valid one is longer."""
 
 
+class Numbers(Protocol):
+    """Gives each request its ``seq``."""
+
+    def take(self) -> int:
+        """Return the number of a request that has just arrived: greater than all before."""
+        ...
+
+    def last_before(self, reset_at: float) -> int:
+        """Return a number that no request after a reset has, and that no request before it exceeds."""
+        ...
+
+
+class OwnNumbers:
+    """Counts the requests from 1: no other process has the same state."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def take(self) -> int:
+        """See ``Numbers``."""
+        self._last += 1
+        return self._last
+
+    def last_before(self, reset_at: float) -> int:  # noqa: ARG002 - the reset is now
+        """See ``Numbers``."""
+        return self._last
+
+
 class Journal:
     """The last ``size`` requests to the API, also those to unknown paths and accounts."""
 
-    def __init__(self, clock: Clock, events: Events, size: int, numbers: Iterator[int] | None = None) -> None:
+    def __init__(self, clock: Clock, events: Events, size: int, numbers: Numbers) -> None:
         self.size = size
         self._clock = clock
         self._events = events
         self._requests: deque[ApiRequest] = deque(maxlen=size)
-        self._seq = numbers or count(1)
+        self._numbers = numbers
         self.dropped = 0
         """How many requests are not listed any more, because the journal was full."""
 
@@ -34,7 +63,7 @@ class Journal:
         if len(path) > MAX_PATH or len(method) > _MAX_WORD:
             path, method = path[:MAX_PATH], method[:_MAX_WORD]
             account_id = account_id and account_id[:_MAX_WORD]
-        request = ApiRequest(next(self._seq), method, path, account_id, now, dialect=dialect)
+        request = ApiRequest(self._numbers.take(), method, path, account_id, now, dialect=dialect)
         self.dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(request)
         return request
@@ -44,13 +73,15 @@ class Journal:
         request.account_id = account_id
         request.received_at = self._clock.now(account_id)
 
-    def add(self, request: ApiRequest) -> None:
-        """Enter a request that another process on the same state has answered."""
-        later = []
-        while self._requests and self._requests[-1].seq > request.seq:
-            later.append(self._requests.pop())
-        self.dropped += len(self._requests) == self._requests.maxlen
-        self._requests.extend((request, *reversed(later)))
+    def add(self, requests: Sequence[ApiRequest]) -> None:
+        """Enter requests that other processes on the same state have answered, unless they are known."""
+        new = {request.seq: request for request in requests}
+        first = min(new, default=math.inf)
+        while self._requests and self._requests[-1].seq >= first:
+            known = self._requests.pop()
+            new[known.seq] = known
+        self.dropped += max(0, len(self._requests) + len(new) - self.size)
+        self._requests.extend(request for _, request in sorted(new.items()))
 
     def answered(self, request: ApiRequest) -> None:
         """Note that the answer to a request was sent, or could not be sent."""
@@ -76,17 +107,9 @@ class Journal:
         )
         return list(islice(found, limit))
 
-    def replace(self, requests: Sequence[ApiRequest], own: Collection[int]) -> None:
-        """Take over the requests that the processes on the same state have answered, in order of arrival. Of those that
-        are known only the ``own`` ones stay, by their ``seq``, and those that are not answered yet.
-        """
-        kept = [request for request in self._requests if request.seq in own or not request.is_answered]
-        self._requests.clear()
-        self._requests.extend(sorted((*requests, *kept), key=lambda request: request.seq))
-
-    def clear(self, last: int | None = None) -> None:
-        """Forget every request, or those up to the one whose ``seq`` is ``last``."""
-        kept = [] if last is None else self.since(last)
+    def clear(self, reset_at: float) -> None:
+        """Forget the requests before a reset, at a moment that the storage has returned."""
+        kept = self.since(self._numbers.last_before(reset_at))
         self._requests.clear()
         self._requests.extend(kept)
 

@@ -165,10 +165,12 @@ class Storage(Protocol):
     async def resume(self) -> None:
         """Void every claim, and treat every order as answered: the process that had them has ended."""
 
-    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
+    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         """Forget everything, and open these accounts with their opening balances. Ids of accounts may be given out
-        again; numbers of calls and deliveries go on.
+        again; numbers of calls and deliveries go on. Return ``at``, or the moment by the database's clock if other
+        processes have the same state.
         """
+        ...
 
     # Accounts
 

@@ -244,7 +244,7 @@ class MemoryStorage:
             row.is_answered = True
             self._enqueue_all(row)
 
-    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
+    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         for kept in (self._accounts, self._by_token, self._taken, self._calls, self._journal, self._of_delivery):
             kept.clear()
         self._queues.clear()
@@ -252,6 +252,7 @@ class MemoryStorage:
         self._pending = 0
         for account, opening in accounts:
             await self.open_account(account, opening, at)
+        return at
 
     # Accounts
 

@@ -42,6 +42,10 @@ HUNG_S: Final = 10.0
 """How long a step may take before its connection is cut."""
 CONNECT_TIMEOUT_S: Final = 2
 POOL_SIZE: Final = 8
+DRIFT: Final = 0.0002
+"""Seconds by which the clocks of two machines may part in a second."""
+_FIRST_READINGS: Final = 5
+"""Readings of the database's clock at the start, of which the quickest counts."""
 _SETTINGS: Final = {
     "search_path": SCHEMA,
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
@@ -175,7 +179,8 @@ class Postgres:
         self.failure: str | None = None
         self.on_recovery: Callable[[], object] = lambda: None
         self._url = url
-        self._took_s = math.inf
+        self._ahead_s = self._set_at = 0.0
+        self._set_within_s = math.inf
         self._has_failed = asyncio.Event()
         self._pool = Pool(self.connect, POOL_SIZE)
         self._reading: Together[tuple[Any, dict[str, Any]], Sequence[Any]] = Together(self._rows_of_each, 100)
@@ -193,16 +198,16 @@ class Postgres:
         parsed = parse_url(url)
         try:
             with psycopg.connect(url, **self._options) as connection, connection.transaction():
-                began = time.monotonic()
-                statements = _Load(connection)
-                self._set_time(complete(statements.first(_READ_TIME)), began)
                 _prepare(connection)
+                for _ in range(_FIRST_READINGS):
+                    began = time.monotonic()
+                    self._set_time(connection.execute(_READ_TIME.text).fetchone(), began)
                 row: Any = connection.execute("SELECT nextval('process_numbers')").fetchone()
                 self.process_number: int = row[0]
                 """Which process on the database this is, counted from 1."""
                 self.session_key = _session_key(connection)
                 """What sessions of the page are made with, at every process on the database."""
-                complete(load(statements, True))
+                complete(load(_Load(connection), True))
         except psycopg.Error as error:
             why = without_password(reason(error), parsed)
             raise ConfigError("state", [f"the database cannot be used: {why}"]) from None
@@ -212,6 +217,14 @@ class Postgres:
     def now(self) -> float:
         """Return the database's time, in seconds since the epoch."""
         return self._ahead_s + time.monotonic()
+
+    def latest_now(self) -> float:
+        """Return a time that the database's clock has not passed yet, so close to ``now`` as is known."""
+        return self.now() + self._within_s()
+
+    def _within_s(self) -> float:
+        """Return by how many seconds ``now`` may be wrong."""
+        return self._set_within_s + DRIFT * (time.monotonic() - self._set_at)
 
     async def set_time(self) -> None:
         """Ask the database what the time is."""
@@ -223,12 +236,11 @@ class Postgres:
         await self.rows(_END_STILL, application=APPLICATION, still_s=STILL_S)
 
     def _set_time(self, row: Any, began: float) -> None:
-        took_s = time.monotonic() - began
-        # The quicker the answer, the better is what it says. The last one counts for less as time goes by.
-        self._took_s *= 1.1
-        if took_s <= self._took_s:
-            self._took_s = took_s
-            self._ahead_s: float = row[0] - began - took_s / 2
+        now = time.monotonic()
+        within_s = (now - began) / 2
+        if within_s <= self._within_s():  # the quicker the answer, the better is what it says
+            self._set_at, self._set_within_s = now, within_s
+            self._ahead_s = row[0] - began - within_s
 
     def step(self) -> PostgresStep:
         """Return a step, for an ``async with`` statement."""

@@ -10,13 +10,14 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import psycopg
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pytest_mcn_mock.clocks import SystemClock
@@ -47,17 +48,21 @@ _UNITS: Final = 10_000
 
 _NOTIFY: Final = select(func.pg_notify(CHANNEL, bindparam("payload")))
 _INSERT: Final = insert(requests).on_conflict_do_nothing()
-_READ: Final = select(requests.c.data).where(is_one_of(requests.c.seq, "seqs"))
-_READ_LAST: Final = select(requests.c.data).order_by(requests.c.seq.desc()).limit(bindparam("n"))
+_LAST_BEFORE_RESET: Final = select(
+    cast(func.floor(numbers.c.reset_at * _UNITS), BigInteger) * _PLACES + (_PLACES - 1)
+).scalar_subquery()
+"""See ``_last_before``."""
+_OLDEST: Final = select(requests.c.seq).order_by(requests.c.seq.desc()).offset(bindparam("kept")).limit(1)
+_IS_KEPT: Final = requests.c.seq > _LAST_BEFORE_RESET
+_READ: Final = select(requests.c.data).where(is_one_of(requests.c.seq, "seqs"), _IS_KEPT)
+_READ_LAST: Final = select(requests.c.data).where(_IS_KEPT).order_by(requests.c.seq.desc()).limit(bindparam("n"))
 _TIDY: Final = delete(requests).where(
-    requests.c.seq
-    <= select(requests.c.seq).order_by(requests.c.seq.desc()).offset(bindparam("kept")).limit(1).scalar_subquery()
+    or_(requests.c.seq <= _LAST_BEFORE_RESET, requests.c.seq <= _OLDEST.scalar_subquery())
 )
-_CLEAR: Final = delete(requests).where(requests.c.seq <= bindparam("last"))
 _PUT_FORWARD: Final = (
     update(numbers).values(forward_s=numbers.c.forward_s + bindparam("more")).returning(numbers.c.forward_s)
 )
-_READ_FORWARD: Final = select(numbers.c.forward_s)
+_READ_NUMBERS: Final = select(numbers.c.forward_s, numbers.c.reset_at)
 
 _Key = tuple[str, str | int]
 _log = logging.getLogger("mcn_mock")
@@ -69,17 +74,31 @@ def _parts_of(storage: Storage) -> tuple[SqlStorage, Postgres]:
     return storage, storage.database
 
 
-def request_numbers(storage: Storage) -> Iterator[int]:
-    """Yield numbers for requests in order of time, below 2**53. No process on the database gives another's."""
-    (_, database), last = _parts_of(storage), 0
-    place = database.process_number % _PLACES
-    while True:
-        last = max(last + 1, _units(database))
-        yield last * _PLACES + place
+class SharedNumbers:
+    """Implements ``journal.Numbers``: in order of time, below 2**53, and no process on the database gives another's.
+
+    A reset is at a moment by the database's clock. A request that follows its answer has a later number, at whichever
+    process: it is the latest that the database's clock can be. One that was answered before the reset was asked for
+    arrived earlier than that by several answers of the database; what is known of its clock is closer.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        _, self._database = _parts_of(storage)
+        self._place = self._database.process_number % _PLACES
+        self._last = 0
+
+    def take(self) -> int:
+        """See ``journal.Numbers``."""
+        self._last = max(self._last + 1, int(self._database.latest_now() * _UNITS))
+        return self._last * _PLACES + self._place
+
+    def last_before(self, reset_at: float) -> int:
+        """See ``journal.Numbers``."""
+        return _last_before(reset_at)
 
 
-def _units(database: Postgres) -> int:
-    return int(database.now() * _UNITS)
+def _last_before(reset_at: float) -> int:
+    return int(reset_at * _UNITS) * _PLACES + _PLACES - 1
 
 
 class Replicas:
@@ -111,8 +130,10 @@ class Replicas:
         self._told: dict[_Key, None] = {}
         self._requests: dict[int, ApiRequest] = {}
         """Those that the others are not told of yet."""
-        self._reset: int | None = None
-        """The number that no request had when the state was reset here, None once the others were told."""
+        self._reset_at = storage.reset_at
+        """The last reset that is known, by the database's clock."""
+        self._has_reset = False
+        """Whether the state was reset here, and the others are not told of it yet."""
         clock.move(None, self._database.now() - clock.now(None) + storage.forward_s)
         self._forward_s = storage.forward_s
         """How far the time of all is known to be put forward."""
@@ -138,17 +159,15 @@ class Replicas:
             case events.RequestAnswered(request):
                 self._requests[request.seq] = request
             case events.StateReset(at):
-                # An order that follows the reset's answer is later than its beginning, by whichever process's time.
-                took_s = self._clock.now(None) - at
-                self._reset = (_units(self._database) - int(took_s * _UNITS)) * _PLACES
+                self._has_reset = True
                 self._told.clear()
-                self._requests = {seq: request for seq, request in self._requests.items() if seq > self._reset}
+                self._forget_before(at)
         self._flushing.set()
 
-    async def run(self) -> None:
-        """Tell and listen, until cancelled."""
+    async def run(self, on_hearing: Callable[[], object]) -> None:
+        """Tell and listen, until cancelled. Call ``on_hearing`` whenever this process begins to hear of the others."""
         async with asyncio.TaskGroup() as tasks:
-            for job in (self._tell, self._listen, self._poll):
+            for job in (self._tell, partial(self._listen, on_hearing), self._poll):
                 tasks.create_task(_again_and_again(job))
 
     async def until_answered(self) -> None:
@@ -179,34 +198,46 @@ class Replicas:
             self._clock.move(None, more)
             self._look(more)
 
-    async def _read_forward(self) -> None:
+    def _forget_before(self, reset_at: float) -> None:
+        """Forget the requests before a reset that the others are not told of yet."""
+        self._reset_at = max(self._reset_at, reset_at)
+        last = _last_before(self._reset_at)
+        self._requests = {seq: request for seq, request in self._requests.items() if seq > last}
+
+    async def _read_numbers(self) -> None:
+        """Learn how far the time was put forward, and whether the state was reset."""
         async with self._moving:
-            self._catch_up((await self._database.first(_READ_FORWARD)).forward_s)
+            row = await self._database.first(_READ_NUMBERS)
+            self._catch_up(row.forward_s)
+        if row.reset_at > self._reset_at:
+            self._forget_before(row.reset_at)
+            self._service.journal.clear(row.reset_at)
+            self._service.calls.forget_all()
+            self._show(events.StateReset(row.reset_at))
 
     async def _tell(self) -> None:
         await self._flushing.wait()
-        await asyncio.sleep(FLUSH_S if self._reset is None else 0)
+        await asyncio.sleep(0 if self._has_reset else FLUSH_S)
         self._flushing.clear()
-        reset, told, made = self._reset, list(self._told), list(self._requests.values())
+        has_reset, self._has_reset = self._has_reset, False
+        told, made = list(self._told), list(self._requests.values())
         told += [("request", request.seq) for request in made]
         try:
             async with self._database.step() as step:
-                if reset is not None:
-                    await step.write(_CLEAR, {"last": reset})
-                    await self._notify(step, [("reset", reset)])
+                if has_reset:
+                    await self._notify(step, [("reset", 0)])
                 if made:
                     await step.write(_INSERT, [{"seq": r.seq, "data": _encode(r)} for r in made])
                 for i in range(0, len(told), MAX_ITEMS):
                     await self._notify(step, told[i : i + MAX_ITEMS])
         except StorageFailed:
             self._flushing.set()
+            self._has_reset |= has_reset
             self._forget((), made[: -self._service.journal.size])
             raise
         except Exception:
             self._forget(told, made)  # they would fail again
             raise
-        if self._reset == reset:
-            self._reset = None
         self._forget(told, made)
 
     def _forget(self, told: Sequence[_Key], made: Sequence[ApiRequest]) -> None:
@@ -218,11 +249,12 @@ class Replicas:
     async def _notify(self, step: Step, told: Sequence[_Key]) -> None:
         await step.write(_NOTIFY, {"payload": json.dumps([self._name, told])})
 
-    async def _listen(self) -> None:
+    async def _listen(self, on_hearing: Callable[[], object]) -> None:
         async with await self._database.connect() as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
-            found = await self._read(_READ_LAST, n=self._service.journal.size)
-            self._service.journal.replace(found[::-1], self._requests.keys())
+            await self._read_numbers()
+            self._service.journal.add(await self._read(_READ_LAST, n=self._service.journal.size))
+            on_hearing()
             self._miss()
             async for notification in connection.notifies():
                 try:
@@ -236,17 +268,14 @@ class Replicas:
         seqs = [key for kind, key in told if kind == "request"]
         for kind, key in told:
             match kind:
-                case "reset":
-                    self._service.journal.clear(int(key))
-                    self._service.calls.forget_all()
-                    self._show(events.StateReset(self._clock.now(None)))
-                case "forward":
-                    await self._read_forward()
+                case "reset" | "forward":
+                    await self._read_numbers()
                 case "call" | "delivery" | "account" if self._is_watched():
                     with suppress(NotFound):
                         self._show(await self._event(kind, key))
-        for request in await self._read(_READ, seqs=as_array(seqs)) if seqs else ():
-            self._service.journal.add(request)
+        found = await self._read(_READ, seqs=as_array(seqs)) if seqs else []
+        self._service.journal.add(found)
+        for request in found:
             self._show(events.RequestAnswered(request))
 
     async def _event(self, kind: str, key: str | int) -> Event:
@@ -267,7 +296,7 @@ class Replicas:
         await self._database.set_time()
         await self._database.end_still()
         await self.put_forward()
-        await self._read_forward()
+        await self._read_numbers()
         self._look(0.0)
         await self._storage.tidy()
         async with self._database.step() as step:

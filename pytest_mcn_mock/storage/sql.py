@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     delete,
     exists,
+    extract,
     func,
     insert,
     literal_column,
@@ -255,6 +256,9 @@ _POST_CHARGES: Final = _WRITE_TOTALS.values(
     listed=totals.c.listed + bindparam("more"),
 )
 _WRITE_NUMBERS: Final = update(numbers)
+_MARK_RESET: Final = _WRITE_NUMBERS.values(
+    reset_at=cast(extract("epoch", func.clock_timestamp()), Float(53))
+).returning(numbers.c.reset_at)
 _LIST_FEWER: Final = _WRITE_NUMBERS.values(listed=numbers.c.listed - bindparam("fewer"))
 _WRITE_CALL: Final = update(calls).where(calls.c.seq == _ID)
 _WRITE_DELIVERY: Final = update(deliveries).where(deliveries.c.id == _ID)
@@ -558,7 +562,7 @@ class SqlStorage:
     def __init__(self, open_engine: Callable[[Load], Engine], journal_size: int) -> None:
         self._journal_size = journal_size
         self._answers_size = 0
-        self.latest = self.forward_s = 0.0
+        self.latest = self.forward_s = self.reset_at = 0.0
         self._db = open_engine(self._load)
         self._placing: Together[_Decide, CallDecision] = Together(self._place_all, _PLACED_AT_ONCE)
         self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE)
@@ -602,7 +606,7 @@ class SqlStorage:
             await step.write(insert(numbers), dict.fromkeys(numbers.c.keys(), 0))
             given = await step.first(_READ_NUMBERS)
         if is_shared:
-            self.forward_s = given.forward_s
+            self.forward_s, self.reset_at = given.forward_s, given.reset_at
             return
         for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at):
             self.latest = max(self.latest, (await step.first(select(func.max(column))))[0] or 0.0)
@@ -626,14 +630,16 @@ class SqlStorage:
                 await step.write(statement)
         await step.kept()
 
-    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> None:
+    async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         async with self._db.step() as step:
             await step.write(_WRITE_NUMBERS, {"listed": 0})  # which locks out those who open accounts
+            reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.is_shared else at
             for statement in _FORGET_ALL:
                 await step.write(statement)
             for account, opening in accounts:
                 await self._open(step, account, opening, at)
         await step.kept()
+        return reset_at
 
     # Accounts
 

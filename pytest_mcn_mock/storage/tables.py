@@ -123,6 +123,7 @@ numbers = Table(
     Column("listed", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
     Column("forward_s", Float(53), nullable=False),
+    Column("reset_at", Float(53), nullable=False),
 )
 requests = Table(
     "requests",

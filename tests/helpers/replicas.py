@@ -13,13 +13,10 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import psycopg
-
 from helpers.killed_sandbox import everything
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 T = TypeVar("T")
-LISTENING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
 SHORT_LEASES = """
 import pytest_mcn_mock.delivery.worker as worker
 import pytest_mcn_mock.storage.sql as sql
@@ -32,12 +29,10 @@ worker.LEASE_S, sql.ORDER_S = 2.0, 3.0
 def running_replicas(
     url: str, count: int, *arguments: str, config: str = "", before: str = ""
 ) -> Iterator[list[Sandbox]]:
-    """So many sandboxes on the database with that URL. They start at the same time, and hear of one another."""
+    """So many sandboxes on the database with that URL. They start at the same time."""
     with ExitStack() as stack, ThreadPoolExecutor(count) as starters:
         start = partial(running_sandbox, "--state", url, *arguments, config=config, before=before)
         replicas = list(starters.map(lambda _: stack.enter_context(start()), range(count)))
-        with psycopg.connect(url, autocommit=True) as connection:
-            wait_until(lambda: len(connection.execute(LISTENING).fetchall()) >= count)
         yield replicas
 
 
