@@ -52,9 +52,9 @@ async def go_on(flow: Coroutine[Any, None, _T], waits_for: Any) -> _T:
     return result
 
 
-async def go_on_until(kind: type[_K], flow: Coroutine[Any, None, Any], waits_for: Any) -> _K:
-    """Run it in the same way until it yields a value of that kind; return the value."""
-    value: _K = await _go_on(flow, waits_for, (kind,))
+async def go_on_until(kind: type[_K] | tuple[type[_K], ...], flow: Coroutine[Any, None, Any], waits_for: Any) -> _K:
+    """Run it in the same way until it yields a value of that kind, or of one of several; return the value."""
+    value: _K = await _go_on(flow, waits_for, kind if isinstance(kind, tuple) else (kind,))
     return value
 
 

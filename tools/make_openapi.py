@@ -10,10 +10,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.web.admin import ROUTES, Route
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
+from pytest_mcn_mock.web.lists import CALL_STATES, MAX_WAIT_S
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "schemas"
@@ -39,7 +41,7 @@ ERRORS = {
     413: "The body is over 64 KiB; it was not read.",
     429: "As many CDRs are pending as may be.",
     500: "The fake failed; its log says why.",
-    503: "As many clients listen to the events as may, or the sandbox could not write its state.",
+    503: "As many clients listen to the events or wait as may, or the sandbox could not write its state.",
 }
 VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 429, 500, 503)
 PAID_ERRORS = {
@@ -72,6 +74,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0, "maximum": 1000},
     },
     "order": {"description": "newest: the newest first.", "schema": {"enum": ["oldest", "newest"]}},
+    "login_did": {
+        "description": "The number that is called.",
+        "schema": {"$ref": "#/components/schemas/common/$defs/number"},
+    },
+    "code": {
+        "description": "The last four digits of the number that calls.",
+        "schema": {"type": "string", "pattern": "^[0-9]{4}$"},
+    },
+    "calls.state": {"description": "Whether the call has ended.", "schema": {"enum": list(CALL_STATES)}},
+    "deliveries.state": {
+        "description": "What became of it.",
+        "schema": {"enum": [str(state) for state in DeliveryState]},
+    },
+    "requests.login_did": {
+        "description": "The request's parameter, as it was sent.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+    },
+    "requests.code": {
+        "description": "The request's parameter, as it was sent.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+    },
+    "wait": {
+        "description": "Seconds for which the answer waits for an item; 0 if not given.",
+        "schema": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
+    },
 }
 LEVELS = {row["id"]: row["level"] for row in tomllib.loads(FIDELITY.read_text(encoding="utf-8"))["row"]}
 """The level of each row of docs/fidelity.toml."""
@@ -373,7 +400,8 @@ def _admin_operation(route: Route, path: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in in_path
     ]
     for name in route.query:
-        described = {key: PARAMETERS[name][key] for key in ("description", "schema")}
+        parameter = PARAMETERS.get(f"{route.path}.{name}") or PARAMETERS[name]
+        described = {key: parameter[key] for key in ("description", "schema")}
         parameters.append({"name": name, "in": "query", **described})
     if etag and method != "get":
         text = "The ETag of what was read: the change is made if it is still that."

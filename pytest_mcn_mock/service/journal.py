@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
@@ -93,17 +93,21 @@ class Journal:
         return [request for request in self._requests.copy() if request.seq > after]
 
     def page(
-        self, account_id: str | None = None, after: int = 0, limit: int = 100, *, newest_first: bool = False
+        self,
+        is_wanted: Callable[[ApiRequest], bool] = lambda _: True,
+        after: int = 0,
+        limit: int = 100,
+        *,
+        newest_first: bool = False,
     ) -> Sequence[ApiRequest]:
-        """Return requests to paths of an account, or all, in order of arrival or newest first, behind that ``seq``."""
+        """Return those requests that are wanted, in order of arrival or newest first, behind that ``seq``."""
         requests = self._requests.copy()
         if newest_first:
             requests.reverse()
         found = (
             request
             for request in requests
-            if (request.account_id == account_id or account_id is None)
-            and (request.seq < after if newest_first and after else request.seq > after)
+            if is_wanted(request) and (request.seq < after if newest_first and after else request.seq > after)
         )
         return list(islice(found, limit))
 

@@ -5,13 +5,22 @@ kopecks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.money import Entry, EntryKind
 from pytest_mcn_mock.model.outcomes import Outcome
+
+ANY: Final[Mapping[str, str]] = MappingProxyType({})
+"""No condition: see ``has_fields``."""
+
+
+def has_fields(item: object, fields: Mapping[str, str]) -> bool:
+    """Return whether a call, a delivery or another item has these values in its fields of these names."""
+    return all(getattr(item, name) == value for name, value in fields.items())
 
 
 class AccountState(NamedTuple):
@@ -229,9 +238,15 @@ class Storage(Protocol):
         ...
 
     async def calls(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Call]:
-        """Return calls of an account, or of all."""
+        """Return calls of an account, or of all, with these ``login_did``, ``code`` and ``state``."""
         ...
 
     async def delivery(self, delivery_id: int) -> Delivery:
@@ -243,9 +258,17 @@ class Storage(Protocol):
         ...
 
     async def deliveries(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Delivery]:
-        """Return deliveries of an account, or of all, in order of their ids."""
+        """Return deliveries of an account, or of all, in order of their ids: those with this ``state``, of calls with
+        these ``login_did`` and ``code``.
+        """
         ...
 
     async def states_of(self, calls: Sequence[Call]) -> Mapping[int, Sequence[tuple[int, DeliveryState]]]:

@@ -18,6 +18,7 @@ from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState,
 from pytest_mcn_mock.model.money import Entry, EntryKind, Ledger
 from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.service.ports import (
+    ANY,
     AccountDecision,
     AccountSnapshot,
     AccountState,
@@ -29,6 +30,7 @@ from pytest_mcn_mock.service.ports import (
     Ended,
     Settled,
     Tally,
+    has_fields,
 )
 from pytest_mcn_mock.storage import ANSWER_SIZE, MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
 
@@ -359,9 +361,16 @@ class MemoryStorage:
         return self._call_row(verification_call_uuid).call
 
     async def calls(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Call]:
-        calls = (row.call for row in self._listed(account_id, newest_first=newest_first))
+        rows = self._listed(account_id, newest_first=newest_first)
+        calls = (row.call for row in rows if has_fields(row.call, fields))
         return list(islice((call for call in calls if _is_behind(call.seq, after, newest_first)), limit))
 
     async def delivery(self, delivery_id: int) -> Delivery:
@@ -372,9 +381,18 @@ class MemoryStorage:
         return tuple(sorted(self._call_row(verification_call_uuid).deliveries, key=lambda delivery: delivery.id))
 
     async def deliveries(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Delivery]:
-        deliveries = (delivery for row in self._listed(account_id) for delivery in row.deliveries)
+        of_call = {name: value for name, value in fields.items() if name != "state"}
+        rows = (row for row in self._listed(account_id) if has_fields(row.call, of_call))
+        states = {fields["state"]} if "state" in fields else set(DeliveryState)
+        deliveries = (delivery for row in rows for delivery in row.deliveries if delivery.state in states)
         found = [delivery for delivery in deliveries if _is_behind(delivery.id, after, newest_first)]
         # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
         return sorted(found, key=lambda delivery: delivery.id, reverse=newest_first)[:limit]

@@ -39,6 +39,7 @@ from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState,
 from pytest_mcn_mock.model.money import Entry, EntryKind
 from pytest_mcn_mock.model.outcomes import Outcome
 from pytest_mcn_mock.service.ports import (
+    ANY,
     AccountDecision,
     AccountSnapshot,
     AccountState,
@@ -385,14 +386,17 @@ def _newest(table: Table, *, of_account: bool) -> Select[Any]:
 
 
 @cache
-def _page(table: Table, *, of_account: bool, newest_first: bool) -> Select[Any]:
-    """Return the query for listed calls, or for their deliveries."""
+def _page(table: Table, fields: tuple[str, ...], *, of_account: bool, newest_first: bool) -> Select[Any]:
+    """Return the query for listed calls, or for their deliveries, with given values of the fields of these names."""
     number = calls.c.seq if table is calls else deliveries.c.id
     query = select(table.c.data).limit(bindparam("n"))
+    of_table = [table.c[name] == bindparam(name) for name in fields if name in table.c]
+    of_call = [calls.c[name] == bindparam(name) for name in fields if name not in table.c]
     if table is calls:
-        query = query.where(calls.c.is_listed)
+        query = query.where(calls.c.is_listed, *of_table)
     else:
-        query = query.where(exists().where(calls.c.seq == deliveries.c.call_seq, calls.c.is_listed))
+        query = query.where(exists().where(calls.c.seq == deliveries.c.call_seq, calls.c.is_listed, *of_call))
+        query = query.where(*of_table)
     if of_account:
         query = query.where(table.c.account_id == _ID)
     if newest_first:
@@ -808,6 +812,8 @@ class SqlStorage:
             "seq": call.seq,
             "verification_call_uuid": call.verification_call_uuid,
             "account_id": call.account_id,
+            "login_did": call.login_did,
+            "code": call.code,
             "placed_at": call.placed_at,
             # A call that rings gives its deliveries this mark when it ends; one that has ended needs it no more.
             "is_answered": call.ending is not None,
@@ -1016,9 +1022,15 @@ class SqlStorage:
         return decode_call(row.data)
 
     async def calls(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Call]:
-        rows = await self._page(calls, account_id, after, limit, newest_first=newest_first)
+        rows = await self._page(calls, account_id, after, limit, fields, newest_first=newest_first)
         return [decode_call(row.data) for row in rows]
 
     async def delivery(self, delivery_id: int) -> Delivery:
@@ -1036,19 +1048,32 @@ class SqlStorage:
         )
 
     async def deliveries(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
+        self,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool = False,
+        fields: Mapping[str, str] = ANY,
     ) -> Sequence[Delivery]:
-        rows = await self._page(deliveries, account_id, after, limit, newest_first=newest_first)
+        rows = await self._page(deliveries, account_id, after, limit, fields, newest_first=newest_first)
         return [decode_delivery(row.data) for row in rows]
 
     async def _page(
-        self, table: Table, account_id: str | None, after: int, limit: int, *, newest_first: bool
+        self,
+        table: Table,
+        account_id: str | None,
+        after: int,
+        limit: int,
+        fields: Mapping[str, str],
+        *,
+        newest_first: bool,
     ) -> Sequence[Row[Any]]:
         if newest_first and not after:
             after = _ALL_CALLS
-        query = _page(table, of_account=account_id is not None, newest_first=newest_first)
+        query = _page(table, tuple(sorted(fields)), of_account=account_id is not None, newest_first=newest_first)
         key = {} if account_id is None else {"key": account_id}
-        rows = await self._db.kept_rows(query, after=after, n=limit, **key)
+        rows = await self._db.kept_rows(query, after=after, n=limit, **key, **fields)
         if not rows and account_id is not None:
             await self.account(account_id)
         return rows

@@ -84,6 +84,8 @@ calls = Table(
     Column("seq", _Number, primary_key=True, autoincrement=False),
     Column("verification_call_uuid", String(40), nullable=False, unique=True),
     Column("account_id", String(15), nullable=False),
+    Column("login_did", String(15), nullable=False),
+    Column("code", String(4), nullable=False),
     Column("state", String(10), nullable=False),
     Column("outcome", String(12)),
     Column("placed_at", Float(53), nullable=False),

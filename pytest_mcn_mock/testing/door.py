@@ -7,13 +7,13 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from pytest_mcn_mock.clocks import monotonic
-from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
-from pytest_mcn_mock.web.http import Flow, Response
+from pytest_mcn_mock.flow import Done, go_on, step
+from pytest_mcn_mock.web.http import Flow, Response, answer_of
 
 _T = TypeVar("_T")
 
@@ -201,13 +201,13 @@ class Door:
             return ended
         return self.loop.run(go_on(coroutine, waits_for))
 
-    def answer(self, flow: Flow) -> Response:
-        """Return the answer of a request. Call ``finish`` when it was sent."""
+    def answer(self, flow: Flow, watch: Callable[[Callable[[], object]], AbstractContextManager[None]]) -> Response:
+        """Return the answer of a request. Call ``finish`` when it was sent. For ``watch`` see ``http.answer_of``."""
         with self.lock:
             waits_for = step(flow)
         if isinstance(waits_for, Response):
             return waits_for
-        return self.loop.run(go_on_until(Response, flow, waits_for)).result()
+        return self.loop.run(answer_of(flow, waits_for, watch)).result()
 
     def finish(self, flow: Flow) -> None:
         """Do what follows the answer, which was sent or could not be sent."""

@@ -210,6 +210,7 @@ class MCNServer(HTTPServer):
             self._changes.is_stopping = False
             for _, fake in self._fakes:
                 fake.worker.start_waiting()
+                fake.feed.open()
         super().start()
         if self._tls_context is not None:
             self.listen_tls(self._tls_context)

@@ -4,6 +4,7 @@ answers them by the application.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -14,8 +15,9 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
@@ -72,7 +74,7 @@ def refuse_unread(application: Application, unread: Unreadable) -> WerkzeugRespo
 def answer(application: Application, request: WerkzeugRequest, door: Door) -> WerkzeugResponse:
     """Return the application's answer to a request that its server has read."""
     flow = application.serve(request.environ[READ])
-    response = door.answer(flow)
+    response = door.answer(flow, partial(_watched, request.environ["werkzeug.socket"]))
     after = ExitStack()
     after.callback(door.finish, flow)
     if response.stream is not None:
@@ -85,6 +87,29 @@ def answer(application: Application, request: WerkzeugRequest, door: Door) -> We
     answered = WerkzeugResponse(_sent(response, request.environ, after), status=response.status, headers=headers)
     answered.call_on_close(after.close)  # to HEAD, and with 204, no body is sent, and _sent is never begun
     return answered
+
+
+@contextmanager
+def _watched(connection: socket.socket, leave: Callable[[], object]) -> Iterator[None]:
+    """Call ``leave`` if the client goes away meanwhile. To be entered on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        loop.remove_reader(connection)
+        try:
+            # Not SSLSocket's own, which would read from the TLS of the connection's thread. Over TLS the client has
+            # nothing more to send than the end.
+            has_left = not socket.socket.recv(connection, 1, socket.MSG_PEEK) or isinstance(connection, ssl.SSLSocket)
+        except OSError:
+            has_left = True
+        if has_left:
+            leave()
+
+    loop.add_reader(connection, look)
+    try:
+        yield
+    finally:
+        loop.remove_reader(connection)
 
 
 def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> Iterator[bytes]:

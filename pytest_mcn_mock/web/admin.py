@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from werkzeug.http import parse_etags
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, UsageError, nearest
+from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, UsageError
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
@@ -32,16 +32,29 @@ from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.model.webhooks import DataType, Subscription, Trust, make_subscription
 from pytest_mcn_mock.service import Service
+from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.ports import has_fields
 from pytest_mcn_mock.web import admin_types as types
 from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
 from pytest_mcn_mock.web.dialects import table_of
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response, etag_of, json_response, send
-from pytest_mcn_mock.web.parameters import bounded, read_json, read_query
+from pytest_mcn_mock.web.lists import (
+    CALL_STATES,
+    CURSOR,
+    OF_CALLS,
+    OF_REQUESTS,
+    PAGE,
+    Wanted,
+    cursor_and_limit,
+    cut,
+    list_parameters,
+    page,
+    read_wanted,
+)
+from pytest_mcn_mock.web.parameters import bounded, read_json
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-MAX_CURSOR: Final = 10**15
 OVERVIEW_MINUTES: Final = 60
 MOST_COUNTED: Final = 20_000
 """Calls, deliveries and requests that an overview looks at, which takes some 30 ms; the default journal is shorter."""
@@ -49,9 +62,6 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
-_CURSOR: Final = ("after", "limit")
-_PAGE: Final = (*_CURSOR, "order")
-_OF_ALL: Final = (*_PAGE, "account_id")
 _ACCOUNT: Final = "accounts/<account_id>"
 _WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
 _CALL: Final = "calls/<verification_call_uuid>"
@@ -63,10 +73,8 @@ _EVENT_STREAM: Final[Mapping[str, str]] = {
     "X-Accel-Buffering": "no",
 }
 """The last one is for nginx: it passes each event on as it happens."""
-_INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _ROUBLES = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,2})?", re.ASCII)
 _T = TypeVar("_T")
-_T_co = TypeVar("_T_co", covariant=True)
 _S = TypeVar("_S", bound=Struct)
 _E = TypeVar("_E", bound=Callable[..., Coroutine[Any, Any, Response | None]])
 
@@ -107,12 +115,6 @@ def _route(method: str, path: str, **described: Any) -> Callable[[_E], _E]:
     return add
 
 
-class _Find(Protocol[_T_co]):
-    async def __call__(
-        self, account_id: str | None, after: int, limit: int, *, newest_first: bool = False
-    ) -> Sequence[_T_co]: ...
-
-
 class AdminApi:
     """The endpoints. ``read_schema`` gives a document by its name; NotFound if there is none."""
 
@@ -141,13 +143,12 @@ class AdminApi:
         """Every endpoint by its method and path."""
         return {(route.method, route.path): partial(route.endpoint, self) for route in ROUTES}
 
-    @_route("GET", "accounts", answer="account.list", query=_CURSOR)
+    @_route("GET", "accounts", answer="account.list", query=CURSOR)
     async def accounts(self, request: Request) -> Response:
         """Accounts in order of opening."""
-        parameters = _list_parameters(request, _CURSOR)
-        after, limit = _cursor_and_limit(parameters)
+        after, limit = cursor_and_limit(list_parameters(request, CURSOR))
         found = await self._service.storage.accounts(after, limit + 1)
-        return _page(
+        return page(
             found,
             limit,
             lambda state: types.AccountJson.of(state.account, state.balance),
@@ -320,29 +321,36 @@ class AdminApi:
     @_route("GET", "overview", answer="overview", query=("account_id",))
     async def overview(self, request: Request) -> Response:
         """What has happened, in numbers: of an account or of all."""
-        account_id = _list_parameters(request, ("account_id",)).get("account_id")
+        account_id = list_parameters(request, ("account_id",)).get("account_id")
         if account_id is not None:
             await self._service.accounts.get(account_id)
         since = (self._service.clock.now(account_id) // 60 - OVERVIEW_MINUTES + 1) * 60
         tally = await self._service.storage.tally(account_id, since, MOST_COUNTED)
-        newest = self._service.journal.page(account_id, 0, MOST_COUNTED, newest_first=True)
+        newest = self._service.journal.page(
+            lambda entry: account_id in (None, entry.account_id), 0, MOST_COUNTED, newest_first=True
+        )
         refusals = [entry.refusal is not None for entry in newest]
         shown = types.OverviewJson.of(tally, refusals, since, OVERVIEW_MINUTES, MOST_COUNTED)
         return json_response(200, shown, headers=_NOT_STORED)
 
-    @_route("GET", "calls", answer="call.list", query=_OF_ALL)
+    @_route("GET", "calls", answer="call.list", query=OF_CALLS)
     async def calls(self, request: Request) -> Response:
-        """Calls in order of arrival, of an account or of all."""
-        states: dict[int, Sequence[tuple[int, DeliveryState]]] = {}
+        """Calls in order of arrival: all, or those with the given values."""
+        wanted = read_wanted(request, OF_CALLS, states=CALL_STATES)
+        storage = self._service.storage
 
-        async def find(account_id: str | None, after: int, limit: int, *, newest_first: bool = False) -> Sequence[Call]:
-            found = await self._service.storage.calls(account_id, after, limit, newest_first=newest_first)
-            states.update(await self._service.storage.states_of(found))
-            return found
+        async def find() -> Sequence[Call]:
+            if (uuid := wanted.values.get("verification_call_uuid")) is not None:
+                call = await storage.call(uuid)
+                return cut([call] if has_fields(call, wanted.values) else [], _seq, wanted)
+            account_id, fields = wanted.values.get("account_id"), wanted.fields("login_did", "code", "state")
+            return await storage.calls(
+                account_id, wanted.after, wanted.limit + 1, newest_first=wanted.newest_first, fields=fields
+            )
 
-        return await self._list(
-            request, find, lambda call: types.CallJson.of(call, states.get(call.seq, ())), lambda call: call.seq
-        )
+        found = await self._find(wanted, find, wanted.is_about_call)
+        states = await storage.states_of(found)
+        return page(found, wanted.limit, lambda call: types.CallJson.of(call, states.get(call.seq, ())), _seq)
 
     @_route("GET", _CALL, answer="call")
     async def call(self, request: Request, verification_call_uuid: str) -> Response:
@@ -372,22 +380,25 @@ class AdminApi:
         how = self._read_ending(_read(request, types.EndingJson))
         return json_response(200, types.CallJson.of(await self._service.calls.complete(verification_call_uuid, how)))
 
-    @_route("GET", "deliveries", answer="delivery.list", query=(*_OF_ALL, "verification_call_uuid"))
+    @_route("GET", "deliveries", answer="delivery.list", query=OF_CALLS)
     async def deliveries(self, request: Request) -> Response:
-        """Deliveries in order, of an account, of a call or of all."""
-        known = (*_OF_ALL, "verification_call_uuid")
-        uuid = _list_parameters(request, known).get("verification_call_uuid")
-        of_call = None if uuid is None else await self._service.storage.deliveries_of(uuid)
+        """Deliveries in order: all, or those with the given values, of which two are their calls'."""
+        wanted = read_wanted(request, OF_CALLS, states=list(DeliveryState))
+        storage = self._service.storage
 
-        async def find(
-            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
-        ) -> Sequence[Delivery]:
-            if of_call is None:
-                return await self._service.storage.deliveries(account_id, after, limit, newest_first=newest_first)
-            found = [delivery for delivery in of_call if account_id in (None, delivery.account_id)]
-            return _cut(found, lambda delivery: delivery.id, after, limit, newest_first=newest_first)
+        async def find() -> Sequence[Delivery]:
+            if (uuid := wanted.values.get("verification_call_uuid")) is not None:
+                call, of_call = await storage.call(uuid), await storage.deliveries_of(uuid)
+                is_wanted = has_fields(call, wanted.fields("account_id", "login_did", "code"))
+                found = [item for item in of_call if is_wanted and has_fields(item, wanted.fields("state"))]
+                return cut(found, _id, wanted)
+            account_id, fields = wanted.values.get("account_id"), wanted.fields("login_did", "code", "state")
+            return await storage.deliveries(
+                account_id, wanted.after, wanted.limit + 1, newest_first=wanted.newest_first, fields=fields
+            )
 
-        return await self._list(request, find, types.DeliveryJson.of, lambda delivery: delivery.id, known)
+        found = await self._find(wanted, find, wanted.is_about_delivery)
+        return page(found, wanted.limit, types.DeliveryJson.of, _id)
 
     @_route("GET", _DELIVERY, answer="delivery")
     async def delivery(self, request: Request, delivery_id: int) -> Response:
@@ -400,32 +411,27 @@ class AdminApi:
         _read(request, types.NothingJson)
         return json_response(200, types.DeliveryJson.of(await self._service.deliveries.resend(delivery_id)))
 
-    @_route("GET", "requests", answer="request.list", query=_OF_ALL)
+    @_route("GET", "requests", answer="request.list", query=OF_REQUESTS)
     async def requests(self, request: Request) -> Response:
-        """Requests to the vendor's API as they arrived, the refused ones included."""
+        """Requests to the vendor's API as they arrived, the refused ones included: all, or those with given values."""
+        wanted = read_wanted(request, OF_REQUESTS)
 
-        async def find(
-            account_id: str | None, after: int, limit: int, *, newest_first: bool = False
-        ) -> Sequence[ApiRequest]:
-            return self._service.journal.page(account_id, after, limit, newest_first=newest_first)
+        async def find() -> Sequence[ApiRequest]:
+            if (uuid := wanted.values.get("verification_call_uuid")) is not None:
+                await self._service.storage.call(uuid)
+            return self._service.journal.page(
+                wanted.has_request, wanted.after, wanted.limit + 1, newest_first=wanted.newest_first
+            )
 
-        return await self._list(request, find, types.RequestJson.of, lambda entry: entry.seq)
+        found = await self._find(wanted, find, wanted.is_about_request)
+        return page(found, wanted.limit, types.RequestJson.of, _seq)
 
-    @_route("GET", f"{_ACCOUNT}/ledger", answer="entry.list", query=_PAGE)
+    @_route("GET", f"{_ACCOUNT}/ledger", answer="entry.list", query=PAGE)
     async def ledger(self, request: Request, account_id: str) -> Response:
         """An account's movements of money, which add up to its balance."""
         entries = await self._service.storage.ledger(account_id)
-
-        async def find(
-            account_id: str | None,  # noqa: ARG001 - it is the path's
-            after: int,
-            limit: int,
-            *,
-            newest_first: bool = False,
-        ) -> Sequence[Entry]:
-            return _cut(entries, lambda entry: entry.n, after, limit, newest_first=newest_first)
-
-        return await self._list(request, find, types.EntryJson.of, lambda entry: entry.n, _PAGE)
+        wanted = read_wanted(request, PAGE)
+        return page(cut(entries, _n, wanted), wanted.limit, types.EntryJson.of, _n)
 
     @_route("POST", "clock/advance", body="clock.advance", answer="clock.advanced", errors=(409,))
     async def advance(self, request: Request) -> Response:
@@ -451,7 +457,7 @@ class AdminApi:
     @_route("GET", "events", answer="event", content_type="text/event-stream", query=("account_id",))
     async def events(self, request: Request) -> Response:
         """What changes from now on, as it changes: server-sent events."""
-        account_id = _list_parameters(request, ("account_id",)).get("account_id")
+        account_id = list_parameters(request, ("account_id",)).get("account_id")
         if account_id is not None:
             await self._service.accounts.get(account_id)
         return Response(200, b"", _EVENT_STREAM, stream=self._feed.listen(account_id))
@@ -525,24 +531,29 @@ class AdminApi:
             raise invalid("outcome", f"{place} needs an outcome or a q931_status")
         return OutcomeRule(how, "*" if given.login_did is None else given.login_did, given.delay_s)
 
-    async def _list(
-        self,
-        request: Request,
-        find: _Find[_T],
-        show: Callable[[_T], Struct],
-        cursor: Callable[[_T], int],
-        known: Sequence[str] = _OF_ALL,
-    ) -> Response:
-        parameters = _list_parameters(request, known)
-        after, limit = _cursor_and_limit(parameters)
-        order = parameters.get("order", "oldest")
-        if order not in ("oldest", "newest"):
-            raise invalid("order", f"order {order[:40]!r} is unknown; it is oldest or newest")
-        account_id = parameters.get("account_id")
-        if account_id is not None:
-            await self._service.accounts.get(account_id)
-        found = await find(account_id, after, limit + 1, newest_first=order == "newest")
-        return _page(found, limit, show, cursor)
+    async def _find(
+        self, wanted: Wanted, find: Callable[[], Awaitable[Sequence[_T]]], is_about: Callable[[Event], bool]
+    ) -> Sequence[_T]:
+        """Return what is found, when there is something or the wait for it is over. NotFound for an unknown account."""
+
+        async def look() -> Sequence[_T]:
+            if (account_id := wanted.values.get("account_id")) is not None:
+                await self._service.accounts.get(account_id)
+            return await find()
+
+        return await self._feed.waits.until_found(look, is_about, wanted.wait_s)
+
+
+def _seq(item: Call | ApiRequest) -> int:
+    return item.seq
+
+
+def _id(delivery: Delivery) -> int:
+    return delivery.id
+
+
+def _n(entry: Entry) -> int:
+    return entry.n
 
 
 def _read_body(request: Request) -> Any:
@@ -646,46 +657,6 @@ def _check_precondition(request: Request, tagged: Any) -> None:
         raise Refusal(
             RefusalCode.PRECONDITION_FAILED, "it was changed since it was read; read it again, and then change it"
         )
-
-
-def _list_parameters(request: Request, known: Sequence[str]) -> dict[str, str]:
-    """The query's parameters; Refusal for one that is unknown, and for one that is empty."""
-    given = read_query(request.query)
-    for name, value in given.items():
-        if name not in known:
-            raise invalid(name[:40], f"{name[:40]!r} is unknown; {nearest(name, known)}")
-        if not value:
-            raise invalid(name, f"{name} is empty; give a value, or leave the parameter out")
-    return given
-
-
-def _cursor_and_limit(parameters: Mapping[str, str]) -> tuple[int, int]:
-    return _integer(parameters, "after", 0, MAX_CURSOR), _integer(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-
-
-def _integer(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
-    text = parameters.get(name)
-    if text is None:
-        return default
-    if not _INTEGER.fullmatch(text) or int(text) > most:
-        raise invalid(name, f"{name} is {text[:40]!r}; use a whole number from 0 to {most}")
-    return int(text)
-
-
-def _cut(
-    items: Sequence[_T], cursor: Callable[[_T], int], after: int, limit: int, *, newest_first: bool
-) -> Sequence[_T]:
-    """The items, of which the oldest is the first, that are behind the cursor, and at most so many."""
-    if newest_first:
-        return [item for item in reversed(items) if not after or cursor(item) < after][:limit]
-    return [item for item in items if cursor(item) > after][:limit]
-
-
-def _page(found: Sequence[_T], limit: int, show: Callable[[_T], Struct], cursor: Callable[[_T], int]) -> Response:
-    """A list of at most ``limit`` items, with the cursor behind the last if ``found`` has one more."""
-    page = found[:limit]
-    more = len(found) > limit and page
-    return json_response(200, {"items": [show(item) for item in page], "next": cursor(page[-1]) if more else None})
 
 
 def _whole(items: Sequence[Struct], *, tagged: Any) -> Response:

@@ -1,4 +1,4 @@
-"""Server-sent events: what happens on the server, for those who watch it live.
+"""Server-sent events: what happens on the server, for those who watch it live, and for requests that wait.
 
 The format is that of the HTML standard, 9.2 "Server-sent events".
 """
@@ -19,6 +19,7 @@ from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import Storage
 from pytest_mcn_mock.web.http import dump
+from pytest_mcn_mock.web.waits import Waits
 
 MAX_LISTENERS: Final = 32
 MAX_PENDING: Final = 1000
@@ -31,16 +32,20 @@ _Item = Call | Delivery | ApiRequest | None
 
 
 class Feed:
-    """Reports ``service.events`` to every listener. Costs nothing while there is none."""
+    """Reports ``service.events`` to every listener, and to ``waits``. Costs nothing while there is none."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._listeners: list[Listener] = []
+        self.waits = Waits()
+        """The requests that wait for an event."""
         self.dropped = 0
         """Items that slow listeners missed."""
 
     def hear(self, event: Event) -> None:
-        """Report an event to the listeners."""
+        """Report an event to the listeners and to the requests that wait."""
+        if self.waits:
+            self.waits.hear(event)
         if not self._listeners:
             return
         match event:
@@ -58,11 +63,12 @@ class Feed:
                     listener.put(("reset", 0), None)
 
     def is_watched(self) -> bool:
-        """Return whether anybody listens."""
-        return bool(self._listeners)
+        """Return whether anybody listens, or waits."""
+        return bool(self._listeners or self.waits)
 
     def miss(self) -> None:
-        """Tell every listener that it may have missed something."""
+        """Tell every listener, and every request that waits, that it may have missed something."""
+        self.waits.look_again()
         for listener in self._listeners:
             listener.missed += 1
             listener.wake()
@@ -82,8 +88,13 @@ class Feed:
         if listener in self._listeners:
             self._listeners.remove(listener)
 
+    def open(self) -> None:
+        """Let requests wait again: the server starts."""
+        self.waits.open()
+
     def close(self) -> None:
-        """End every stream: the server stops."""
+        """End every stream and every wait: the server stops."""
+        self.waits.close()
         for listener in self._listeners:
             listener.has_ended = True
             listener.wake()

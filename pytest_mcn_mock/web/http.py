@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
@@ -12,6 +13,8 @@ from types import MappingProxyType, coroutine
 from typing import Any, Final, Protocol
 
 import msgspec
+
+from pytest_mcn_mock.flow import go_on_until, step
 
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; a larger body is refused unread."""
@@ -98,6 +101,35 @@ Endpoint = Callable[..., Coroutine[Any, None, Response | None]]
 """Answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
 Endpoints = Mapping[tuple[str, str], Endpoint]
 """The endpoints by method and path."""
+
+
+class Held:
+    """A request whose answer waits for something to happen. Call ``leave`` if its client goes away meanwhile."""
+
+    __slots__ = ("leave",)
+
+    def __init__(self, leave: Callable[[], object]) -> None:
+        self.leave = leave
+
+
+@coroutine
+def hold(leave: Callable[[], object]) -> Generator[Held, None, None]:
+    """Let the answer wait from here on, on the event loop, and have ``leave`` called if the client goes away."""
+    yield Held(leave)
+
+
+async def answer_of(
+    flow: Flow, waits_for: Any, watch: Callable[[Callable[[], object]], AbstractContextManager[None]]
+) -> Response:
+    """Run a request that waits for this until it has its answer. To be awaited in a task.
+
+    ``watch`` calls the function that it gets if the client goes away meanwhile.
+    """
+    yielded: Response | Held = await go_on_until((Response, Held), flow, waits_for)
+    if isinstance(yielded, Response):
+        return yielded
+    with watch(yielded.leave):
+        return await go_on_until(Response, flow, step(flow))
 
 
 @coroutine

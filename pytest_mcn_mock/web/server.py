@@ -14,13 +14,14 @@ import struct
 import sys
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Any, Final, Protocol, cast
 
-from pytest_mcn_mock.flow import Done, go_on, go_on_until, step
+from pytest_mcn_mock.flow import Done, go_on, step
 from pytest_mcn_mock.web.http import (
     JSON_HEADERS,
     KEEP_ALIVE,
@@ -33,6 +34,7 @@ from pytest_mcn_mock.web.http import (
     Response,
     ResponseFault,
     Stream,
+    answer_of,
 )
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
 
@@ -385,7 +387,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     async def _drive(self, flow: Flow, waits_for: Any, request: Request, *, keeps: bool, version: str) -> None:
         """Run the rest of a request that waits: until its answer is sent and what follows it is done."""
         try:
-            response = await go_on_until(Response, flow, waits_for)
+            response = await answer_of(flow, waits_for, self._watched)
             try:
                 keeps = await self._send(request, response, keeps=keeps and not self._is_at_end(), version=version)
             except ConnectionError:
@@ -400,6 +402,16 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._is_answering = False
         self._answered(keeps=keeps)
         self._answer_waiting()
+
+    @contextmanager
+    def _watched(self, leave: Callable[[], object]) -> Iterator[None]:
+        """Call ``leave`` if the client goes away meanwhile."""
+        ended = self._loop.create_task(self._ended.wait())
+        ended.add_done_callback(lambda _: leave())
+        try:
+            yield
+        finally:
+            ended.cancel()
 
     async def _send(self, request: Request, response: Response, *, keeps: bool, version: str) -> bool:
         """Send an answer that may take time; return whether the connection goes on after it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -177,6 +178,33 @@ def test_orders_while_accounts_are_closed_and_all_is_reset(replicas: list[Sandbo
     text = requests.get(f"{replicas[0].url}/__admin/metrics", timeout=60).text
     assert "mcn_mock_cdrs_pending 0.0" in text
     assert "mcn_mock_attempts_waiting 0.0" in text
+
+
+def test_one_waits_for_what_another_does(replicas: list[Sandbox]) -> None:
+    def wait(number: int) -> Any:
+        url = f"{replicas[number % 3].url}/__admin/{WAITED_FOR[number]}&wait=60"
+        return requests.get(url, timeout=50).json()["items"]
+
+    with ThreadPoolExecutor(len(WAITED_FOR)) as pool:
+        waiting = [pool.submit(wait, number) for number in range(len(WAITED_FOR))]
+        for sandbox in replicas:  # what it was asked before has begun when it has answered this
+            sandbox.admin("health")
+        uuid = replicas[0].flash_call(login_did="79161234567", code="4242")["verification_call_uuid"]
+        for found in waiting:
+            assert [item["verification_call_uuid"] for item in found.result()] == [uuid]
+
+
+WAITED_FOR = [
+    path
+    for path in (
+        "calls?code=4242",
+        "calls?login_did=79161234567&state=completed",
+        "deliveries?code=4242&state=delivered",
+        "requests?login_did=79161234567",
+    )
+    for _ in range(3)
+]
+"""Each at each replica."""
 
 
 def test_a_watcher_of_one_hears_of_another(replicas: list[Sandbox], url: str) -> None:

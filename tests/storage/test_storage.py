@@ -415,6 +415,47 @@ def test_pages_put_together_are_the_whole_list_in_order(
             assert found == (pending[::-1] if newest_first else pending)
 
 
+def test_lists_have_only_items_with_the_given_values(steps: Steps) -> None:
+    def dialling(login_did: str, code: str) -> Callable[[AccountSnapshot], CallDecision]:
+        def decide(snapshot: AccountSnapshot) -> CallDecision:
+            decided = accept(snapshot)
+            return decided._replace(call=replace(decided.call, login_did=login_did, code=code))
+
+        return decide
+
+    steps.open("2")
+    first = steps.place("1", dialling("79150000001", "0042"))
+    second = steps.place("1", dialling("79150000002", "0042"))
+    third = steps.place("2", dialling("79150000001", "4242"))
+    steps.finish(first)
+    steps.deliver(first)
+    numbers = {call.seq: n for n, call in enumerate((first, second, third), 1)}
+    owners = {d.id: n for n, call in enumerate((first, second, third), 1) for d in steps.deliveries_of(call)}
+    storage = steps.storage
+    for fields, of_calls, of_deliveries in [
+        ({}, [1, 2, 3], [1, 2, 3]),
+        ({"login_did": "79150000001"}, [1, 3], [1, 3]),
+        ({"code": "0042"}, [1, 2], [1, 2]),
+        ({"login_did": "79150000001", "code": "0042"}, [1], [1]),
+        ({"login_did": "79150000003"}, [], []),
+        ({"state": "ringing"}, [2, 3], []),
+        ({"state": "completed", "code": "0042"}, [1], []),
+        ({"state": "pending"}, [], [2, 3]),
+        ({"state": "delivered", "login_did": "79150000001"}, [], [1]),
+        ({"state": "delivered", "login_did": "79150000002"}, [], []),
+    ]:
+        for whose, own in ((None, {1, 2, 3}), ("1", {1, 2})):
+            for newest_first in (False, True):
+                calls = steps.run(storage.calls(whose, 0, 9, newest_first=newest_first, fields=fields))
+                items = steps.run(storage.deliveries(whose, 0, 9, newest_first=newest_first, fields=fields))
+                for found, expected in (
+                    ([numbers[call.seq] for call in calls], of_calls),
+                    ([owners[item.id] for item in items], of_deliveries),
+                ):
+                    wanted = [n for n in expected if n in own]
+                    assert found == (wanted[::-1] if newest_first else wanted), (fields, whose)
+
+
 def paged(steps: Steps, page: Callable[..., Any], limit: int, cursor: Callable[[Any], int]) -> list[Any]:
     """Everything that is found by asking for what is behind the last item of the page before."""
     found: list[Any] = []

@@ -14,6 +14,7 @@ BALANCE = "10000000000000"
 CONFIG = """
 [parameters]
 verification_call_uuid = "{uuid}"
+wait = 0
 
 # As schemathesis has them, with 412 and 413: an ETag and a body's size in bytes are not in a description.
 [checks.positive_data_acceptance]
