@@ -67,6 +67,7 @@ def shoot(page: Page, name: str, *, full_page: bool = False) -> None:
     "name,options",
     [
         ("calls", {"viewport": {"width": 1080, "height": 600}}),
+        ("calls-ru", {"viewport": {"width": 1080, "height": 600}, "locale": "ru-RU"}),
         ("phone-ru", {"viewport": {"width": 390, "height": 700}, "locale": "ru-RU"}),
     ],
 )
