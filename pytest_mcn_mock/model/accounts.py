@@ -20,15 +20,15 @@ from pytest_mcn_mock.model.outcomes import OutcomeRule, RuleIndex
 from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription
 
 MAX_ID = 10**15
-"""An id is less."""
+"""An id is less than this."""
 _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 DEFAULT_BALANCE: Final = "100.00"
-"""The roubles of a new account, if nothing else is said: in a file, over the admin API, and in a test."""
+"""Roubles. The default for a new account in a file, over the admin API and in a test."""
 UNLIMITED: Final = "unlimited"
-"""The balance of an account on which every call is accepted, whatever it costs: for load tests."""
+"""The balance of an account that accepts every call, at any price. Use it for load tests."""
 DEFAULT_CREDIT: Final = "0.00"
-"""Roubles; the vendor's billing allows a credit, which is 0 by default."""
+"""Roubles. The vendor's billing allows a credit."""
 MAX_NUMBERS = 10_000
 MAX_SUBSCRIPTIONS = 100
 MAX_RULES = 1_000
@@ -39,13 +39,13 @@ class Account(HidesSecrets, frozen=True, dict=True):
     """An account's settings. Its money is in the ledger and its calls are in the storage.
 
     ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
-    ``calls_held`` keeps new calls from ending until somebody completes them.
+    With ``calls_held`` new calls ring until they are completed manually.
 
     ``credit``, in kopecks, is how far below zero a call may take the balance. With ``unlimited`` every call is
-    accepted, whatever balance and credit are. It is charged all the same: the balance stays the sum of the ledger, and
-    a load test still sees what its calls cost.
+    accepted, at any balance and credit. It is charged too: the balance stays the sum of the ledger, and a load test
+    sees the cost of its calls.
 
-    ``faults`` are those that can still strike, ``faults_given`` the list as it was last edited.
+    ``faults`` are the faults that can still strike, ``faults_given`` the list as it was last edited.
     ``fault_draws`` counts how often a fault could have struck, ``subscriptions_made`` the subscriptions ever made.
     ``seq`` numbers the accounts of a storage in order of opening, from 1.
 
@@ -72,13 +72,13 @@ class Account(HidesSecrets, frozen=True, dict=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not is_account_id(self.id):
-            raise UsageError(f"account id {show(self.id)} is not one to fifteen digits, such as '12345678'")
+            raise UsageError(f"invalid account id {show(self.id)}: use one to fifteen digits, such as '12345678'")
         if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
-            raise UsageError("token must be 1 to 512 visible ASCII characters without spaces")
+            raise UsageError("invalid token: use 1 to 512 visible ASCII characters without spaces")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"seed {show(self.seed)} is not a whole number from 0 to {MAX_SEED}")
+            raise UsageError(f"invalid seed {show(self.seed)}: use a whole number from 0 to {MAX_SEED}")
         if not 0 <= self.credit <= MAX_KOPECKS:
-            raise UsageError(f"credit is {format_roubles(self.credit)} roubles; a credit is not negative")
+            raise UsageError(f"invalid credit {format_roubles(self.credit)}: a credit is not negative; use 0 or more")
 
     def can_pay(self, price: int, balance: int) -> bool:
         """Return whether a call is accepted at this price and balance, both in kopecks."""
@@ -112,7 +112,7 @@ def connect_number(account: Account, number: str) -> Account:
     """Return the account with a number connected, so that call_for_2fa may ring from it."""
     digits = clean_pasted(number) if isinstance(number, str) else ""
     if not is_number(digits):
-        raise UsageError(f"number {str(number)[:40]!r} cannot be connected; it is {NUMBER_FORM}")
+        raise UsageError(f"invalid number {str(number)[:40]!r}: use {NUMBER_FORM}")
     if digits in account.numbers:
         return account
     if len(account.numbers) >= MAX_NUMBERS:
@@ -172,10 +172,10 @@ def replace_numbers(account: Account, numbers: Iterable[str]) -> Account:
 
 
 def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
-    """Return the account with these outcome rules in place of its own."""
+    """Return the account with only these outcome rules."""
     replaced = tuple(rules)
     if len(replaced) > MAX_RULES:
-        raise UsageError(f"{len(replaced)} outcome rules are too many; at most {MAX_RULES}")
+        raise UsageError(f"too many outcome rules: {len(replaced)}; use at most {MAX_RULES}")
     return replace(account, outcome_rules=replaced)
 
 
@@ -183,7 +183,7 @@ def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
     """Return the account with only these faults switched on."""
     replaced = tuple(faults)
     if len(replaced) > MAX_FAULTS:
-        raise UsageError(f"{len(replaced)} faults are too many; at most {MAX_FAULTS}")
+        raise UsageError(f"too many faults: {len(replaced)}; use at most {MAX_FAULTS}")
     return replace(account, faults=replaced, faults_given=replaced)
 
 

@@ -44,9 +44,9 @@ DEFAULT_STATUS: Mapping[RefusalCode, int] = MappingProxyType(
     }
 )
 REFUSAL_WORDS: Final = ("$status", "$code", "$number", "$message", "$parameter")
-"""What stands for the values of a refusal in its body, as a text of its own."""
+"""The texts in a refusal's body that are replaced by its values. Each must be a whole text."""
 CALL_WORDS: Final = ("$login_did", "$caller_did", "$code", "$account_id", "$verification_call_uuid")
-"""What stands for the values of a call in the answer of call_2fa, as a text of its own."""
+"""The texts in the answer of call_2fa that are replaced by the call's values. Each must be a whole text."""
 _WORD: Final = re.compile(r"\$[A-Za-z_]+")
 DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
     {
@@ -115,17 +115,17 @@ class NumberFormat(StrEnum):
 
 
 class MissingFinalStatus(StrEnum):
-    """What ``final_status`` is if no final status is documented: for 31, and for an unavailable number."""
+    """The ``final_status`` of a call without a documented one: of cause 31, and of an unavailable number."""
 
     ABSENT = "absent"
-    """Not there: as the article reads."""
+    """The CDR has no ``final_status``, as in the article."""
     EMPTY = "empty"
     """An empty text. The handbook's catalogue (2026-09-27) marks the variable as required."""
     NULL = "null"
 
 
 class ErrorStyle(StrEnum):
-    """How a refusal's body says which refusal it is, unless ``error_body`` is given."""
+    """How a refusal's body identifies the refusal, if ``error_body`` is not given."""
 
     WORDS = "words"
     """``errors`` is a list with one object, whose ``code`` is a word."""
@@ -142,12 +142,12 @@ class PaidMethodsAssumptions(Struct, frozen=True):
     error_status: Mapping[RefusalCode, int] = PAIDMETHODS_STATUS
     """The HTTP status of each refusal."""
     error_body: Mapping[str, Any] = PAIDMETHODS_ERROR_BODY
-    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"`` and ``"$parameter"`` stand for
-    its values.
+    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"`` and ``"$parameter"`` are
+    replaced by its values.
     """
     call_for_2fa_body: Mapping[str, Any] = PAIDMETHODS_2FA_BODY
     """The answer of call_2fa, which the handbook does not show. ``"$login_did"``, ``"$caller_did"``, ``"$code"``,
-    ``"$account_id"`` and ``"$verification_call_uuid"`` stand for the call's values.
+    ``"$account_id"`` and ``"$verification_call_uuid"`` are replaced by the call's values.
     """
     other_country: int = RUSSIA
     """The country of the number that calls a number that is neither Russian nor Kazakh: 643 or 398."""
@@ -204,8 +204,8 @@ class Assumptions(Struct, frozen=True):
     error_style: ErrorStyle = ErrorStyle.WORDS
     """The form of a refusal's body."""
     error_body: Mapping[str, Any] | None = None
-    """A refusal's JSON object; None: as ``error_style`` says. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"``
-    and ``"$parameter"`` stand for its values.
+    """A refusal's JSON object. ``"$status"``, ``"$code"``, ``"$number"``, ``"$message"`` and ``"$parameter"`` are
+    replaced by its values. If it is None, ``error_style`` decides.
     """
     error_number: Mapping[RefusalCode, int] = DEFAULT_ERROR_NUMBER
     """The ``"$number"`` of each refusal."""
@@ -217,17 +217,17 @@ class Assumptions(Struct, frozen=True):
     call_for_2fa_cdr: bool = False
     """Whether call_for_2fa has a CDR; the article promises one only for flash_call."""
     ring_s: float = 0.0
-    """How long a call rings, from its answer to its end, if the outcome rule does not say."""
+    """The time from the answer to the end of a call, if its outcome rule has no ``delay_s``."""
     cdr_delay_s: float = 0.0
-    """Between the end of a call and its CDR: 3.6 and 5.2 s were seen."""
+    """The time from the end of a call to its CDR. Two of the vendor's took 3.6 and 5.2 s."""
     ack_timeout_s: float = 10.0
     """How long a webhook endpoint may take to acknowledge a CDR."""
     retry_after_s: tuple[float, ...] = RETRY_AFTER_S
     """The waits after the first, second, … failed attempt."""
     disable_after: int = 10
-    """A webhook is disabled after so many CDRs in a row that failed."""
+    """A webhook is disabled after this number of failed CDRs in a row."""
     missing_final_status: MissingFinalStatus = MissingFinalStatus.ABSENT
-    """What ``final_status`` is in a CDR if none is documented."""
+    """The ``final_status`` of a CDR if none is documented."""
     operator_account_id: int = 10002
     """The variable ``account_id`` of a CDR: not the client's account, but probably the vendor's own."""
     created_at_offset_s: float = 10_800.0
@@ -254,7 +254,10 @@ class Assumptions(Struct, frozen=True):
         check_bool(self.call_for_2fa_cdr, name="call_for_2fa_cdr")
         ending(Outcome.UNAVAILABLE, unavailable_cause=self.unavailable_cause)
         if self.unavailable_cause in (16, 17, 31):
-            raise UsageError(f"unavailable_cause {self.unavailable_cause} has another meaning in the article")
+            raise UsageError(
+                f"invalid unavailable_cause {self.unavailable_cause}: the article gives it another meaning; use any "
+                "cause but 16, 17 and 31"
+            )
         check_seconds(self.ring_s, name="ring_s")
         check_seconds(self.cdr_delay_s, name="cdr_delay_s")
         check_seconds(self.ack_timeout_s, name="ack_timeout_s", most=600)
@@ -283,5 +286,5 @@ class Assumptions(Struct, frozen=True):
         return NUMERIC_ERROR_BODY if self.error_style is ErrorStyle.NUMERIC else DEFAULT_ERROR_BODY
 
     def has_cdr(self, method: Method) -> bool:
-        """Return whether a call has a CDR: one of flash_call always, one of call_for_2fa if ``call_for_2fa_cdr``."""
+        """Return whether calls of a method have a CDR: flash_call always, call_for_2fa if ``call_for_2fa_cdr``."""
         return method is Method.FLASH_CALL or self.call_for_2fa_cdr

@@ -17,7 +17,7 @@ from pytest_mcn_mock.model.outcomes import Ending
 
 
 class Terms(Struct, frozen=True):
-    """What a dialect says of its calls: how it spells the methods, and the country of the number that calls.
+    """A dialect's terms for calls: its names of the methods, and the country of the number that calls.
 
     ``choose_country`` gets ``login_did`` and ``country_id``.
     """
@@ -46,7 +46,7 @@ class CallOrder(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """Why the call is as it is: a sentence each on the country, the caller's number, the price and the outcome.
+    """Why the call was decided so: one sentence each on the country, the caller's number, the price and the outcome.
 
     ``cdr`` says why a webhook does not get the call's CDR: it is disabled, or its filter does not let the call through.
     It is empty if every webhook gets it.
@@ -66,8 +66,8 @@ class Call(Struct, frozen=True):
     """One accepted call.
 
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how
-    the call will end, at ``ends_at`` or, if that is None, when somebody completes it. ``ending`` and ``ended_at`` are
-    None until it has ended. ``country_id`` is the country of the number that calls, None for a call_for_2fa.
+    the call will end, at ``ends_at`` or, if that is None, when it is completed manually. ``ending`` and ``ended_at``
+    are None until it has ended. ``country_id`` is the country of the number that calls, None for a call_for_2fa.
     ``cdr_fault`` is the fault that alters its CDR. ``seq`` numbers the calls of a storage as they arrive, from 1.
     ``dialect`` is the form of the API in which it was ordered.
     """
@@ -97,7 +97,7 @@ class Call(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The method, and its dialect unless that is the article's: for people."""
+        """The method, for people. Its dialect follows if it is not the article's."""
         return self.method if self.dialect is Dialect.API_MCN else f"{self.method} ({self.dialect})"
 
 

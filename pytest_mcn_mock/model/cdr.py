@@ -64,7 +64,7 @@ class Cdr:
 
     @property
     def final_status(self) -> Any:
-        """The final status. If the article documents none, ``missing_final_status`` says what it is."""
+        """The final status. If the article documents none, ``missing_final_status`` decides."""
         known = self.call.ending and self.call.ending.final_status
         return _MISSING[self.assumptions.missing_final_status] if known is None else known
 
@@ -147,7 +147,7 @@ class Cdr:
 
     @cached_property
     def _drawn(self) -> Sequence[int]:
-        # The uuid is drawn from the account's seed, so what is drawn from the uuid is as well.
+        # The uuid is drawn from the account's seed, so values that are drawn from the uuid depend on the seed too.
         digest = self._digest("ids")
         return [int.from_bytes(digest[i : i + 8], "big") for i in range(0, 56, 8)]
 
@@ -316,7 +316,7 @@ def _check_value(value: Any, *, is_list: bool) -> CdrValue | tuple[CdrValue, ...
 
 
 def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
-    """Return which condition does not hold, and the value that it met, for people; empty if all hold."""
+    """Return the first condition that does not hold, and the value, as a sentence; empty if all conditions hold."""
     for condition in conditions:
         if not condition.holds(cdr):
             value = cdr.value(condition.variable)
@@ -326,7 +326,7 @@ def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value for people. A boolean is shown as JSON has it, because that is the text that is compared."""
+    """Return a value for people. A boolean is shown as in JSON, because the condition compares that text."""
     if isinstance(value, tuple):
         text = f"[{', '.join(map(_shown, value))}]"
         return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"

@@ -1,6 +1,6 @@
-"""Checks of what a tester passes in: each raises UsageError with the argument's name, the value and what is right.
+"""Checks of a tester's arguments. Each raises UsageError with the argument's name, its value and the valid values.
 
-A bool is not a number here, although Python has it as one.
+A bool is not a number here, although it is one in Python.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def check_list(value: object, *, name: str, example: str) -> list[Any]:
 def check_url(value: object, *, name: str, example: str, is_base: bool = False) -> str:
     """Return the value if it is an http or https URL with a host.
 
-    A base URL, which paths follow, is in ASCII and has no user, query and fragment. What may be secret is not in the
-    error.
+    A base URL, to which paths are added, is in ASCII and has no user, query and fragment. The error leaves out the
+    parts that may be secret.
     """
     if not isinstance(value, str):
         raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}", name)
@@ -107,14 +107,14 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        is_url = is_url and not _BEHIND_AN_ADDRESS.search(parts.netloc)  # urlsplit ignores what is there
+        is_url = is_url and not _BEHIND_AN_ADDRESS.search(parts.netloc)  # urlsplit ignores that part
     except ValueError:
         is_url = False
     if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):
         raise UsageError(f"{name} {shown!r} is not an http or https URL with a host, such as {example!r}", name)
     if is_base and (not value.isascii() or "@" in parts.netloc or parts.query or parts.fragment):
-        what = "a base URL, in ASCII and without user, query and fragment"
-        raise UsageError(f"{name} {shown!r} is not {what}, such as {example!r}", name)
+        form = "a base URL, in ASCII and without user, query and fragment"
+        raise UsageError(f"{name} {shown!r} is not {form}, such as {example!r}", name)
     if len(value) > MAX_URL_LENGTH:
         raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}", name)
     return value

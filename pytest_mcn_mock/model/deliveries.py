@@ -20,7 +20,7 @@ from pytest_mcn_mock.model.webhooks import MACHINE, HidesSecrets, Trust
 from pytest_mcn_mock.text import printable
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
-"""Headers of every CDR's request; any other is the user's own, and may be a secret."""
+"""Headers of every CDR's request. All others are the user's own, and may be secret."""
 
 _SHOWN = 200
 """Characters of an endpoint's answer that people see."""
@@ -56,8 +56,8 @@ class CdrRequest(HidesSecrets, frozen=True):
 class CdrResponse(Struct, frozen=True):
     """The answer of the endpoint. A recorded one has at most the first 4 KiB of the body, and of the headers.
 
-    Both are empty in an old one: see ``service.answers``. ``sent_twice``: the request had been sent before on a kept
-    connection, which the endpoint closed without an answer, so that it may have the CDR twice.
+    Both are empty in an old one: see ``service.answers``. With ``sent_twice`` the request was sent before on a kept
+    connection, which the endpoint closed without an answer. So the endpoint may have the CDR twice.
     """
 
     status: int
@@ -83,8 +83,8 @@ class CdrResponse(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """One try to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why there was no
-    acknowledgement, and is None if there was one.
+    """One attempt to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why the CDR
+    was not acknowledged, and is None if it was.
     """
 
     number: int
@@ -107,7 +107,7 @@ class Attempt(Struct, frozen=True):
 
 
 def describe_state(state: DeliveryState, attempts: Sequence[Attempt]) -> str:
-    """Return the state of a delivery, for people: it says so if only ``ignore_response`` made it delivered."""
+    """Return the state of a delivery, for people, with a remark if only ``ignore_response`` made it delivered."""
     is_acknowledged = any(attempt.error is None for attempt in attempts)
     return f"{state} (ignore_response)" if state is DeliveryState.DELIVERED and not is_acknowledged else str(state)
 
@@ -119,11 +119,11 @@ def _beginning(body: bytes) -> str:
 
 
 class Delivery(Struct, frozen=True):
-    """A CDR pending, delivered or failed.
+    """The delivery of a CDR to one webhook.
 
-    ``due_at`` is when it is tried next, in seconds since the epoch: None while the call is held, and when nothing
-    is pending any more. ``cdr`` and ``request`` are None until the call has ended. ``cdr`` is the flat object or the
-    whole event that is sent and, for a text, the variables in it. ``id`` numbers the deliveries of a storage from 1.
+    ``due_at`` is the time of the next attempt, in seconds since the epoch. It is None while the call is held, and if
+    the delivery is not pending. ``cdr`` and ``request`` are None until the call has ended. ``cdr`` is the flat object
+    or the whole event that is sent or, for a text, its variables. ``id`` numbers the deliveries of a storage from 1.
     """
 
     id: int
@@ -137,23 +137,23 @@ class Delivery(Struct, frozen=True):
     cdr: Mapping[str, Any] | None = None
     request: CdrRequest | None = None
     note: str = ""
-    """What is special about it, for people: the fault that alters it, or why it failed without an attempt."""
+    """A remark for people: the fault that alters it, or why it failed without an attempt."""
     waits_for: int | None = None
-    """The delivery that has to be settled before this one is due; 0 for one of the account's next call."""
+    """The delivery that must be settled before this one is due. 0 means a delivery of the account's next call."""
     earlier_attempts: int = 0
-    """The attempts that do not count in the schedule of retries, which begins again when it is sent again manually."""
+    """The attempts before the last manual resend. They do not count in the schedule of retries."""
     says: Ending | None = None
-    """How the CDR says the call ended, if a fault makes it lie."""
+    """The false ending in the CDR, if a fault changes it."""
     resent: int = 0
     """How often it was sent again manually."""
     of_uuid: str | None = None
     """The ``verification_call_uuid`` in the CDR, if a fault changes it."""
     filter: tuple[Condition, ...] = ()
-    """The webhook's filter as it was when the call was placed."""
+    """The webhook's filter at the time when the call was placed."""
 
 
 NEXT_CALL: Final = 0
-"""In place of a delivery's id: whatever delivery of another call is settled next."""
+"""The value of ``waits_for`` that means the next settled delivery of another call."""
 
 
 def make_deliveries(call: Call, account: Account, first_id: int, delay_s: float) -> list[Delivery]:
@@ -214,7 +214,7 @@ def _apply(fault: Fault, call: Call, delivery: Delivery) -> list[Delivery]:
             return [replace(delivery, due_at=None, state=DeliveryState.FAILED)]
         case FaultKind.CDR_UNKNOWN_UUID:
             call_id, _, account_id = call.verification_call_uuid.partition("_")
-            # The shape is right, and that another call draws this id is as unlikely as for any other.
+            # The id has the right form, and another call is as unlikely to draw it as any other id.
             return [replace(delivery, of_uuid=f"{int(call_id, 16) ^ (1 << 47):012x}_{account_id}")]
         case _:
             return [delivery]
@@ -248,7 +248,7 @@ def is_acknowledgement(status: int) -> bool:
 
 
 def is_still_due(delivery: Delivery, handed: Delivery) -> bool:
-    """Return whether a delivery is still pending as it was handed over: not settled, tried or sent again since."""
+    """Return whether a delivery is still pending as it was when it was handed over to the client."""
     return delivery.state is DeliveryState.PENDING and (delivery.due_at, delivery.resent) == (
         handed.due_at,
         handed.resent,
@@ -260,9 +260,9 @@ def outcome_of_attempt(
 ) -> Delivery:
     """Return the delivery after an attempt: delivered, due again at ``due_at``, or failed if that is None.
 
-    With ``ignores_response`` the delivery is delivered, whatever became of the attempt.
-    ``handed`` is the delivery as it was handed over for this attempt. If it was sent again manually meanwhile, the
-    older attempt cannot make it fail: only the newer one can. An acknowledgement of either counts.
+    With ``ignores_response`` the delivery is delivered, whatever the attempt's result is. ``handed`` is the delivery at
+    the beginning of this attempt. If it was sent again manually in the meantime, a failure of this older attempt does
+    not count. An acknowledgement of either attempt counts.
     """
     attempts = (*delivery.attempts, attempt)
     if attempt.error is None or ignores_response:

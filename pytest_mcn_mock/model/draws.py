@@ -26,7 +26,7 @@ class CallDraw(Struct, frozen=True):
 def draw_call(seed: int, n: int) -> CallDraw:
     """Return the draw for the ``n``-th accepted call of an account. No two of its calls share an id (below 2**48)."""
     mixed = (_id_offset(seed) + n) & _ID_MASK
-    # Each step is a bijection of 48-bit integers, which is what keeps the ids apart without a look-up.
+    # Each step is a bijection of 48-bit integers, so that ids differ without a look-up.
     for _ in range(2):
         mixed ^= mixed >> 25
         mixed = (mixed * 0x9E3779B97F4B) & _ID_MASK

@@ -1,6 +1,6 @@
-"""Faults: what goes wrong between an application and a telephone operator, switched on by a test.
+"""Faults: errors between an application and a telephone operator that a test switches on.
 
-A fault of a request alters an answer of the API; a fault of a CDR alters what is sent to the webhook afterwards.
+A fault of a request alters an answer of the API. A fault of a CDR alters the delivery to the webhook.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pytest_mcn_mock.model.draws import draw_chance, draw_share
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """The kinds of faults."""
 
     STATUS = "status"
     """The API answers with a server error."""
     DELAY = "delay"
     """The answer comes late."""
     RESET = "reset"
-    """The connection is reset in place of an answer."""
+    """The connection is reset instead of an answer."""
     CUT_OFF = "cut_off"
     """The connection ends in the middle of the answer."""
     MALFORMED = "malformed"
@@ -38,15 +38,15 @@ class FaultKind(StrEnum):
     CDR_DUPLICATED = "cdr_duplicated"
     """The CDR is sent again after it was acknowledged."""
     CDR_REORDERED = "cdr_reordered"
-    """The CDR is sent after that of the next call."""
+    """The CDR is sent after the CDR of the next call."""
     CDR_LATE = "cdr_late"
     """The CDR is sent ``delay_s`` seconds late."""
     CDR_LOST = "cdr_lost"
     """The CDR is never sent."""
     CDR_CONTRADICTED = "cdr_contradicted"
-    """A second CDR says otherwise: busy after answered, answered after anything else."""
+    """A second CDR contradicts the first: busy after answered, answered after anything else."""
     CDR_UNKNOWN_UUID = "cdr_unknown_uuid"
-    """The CDR names a call that nobody placed."""
+    """The CDR names a call that does not exist."""
 
     @property
     def is_of_cdr(self) -> bool:
@@ -61,10 +61,10 @@ _TIMED: Final = {FaultKind.DELAY, FaultKind.DRIP, FaultKind.CDR_LATE}
 class Fault(Struct, frozen=True):
     """A fault that is switched on.
 
-    ``times`` is how many requests, or CDRs, it still alters, None for any number; ``probability`` is the chance for
-    each one. ``delay_s`` and ``jitter_s`` are seconds: a delay is ``delay_s`` plus up to ``jitter_s``, a drip takes
-    that long in all. Chance and jitter are drawn from the account's seed. ``accepted`` says whether an altered request
-    was accepted, and charged, all the same: an application that tries again pays twice.
+    ``times`` is how many more requests or CDRs it alters, None for all; ``probability`` is the chance for each one.
+    ``delay_s`` and ``jitter_s`` are seconds: a delay lasts ``delay_s`` plus up to ``jitter_s``, and so does a whole
+    drip. Chance and jitter are drawn from the account's seed. With ``accepted`` an altered request is still accepted
+    and charged, so that an application that retries pays twice.
 
     Raises UsageError if a value is not valid.
     """
@@ -86,7 +86,7 @@ class Fault(Struct, frozen=True):
         check_seconds(self.delay_s, name="delay_s")
         check_seconds(self.jitter_s, name="jitter_s")
         if self.kind in _TIMED and not self.delay_s + self.jitter_s:
-            raise UsageError(f"a fault {self.kind} needs delay_s, in seconds")
+            raise UsageError(f"the fault {self.kind} needs delay_s, in seconds")
 
     def __str__(self) -> str:
         how_often = "every time" if self.times is None else f"{self.times} more"
@@ -103,10 +103,10 @@ def fault_kind(kind: str) -> FaultKind:
 
 
 def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:
-    """Return the fault that strikes now, if one does, and the faults that are left.
+    """Return the fault that strikes now, or None, and the remaining faults.
 
     Faults are tried in order. ``n`` numbers the draws of the account, so that the same seed gives the same faults. The
-    ``jitter_s`` of the fault that strikes is what was drawn of it: the delay is ``delay_s + jitter_s``.
+    ``jitter_s`` of the returned fault is the drawn part of it: the delay is ``delay_s + jitter_s``.
     """
     for index, fault in enumerate(faults):
         if fault.kind.is_of_cdr is not of_cdr or draw_chance(seed, n, index) >= fault.probability:

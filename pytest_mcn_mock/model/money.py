@@ -1,7 +1,7 @@
-"""Money: integer kopecks inside, ``Decimal`` roubles or their text at the edge, never a float.
+"""Money: integer kopecks inside, ``Decimal`` roubles or text at the edge, never a float.
 
-A tariff says what a method costs (the article prices the method, not the call). Every movement of an account's money is
-an entry of its ledger, and the balance is their sum.
+A tariff has the price of each method (the article prices the method, not the call). Every movement of an account's
+money is an entry of its ledger, and the balance is their sum.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KOPECKS_PER_ROUBLE = 100
 MAX_KOPECKS = 10**15
 """Ten trillion roubles: more than any test needs, and still exact as a JSON number."""
 _CONTEXT = Context(prec=28)
-"""Of our own: an application under test may round to six digits in its."""
+"""Our own context, because an application under test may set its context to six digits."""
 
 
 def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
@@ -33,22 +33,20 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     Raises UsageError for a float, a fraction of a kopeck, a text that is not a number, and more than MAX_KOPECKS.
     """
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
-        raise UsageError(f'{name} is {show(amount)}; give roubles as text or Decimal, such as "10.00"')
+        raise UsageError(f'invalid {name} {show(amount)}: use roubles as text or Decimal, such as "10.00"')
     try:
-        # Decimal takes underscores and the digits of every script; an amount is written in neither.
+        # Decimal accepts underscores and the digits of every script; an amount must have neither.
         is_plain = not isinstance(amount, str) or (amount.isascii() and "_" not in amount)
         roubles = Decimal(amount if is_plain else "NaN")
     except InvalidOperation:
         roubles = Decimal("NaN")
     if not roubles.is_finite():
-        raise UsageError(f'{name} is {str(amount)[:40]!r}, which is not an amount; give roubles such as "10.00"')
+        raise UsageError(f'invalid {name} {str(amount)[:40]!r}: use roubles such as "10.00"')
     if roubles.copy_abs() > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
-        raise UsageError(f"{name} is too large; the most is {format_roubles(MAX_KOPECKS)} roubles")
+        raise UsageError(f"invalid {name}: it is too large; use at most {format_roubles(MAX_KOPECKS)} roubles")
     kopecks = int(_CONTEXT.multiply(roubles, KOPECKS_PER_ROUBLE))
     if to_decimal(kopecks) != roubles:  # a comparison is exact even if the product was rounded
-        raise UsageError(
-            f"{name} is {str(amount)[:40]} roubles, which has a fraction of a kopeck; two decimals at most"
-        )
+        raise UsageError(f"invalid {name} {str(amount)[:40]}: it has a fraction of a kopeck; use at most two decimals")
     return kopecks
 
 
@@ -63,7 +61,7 @@ def format_roubles(kopecks: int) -> str:
 
 
 class Method(StrEnum):
-    """The two kinds of call, by the article's names of their methods. Another dialect may spell them otherwise."""
+    """The two kinds of call, with the article's names of the methods. Another dialect may have other names."""
 
     CALL_FOR_2FA = "call_for_2fa"
     FLASH_CALL = "flash_call"
@@ -164,7 +162,7 @@ def _read_prices(
 def _price(roubles: Any, name: str) -> int:
     kopecks = parse_roubles(roubles, name=name)
     if kopecks < 0:
-        raise UsageError(f"{name} is {format_roubles(kopecks)}; a price is not negative")
+        raise UsageError(f"invalid {name} {format_roubles(kopecks)}: a price is not negative")
     return kopecks
 
 
@@ -203,8 +201,8 @@ class Entry(Struct, frozen=True):
 
 
 class Ledger:
-    """Entries in order, at most ``limit`` of them: older ones are folded into one that brings their sum forward.
-    ``entries`` are those of a ledger that goes on.
+    """At most ``limit`` entries in order. Older ones are folded into one entry, which brings their sum forward.
+    ``entries`` are the earlier entries of a ledger that is continued.
     """
 
     def __init__(self, limit: int, entries: Iterable[Entry] = ()) -> None:
@@ -237,9 +235,9 @@ class Ledger:
         return entry, self.fold()
 
     def fold(self) -> Entry | None:
-        """Fold the two oldest entries into one if there are more than the limit; return it, or None if there is room.
+        """Fold the two oldest entries into one if there are more than the limit. Return it, or None if there is room.
 
-        It has the number of the younger one.
+        The folded entry has the number of the younger one.
         """
         if len(self._entries) <= self._limit:
             return None

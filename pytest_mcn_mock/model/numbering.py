@@ -1,7 +1,7 @@
-"""Who calls whom: E.164 numbers, their countries, and the caller's number that ends in the code.
+"""Telephone numbers (E.164): their countries, and the caller's number that ends in the code.
 
 A number is its digits in international form, without a plus (the article: ``79157777777``; ITU-T E.164, 6.1: at most
-fifteen digits). A number is text throughout: the code ``0042`` has leading zeros.
+fifteen digits). Numbers and codes are text everywhere, because the code ``0042`` has leading zeros.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _BLOCKS: Final = {
     SLOVAKIA: ("42122", "42123", "42124", "42125"),
     KAZAKHSTAN: ("77272", "77273", "77172"),
 }
-"""Blocks of geographic numbers: Moscow; Bratislava; Almaty and Astana. With the free digits and a code behind it each
-is a subscriber's number."""
+"""Blocks of geographic numbers: Moscow; Bratislava; Almaty and Astana. A block, the free digits and a code make a
+subscriber's number."""
 _FREE_DIGITS: Final = {RUSSIA: 3, SLOVAKIA: 3, KAZAKHSTAN: 2}
 
 
 def is_number(text: str) -> bool:
-    """Return whether the text is a number as the article writes it."""
+    """Return whether the text is a number in the article's form."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def clean_pasted(text: str) -> str:
-    """Return the digits of a number as people paste it, ``+7 (915) 777-77-77``; any other text comes back as it was."""
+    """Return the digits of a pasted number such as ``+7 (915) 777-77-77``. Return any other text unchanged."""
     return _NOT_DIGITS.sub("", text) if _PASTED.fullmatch(text) else text
 
 
@@ -56,11 +56,11 @@ def is_code(text: str) -> bool:
 
 
 def region_of(number: str) -> str | None:
-    """Return the ISO 3166-1 alpha-2 region of a number by the numbering plan, or None if it is of no country.
+    """Return the ISO 3166-1 alpha-2 region of a number by the numbering plan, or None if the country is unknown.
 
     ``+7`` is shared: 7 6xx and 7 7xx are Kazakhstan, the rest is Russia, also if no subscriber has the number.
     """
-    # Caching Russian numbers, each called only once, helps nobody; and the other countries' plan takes long to load.
+    # Do not cache Russian numbers, because each is called once, and do not load the plan of other countries for them.
     if number[0] == "7":
         return "KZ" if number[1] in "67" else "RU"
     return _look_up_region(number)
@@ -84,7 +84,7 @@ def _look_up_region(number: str) -> str | None:
 def international_form(number: str) -> str | None:
     """Return the international form of a Russian or Kazakh number that is written as it is dialled inside the country.
 
-    It has ``7`` for the ``8`` before the ten digits. None for any other number.
+    It has ``7`` instead of the ``8`` before the ten digits. Return None for any other number.
     """
     if len(number) != 11 or number[0] != "8":
         return None
@@ -165,8 +165,8 @@ def choose_home_country(login_did: str, country_id: str | None, other: int) -> C
     """Return the country to call from: 643 or 398. A number of a third country is called from ``other``.
 
     The handbook, "Flash call — звонки для авторизации, API", 12 August 2026: a Russian number is called from a Russian
-    one and a Kazakh number from a Kazakh one, without a setting. It is silent on other countries and on ``country_id``,
-    which is as in the article: compared as text, and any other value is from a Russian number.
+    one and a Kazakh number from a Kazakh one, without a setting. It says nothing about other countries and about
+    ``country_id``, which works as in the article: it is compared as text, and any other value means a Russian number.
     """
     if country_id:
         return _choose_given(country_id, KAZAKHSTAN)

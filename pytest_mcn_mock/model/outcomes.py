@@ -1,8 +1,8 @@
 """How a call ends: the article's table of callback statuses, and the rules and magic numbers that choose a row of it.
 
-A magic number is a ``login_did`` that itself says how the call ends, for clients that cannot reach the admin API. They
-begin with 7 000, where the Russian numbering plan has no subscribers: each is a Russian number that nobody can have.
-They are ours, not the vendor's, and a server knows them only if it is told to.
+A magic number is a ``login_did`` that determines how the call ends, for clients that cannot reach the admin API. Magic
+numbers begin with 7 000: a Russian number that no subscriber can have. They are ours, not the vendor's, and a server
+knows them only if ``magic_numbers`` is on.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ CAUSE_NAMES = {
 }
 """ITU-T Q.850 (05/2018), table 1: the causes a tester is likely to ask for.
 
-The vendor's list has 16 to 19, 21, 22, 31, 41, 42 and 44. It says of its sister methods that 41 is a billing error, and
+The vendor's list has 16 to 19, 21, 22, 31, 41, 42 and 44. For other methods it says that 41 is a billing error, and
 that no call was made.
 """
 
 
 class Ending(Struct, frozen=True):
-    """How a call ended. ``final_status`` is None if the article documents none: the CDR then has no such field."""
+    """How a call ended. ``final_status`` is None if the article documents none for this ending."""
 
     outcome: Outcome
     q931_status: int
@@ -87,14 +87,14 @@ _BY_CAUSE = {16: Outcome.ANSWERED, 17: Outcome.BUSY, 31: Outcome.REJECTED}
 def ending(outcome: Outcome | str | None = None, q931_status: int | None = None, *, unavailable_cause: int) -> Ending:
     """Return the row of the article's table for an outcome or for a Q.850 cause; give exactly one of them.
 
-    Cause 16 alone means an answered call (ask for ``Outcome.NO_ANSWER`` to get the other row with 16).
+    Cause 16 means an answered call. Use ``Outcome.NO_ANSWER`` for the other row with 16.
     "Все прочие коды … номер недоступен": any cause but 16, 17 and 31 is UNAVAILABLE, without ``final_status``.
     ``unavailable_cause`` is the cause of UNAVAILABLE; the article names none.
 
     Raises UsageError for an unknown outcome, a cause outside 1 to 127, and for neither or both given.
     """
     if (outcome is None) == (q931_status is None):
-        raise UsageError("give either an outcome or a q931_status, not both and not neither")
+        raise UsageError("give exactly one of outcome and q931_status")
     if q931_status is not None:
         return _ending_of_cause(q931_status)
     try:
@@ -121,9 +121,10 @@ _PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
 
 
 class OutcomeRule(Struct, frozen=True):
-    """Calls to a ``login_did`` that fits the pattern get this ending, ``delay_s`` seconds after the answer.
+    """The ending of calls to each ``login_did`` that matches the pattern, ``delay_s`` seconds after the answer.
 
-    The pattern is digits with ``*`` for any digits and ``?`` for any one. ``delay_s`` None leaves the server's delay.
+    The pattern has digits, ``*`` for any digits and ``?`` for one digit. If ``delay_s`` is None, the server's delay
+    applies.
     """
 
     ending: Ending
@@ -133,21 +134,21 @@ class OutcomeRule(Struct, frozen=True):
     def __post_init__(self) -> None:
         if not isinstance(self.login_did, str) or not _PATTERN.fullmatch(self.login_did):
             raise UsageError(
-                f"login_did pattern {str(self.login_did)[:40]!r} must be digits, * and ?, such as '7915777*'"
+                f"invalid login_did pattern {str(self.login_did)[:40]!r}: use digits, * and ?, such as '7915777*'"
             )
         if self.delay_s is not None:
             check_seconds(self.delay_s, name="delay_s")
 
     def matches(self, login_did: str) -> bool:
-        """Return whether the number fits the pattern."""
+        """Return whether the number matches the pattern."""
         return fnmatchcase(login_did, self.login_did)
 
 
 class RuleIndex:
-    """Finds the first rule that matches, by the number itself, by each of its beginnings, and by the other patterns.
+    """Finds the first matching rule by the number itself, by each of its beginnings, and by the other patterns.
 
-    Rules for one number and for a beginning (``7915*``) take as long to find among a thousand as among ten; those with
-    a ``?``, or with a ``*`` elsewhere, are tried in order.
+    Rules for one number and for a beginning (``7915*``) are looked up, which takes the same time for ten and for a
+    thousand rules. Rules with a ``?``, or with a ``*`` elsewhere, are tried in order.
     """
 
     def __init__(self, rules: Sequence[OutcomeRule]) -> None:
@@ -164,7 +165,7 @@ class RuleIndex:
                 kind.setdefault(beginning, place)
 
     def first_match(self, login_did: str) -> OutcomeRule | None:
-        """Return the first rule whose pattern fits, or None."""
+        """Return the first rule that matches, or None."""
         none = len(self._rules)
         first = self._exact.get(login_did, none)
         for end in range(len(login_did) + 1):
@@ -178,8 +179,8 @@ class RuleIndex:
 
 
 class Magic(Struct, frozen=True):
-    """What a magic number forces: a refusal, an outcome, a Q.850 cause or, with none of them, a call that rings until
-    it is completed manually.
+    """The effect of a magic number: a refusal, an outcome or a Q.850 cause. With none of them the call rings until it
+    is completed manually.
     """
 
     refusal: RefusalCode | None = None

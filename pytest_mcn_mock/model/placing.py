@@ -1,4 +1,4 @@
-"""Place a call: decide an order on an account. Nothing is changed here."""
+"""Decide an order on an account. The functions here are pure."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def place(
 
 
 class _Plan(Struct, frozen=True):
-    """How a call will end, by which rule, and after how many seconds; None: when somebody completes it."""
+    """How a call will end, by which rule, and after how many seconds; None if it must be completed manually."""
 
     ending: Ending
     rule: str

@@ -1,4 +1,4 @@
-"""What is sent to a webhook: the record of a call in the form that its subscription asks for, and the request.
+"""Render the CDR of a call in the form of a subscription, and the request that carries it.
 
 Source: handbook, "POST запрос" and "GET запрос" (2026-08-11 and 2026-08-12).
 """
@@ -20,9 +20,9 @@ TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 
 class Rendered(NamedTuple):
-    """What is sent to a webhook: the record, and the request that carries it.
+    """A record and the request that carries it to a webhook.
 
-    The record is the flat object or the whole event. For a text it is the variables in it.
+    The record is the flat object or the whole event or, for a text, its variables.
     """
 
     record: dict[str, Any]
@@ -30,7 +30,7 @@ class Rendered(NamedTuple):
 
 
 def render(subscription: Subscription, cdr: Cdr, now: float) -> Rendered:
-    """Return what is sent to a subscription's endpoint. ``now`` is in seconds since the epoch."""
+    """Return the record and the request for a subscription's endpoint. ``now`` is in seconds since the epoch."""
     if subscription.template is not None:
         record = {
             name: value for name in variables_in(subscription.template) if (value := cdr.value(name)) is not UNSET

@@ -1,7 +1,7 @@
-"""A request to the API: how it is kept in the journal, and what it relies on that is not documented.
+"""A request to the API: its entry in the journal, and the undocumented behaviour that it relies on.
 
-Each dialect has a table of the undocumented things that the fake takes, each with its place in the schemas. What the
-fake refuses is not in the table: the refusal says what is wrong.
+Each dialect has a table of the undocumented ways of writing a request that the fake accepts, each with its place in the
+schemas. Refused requests are not in the table, because the refusal says what is wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Level(StrEnum):
     ASSUMED = "assumed"
 
     def allows(self, other: Level) -> bool:
-        """Return whether behaviour of the other level may be relied on if this is the least that is asked for."""
+        """Return whether an application whose level is this one may rely on behaviour of the other level."""
         return _LEVELS.index(other) <= _LEVELS.index(self)
 
 
@@ -38,7 +38,7 @@ _LEVELS = list(Level)
 
 
 class Rule(Struct, frozen=True):
-    """``what`` is relied on, ``level`` how well it is known, ``schema`` where that is written, ``hint`` what to do."""
+    """``what`` is the behaviour, ``level`` how well it is known, ``schema`` its place, ``hint`` what to do instead."""
 
     level: Level
     what: str
@@ -49,10 +49,10 @@ class Rule(Struct, frozen=True):
 class RequestRules(Struct, frozen=True):
     """How well the parts of a dialect's requests are known.
 
-    ``rules`` are the ways to go beyond what is documented. ``{method}`` and ``{name}`` in them are filled in. A way
-    that has no rule is the dialect's ordinary way. ``spelling`` are the methods' names. ``parameters`` are those that a
-    method has, each with the rule that it comes under, or with "" if it is documented. ``numbers`` are those that are
-    numbers, and ``flags`` those that are true or false. ``is_in_body`` says that parameters belong in the body.
+    ``rules`` are the undocumented ways of writing a request. ``{method}`` and ``{name}`` in them are filled in. A way
+    without a rule is the dialect's ordinary way. ``spelling`` has the methods' names. ``parameters`` has the parameters
+    of each method, each with the name of its rule, or with "" if it is documented. ``numbers`` names the parameters
+    that are numbers, ``flags`` those that are true or false. ``is_in_body`` is true if parameters belong in the body.
     """
 
     rules: Mapping[str, Rule]
@@ -81,11 +81,12 @@ class UndocumentedUse(Struct, frozen=True):
 
 
 class RequestFacts(NamedTuple):
-    """A request as it was sent: its parameters that are not empty, by where they were, and what it says of itself.
+    """A request as it was sent: its parameters that are not empty, by their place, and its headers and path.
 
-    ``parameters`` are those of both places as they were understood. ``body`` is None if there is none, and
-    ``body_type`` its media type, or ``json_in_a_form`` for JSON that is declared as a form. ``not_text`` names what was
-    not text in a JSON body. A header that was not sent is empty; ``account_header`` is the one that names an account.
+    ``parameters`` are those of query and body as they were understood. ``body`` is None if the request has none.
+    ``body_type`` is its media type, or ``json_in_a_form`` for JSON that is declared as a form. ``not_text`` names the
+    parameters of a JSON body that are not text. A header that was not sent is empty. ``account_header`` is the header
+    that names an account.
     """
 
     method: Method
@@ -106,7 +107,7 @@ def check_fidelity(
 ) -> tuple[UndocumentedUse, ...]:
     """Return the uses of a request that the vendor's article does not document.
 
-    ``takes_pasted`` says whether numbers may be written as people paste them.
+    ``takes_pasted`` is true if numbers may be written as ``+7 (915) 777-77-77``.
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
@@ -129,7 +130,7 @@ def _undocumented_use(key: str, rule: Rule, method: str, name: str) -> Undocumen
 
 
 def _find_in_headers(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
-    """Return the rules that its method and its headers come under. They have no name to fill in."""
+    """Return the rules for its method and its headers. They have no name to fill in."""
     found = [("dialect", "")] if "dialect" in known.rules else []
     if not facts.authorization:
         found.append(("user_hash", ""))
@@ -145,7 +146,7 @@ def _find_in_headers(facts: RequestFacts, known: RequestRules) -> list[tuple[str
 
 
 def _find_in_body_and_path(facts: RequestFacts, known: RequestRules) -> list[tuple[str, str]]:
-    """Return the rules that its body, its query and its path come under, whatever the parameters are."""
+    """Return the rules for its body, its query and its path, without regard to its parameters."""
     found = []
     if facts.body is not None:
         found.append((facts.body_type if facts.body_type in _BODIES else "ignored_body", ""))
@@ -163,7 +164,7 @@ def _find_in_body_and_path(facts: RequestFacts, known: RequestRules) -> list[tup
 
 
 def _find_in_parameters(facts: RequestFacts, known: RequestRules, *, takes_pasted: bool) -> list[tuple[str, str]]:
-    """Return the rules that its parameters come under, each with the name to fill in."""
+    """Return the rules for its parameters, each with the name to fill in."""
     found = []
     parameters = known.parameters[facts.method]
     for name in facts.parameters:
@@ -205,7 +206,7 @@ def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | N
 
 
 NOT_A_MISTAKE: Final = frozenset({RefusalCode.INSUFFICIENT_FUNDS, RefusalCode.PAYLOAD_TOO_LARGE})
-"""Refusals that are a scenario: a correct application can meet the first, and only a test sends the second."""
+"""Refusals that are a scenario: a correct application can get the first, and only a test provokes the second."""
 
 
 MAX_PATH: Final = 512
@@ -213,7 +214,7 @@ MAX_PATH: Final = 512
 MAX_PARAMETERS_SIZE: Final = 4096
 """Bytes that a request's parameters take up."""
 MAX_UNDOCUMENTED: Final = 16
-"""Undocumented things that are kept of one request."""
+"""Undocumented uses that are kept of one request."""
 
 
 def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
@@ -230,14 +231,14 @@ def kept_parameters(given: Mapping[str, str]) -> dict[str, str]:
 
 
 class ApiRequest(Struct, eq=False):
-    """One request. ``account_id`` is the account in the path or, if the dialect's paths name none, that of the token.
-    It is None if there is none.
+    """One request. ``account_id`` is the account in the path or, if the dialect's paths name none, the account of the
+    token. It is None if there is none.
 
-    ``received_at`` is in seconds since the epoch. ``parameters`` are those that were understood; of a long path and of
-    many parameters only the beginning is kept: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the
-    answer, and ``is_answered`` says whether it was sent. ``undocumented`` is what the request relied on that is not
-    documented. ``token_account_id`` is the account whose token the request carried, if the path names another one; the
-    token itself is not kept. ``dialect`` is the one that the path belongs to, None if it belongs to no dialect.
+    ``received_at`` is in seconds since the epoch. ``parameters`` are the understood parameters; long paths and many
+    parameters are cut: ``MAX_PATH``, ``kept_parameters``. ``status`` is the HTTP status of the answer, and
+    ``is_answered`` is true when it was sent. ``undocumented`` lists the undocumented behaviour that the request relied
+    on. ``token_account_id`` is the account of the request's token, if the path names another account; the token itself
+    is not kept. ``dialect`` is the dialect of the path, None if it belongs to none.
     """
 
     seq: int
@@ -257,7 +258,7 @@ class ApiRequest(Struct, eq=False):
 
     @property
     def is_mistake(self) -> bool:
-        """Return whether the request was wrong, so that a strict test fails by it."""
+        """Return whether the request was wrong, so that it fails a strict test."""
         return self.refusal is not None and self.refusal.code not in NOT_A_MISTAKE
 
     def __repr__(self) -> str:

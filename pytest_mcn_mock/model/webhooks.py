@@ -48,8 +48,8 @@ class HidesSecrets(Struct, frozen=True):
 class Trust(HidesSecrets, frozen=True):
     """The certificates that are accepted: by default those that this machine trusts.
 
-    ``cacert`` is the path of a PEM file of authorities that are trusted in place of the machine's, and ``authorities``
-    is its text, read when the webhook was made. ``insecure`` accepts any certificate, and any host name in it.
+    ``cacert`` is the path of a PEM file of authorities that are trusted instead of the machine's, and ``authorities``
+    is its text, read when the webhook was created. ``insecure`` accepts any certificate, and any host name in it.
     """
 
     _hidden = ("authorities",)
@@ -69,10 +69,10 @@ MAX_TEMPLATE = 65_536
 """Characters of a text body's template."""
 MAX_CONDITIONS = 32
 MAX_PLACES = 256
-"""How often ``${{name}}`` may stand in the texts of a webhook: a value has up to about 3,000 characters."""
+"""How often ``${{name}}`` may be used in the texts of a webhook. A value has up to about 3,000 characters."""
 _VARIABLES = str(list(DEFAULT_VARIABLES))
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-"""RFC 9110, 5.6.2: what a header's name is made of."""
+"""The characters of a header's name: RFC 9110, 5.6.2."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 """Headers that frame the request; another value would break it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -102,22 +102,22 @@ class Values(StrEnum):
 
 
 class Subscription(HidesSecrets, frozen=True):
-    """Where an account's CDRs go and what is in them.
+    """The settings of a webhook: the URL for an account's CDRs, and their form.
 
     ``number`` counts the account's subscriptions from 1. There are three bodies:
 
     - a flat JSON object: the variables of ``body``, in their order, then the ``constants`` ("внутри массива JSON список
-      переменных"; handbook, "POST запрос"). ``values`` says whether its values keep their types. The default.
+      переменных"; handbook, "POST запрос"). ``values`` decides whether its values keep their types. The default.
     - with ``all_variables`` the whole event in its envelope (handbook, "Каталог событий MCN Telecom").
     - with ``data_type`` text the ``template``.
 
-    ``${{name}}`` stands for a variable in the template and in values of constants, query and headers. An event is sent
-    only if all conditions of ``filter`` hold. With ``ignore_response`` a CDR counts as delivered whatever its endpoint
-    answers ("Игнорирование отключения веб-хуков").
+    ``${{name}}`` in the template and in values of constants, query and headers is replaced by a variable. An event is
+    sent only if all conditions of ``filter`` hold. With ``ignore_response`` a CDR counts as delivered, whatever its
+    endpoint answers ("Игнорирование отключения веб-хуков").
 
-    ``failed_in_a_row`` counts CDRs that failed since the last one that was acknowledged. ``disabled_at`` is when too
-    many of them disabled it, in seconds since the epoch; None while it is enabled, and when a person disabled it.
-    ``trust`` says which certificates an https endpoint may have.
+    ``failed_in_a_row`` counts the failed CDRs since the last acknowledged one. ``disabled_at`` is the time at which too
+    many of them disabled the webhook, in seconds since the epoch; None if it is enabled, or was disabled manually.
+    ``trust`` has the certificates that an https endpoint may have.
 
     Raises UsageError, naming the argument, for a URL that is not http or https, an unknown variable, a header that
     cannot be sent, and for too many or too long fields; Conflict for settings that contradict one another.
@@ -146,7 +146,7 @@ class Subscription(HidesSecrets, frozen=True):
 
     @property
     def why_disabled(self) -> str:
-        """Why no CDR is sent to it: a sentence for people; empty while it is enabled."""
+        """A sentence on why no CDR is sent to it; empty if it is enabled."""
         if self.enabled:
             return ""
         if self.disabled_at is None:
@@ -160,16 +160,18 @@ class Subscription(HidesSecrets, frozen=True):
     def __post_init__(self) -> None:
         check_url(self.url, name="url", example="http://localhost:8000/mcn")
         if len(self.body) > MAX_FIELDS:
-            what = f"body is a list of at most {MAX_FIELDS} variables, such as {_VARIABLES}"
-            raise UsageError(what, "body")
+            raise UsageError(
+                f"body has {len(self.body)} variables; use at most {MAX_FIELDS}, such as {_VARIABLES}", "body"
+            )
         for variable in self.body:
             check_variable(variable, name="body")
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
-                raise UsageError(f"headers: {name} frames the request, so it cannot be set; leave it out", "headers")
+                raise UsageError(f"headers: {name} cannot be set, because it frames the request; remove it", "headers")
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
-                    f"headers: {header_name(name)!r} cannot be sent; a name is a token and a value one line of text",
+                    f"headers: {header_name(name)!r} cannot be sent; use a token for the name and one line of text for "
+                    "the value",
                     "headers",
                 )
         _fields("query", self.query, str)
@@ -203,13 +205,13 @@ class Subscription(HidesSecrets, frozen=True):
                 'all_variables is for data_type = "json": the template of a text names its variables', "all_variables"
             )
         if self.method is WebhookMethod.GET and (is_text or self.all_variables):
-            what = 'data_type = "text"' if is_text else "all_variables"
-            raise Conflict(f'{what} needs method = "POST": a GET has no body; list its variables in body', "method")
+            setting = 'data_type = "text"' if is_text else "all_variables"
+            raise Conflict(f'{setting} needs method = "POST", because a GET has no body', "method")
         if is_text or self.all_variables:
             if self.values is Values.TEXT:
-                raise Conflict('values = "text" is for the flat body of listed variables; leave it out', "values")
+                raise Conflict('values = "text" is for the flat body of listed variables; remove it', "values")
             if self.constants:
-                raise Conflict("constants are for the flat body of listed variables; leave them out", "constants")
+                raise Conflict("constants are for the flat body of listed variables; remove them", "constants")
 
 
 def make_subscription(
@@ -298,16 +300,16 @@ def _fields(name: str, fields: Mapping[str, Any], *kinds: type) -> Mapping[str, 
 _Address = IPv4Address | IPv6Address
 _HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC = re.compile(r"[0-9.]+|0x[0-9a-f.x]+|.*:.*", re.ASCII)
-"""What an operating system may take for an address, though it is none in the usual form: 127.1, 2130706433, 0x7f.1."""
+"""Texts that an operating system may treat as an address, also in an unusual form: 127.1, 2130706433, 0x7f.1."""
 MAX_TARGETS = 1_000
 TARGET_FORM: Final = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
 
 
 class Targets(Struct, frozen=True):
-    """Where webhooks may be: addresses in ``networks``, and ``hosts`` by their names, whatever they resolve to.
+    """The allowed targets of webhooks: addresses in ``networks``, and ``hosts`` by name, whatever they resolve to.
 
-    A host that begins with ``*.`` stands for every name under the rest. An IPv4 address that is written as an IPv6 one
-    counts as the IPv4 address that it is.
+    A host that begins with ``*.`` matches every subdomain of the rest. An IPv4 address in IPv6 form counts as the IPv4
+    address.
     """
 
     networks: tuple[IPv4Network | IPv6Network, ...]
@@ -328,7 +330,7 @@ class Targets(Struct, frozen=True):
         return name in self.hosts or any(f"*.{'.'.join(labels[i:])}" in self.hosts for i in range(1, len(labels)))
 
     def check(self, url: str) -> None:
-        """Raise UsageError for a URL that can never be allowed. A name is looked at again when it is resolved."""
+        """Raise UsageError for a URL that can never be allowed. A name is checked again when it is resolved."""
         host = urlsplit(url).hostname or ""
         if self.allows_name(host) or self.allows_address(host):
             return
@@ -343,7 +345,7 @@ class Targets(Struct, frozen=True):
 def make_targets(items: Sequence[str]) -> Targets:
     """Return targets from a tester's list; raise UsageError for an item that is neither a network nor a host."""
     if isinstance(items, str) or len(items) > MAX_TARGETS:
-        raise UsageError(f"webhook_targets is a list of at most {MAX_TARGETS}, each {TARGET_FORM}")
+        raise UsageError(f"invalid webhook_targets: use a list of at most {MAX_TARGETS} items, each {TARGET_FORM}")
     networks: list[IPv4Network | IPv6Network] = []
     hosts: set[str] = set()
     for item in items:
@@ -369,7 +371,7 @@ def is_address(host: str) -> bool:
 
 
 def is_literal(host: str) -> bool:
-    """Return whether the host of a URL is an address, in a usual form or not, so that no resolver is asked."""
+    """Return whether the host of a URL is an address in any form, which needs no resolver."""
     return _NUMERIC.fullmatch(host.lower()) is not None
 
 

@@ -58,8 +58,8 @@ def test_every_cause_has_its_row(cause: int) -> None:
     [
         *((None, cause, r"Q\.850") for cause in (0, 128, -1, True, "17", 16.5)),
         ("bussy", None, "did you mean 'busy'"),
-        (None, None, "either"),
-        (Outcome.BUSY, 17, "either"),
+        (None, None, "exactly one"),
+        (Outcome.BUSY, 17, "exactly one"),
     ],
 )
 def test_an_outcome_or_a_cause_that_is_not_valid_is_refused(outcome: Any, cause: Any, message: str) -> None:

@@ -59,8 +59,8 @@ def test_the_modules(mcn):
 WRONG_MARKERS = {
     "balanse='1'": "no argument 'balanse'; did you mean 'balance'?",
     "'1.00'": "keyword arguments alone",
-    "balance=1.5": "balance is 1.5",
-    "credit='-1'": "credit is -1.00 roubles; a credit is not negative",
+    "balance=1.5": "invalid balance 1.5",
+    "credit='-1'": "invalid credit -1.00: a credit is not negative",
     "outcome='bussy'": "did you mean 'busy'?",
     "tariff={'flash_cal': 1}": "did you mean 'flash_call'?",
     "seed=-1": "seed -1",
