@@ -34,7 +34,8 @@ ARTICLES_TERMS: Final = Terms(Dialect.API_MCN, MappingProxyType({m: m.value for 
 class CallOrder(Struct, frozen=True):
     """An order with checked parameters. An optional parameter that is left out or empty is None.
 
-    ``terms`` are those of the dialect in which the order came.
+    ``terms`` are those of the dialect in which the order came. ``how`` is the ending that a tester has chosen for the
+    call; if it is None, magic number, outcome rules or the default decide.
     """
 
     method: Method
@@ -43,6 +44,7 @@ class CallOrder(Struct, frozen=True):
     country_id: str | None = None
     caller_did: str | None = None
     terms: Terms = ARTICLES_TERMS
+    how: Ending | None = None
 
 
 class Explanation(Struct, frozen=True):

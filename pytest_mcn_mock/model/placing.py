@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account
@@ -30,7 +31,8 @@ def place(
     """Decide an order: caller, price, ending. Pure. A call without delay is returned already ended.
 
     ``balance`` is in kopecks, ``n`` counts the account's accepted calls before this one, ``now`` is in seconds since
-    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a magic number wins over every outcome rule.
+    the epoch, ``seq`` numbers the call. With ``magic_numbers`` a magic number wins over every outcome rule. The ending
+    that was chosen with the order wins over both; they still say when the call ends.
 
     Raises Refusal ``foreign_number`` for a ``caller_did`` that is not connected to the account ("должен быть номер, с
     которого звоним"), and ``insufficient_funds`` if balance and credit do not cover the price.
@@ -66,6 +68,8 @@ def place(
         )
 
     plan = _plan(account, order, assumptions, magic)
+    if order.how is not None:
+        plan = replace(plan, ending=order.how, rule=f"chosen with the order: {order.how}")
     ends_at = None if account.calls_held or plan.delay_s is None else now + plan.delay_s
     has_ended = ends_at == now
     return Call(

@@ -66,6 +66,7 @@ _ACCOUNT: Final = "accounts/<account_id>"
 _WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
 _CALL: Final = "calls/<verification_call_uuid>"
 _DELIVERY: Final = "deliveries/<int:delivery_id>"
+_ENDING: Final = types.EndingJson.__struct_fields__
 _NOT_STORED: Final[Mapping[str, str]] = {**JSON_HEADERS, "Cache-Control": "no-store"}
 _EVENT_STREAM: Final[Mapping[str, str]] = {
     "Content-Type": "text/event-stream",
@@ -367,10 +368,12 @@ class AdminApi:
         """
         account = await self._service.accounts.get(account_id)
         asked = _read(request, types.OrderJson)
-        given = {name: str(value) for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        how = self._read_ending(asked)
+        fields = msgspec.structs.asdict(asked).items()
+        given = {name: str(value) for name, value in fields if value is not None and name not in _ENDING}
         dialect = table_of(asked.dialect or Dialect.API_MCN)
         order = dialect.read_order(asked.method, bounded(given), self._service.assumptions)
-        call = await self._service.calls.place(account.id, order)
+        call = await self._service.calls.place(account.id, replace(order, how=how))
         await send(json_response(201, types.CallJson.of(call)))
         await self._service.calls.answered(call.verification_call_uuid)
 

@@ -469,10 +469,11 @@ class EntryJson(Struct, kw_only=True):
         )
 
 
-class OrderJson(Struct, kw_only=True):
+class OrderJson(EndingJson, kw_only=True):
     """A call to place.
 
-    With the checks and refusals of the vendor's API, but without a token. Empty text is as if not given.
+    With the checks and refusals of the vendor's API, but without a token. Empty text is as if not given. With outcome
+    or q931_status it ends so, and else as the account's outcome rules say.
     """
 
     rule: ClassVar = "order_given"

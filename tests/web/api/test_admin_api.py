@@ -256,6 +256,42 @@ def test_outcome_rules_are_replaced_and_apply(admin: Admin) -> None:
     assert admin.get(f"calls/{admin.flash_call('421901234567')}")["outcome"] == "no_answer"
 
 
+@pytest.mark.parametrize(
+    "given, ended",
+    [
+        ({"outcome": "busy"}, ("busy", 17)),
+        ({"outcome": "unavailable"}, ("unavailable", 18)),
+        ({"q931_status": 27}, ("unavailable", 27)),
+        ({"outcome": "unavailable", "q931_status": 27}, ("unavailable", 27)),
+        ({"outcome": None, "q931_status": None}, ("no_answer", 16)),
+        ({}, ("no_answer", 16)),
+    ],
+)
+def test_a_call_is_placed_with_an_ending_that_wins_over_the_rules(
+    admin: Admin, given: dict[str, Any], ended: tuple[str, int]
+) -> None:
+    admin.ask("PUT", admin.on("outcomes"), [{"outcome": "no_answer", "delay_s": 0}])
+    placed = admin.ask("POST", admin.on("calls"), {"method": "flash_call", "login_did": RUSSIAN, **given}).json()
+    uuid = placed["verification_call_uuid"]
+    (call,) = admin.get("calls", verification_call_uuid=uuid, state="completed", wait=20)["items"]
+    assert (call["outcome"], call["q931_status"]) == ended
+    assert call["explanation"]["outcome"].startswith("chosen with the order" if any(given.values()) else "outcome rule")
+
+
+def test_a_held_call_ends_as_it_was_placed_when_it_is_completed_as_planned(admin: Admin) -> None:
+    admin.ask("PATCH", admin.on(), {"calls_held": True})
+    order = {"method": "flash_call", "login_did": RUSSIAN, "outcome": "rejected"}
+    placed = admin.ask("POST", admin.on("calls"), order).json()
+    assert (placed["state"], placed["outcome"]) == ("ringing", None)
+    assert admin.ask("POST", f"calls/{placed['verification_call_uuid']}/complete", {}).json()["outcome"] == "rejected"
+
+
+def test_a_call_with_an_ending_that_contradicts_itself_is_not_placed(admin: Admin) -> None:
+    order = {"method": "flash_call", "login_did": RUSSIAN, "outcome": "busy", "q931_status": 16}
+    assert refusal(admin.ask("POST", admin.on("calls"), order))[:2] == (400, "invalid_parameter")
+    assert admin.get("calls", account_id=admin.id)["items"] == []
+
+
 @pytest.mark.parametrize("rule", [{}, {"outcome": "busy", "q931_status": 16}, {"outcome": "busy", "delay": 1}, "busy"])
 def test_a_rule_that_cannot_be_replaces_nothing(admin: Admin, rule: Any) -> None:
     admin.ask("PUT", admin.on("outcomes"), [{"outcome": "rejected"}])

@@ -149,6 +149,7 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
                 ("caller_did", "x" * 257), ("user_hash", "x"),
             )
         ),
+        *({"method": "flash_call", "login_did": "79157777777", **ending} for ending in ENDINGS),
         *(
             {"method": "call_for_2fa", "login_did": "79157777777", **more}
             for more in ({"caller_did": "79158888888"}, {"caller_did": "x"}, {"caller_did": ""}, {"code": "x"})
