@@ -43,7 +43,7 @@ export async function accountView(id) {
     entries = (await get(at('accounts', id, 'ledger'), { order: 'newest', limit: CHART_ENTRIES })).items.reverse();
     renderMoney();
   }
-  const refresh = atMostEvery(REFRESH_MS, async () => {
+  const refresh = atMostEvery(() => REFRESH_MS, async () => {
     await Promise.all([loadAccount(), loadMoney(), ledger.load()].map((load) => load.catch(() => null))); // closed meanwhile
   });
   async function loadAccount() {
@@ -107,8 +107,8 @@ export async function accountView(id) {
           [t('column.held'), account.calls_held ? t('hold.is') : t('no')],
         ]),
         actionButton(account.calls_held ? t('hold.stop') : t('hold.start'), () => holdCalls(account, !account.calls_held), { 'data-key': 'hold' })),
+      faultsSection(account),
       webhooksSection(account),
-      outcomesSection(account),
-      faultsSection(account));
+      outcomesSection(account));
   }
 }

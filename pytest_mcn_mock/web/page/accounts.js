@@ -51,7 +51,7 @@ export async function accountsView() {
     },
     close: () => {},
   };
-  const redraw = atMostEvery(REFRESH_MS, async () => {
+  const redraw = atMostEvery(() => REFRESH_MS, async () => {
     const changed = [...due];
     due.clear();
     await draw(changed);

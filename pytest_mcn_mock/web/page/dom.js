@@ -60,8 +60,9 @@ export function newId(prefix) {
   return `${prefix}-${lastId}`;
 }
 
-/** At most one run at a time, and at least `pauseMs` between two; asked meanwhile, it runs once more afterwards. */
-export function atMostEvery(pauseMs, run) {
+/** At most one run at a time, and at least `pause()` milliseconds between two; asked meanwhile, it runs once more
+ * afterwards. */
+export function atMostEvery(pause, run) {
   let isBusy = false;
   let isAsked = false;
   const go = async () => {
@@ -79,7 +80,7 @@ export function atMostEvery(pauseMs, run) {
           isAsked = false;
           go();
         }
-      }, pauseMs);
+      }, pause());
     }
   };
   return go;

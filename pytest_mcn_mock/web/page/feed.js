@@ -5,16 +5,27 @@ import { h } from './dom.js';
 import { number, t } from './i18n.js';
 
 const CHUNK = 1000;
+const MOST_CHUNKS = 20; // that are searched at once for rows that match
 
 /** `path` and `query` say which list; `cursor` is the field that `after` counts by and `key` the one that an item is
- * known by. `columns` are `{title, cell(item), className}`. `matches` filters here what the API cannot filter: pages are
- * then gathered from as many of the API's as it takes. `empty()` is shown in place of an empty table. */
+ * known by. `columns` are `{title, cell(item), className, sort(item)}`; one with `sort` can be sorted by. `matches`
+ * filters here what the API cannot filter: pages are then gathered from as many of the API's as it takes.
+ * `merge(known, item)` gives the item to show in place of a known one. `total()` resolves to `{n, isCut}`, how many
+ * items there are, or to null. `empty()` is shown in place of an empty table.
+ *
+ * Sorted are the newest CHUNK items, a page of them at a time: the API has them in order of arrival only. */
 export class Feed {
-  constructor({ path, query = {}, key, cursor, columns, caption, matches = null, empty, size = 100, rowClass = () => '' }) {
-    Object.assign(this, { path, query, key, cursor, columns, matches, empty, size, rowClass });
+  constructor({
+    path, query = {}, key, cursor, columns, caption, matches = null, merge = (known, item) => item, total = null, empty,
+    size = 100, rowClass = () => '',
+  }) {
+    Object.assign(this, { path, query, key, cursor, columns, matches, merge, countAll: total, empty, size, rowClass });
     this.starts = [0];
+    this.page = 0; // of what is sorted
+    this.sorted = null;
     this.items = [];
     this.next = null;
+    this.total = null;
     this.unseen = new Set();
     this.isPaused = false;
     this.isLoaded = false;
@@ -26,19 +37,22 @@ export class Feed {
 
   make() {
     this.body = h('tbody');
+    this.heads = this.columns.map((column, index) => h('th', { scope: 'col', class: column.className }, column.sort
+      ? h('button', { type: 'button', class: 'sort', on: { click: () => this.sortBy(index) } }, column.title) : column.title));
     this.table = h('table', {},
       h('caption', {}, this.captionText),
-      h('thead', {}, h('tr', {}, this.columns.map((c) => h('th', { scope: 'col', class: c.className }, c.title)))),
+      h('thead', {}, h('tr', {}, this.heads)),
       this.body);
     this.note = h('p', { class: 'note' });
     this.error = h('p', { class: 'error', role: 'alert', hidden: true });
     this.older = h('button', { type: 'button', 'data-key': 'older', on: { click: () => this.turn(1) } }, t('feed.older'));
     this.newer = h('button', { type: 'button', 'data-key': 'newer', on: { click: () => this.turn(-1) } }, t('feed.newer'));
     this.newest = h('button', { type: 'button', on: { click: () => this.toNewest() } }, t('feed.newest'));
+    this.news = h('button', { type: 'button', class: 'news', on: { click: () => this.toNewest() } });
     this.pager = h('div', { class: 'pager' }, this.newest, this.newer, this.older, this.note);
     this.blank = h('div', { class: 'blank', hidden: true });
     this.frame = h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': this.captionText }, this.table);
-    this.node = h('div', { class: 'feed' }, this.error, this.frame, this.blank, this.pager);
+    this.node = h('div', { class: 'feed' }, this.error, this.news, this.frame, this.blank, this.pager);
   }
 
   /** Load the page that is shown, again or for the first time. */
@@ -47,10 +61,13 @@ export class Feed {
     const load = this.loads;
     this.node.setAttribute('aria-busy', 'true');
     try {
-      const { items, next } = await this.gather(this.starts.at(-1));
+      const gathered = this.sorted ? this.gather(0, CHUNK) : this.gather(this.starts.at(-1), this.size);
+      const [{ items, next }, total] = await Promise.all([gathered, this.countAll?.() ?? null]);
       if (load !== this.loads) return;
       this.items = items;
       this.next = next;
+      this.total = total;
+      this.order();
       this.unseen.clear();
       this.isLoaded = true;
       this.error.hidden = true;
@@ -64,44 +81,50 @@ export class Feed {
     this.render();
   }
 
-  async gather(start) {
+  /** Get `most` items behind `start`, and the cursor behind them if there may be more. */
+  async gather(start, most) {
     const query = { ...this.query, order: 'newest' };
-    if (!this.matches) {
-      const { items, next } = await get(this.path, { ...query, limit: this.size, after: start || null });
+    if (!this.matches && most <= CHUNK) {
+      const { items, next } = await get(this.path, { ...query, limit: most, after: start || null });
       return { items, next };
     }
     const found = [];
     let after = start;
+    let chunks = 0;
     do {
       const page = await get(this.path, { ...query, limit: CHUNK, after: after || null });
-      found.push(...page.items.filter(this.matches));
+      for (const item of page.items) if (!this.matches || this.matches(item)) found.push(item);
       after = page.next;
-    } while (after && found.length <= this.size);
-    const items = found.slice(0, this.size);
-    return { items, next: found.length > this.size ? items.at(-1)[this.cursor] : after };
+      chunks += 1;
+    } while (after && found.length <= most && chunks < MOST_CHUNKS);
+    const items = found.slice(0, most);
+    return { items, next: found.length > most ? items.at(-1)[this.cursor] : after };
   }
 
   /** What has changed meanwhile, by key. */
   apply(changed) {
     if (!this.isLoaded || changed.size === 0) return;
     const known = new Map(this.items.map((item, index) => [item[this.key], index]));
-    const isAtTop = this.starts.length === 1 && !this.isPaused;
-    const top = this.items.length ? this.items[0][this.cursor] : 0;
+    const takesNew = (this.sorted || this.starts.length === 1) && !this.isPaused;
+    const top = Math.max(0, ...this.items.map((item) => item[this.cursor]));
     const added = [];
     for (const [key, item] of changed) {
       if (!this.concerns(item)) continue;
       const index = known.get(key);
-      if (index !== undefined) this.items[index] = item;
+      if (index !== undefined) this.items[index] = this.merge(this.items[index], item);
       else if (item[this.cursor] > top && (!this.matches || this.matches(item))) added.push(item);
     }
+    const before = this.items.length;
     if (this.matches) this.items = this.items.filter(this.matches);
-    if (isAtTop) {
-      added.sort((a, b) => b[this.cursor] - a[this.cursor]);
-      this.items = [...added, ...this.items];
-      if (this.items.length > this.size) {
-        this.items.length = this.size;
+    if (this.total) this.total = { ...this.total, n: this.total.n + added.length + this.items.length - before };
+    if (takesNew) {
+      this.items = [...added, ...this.items].sort((a, b) => b[this.cursor] - a[this.cursor]);
+      const most = this.sorted ? CHUNK : this.size;
+      if (this.items.length > most) {
+        this.items.length = most;
         this.next = this.items.at(-1)[this.cursor];
       }
+      this.order();
     } else {
       for (const item of added) this.unseen.add(item[this.key]);
     }
@@ -119,39 +142,87 @@ export class Feed {
     if (!isPaused) this.load();
   }
 
-  async turn(pages) {
-    if (pages > 0) this.starts.push(this.next);
-    else this.starts.pop();
+  /** Sort by a column, then the other way round, then no more. */
+  async sortBy(index) {
+    const first = this.columns[index].descends ? 'descending' : 'ascending';
+    const other = first === 'ascending' ? 'descending' : 'ascending';
+    const now = this.sorted?.index === index ? this.sorted.direction : null;
+    this.sorted = now === other ? null : { index, direction: now === first ? other : first };
+    this.page = 0;
+    this.starts = [0];
+    this.heads.forEach((head, place) => {
+      if (place === this.sorted?.index) head.setAttribute('aria-sort', this.sorted.direction);
+      else head.removeAttribute('aria-sort');
+    });
     await this.load();
+  }
+
+  order() {
+    if (!this.sorted) return;
+    const value = this.columns[this.sorted.index].sort;
+    const sign = this.sorted.direction === 'ascending' ? 1 : -1;
+    const collator = new Intl.Collator(undefined, { numeric: true });
+    const compare = (a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : collator.compare(String(a ?? ''), String(b ?? '')));
+    this.items.sort((a, b) => sign * compare(value(a), value(b)) || b[this.cursor] - a[this.cursor]);
+    this.page = Math.min(this.page, Math.max(0, Math.ceil(this.items.length / this.size) - 1));
+  }
+
+  async turn(pages) {
+    if (this.sorted) {
+      this.page += pages;
+      this.render();
+    } else {
+      if (pages > 0) this.starts.push(this.next);
+      else this.starts.pop();
+      await this.load();
+    }
     this.frame.scrollTop = 0;
     this.frame.focus({ preventScroll: true });
   }
 
   async toNewest() {
     this.starts = [0];
+    this.page = 0;
     await this.load();
     this.frame.focus({ preventScroll: true });
   }
 
   render() {
-    const isEmpty = this.isLoaded && this.items.length === 0 && this.starts.length === 1;
+    const isFirst = this.sorted ? this.page === 0 : this.starts.length === 1;
+    const hasMore = this.sorted ? (this.page + 1) * this.size < this.items.length : this.next !== null;
+    const isEmpty = this.isLoaded && this.items.length === 0 && isFirst && this.next === null;
     this.frame.hidden = isEmpty;
     this.blank.hidden = !isEmpty;
     if (isEmpty && !this.blank.hasChildNodes()) this.blank.append(this.empty());
     if (!isEmpty) this.blank.replaceChildren();
     this.renderRows();
-    this.older.hidden = this.next === null;
-    this.newer.hidden = this.starts.length === 1;
-    this.newest.hidden = this.starts.length === 1 && !this.unseen.size;
-    this.newest.textContent = this.unseen.size ? t('feed.unseen', { n: this.unseen.size }) : t('feed.newest');
+    this.older.hidden = !hasMore;
+    this.newer.hidden = isFirst;
+    this.newest.hidden = isFirst;
+    this.news.hidden = !this.unseen.size;
+    this.news.textContent = t('feed.unseen', { n: this.unseen.size });
     this.pager.hidden = isEmpty;
-    this.note.textContent = this.isLoaded && !isEmpty
-      ? t('feed.note', { page: number(this.starts.length), n: this.items.length }) : '';
+    this.note.textContent = this.isLoaded && !isEmpty ? this.noteText(isFirst) : '';
+  }
+
+  /** The place of the rows among all, and what is sorted. */
+  noteText(isFirst) {
+    const rows = this.shown().length;
+    const page = (this.sorted ? this.page : this.starts.length - 1) * this.size;
+    const isWhole = isFirst && this.next === null && !this.sorted;
+    const all = isWhole ? { n: rows, isCut: false } : this.total;
+    const total = all ? `${number(all.n)}${all.isCut ? '+' : ''}` : null;
+    const place = rows ? t(total ? 'feed.of' : 'feed.place', { first: page + 1, last: page + rows, total, n: all?.n ?? rows }) : t('feed.nothing');
+    return this.sorted && this.next !== null ? `${place} · ${t('feed.sorted', { n: this.items.length })}` : place;
+  }
+
+  shown() {
+    return this.sorted ? this.items.slice(this.page * this.size, (this.page + 1) * this.size) : this.items;
   }
 
   renderRows() {
     const rows = new Map();
-    for (const item of this.items) {
+    for (const item of this.shown()) {
       const known = this.rows.get(item[this.key]);
       const row = known?.row ?? h('tr');
       if (known?.item !== item) this.renderRow(row, item);

@@ -6,6 +6,7 @@ import { h } from './dom.js';
 
 export const LANGUAGES = { en: 'English', ru: 'Русский' };
 const DICTIONARIES = { en, ru };
+const SHORT_MS = 600_000;
 const LOCALES = { en: 'en-GB', ru: 'ru-RU' };
 let language = 'en';
 let formats = makeFormats();
@@ -16,6 +17,8 @@ function makeFormats() {
     money: new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
     number: new Intl.NumberFormat(locale, { maximumFractionDigits: 3 }),
     time: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
+    minute: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' }),
+    percent: new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0 }),
     exact: new Intl.DateTimeFormat(locale, {
       hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3,
     }),
@@ -95,7 +98,17 @@ export function momentText(iso) {
   return formats.full.format(new Date(iso));
 }
 
-/** A short time of day. */
-export function timeOfDay(iso) {
-  return formats.time.format(new Date(iso));
+/** A moment on an axis from `first` to `last`: with seconds on a short one, and with its day unless all is today. */
+export function axisTime(iso, first, last) {
+  const date = new Date(iso);
+  const clock = (Date.parse(last) - Date.parse(first) < SHORT_MS ? formats.time : formats.minute).format(date);
+  const today = new Date().toDateString();
+  const isToday = [first, last].every((end) => new Date(end).toDateString() === today);
+  return isToday ? clock : `${formats.day.format(date)}, ${clock}`;
+}
+
+/** A share, in percent. One that is not whole is neither 0 nor 100. */
+export function share(part, whole) {
+  const rounded = Math.round(part / whole * 100);
+  return formats.percent.format((part === 0 || part === whole ? rounded : Math.min(99, Math.max(1, rounded))) / 100);
 }

@@ -3,15 +3,18 @@
 import { placeCall } from './actions.js';
 import { get } from './api.js';
 import { h } from './dom.js';
+import { exportButtons } from './export.js';
 import { Feed } from './feed.js';
 import { selectField, textField } from './fields.js';
 import { moment, t, word } from './i18n.js';
+import { accountLabel, learn } from './names.js';
 import {
-  accountLink, amount, callLink, command, curlFor, deliveryChip, emptyState, outcomeChip, said, statusChip,
+  accountLink, amount, callLink, cdrChip, command, curlFor, deliveryChip, emptyState, outcomeChip, said, statusChip,
 } from './parts.js';
 import { DELIVERY_STATES, OUTCOMES } from './words.js';
 
 const FIND_PAUSE_MS = 250;
+const FEW = 8;
 
 const KINDS = {
   calls: {
@@ -22,16 +25,34 @@ const KINDS = {
     label: (show) => (show === 'ringing' ? t('call.ringing') : word('outcome', show)),
     isShown: (call, show) => (call.state === 'ringing' ? show === 'ringing' : call.outcome === show),
     words: (call) => [call.verification_call_uuid, call.login_did, call.caller_did],
+    // Events and the answers to a change do not always say what became of the deliveries.
+    merge: (known, call) => (call.deliveries ? call : { ...call, deliveries: known.deliveries }),
+    count: ({ calls, listed, most }, show) => (show ? { n: calls[show], isCut: sum(calls) >= most } : { n: listed, isCut: false }),
+    // On a narrow screen a row has two lines, and the columns that are in the second one are not there.
     columns: () => [
-      { title: t('column.number'), cell: (call) => callLink(call.verification_call_uuid, call.login_did) },
-      { title: t('column.outcome'), cell: outcomeChip },
-      { title: t('column.price'), cell: (call) => amount(call.price), className: 'right' },
-      { title: t('column.at'), cell: (call) => moment(call.placed_at), className: 'time' },
-      { title: t('column.code'), cell: (call) => h('span', { class: 'mono' }, call.code), className: 'wide-2' },
-      { title: t('column.caller'), cell: (call) => h('span', { class: 'mono' }, call.caller_did), className: 'wide-3' },
-      { title: t('column.why'), cell: (call) => said([call.explanation.outcome, call.explanation.cdr].filter(Boolean).join('; ')), className: 'wide-4 why' },
-      { title: t('column.account'), cell: (call) => accountLink(call.account_id), className: 'wide-3' },
-      { title: t('column.dialect'), cell: (call) => h('code', {}, call.dialect), className: 'wide-4' },
+      {
+        title: t('column.number'), sort: (call) => call.login_did,
+        cell: (call) => [callLink(call.verification_call_uuid, call.login_did), under(h('span', { class: 'mono muted' }, `${call.method} · ${call.code}`))],
+      },
+      { title: t('column.outcome'), sort: (call) => call.outcome ?? '', cell: (call) => [outcomeChip(call), call.deliveries?.length ? under(cdrChip(call)) : null] },
+      { title: t('column.cdr'), sort: (call) => worst(call), cell: cdrChip, className: 'wide-3' },
+      { title: t('column.method'), sort: (call) => call.method, cell: (call) => h('code', {}, call.method), className: 'wide-3' },
+      { title: t('column.code'), sort: (call) => call.code, cell: (call) => h('span', { class: 'mono' }, call.code), className: 'wide-3' },
+      {
+        title: t('column.price'), sort: (call) => Number(call.price), descends: true, className: 'right',
+        cell: (call) => [amount(call.price), under(h('span', { class: 'muted' }, moment(call.placed_at)))],
+      },
+      { title: t('column.at'), sort: (call) => call.seq, descends: true, cell: (call) => moment(call.placed_at), className: 'time wide-3' },
+      { title: t('column.caller'), sort: (call) => call.caller_did, cell: (call) => h('span', { class: 'mono' }, call.caller_did), className: 'wide-4' },
+      { title: t('column.why'), cell: whyEnded, className: 'wide-4 why' },
+      { title: t('column.account'), sort: (call) => call.account_id, cell: (call) => accountLink(call.account_id), className: 'wide-3 clip' },
+      { title: t('column.dialect'), sort: (call) => call.dialect, cell: (call) => h('code', {}, call.dialect), className: 'wide-5' },
+    ],
+    fields: [
+      ...fieldsNamed('seq', 'verification_call_uuid', 'account_id', 'dialect', 'method', 'login_did', 'caller_did', 'code',
+        'country_id', 'price', 'state', 'outcome', 'q931_status', 'final_status', 'placed_at', 'ends_at', 'ended_at'),
+      ...['country', 'number', 'price', 'outcome', 'cdr'].map((name) => [`explanation.${name}`, (call) => call.explanation[name]]),
+      ['deliveries', (call) => (call.deliveries ?? []).map(({ id, state }) => `${id} ${state}`).join('; ')],
     ],
   },
   deliveries: {
@@ -42,18 +63,27 @@ const KINDS = {
     label: (show) => word('delivery', show),
     isShown: (delivery, show) => delivery.state === show,
     words: (delivery) => [delivery.verification_call_uuid, delivery.url, delivery.note],
+    count: ({ deliveries, most }, show) => ({
+      n: show ? deliveries[show] : sum(deliveries), isCut: show !== 'pending' && deliveries.delivered + deliveries.failed >= most - deliveries.pending,
+    }),
     columns: () => [
       {
-        title: t('column.delivery'),
+        title: t('column.delivery'), sort: (one) => one.id, descends: true,
         cell: (one) => h('a', { href: `#/deliveries/${one.id}`, class: 'mono', 'aria-label': t('delivery.title', { id: String(one.id) }) }, String(one.id)),
       },
-      { title: t('column.state'), cell: deliveryChip },
-      { title: t('column.answer'), cell: (one) => (one.attempts.length ? statusChip(one.attempts.at(-1).status) : '–') },
-      { title: t('column.attempts'), cell: (one) => String(one.attempts.length), className: 'right wide-2' },
-      { title: t('column.url'), cell: (one) => h('span', { class: 'mono', title: one.url }, one.url), className: 'wide-2 clip' },
+      { title: t('column.state'), sort: (one) => one.state, cell: deliveryChip },
+      { title: t('column.answer'), sort: (one) => one.attempts.at(-1)?.status ?? -1, cell: (one) => (one.attempts.length ? statusChip(one.attempts.at(-1).status) : '–') },
+      { title: t('column.attempts'), sort: (one) => one.attempts.length, descends: true, cell: (one) => String(one.attempts.length), className: 'right wide-2' },
+      { title: t('column.url'), sort: (one) => one.url, cell: (one) => h('span', { class: 'mono', title: one.url }, one.url), className: 'wide-2 clip' },
       { title: t('column.call'), cell: (one) => callLink(one.verification_call_uuid), className: 'wide-3' },
       { title: t('column.note'), cell: (one) => said(one.note), className: 'wide-4' },
-      { title: t('column.last'), cell: (one) => moment(one.attempts.at(-1)?.at), className: 'time wide-2' },
+      { title: t('column.last'), sort: (one) => one.attempts.at(-1)?.at ?? '', descends: true, cell: (one) => moment(one.attempts.at(-1)?.at), className: 'time wide-2' },
+    ],
+    fields: [
+      ...fieldsNamed('id', 'verification_call_uuid', 'account_id', 'webhook', 'url', 'state', 'due_at', 'note'),
+      ['attempts', (one) => one.attempts.length],
+      ...['at', 'status', 'error', 'duration_s'].map((name) => [`last_attempt.${name}`, (one) => one.attempts.at(-1)?.[name]]),
+      ['cdr', (one) => (one.cdr ? JSON.stringify(one.cdr) : '')],
     ],
   },
   requests: {
@@ -66,16 +96,76 @@ const KINDS = {
     words: (request) => [
       request.path, request.verification_call_uuid ?? '', request.refusal?.code ?? '', ...Object.values(request.parameters),
     ],
+    count: ({ requests, most }, show) => ({ n: show ? requests[show] : sum(requests), isCut: sum(requests) >= most }),
     columns: () => [
-      { title: t('column.request'), cell: requestText, className: 'request break' },
-      { title: t('column.status'), cell: (one) => (one.status === null ? t('requests.flight') : statusChip(one.status)) },
+      { title: t('column.request'), sort: (one) => `${one.method} ${one.path}`, cell: requestText, className: 'request break' },
+      { title: t('column.status'), sort: (one) => one.status ?? -1, cell: (one) => (one.status === null ? t('requests.flight') : statusChip(one.status)) },
       { title: t('column.result'), cell: requestResult, className: 'break' },
-      { title: t('column.at'), cell: (one) => moment(one.at), className: 'time wide-2' },
-      { title: t('column.account'), cell: (one) => one.account_id ?? '–', className: 'wide-3 clip' },
+      { title: t('column.at'), sort: (one) => one.seq, descends: true, cell: (one) => moment(one.at), className: 'time wide-2' },
+      { title: t('column.account'), sort: (one) => one.account_id ?? '', cell: (one) => (one.account_id ? accountLabel(one.account_id) : '–'), className: 'wide-3 clip' },
+    ],
+    fields: [
+      ...fieldsNamed('seq', 'at', 'method', 'path', 'dialect', 'account_id', 'status', 'fault', 'verification_call_uuid'),
+      ...['code', 'message', 'parameter'].map((name) => [`refusal.${name}`, (one) => one.refusal?.[name]]),
+      ['parameters', (one) => JSON.stringify(one.parameters)],
     ],
     rowClass: (one) => (one.refusal ? 'refused' : ''),
   },
 };
+
+function fieldsNamed(...names) {
+  return names.map((name) => [name, (item) => item[name]]);
+}
+
+function sum(counts) {
+  return Object.values(counts).reduce((all, n) => all + n, 0);
+}
+
+function under(content) {
+  return h('span', { class: 'under' }, content);
+}
+
+/** The worst first: a failed CDR, one that is pending, one that was delivered, none. */
+function worst(call) {
+  const states = (call.deliveries ?? []).map((delivery) => delivery.state);
+  const place = ['failed', 'pending', 'delivered'].findIndex((state) => states.includes(state));
+  return place < 0 ? 3 : place;
+}
+
+function whyEnded(call) {
+  return said([call.explanation.outcome, call.explanation.cdr].filter(Boolean).join('; '));
+}
+
+/** The newest calls, a few of them, as a feed. */
+export function newestCalls(accounts) {
+  const kind = KINDS.calls;
+  const feed = new Feed({
+    path: 'calls', key: kind.key, cursor: kind.cursor, columns: kind.columns().map(({ sort, ...column }) => column),
+    caption: t('overview.newest'), merge: kind.merge, size: FEW, empty: () => empty('calls', accounts),
+  });
+  feed.pager.remove();
+  feed.applyAll = (batch) => applyBatch(feed, kind, batch);
+  return feed;
+}
+
+/** Show what has changed. What becomes of a CDR changes its call too. */
+function applyBatch(feed, kind, batch) {
+  if (kind === KINDS.calls) feed.apply(withDeliveries(feed.items, batch));
+  else feed.apply(batch[kind.event]);
+}
+
+function withDeliveries(items, batch) {
+  const changed = new Map(batch.call);
+  const known = new Map(items.map((call) => [call.verification_call_uuid, call]));
+  for (const { id, state, verification_call_uuid: uuid } of batch.delivery.values()) {
+    const call = changed.get(uuid) ?? known.get(uuid);
+    if (!call) continue;
+    const before = call.deliveries ?? known.get(uuid)?.deliveries ?? [];
+    const deliveries = [...before.filter((one) => one.id !== id), { id, state }].sort((a, b) => a.id - b.id);
+    changed.set(uuid, { ...call, deliveries });
+  }
+  return changed;
+}
 
 function requestText(one) {
   const parameters = Object.entries(one.parameters).map(([name, value]) => `${name}=${value}`);
@@ -97,6 +187,7 @@ function requestResult(one) {
 export async function listView(section, route) {
   const kind = KINDS[section];
   const accounts = (await get('accounts', { limit: 1000 })).items;
+  learn(accounts);
   const title = t(`${section}.title`);
   const slot = h('div', {});
   const view = {
@@ -106,22 +197,26 @@ export async function listView(section, route) {
     feed: null,
     node: null,
     load: () => view.feed.load(),
-    apply: (batch) => (batch.stale ? view.feed.load() : view.feed.apply(batch[kind.event])),
+    apply: (batch) => (batch.stale ? view.feed.load() : applyBatch(view.feed, kind, batch)),
     close: () => {},
   };
   const pause = h('button', {
-    type: 'button', 'aria-pressed': 'false',
+    type: 'button',
     on: {
       click: () => {
-        const isPaused = pause.getAttribute('aria-pressed') !== 'true';
-        pause.setAttribute('aria-pressed', String(isPaused));
-        view.feed.pause(isPaused);
+        view.feed.pause(!view.feed.isPaused);
+        namePause();
       },
     },
-  }, t('feed.pause'));
+  });
+  const namePause = () => {
+    pause.textContent = t(view.feed.isPaused ? 'feed.resume' : 'feed.pause');
+    pause.classList.toggle('paused', view.feed.isPaused);
+  };
   view.node = h('div', { class: 'list' },
     h('h1', { tabindex: '-1' }, title),
-    h('div', { class: 'bar', role: 'search', 'aria-label': t('filter.label') }, filters(view, kind, accounts, refresh), pause),
+    h('div', { class: 'bar', role: 'search', 'aria-label': t('filter.label') }, filters(view, kind, accounts, refresh), pause,
+      exportButtons(section, () => view.feed, kind.fields)),
     slot);
   makeFeed();
   return view;
@@ -138,12 +233,14 @@ export async function listView(section, route) {
       columns: kind.columns(),
       caption: title,
       rowClass: kind.rowClass,
+      merge: kind.merge,
+      total: needle ? null : async () => kind.count(await get('overview', { account_id: account }), show),
       matches: isFiltered
         ? (item) => (!show || kind.isShown(item, show)) && (!needle || kind.words(item).some((text) => text.toLowerCase().includes(needle)))
         : null,
       empty: () => (isFiltered || account ? emptyState(t('filter.none')) : empty(section, accounts)),
     });
-    pause.setAttribute('aria-pressed', 'false');
+    namePause();
     slot.replaceChildren(view.feed.node);
   }
 
@@ -169,7 +266,7 @@ function filters(view, kind, accounts, refresh) {
   if (chosen && !ids.includes(chosen)) ids.push(chosen);
   if (ids.length > 1) {
     parts.push(selectField('account_id', {
-      label: t('filter.account'), value: chosen, options: [['', t('filter.all')], ...ids.map((id) => [id, id])],
+      label: t('filter.account'), value: chosen, options: [['', t('filter.all')], ...ids.map((id) => [id, accountLabel(id)])],
       on: { change: (event) => set('account_id', event.target.value) },
     }));
   }

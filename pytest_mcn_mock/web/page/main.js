@@ -12,10 +12,12 @@ import { listen } from './events.js';
 import { selectField } from './fields.js';
 import { LANGUAGES, speak, spoken, t } from './i18n.js';
 import { listView } from './lists.js';
+import { learn } from './names.js';
+import { overviewView } from './overview.js';
 import { THEMES, chooseLanguage, chooseTheme, chosenLanguage, chosenTheme, isSignedIn, showTheme } from './prefs.js';
 import { signInView } from './signin.js';
 
-const SECTIONS = ['calls', 'accounts', 'deliveries', 'requests'];
+const SECTIONS = ['overview', 'calls', 'accounts', 'deliveries', 'requests'];
 const header = document.getElementById('header');
 const main = document.getElementById('main');
 const status = h('span', { class: 'status' });
@@ -36,10 +38,11 @@ function parse(hash) {
   } catch {
     // not percent-encoded: as it is
   }
-  return { section: SECTIONS.includes(section) ? section : 'calls', id, query: Object.fromEntries(new URLSearchParams(search)) };
+  return { section: SECTIONS.includes(section) ? section : 'overview', id, query: Object.fromEntries(new URLSearchParams(search)) };
 }
 
 function makeView(route) {
+  if (route.section === 'overview') return overviewView();
   if (route.section !== 'accounts') return listView(route.section, route);
   return route.id ? accountView(route.id) : accountsView();
 }
@@ -55,7 +58,7 @@ async function display({ isFirst = false, isAnew = false } = {}) {
   shows += 1;
   const turn = shows;
   const route = parse(location.hash);
-  const hasPanel = route.section !== 'accounts' && route.section !== 'requests' && route.id !== '';
+  const hasPanel = ['calls', 'deliveries'].includes(route.section) && route.id !== '';
   const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
   const keeps = !isAnew && view?.section === route.section && route.section !== 'accounts'
     && (hasPanel || panel !== null || isSame(view.query, route.query));
@@ -134,7 +137,7 @@ function renderHeader() {
   renderStatus();
   header.replaceChildren(
     h('a', { class: 'skip', href: '#main', on: { click: skip } }, t('skip')),
-    h('a', { class: 'brand', href: '#/calls' }, 'mcn-mock'),
+    h('a', { class: 'brand', href: '#/overview' }, 'mcn-mock'),
     h('nav', { 'aria-label': t('nav') }, h('ul', {}, SECTIONS.map((section) => h('li', {}, h('a', {
       href: `#/${section}`, 'data-key': `nav-${section}`, 'aria-current': section === route.section ? 'page' : null,
     }, t(`${section}.title`)))))),
@@ -177,6 +180,7 @@ function start() {
   stop?.();
   stop = listen(async (batch) => {
     try {
+      learn(batch.account.values());
       await showing; // events before the view is there belong to it too
       await Promise.all([view?.apply(batch), panel?.apply(batch)]);
     } catch (error) {

@@ -3,6 +3,7 @@
 import { SERVER } from './api.js';
 import { h } from './dom.js';
 import { money, number, t, word } from './i18n.js';
+import { accountLabel } from './names.js';
 import { FLASH_CALL_PATH, OUTCOMES } from './words.js';
 
 /** How a call ended, or that it rings. */
@@ -29,9 +30,19 @@ export function statusChip(status) {
   return h('span', { class: `chip ${status < 300 ? 'delivered' : 'failed'}` }, String(status));
 }
 
-/** A link to an account, a call or a delivery. */
+/** What became of a call's deliveries: the worst of it, and of how many if there are several. */
+export function cdrChip(call) {
+  const states = (call.deliveries ?? []).map((delivery) => delivery.state);
+  if (!states.length) return h('span', { class: 'muted' }, '–');
+  const worst = ['failed', 'pending'].find((state) => states.includes(state)) ?? states[0];
+  const n = states.filter((state) => state === worst).length;
+  return h('span', { class: `chip ${worst === 'failed' ? 'given-up' : worst}` }, word('cdr', worst),
+    states.length > 1 ? ` ${t('cdr.of', { n, of: states.length })}` : null);
+}
+
+/** A link to an account, by its name if it has one. */
 export function accountLink(id) {
-  return h('a', { href: `#/accounts/${encodeURIComponent(id)}` }, String(id));
+  return h('a', { href: `#/accounts/${encodeURIComponent(id)}` }, accountLabel(id));
 }
 
 /** A link to a call. `text` is its number or its uuid. */

@@ -34,7 +34,7 @@ export function outcomesSection(account) {
 export function faultsSection(account) {
   const faults = account.faults;
   const change = (make) => changeList(account.id, 'faults', make);
-  return h('section', { class: 'card wide-card', 'aria-labelledby': 'faults' },
+  return h('section', { class: 'card', 'aria-labelledby': 'faults' },
     h('div', { class: 'head' }, h('h2', { id: 'faults' }, t('faults.title')),
       h('div', { class: 'buttons' },
         h('button', { type: 'button', 'data-key': 'fault-new', on: { click: () => addFault(account.id) } }, t('faults.add')),

@@ -24,7 +24,7 @@ def in_dialog(page: Page, name: str, fields: dict[str, str], submit: str) -> Non
 
 
 def test_place_a_call(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
     in_dialog(
         page, "Place a call", {"Number to ring": "79150000001", "Code": "0042", "Country of the caller": "703"}, "Call"
@@ -37,7 +37,7 @@ def test_place_a_call(sandbox: Sandbox, open_page: OpenPage) -> None:
 
 
 def test_place_a_call_in_the_other_dialect(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
     in_dialog(page, "Place a call", {"Number to ring": "77012345678", "Dialect": "paidmethods"}, "Call")
     detail = page.get_by_role("region", name="Call", exact=True)
@@ -57,7 +57,7 @@ def test_place_a_call_from_a_connected_number(sandbox: Sandbox, open_page: OpenP
 
 
 def test_a_refusal_is_shown_at_its_field_and_the_dialog_stays(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
     in_dialog(page, "Place a call", {"Number to ring": "79150000001", "Code": "42"}, "Call")
     dialog = page.get_by_role("dialog")
@@ -267,7 +267,7 @@ def test_switch_faults_on_and_off(sandbox: Sandbox, open_page: OpenPage) -> None
 def test_advance_the_clock(sandbox: Sandbox, open_page: OpenPage) -> None:
     send(sandbox, "PUT", f"{ACCOUNT}/outcomes", [{"outcome": "busy", "delay_s": 600}])
     sandbox.flash_call(login_did="79150000001")
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     expect(call_row(page, "79150000001")).to_contain_text("Ringing")
     page.get_by_role("button", name="Advance the clock").click()
     in_dialog(page, "Advance the clock", {"Seconds": "900"}, "Advance")
@@ -277,7 +277,7 @@ def test_advance_the_clock(sandbox: Sandbox, open_page: OpenPage) -> None:
 
 def test_reset_asks_first(sandbox: Sandbox, open_page: OpenPage) -> None:
     sandbox.flash_call(login_did="79150000001")
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("button", name="Reset").click()
     in_dialog(page, "Reset the server?", {}, "Cancel")
     assert len(the_calls(sandbox)) == 1

@@ -134,7 +134,7 @@ def test_nothing_that_was_sent_in_runs(sandbox: Sandbox, open_page: OpenPage, ho
 def test_a_script_that_got_in_would_not_run_and_would_be_heard_of(
     sandbox: Sandbox, open_page: OpenPage, wrong: list[str]
 ) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.evaluate("""() => {
         document.body.append(Object.assign(document.createElement('script'), { textContent: 'report("it ran")' }));
         document.body.append(Object.assign(document.createElement('p'), { id: 'styled' }));

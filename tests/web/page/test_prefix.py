@@ -31,7 +31,7 @@ def below(folder: Path, **sandboxes: Sandbox) -> Iterator[str]:
 
 def test_the_page_works_below_a_path(sandbox: Sandbox, open_page: OpenPage, tmp_path: Path) -> None:
     with below(tmp_path, mcn=sandbox) as url:
-        page = open_page(f"{url}/mcn/__admin/")
+        page = open_page(f"{url}/mcn/__admin/#/calls")
         command = page.get_by_role("region", name="Command to paste").inner_text()
         assert f"'{url}/mcn/v2/rest/account/12345678/flash_call?login_did=" in command
         sandbox.flash_call(login_did="79150000001")
@@ -79,7 +79,7 @@ def test_signing_in_below_a_path_is_of_that_path(open_page: OpenPage, tmp_path: 
         one.flash_call(login_did="79150000001")
         expect(call_row(page, "79150000001")).to_be_visible()
         second = page.context.new_page()
-        second.goto(f"{url}/other/__admin/")
+        second.goto(f"{url}/other/__admin/#/calls")
         expect(second.get_by_role("heading", name="Sign in")).to_be_visible()
         second.get_by_label("Admin token").fill("of-the-other")
         second.keyboard.press("Enter")

@@ -33,11 +33,12 @@ def fill(sandbox: Sandbox, receiver: Receiver) -> str:
 def test_everything_has_a_name_and_can_be_read(
     sandbox: Sandbox, open_page: OpenPage, receiver: Receiver, locale: str, theme: str
 ) -> None:
-    page = open_page(f"{sandbox.url}/__admin/", locale=locale, color_scheme=theme)
+    page = open_page(f"{sandbox.url}/__admin/#/calls", locale=locale, color_scheme=theme)
     assert page.evaluate(AUDIT) == []
     uuid = fill(sandbox, receiver)
     first = the_calls(sandbox)[-1]["verification_call_uuid"]
     for route, heading in [
+        ("overview", "h1"),
         (f"calls/{uuid}", "h2"),
         (f"calls/{first}", "h2"),
         (f"deliveries/{sandbox.admin('deliveries')['items'][0]['id']}", "h2"),
@@ -62,7 +63,7 @@ def test_everything_has_a_name_and_can_be_read(
 
 
 def test_the_language_is_the_browsers_and_can_be_switched(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/", locale="ru-RU")
+    page = open_page(f"{sandbox.url}/__admin/#/calls", locale="ru-RU")
     expect(page.get_by_role("heading", name="Звонки")).to_be_visible()
     assert page.locator("html").get_attribute("lang") == "ru"
     sandbox.flash_call(login_did="79150000001")
@@ -82,7 +83,7 @@ def ground(page: Page) -> str:
 
 
 def test_the_theme_is_the_systems_and_can_be_switched(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/", color_scheme="dark")
+    page = open_page(f"{sandbox.url}/__admin/#/calls", color_scheme="dark")
     dark = ground(page)
     page.get_by_label("Theme").select_option("Light")
     light = ground(page)
@@ -113,7 +114,7 @@ def tab_to(page: Page, name: str) -> None:
 
 def test_the_main_path_needs_no_mouse(sandbox: Sandbox, open_page: OpenPage) -> None:
     send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -164,7 +165,7 @@ def test_what_happens_live_does_not_come_between_a_press_and_its_click(
 
 def test_what_happens_live_does_not_take_the_focus_and_is_not_read_out(sandbox: Sandbox, open_page: OpenPage) -> None:
     sandbox.flash_call(login_did="79150000001")
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("link", name="79150000001").focus()
     for n in range(2, 5):
         sandbox.flash_call(login_did=f"7915000000{n}")
@@ -177,7 +178,7 @@ def test_what_happens_live_does_not_take_the_focus_and_is_not_read_out(sandbox: 
 def test_nothing_moves_for_who_asks_for_that(sandbox: Sandbox, open_page: OpenPage) -> None:
     send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     sandbox.flash_call(login_did="79150000001")
-    page = open_page(f"{sandbox.url}/__admin/", reduced_motion="reduce")
+    page = open_page(f"{sandbox.url}/__admin/#/calls", reduced_motion="reduce")
     expect(call_row(page, "79150000001")).to_be_visible()
     running = "document.getAnimations().filter((one) => one.playState === 'running').length"
     page.wait_for_function(f"{running} === 0")
@@ -186,10 +187,10 @@ def test_nothing_moves_for_who_asks_for_that(sandbox: Sandbox, open_page: OpenPa
 def test_it_fits_a_phone(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
     sandbox.admin("clock/advance", "POST", {"seconds": 86_400})  # a time of another day has its date
     uuid = fill(sandbox, receiver)
-    page = open_page(f"{sandbox.url}/__admin/", viewport={"width": 390, "height": 800}, locale="ru-RU")
+    page = open_page(f"{sandbox.url}/__admin/#/calls", viewport={"width": 390, "height": 800}, locale="ru-RU")
     expect(page.locator("tbody tr")).to_have_count(6)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for route in (f"calls/{uuid}", "deliveries", "requests", "accounts", ACCOUNT):
+    for route in ("overview", f"calls/{uuid}", "deliveries", "requests", "accounts", ACCOUNT):
         go(page, f"#/{route}")
         expect(page.locator("h1, h2").and_(page.locator(":focus"))).to_have_count(1)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 def test_a_call_that_was_placed_at_another_replica_appears_and_ends(cluster: Cluster, open_page: OpenPage) -> None:
     with running_replicas(cluster.new_url(), 2) as (shown, other):
         send(other, "PATCH", ACCOUNT, {"calls_held": True})
-        page = open_page(f"{shown.url}/__admin/")
+        page = open_page(f"{shown.url}/__admin/#/calls")
         call = other.flash_call(login_did="79150000001")
         row = call_row(page, "79150000001")
         expect(row).to_contain_text("Ringing")

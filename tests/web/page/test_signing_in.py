@@ -34,7 +34,7 @@ def test_the_page_asks_for_the_token_and_signs_out(open_page: OpenPage) -> None:
 
 
 def test_a_call_that_is_refused_as_unauthorized_signs_nobody_out(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
     page.get_by_label("Number to ring").fill("70000000401")
     page.get_by_role("dialog").get_by_role("button", name="Call", exact=True).click()

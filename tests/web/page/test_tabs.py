@@ -28,7 +28,7 @@ def more_tabs(page: Page, count: int) -> list[Page]:
 
 
 def test_many_tabs_are_live_side_by_side(sandbox: Sandbox, open_page: OpenPage) -> None:
-    first = open_page(f"{sandbox.url}/__admin/")
+    first = open_page(f"{sandbox.url}/__admin/#/calls")
     tabs = [first, *more_tabs(first, TABS - 1)]
     sandbox.flash_call(login_did="79150000001")
     for tab in tabs:
@@ -43,7 +43,7 @@ def test_many_tabs_are_live_side_by_side(sandbox: Sandbox, open_page: OpenPage) 
 def test_tabs_are_live_where_the_address_is_not_this_machines(open_page: OpenPage, tmp_path: Path) -> None:
     """Over plain HTTP a browser trusts only this machine, and leaves some of its interfaces out elsewhere."""
     with running_sandbox(config='[server]\nallowed_hosts = ["mcn.example.test"]\n') as sandbox:
-        first = open_page(f"{sandbox.url.replace('127.0.0.1', 'mcn.example.test')}/__admin/")
+        first = open_page(f"{sandbox.url.replace('127.0.0.1', 'mcn.example.test')}/__admin/#/calls")
         assert first.evaluate("isSecureContext") is False
         tabs = [first, *more_tabs(first, TABS - 1)]
         send(sandbox, "POST", "accounts", {"id": 777})
@@ -55,7 +55,7 @@ def test_tabs_are_live_where_the_address_is_not_this_machines(open_page: OpenPag
 
 def test_tabs_follow_a_server_that_comes_back(open_page: OpenPage) -> None:
     with running_sandbox() as sandbox:
-        first = open_page(f"{sandbox.url}/__admin/")
+        first = open_page(f"{sandbox.url}/__admin/#/calls")
         tabs = [first, *more_tabs(first, 2)]
         sandbox.stop()
     for tab in tabs:
@@ -69,7 +69,7 @@ def test_tabs_follow_a_server_that_comes_back(open_page: OpenPage) -> None:
 
 
 def test_a_tab_that_is_hidden_catches_up_when_it_is_shown(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     (other,) = more_tabs(page, 1)
     page.evaluate(HIDE, True)
     sandbox.flash_call(login_did="79150000001")
@@ -83,7 +83,7 @@ def test_a_tab_that_is_hidden_catches_up_when_it_is_shown(sandbox: Sandbox, open
 
 def test_many_tabs_work_in_a_browser_without_shared_workers(sandbox: Sandbox, open_page: OpenPage) -> None:
     """Each has a stream of its own then, which it lets go of while it is hidden."""
-    first = open_page(f"{sandbox.url}/__admin/", init="delete window.SharedWorker")
+    first = open_page(f"{sandbox.url}/__admin/#/calls", init="delete window.SharedWorker")
     assert first.evaluate("'SharedWorker' in window") is False
     shown = first
     for _ in range(TABS - 1):

@@ -15,7 +15,7 @@ from pytest_mcn_mock import Account, MCNServer
 
 
 def test_an_empty_journal_says_how_to_place_the_first_call(sandbox: Sandbox, open_page: OpenPage) -> None:
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     expect(page.get_by_text("No calls yet")).to_be_visible()
     command = page.get_by_role("region", name="Command to paste").inner_text()
     assert command == (
@@ -30,7 +30,7 @@ def test_a_call_appears_with_its_outcome_and_price_and_changes_as_it_ends(
     sandbox: Sandbox, open_page: OpenPage
 ) -> None:
     send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
-    page = open_page(f"{sandbox.url}/__admin/")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
     call = sandbox.flash_call(login_did="79150000001")
     row = call_row(page, "79150000001")
     expect(row).to_contain_text("Ringing")
@@ -109,18 +109,26 @@ def test_filters_find_a_call_and_are_in_the_address(sandbox: Sandbox, open_page:
     assert page.url.endswith("#/calls?show=busy&find=0002")
 
 
-def test_a_pause_keeps_new_calls_out_and_counts_them(sandbox: Sandbox, open_page: OpenPage) -> None:
+def test_a_pause_keeps_new_calls_out_and_counts_them_above_the_rows(sandbox: Sandbox, open_page: OpenPage) -> None:
     sandbox.flash_call(login_did="79150000001")
-    page = open_page(f"{sandbox.url}/__admin/")
-    pause = page.get_by_role("button", name="Pause")
-    pause.click()
-    expect(pause).to_have_attribute("aria-pressed", "true")
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
+    page.get_by_role("button", name="Pause").click()
+    resume = page.get_by_role("button", name="Resume")
+    expect(resume).to_be_focused()
     sandbox.flash_call(login_did="79150000002")
     sandbox.flash_call(login_did="79150000003")
-    expect(page.get_by_role("button", name="2 new: show")).to_be_visible()
+    news = page.get_by_role("button", name="2 new: show")
+    expect(news).to_be_visible()
+    assert news.bounding_box()["y"] < page.get_by_role("table").bounding_box()["y"]  # type: ignore[index]
     expect(page.locator("tbody tr")).to_have_count(1)
-    page.get_by_role("button", name="2 new: show").click()
+    news.click()
     expect(page.locator("tbody tr")).to_have_count(3)
+    expect(news).to_be_hidden()
+    sandbox.flash_call(login_did="79150000004")
+    expect(page.get_by_role("button", name="1 new: show")).to_be_visible()
+    resume.click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(call_row(page, "79150000004")).to_be_visible()
 
 
 def test_what_is_gone_says_so(sandbox: Sandbox, open_page: OpenPage) -> None:
@@ -133,7 +141,7 @@ def test_what_is_gone_says_so(sandbox: Sandbox, open_page: OpenPage) -> None:
 
 def test_a_lost_connection_is_shown_and_what_was_missed_is_there_afterwards(open_page: OpenPage) -> None:
     with running_sandbox() as sandbox:
-        page = open_page(f"{sandbox.url}/__admin/")
+        page = open_page(f"{sandbox.url}/__admin/#/calls")
         sandbox.stop()
     expect(page.get_by_text("No connection, trying again")).to_be_visible()
     with running_sandbox("--port", sandbox.url.rpartition(":")[2]) as again:
