@@ -107,7 +107,7 @@ export function balanceChart(entries) {
     label,
     lines: [{ d: steps(points), isFilled: !isFlat }],
     scale: scale.map((value) => [part(value), money(value)]),
-    times: [first.at, middle, last.at].map((moment) => axisTime(moment, first.at, last.at)),
+    times: [first.at, middle, last.at].map((moment) => axisTime(moment, first.at, last.at, { hasDay: true })),
     xs,
     ys: points.map(([, y]) => y),
     hint: t('chart.hint', { n: entries.length }),
@@ -131,10 +131,10 @@ export function minutesChart(minutes) {
     label: `${t('minutes.title')}: ${hint}`,
     lines: [{ d: line((minute) => minute.answered), className: 'good', isFilled: true }, { d: line((minute) => minute.calls) }],
     scale: scale.map((value) => [part(value), number(value)]),
-    times: [0, 20, 40, 59].map((index) => axisTime(minutes[index].at, first, last)),
+    times: [0, 20, 40, 59].map((index) => axisTime(minutes[index].at, first, last, { hasDay: false })),
     xs,
     ys: placed.map(part),
     hint,
-    say: (index) => t('minutes.at', { at: axisTime(minutes[index].at, first, last), n: minutes[index].calls, answered: minutes[index].answered }),
+    say: (index) => t('minutes.at', { at: axisTime(minutes[index].at, first, last, { hasDay: false }), n: minutes[index].calls, answered: minutes[index].answered }),
   });
 }

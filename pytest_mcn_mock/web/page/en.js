@@ -26,7 +26,7 @@ export default {
   'unit.hours': '{n} h',
   'overview.title': 'Overview',
   'overview.answered': 'Answered',
-  'overview.answered.of': '{n} of {of} that ended',
+  'overview.answered.of': '{n} of {of} ended',
   'overview.failed': 'Failed deliveries',
   'overview.sent': { one: 'of {n} finished', other: 'of {n} finished' },
   'overview.pending': 'Pending deliveries',

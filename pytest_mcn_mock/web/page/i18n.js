@@ -98,13 +98,11 @@ export function momentText(iso) {
   return formats.full.format(new Date(iso));
 }
 
-/** A moment on an axis from `first` to `last`: with seconds on a short one, and with its day unless all is today. */
-export function axisTime(iso, first, last) {
+/** A moment on an axis from `first` to `last`, with seconds on a short one. */
+export function axisTime(iso, first, last, { hasDay }) {
   const date = new Date(iso);
   const clock = (Date.parse(last) - Date.parse(first) < SHORT_MS ? formats.time : formats.minute).format(date);
-  const today = new Date().toDateString();
-  const isToday = [first, last].every((end) => new Date(end).toDateString() === today);
-  return isToday ? clock : `${formats.day.format(date)}, ${clock}`;
+  return hasDay ? `${formats.day.format(date)}, ${clock}` : clock;
 }
 
 /** A share, in percent. One that is not whole is neither 0 nor 100. */

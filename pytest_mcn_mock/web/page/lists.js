@@ -214,9 +214,8 @@ export async function listView(section, route) {
     pause.classList.toggle('paused', view.feed.isPaused);
   };
   view.node = h('div', { class: 'list' },
-    h('h1', { tabindex: '-1' }, title),
-    h('div', { class: 'bar', role: 'search', 'aria-label': t('filter.label') }, filters(view, kind, accounts, refresh), pause,
-      exportButtons(section, () => view.feed, kind.fields)),
+    h('div', { class: 'head' }, h('h1', { tabindex: '-1' }, title), exportButtons(section, () => view.feed, kind.fields)),
+    h('div', { class: 'bar', role: 'search', 'aria-label': t('filter.label') }, filters(view, kind, accounts, refresh), pause),
     slot);
   makeFeed();
   return view;

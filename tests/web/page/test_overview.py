@@ -33,7 +33,7 @@ def test_the_first_sight_is_what_happened_and_it_follows(
     sandbox.flash_call(login_did="79150000003")
     requests.post(f"{sandbox.url}/v2/rest/account/12345678/flash_call", timeout=30)
     expect(number(page, "Calls")).to_contain_text("Calls33 in the last hour")
-    expect(number(page, "Answered")).to_contain_text("67%2 of 3 that ended")
+    expect(number(page, "Answered")).to_contain_text("67%2 of 3 ended")
     expect(number(page, "Refused requests")).to_contain_text("1of 4 requests")
     expect(number(page, "Spent")).to_contain_text("0.45 ₽")
     expect(page.get_by_role("img", name=re.compile("Last hour: 3 calls, at most . a minute"))).to_be_visible()

@@ -85,6 +85,25 @@ def test_a_call(
     shoot(page, name)
 
 
+def test_an_overview(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
+    day(sandbox, receiver)
+    send(sandbox, "PUT", f"{ACCOUNT}/faults", [])
+    refused = {"variable": "q931_status", "operator": "in", "value": [31]}
+    webhook = {"url": "http://127.0.0.1:9/webhooks/crm", "retry": False, "filter": [refused]}
+    for minutes, calls in enumerate([9, 14, 6, 11, 3, 0, 5, 12, 8, 10, 4]):
+        send(sandbox, "POST", "clock/advance", {"seconds": 60 * (minutes % 4 + 1)})
+        for n in range(calls):
+            sandbox.flash_call(login_did=f"7915{n * 3 % 10}{(n + minutes * 31) * 7919 % 1_000_000:06}")
+        if minutes == 6:
+            send(sandbox, "POST", f"{ACCOUNT}/webhooks", webhook)
+    send(sandbox, "POST", "clock/advance", {"seconds": 4})
+    send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
+    sandbox.flash_call(login_did="79161234567")
+    page = open_page(f"{sandbox.url}/__admin/", viewport={"width": 1120, "height": 880})
+    expect(page.locator("a.number").first).to_contain_text("113")
+    shoot(page, "page-overview")
+
+
 def test_the_form_of_a_webhook(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, **FORM})
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", viewport={"width": 1120, "height": 780})
