@@ -9,17 +9,18 @@ const MOST_CHUNKS = 20; // that are searched at once for rows that match
 
 /** `path` and `query` say which list; `cursor` is the field that `after` counts by and `key` the one that an item is
  * known by. `columns` are `{title, cell(item), className, sort(item)}`; one with `sort` can be sorted by. `matches`
- * filters here what the API cannot filter: pages are then gathered from as many of the API's as it takes.
+ * says which items are shown; unless the API `hasFilter` for that, pages are gathered from as many of the API's as it
+ * takes.
  * `merge(known, item)` gives the item to show in place of a known one. `total()` resolves to `{n, isCut}`, how many
  * items there are, or to null. `empty()` is shown in place of an empty table.
  *
  * Sorted are the newest CHUNK items, a page of them at a time: the API has them in order of arrival only. */
 export class Feed {
   constructor({
-    path, query = {}, key, cursor, columns, caption, matches = null, merge = (known, item) => item, total = null, empty,
+    path, query = {}, key, cursor, columns, caption, matches = null, hasFilter = false, merge = (known, item) => item, total = null, empty,
     size = 100, rowClass = () => '',
   }) {
-    Object.assign(this, { path, query, key, cursor, columns, matches, merge, countAll: total, empty, size, rowClass });
+    Object.assign(this, { path, query, key, cursor, columns, matches, hasFilter, merge, countAll: total, empty, size, rowClass });
     this.starts = [0];
     this.page = 0; // of what is sorted
     this.sorted = null;
@@ -84,7 +85,7 @@ export class Feed {
   /** Get `most` items behind `start`, and the cursor behind them if there may be more. */
   async gather(start, most) {
     const query = { ...this.query, order: 'newest' };
-    if (!this.matches && most <= CHUNK) {
+    if ((!this.matches || this.hasFilter) && most <= CHUNK) {
       const { items, next } = await get(this.path, { ...query, limit: most, after: start || null });
       return { items, next };
     }

@@ -23,6 +23,7 @@ const KINDS = {
     cursor: 'seq',
     shows: ['ringing', ...OUTCOMES],
     label: (show) => (show === 'ringing' ? t('call.ringing') : word('outcome', show)),
+    hasState: (show) => show === 'ringing',
     isShown: (call, show) => (call.state === 'ringing' ? show === 'ringing' : call.outcome === show),
     words: (call) => [call.verification_call_uuid, call.login_did, call.caller_did],
     // Events and the answers to a change do not always say what became of the deliveries.
@@ -61,6 +62,7 @@ const KINDS = {
     cursor: 'id',
     shows: DELIVERY_STATES,
     label: (show) => word('delivery', show),
+    hasState: () => true,
     isShown: (delivery, show) => delivery.state === show,
     words: (delivery) => [delivery.verification_call_uuid, delivery.url, delivery.note],
     count: ({ deliveries, most }, show) => ({
@@ -224,9 +226,10 @@ export async function listView(section, route) {
     const { account_id: account, show, find } = view.query;
     const needle = (find ?? '').toLowerCase();
     const isFiltered = Boolean(show || needle);
+    const state = show && kind.hasState?.(show) ? show : null;
     view.feed = new Feed({
       path: section,
-      query: { account_id: account },
+      query: { account_id: account, state },
       key: kind.key,
       cursor: kind.cursor,
       columns: kind.columns(),
@@ -237,6 +240,7 @@ export async function listView(section, route) {
       matches: isFiltered
         ? (item) => (!show || kind.isShown(item, show)) && (!needle || kind.words(item).some((text) => text.toLowerCase().includes(needle)))
         : null,
+      hasFilter: state !== null && !needle,
       empty: () => (isFiltered || account ? emptyState(t('filter.none')) : empty(section, accounts)),
     });
     namePause();
