@@ -85,7 +85,8 @@ def test_a_call(
     shoot(page, name)
 
 
-def test_an_overview(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
+@pytest.mark.parametrize("name,locale", [("page-overview", "en-GB"), ("page-overview-ru", "ru-RU")])
+def test_an_overview(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver, name: str, locale: str) -> None:
     day(sandbox, receiver)
     send(sandbox, "PUT", f"{ACCOUNT}/faults", [])
     refused = {"variable": "q931_status", "operator": "in", "value": [31]}
@@ -99,9 +100,9 @@ def test_an_overview(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) 
     send(sandbox, "POST", "clock/advance", {"seconds": 4})
     send(sandbox, "PATCH", ACCOUNT, {"calls_held": True})
     sandbox.flash_call(login_did="79161234567")
-    page = open_page(f"{sandbox.url}/__admin/", viewport={"width": 1120, "height": 880})
+    page = open_page(f"{sandbox.url}/__admin/", viewport={"width": 1120, "height": 880}, locale=locale)
     expect(page.locator("a.number").first).to_contain_text("113")
-    shoot(page, "page-overview")
+    shoot(page, name)
 
 
 def test_the_form_of_a_webhook(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
