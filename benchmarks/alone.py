@@ -191,7 +191,7 @@ def measure_durable(rounds: int, seconds: float) -> list[Figures]:
         for number in range(rounds):
             memory, _ = asyncio.run(durable_calls.measure(Path(name)))
             state = f"sqlite:///{name}/state-{number}.db"
-            sqlite, _ = asyncio.run(durable_calls.measure(Path(name), "--state", state))
+            sqlite, _ = asyncio.run(durable_calls.measure(Path(name), state))
             found.append({"memory": memory, "sqlite": sqlite})
     return found
 

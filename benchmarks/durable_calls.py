@@ -8,24 +8,18 @@ arrived.
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.load import Talk, answer, order
+from serving import cpu_s, serving
 
 CLIENTS, SECONDS, ROUNDS = 32, 6.0, 3
 ORDER = order(1, "t")
 CONFIG = """
-[server]
-port = 0
 [[account]]
 id = 1
 token = "t"
@@ -35,37 +29,7 @@ url = "http://127.0.0.1:{port}/"
 """
 
 
-@contextmanager
-def serving(folder: Path, port: int, *options: str) -> Iterator[tuple[str, int]]:
-    """A sandbox whose CDRs go to the port: its address, and the id of its process."""
-    config = folder / "mcn-mock.toml"
-    config.write_text(CONFIG.format(port=port), encoding="utf-8")
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("mcn-mock"),
-        "serve",
-        "--config",
-        config,
-        "--log-level",
-        "error",
-        *options,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdout is None:
-            raise RuntimeError("there is no pipe")
-        try:
-            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
-            yield urlsplit(url).netloc, process.pid
-        finally:
-            process.kill()
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of a processor that the process has had, in Linux's account of it."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def measure(folder: Path, *options: str) -> tuple[float, float]:
+async def measure(folder: Path, state: str | None = None) -> tuple[float, float]:
     """Cycles a second, and milliseconds of a processor that the sandbox takes for one."""
     loop = asyncio.get_running_loop()
     placed = arrived = 0
@@ -85,7 +49,8 @@ async def measure(folder: Path, *options: str) -> tuple[float, float]:
         return answer(204)
 
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
-    with serving(folder, receiver.sockets[0].getsockname()[1], *options) as (netloc, pid):
+    config = CONFIG.format(port=receiver.sockets[0].getsockname()[1])
+    with serving(folder, config, state) as (netloc, pid):
         host, _, port = netloc.partition(":")
         began, before = loop.time(), cpu_s(pid)
         for _ in range(CLIENTS):
@@ -105,7 +70,7 @@ def main() -> None:
         for number in range(ROUNDS):
             results["memory"].append(asyncio.run(measure(Path(name))))
             state = f"sqlite:///{name}/state-{number}.db"
-            results["sqlite"].append(asyncio.run(measure(Path(name), "--state", state)))
+            results["sqlite"].append(asyncio.run(measure(Path(name), state)))
     (memory, memory_ms), (sqlite, sqlite_ms) = (
         [statistics.median(column) for column in zip(*rounds, strict=True)] for rounds in results.values()
     )

@@ -12,22 +12,21 @@ import asyncio
 import os
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.load import Talk, answer, order
 from helpers.postgres import PORT, Cluster
+from serving import cpu_s, serving
 
 CLIENTS: Final = 32
 LOCK: Final = "FOR UPDATE OF accounts, totals"
@@ -42,42 +41,10 @@ url = "http://127.0.0.1:{port}/"
 """
 
 
-@contextmanager
-def serving(folder: Path, state: str, port: int) -> Iterator[tuple[str, int]]:
-    """A sandbox whose CDRs go to the port: its address, and the id of its process."""
-    config = folder / "mcn-mock.toml"
+def config_of(port: int) -> str:
+    """The configuration of a sandbox whose CDRs go to the port, with a journal that tidies nothing away in a run."""
     accounts = "".join(CONFIG.format(id=n + 1, port=port) for n in range(ACCOUNTS))
-    # A journal that is longer than a run, so that it tidies nothing away.
-    config.write_text(f"[server]\nport = 0\njournal_size = 1000000\n{accounts}", encoding="utf-8")
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("mcn-mock"),
-        "serve",
-        "--config",
-        config,
-        "--log-level",
-        "error",
-    ]
-    environment = {**os.environ, "MCN_MOCK_STATE": state}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        if process.stdout is None:
-            raise RuntimeError("there is no pipe")
-        try:
-            url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
-            yield urlsplit(url).netloc, process.pid
-        finally:
-            process.kill()
-
-
-def cpu_s(*pids: int) -> float:
-    """Seconds of a processor that the processes have had, in Linux's account of them."""
-    total = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        except FileNotFoundError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+    return f"journal_size = 1000000\n{accounts}"
 
 
 def family(pid: int) -> list[int]:
@@ -173,7 +140,7 @@ async def load(  # noqa: C901 - a run from beginning to end
     result.port = port = receiver.sockets[0].getsockname()[1]
     state = state or cluster.new_url()
     with ExitStack() as stack:
-        served = [stack.enter_context(serving(folder, state, port)) for _ in range(replicas)]
+        served = [stack.enter_context(serving(folder, config_of(port), state)) for _ in range(replicas)]
         clients = [Client(n) for n in range(CLIENTS)]
         for n, client in enumerate(clients):
             host, _, at = served[n // accounts % replicas if accounts < replicas else n % replicas][0].partition(":")
@@ -325,7 +292,7 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
     await tap.start()
     (folder / f".s.PGSQL.{PORT}").chmod(0o777)
     state = cluster.new_url().replace(str(cluster.folder), str(folder))
-    serve = serving(folder, state, receiver.sockets[0].getsockname()[1])
+    serve = serving(folder, config_of(receiver.sockets[0].getsockname()[1]), state)
     netloc, _ = await asyncio.to_thread(serve.__enter__)
     talk, (host, _, port) = Talk(answered), netloc.partition(":")
     await loop.create_connection(lambda: talk, host, int(port))

@@ -70,7 +70,7 @@ def compose(
     clock = clock or SystemClock()
     storage = open_storage(settings, has_one_time=clock.is_shared)
     # The time may have been put forward before the process that left the state ended.
-    if not storage.is_shared:
+    if not storage.has_replicas:
         clock.move(None, max(0.0, storage.latest - clock.now(None)))
     targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     events, feed = Events(), Feed(storage)
@@ -107,7 +107,7 @@ def compose(
     admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
-    replicate = _join_replicas(service, worker, feed, guard) if storage.is_shared else None
+    replicate = _join_replicas(service, worker, feed, guard) if storage.has_replicas else None
     return Fake(service, application, worker, feed, replicate)
 
 
@@ -125,7 +125,7 @@ def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed, guard: 
 
 
 def _request_numbers(storage: Storage) -> Numbers:
-    if not storage.is_shared:
+    if not storage.has_replicas:
         return OwnNumbers()
     from pytest_mcn_mock.storage.replicas import SharedNumbers  # of the extra "postgres"
 

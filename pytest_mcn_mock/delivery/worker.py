@@ -214,7 +214,7 @@ class DeliveryWorker:
         until = loop.time() + timeout_s
         tried = {due.delivery.id for due in self._under_way.values() if due.delivery is not None}
         while (left_s := until - loop.time()) > 0:
-            if self._storage.is_shared:  # others send what is left
+            if self._storage.has_replicas:  # others send what is left
                 if self._under_way:
                     await asyncio.wait(self._under_way, timeout=left_s)
                 break
@@ -451,7 +451,7 @@ class DeliveryWorker:
                 next_due_at = None
                 if not self._of(key, newest_call):
                     # What other processes have claimed is theirs to do, until their claims run out.
-                    if not (self._storage.is_shared and await self._storage.is_held(until, newest_call)):
+                    if not (self._storage.has_replicas and await self._storage.is_held(until, newest_call)):
                         break
                     await asyncio.sleep(HELD_S)
             await asyncio.sleep(0)

@@ -156,8 +156,8 @@ class Storage(Protocol):
     """Called when steps can be kept again."""
 
     @property
-    def is_shared(self) -> bool:
-        """Return whether other processes have the same state."""
+    def has_replicas(self) -> bool:
+        """Return whether other processes may have the same state."""
         ...
 
     @property

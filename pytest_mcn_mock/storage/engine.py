@@ -52,11 +52,11 @@ class Engine(Protocol):
     """Why no step can be kept at the moment, None if steps are kept."""
     on_recovery: Callable[[], object]
     """Called when steps can be kept again."""
-    is_shared: bool
+    has_replicas: bool
     """Whether other processes may use the database at the same time."""
 
     def now(self) -> float:
-        """Return the time by which claims hold, in seconds since the epoch: the database's if it is shared."""
+        """Return the time by which claims hold, in seconds since the epoch: the database's if it has replicas."""
         ...
 
     def step(self) -> Step:
@@ -83,6 +83,6 @@ class Engine(Protocol):
 
 
 Load = Callable[[Statements, bool], Coroutine[Any, Any, None]]
-"""Reads the state when the database is opened; it is told whether the database is shared. It raises ValueError if the
+"""Reads the state when the database is opened; it is told whether the database has replicas. Raises ValueError if the
 state is damaged.
 """

@@ -216,7 +216,7 @@ class MemoryStorage:
     """
 
     latest = 0.0
-    is_shared = False
+    has_replicas = False
     failure: str | None = None
     on_recovery: Callable[[], object] = staticmethod(lambda: None)
 

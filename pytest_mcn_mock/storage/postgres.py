@@ -173,7 +173,7 @@ class PostgresStep:
 class Postgres:
     """The database that a URL names. Raises ConfigError, without a password, if it cannot be used."""
 
-    is_shared = True
+    has_replicas = True
 
     def __init__(self, url: str, load: Load) -> None:
         self.failure: str | None = None

@@ -341,9 +341,9 @@ _BRING_FORWARD: Final = (
 
 
 @cache
-def _states_of(*, is_shared: bool) -> Select[Any]:
+def _states_of(*, has_replicas: bool) -> Select[Any]:
     """Return the query for the states of the deliveries of calls."""
-    of_calls = is_one_of if is_shared else lambda column, name: column.in_(bindparam(name, expanding=True))
+    of_calls = is_one_of if has_replicas else lambda column, name: column.in_(bindparam(name, expanding=True))
     return (
         select(deliveries.c.call_seq, deliveries.c.id, deliveries.c.state)
         .where(of_calls(deliveries.c.call_seq, "keys"))
@@ -360,7 +360,7 @@ def _totals(*, of_account: bool) -> Select[Any]:
 
 
 @cache
-def _tally(table: Table, *, of_account: bool, is_shared: bool) -> Select[Any]:
+def _tally(table: Table, *, of_account: bool, has_replicas: bool) -> Select[Any]:
     """Return the query that counts the newest listed calls by outcome and minute (-1 before the first one), or the
     newest deliveries by state.
     """
@@ -370,7 +370,7 @@ def _tally(table: Table, *, of_account: bool, is_shared: bool) -> Select[Any]:
     since: Any = bindparam("since", type_=Float(53))
     past = (newest.c.placed_at - since) / literal_column("60.0")
     whole = (
-        func.floor(past) if is_shared else cast(past, Integer)
+        func.floor(past) if has_replicas else cast(past, Integer)
     )  # PostgreSQL's cast rounds, and SQLite may lack floor
     minute = case((past >= ZERO, whole), else_=literal_column("-1")).label("minute")
     return select(newest.c.outcome, minute, func.count().label("n")).group_by(newest.c.outcome, minute)
@@ -573,9 +573,9 @@ class SqlStorage:
         self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether other processes have the same state."""
-        return self._db.is_shared
+    def has_replicas(self) -> bool:
+        """Whether other processes may have the same state."""
+        return self._db.has_replicas
 
     @property
     def database(self) -> Engine:
@@ -602,14 +602,14 @@ class SqlStorage:
 
     # Opening
 
-    async def _load(self, step: Statements, is_shared: bool) -> None:
+    async def _load(self, step: Statements, has_replicas: bool) -> None:
         """Check what is there, and fit it into the journal. ValueError if it is damaged."""
         if (given := await step.first(_READ_NUMBERS)) is None:
             if await step.first(select(accounts.c.id).limit(1)) is not None:
                 raise ValueError("it has lost count of what it has")
             await step.write(insert(numbers), dict.fromkeys(numbers.c.keys(), 0))
             given = await step.first(_READ_NUMBERS)
-        if is_shared:
+        if has_replicas:
             self.forward_s, self.reset_at = given.forward_s, given.reset_at
             return
         for column in (ledger.c.at, calls.c.placed_at, calls.c.ended_at, deliveries.c.touched_at):
@@ -627,7 +627,7 @@ class SqlStorage:
         await step.write(_WRITE_NUMBERS, {"listed": listed, "dropped": dropped})
 
     async def resume(self) -> None:
-        if self.is_shared:  # claims of others hold, and those of processes that have ended run out
+        if self.has_replicas:  # claims of others hold, and those of processes that have ended run out
             return
         async with self._db.step() as step:
             for statement in _RESUME:
@@ -637,7 +637,7 @@ class SqlStorage:
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         async with self._db.step() as step:
             await step.write(_WRITE_NUMBERS, {"listed": 0})  # which locks out those who open accounts
-            reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.is_shared else at
+            reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.has_replicas else at
             for statement in _FORGET_ALL:
                 await step.write(statement)
             for account, opening in accounts:
@@ -711,7 +711,7 @@ class SqlStorage:
             row = await step.first(_LOCK_TO_CLOSE, key=account_id)
             if row is None:
                 raise no_account(account_id)
-            if row.listed and not self.is_shared:
+            if row.listed and not self.has_replicas:
                 await step.write(_LIST_FEWER, {"fewer": row.listed})
             for statement in _FORGET_ACCOUNT:
                 await step.write(statement, {"key": account_id})
@@ -770,7 +770,7 @@ class SqlStorage:
     # Calls and deliveries
 
     async def place(self, account_id: str, decide: _Decide) -> CallDecision:
-        if self.is_shared:
+        if self.has_replicas:
             return await self._placing.do(account_id, decide)
         async with self._db.step() as step:
             row = await step.first(_READ_TO_PLACE, key=account_id)
@@ -835,7 +835,7 @@ class SqlStorage:
         await step.write(_POST_CHARGES, {"key": row.account_id, **values, **added})
 
     async def _place_all(self, account_id: str, orders: Sequence[_Decide]) -> Sequence[CallDecision | Exception]:
-        """Place orders of an account one after the other, in a database that is shared: its row is locked once."""
+        """Place orders of an account one after the other, in a database that has replicas: its row is locked once."""
         done: list[CallDecision | Exception] = []
         async with self._db.step() as step:
             row = await step.first(_READ_TO_PLACE_SHARED, key=account_id, n=len(orders))
@@ -877,7 +877,7 @@ class SqlStorage:
         return numbered
 
     async def tidy(self) -> None:
-        """Take calls off a journal that is too long. In a database that is shared no order does that itself."""
+        """Take calls off a journal that is too long. In a database that has replicas no order does that itself."""
         while True:
             async with self._db.step() as step:
                 total = (await step.first(_READ_LISTED))[0]
@@ -938,7 +938,7 @@ class SqlStorage:
             await step.write(_ADD_TO_TOTALS, {"key": account_id, **more})
 
     async def answered(self, verification_call_uuid: str) -> float | None:
-        if self.is_shared:
+        if self.has_replicas:
             return await self._answering.do("", verification_call_uuid)
         async with self._db.step() as step:
             row = await step.first(_READ_ANSWERED, key=verification_call_uuid)
@@ -953,7 +953,7 @@ class SqlStorage:
         return _due_at(row)
 
     async def _all_answered(self, _: str, uuids: Sequence[str]) -> Sequence[float | Exception | None]:
-        """Do the same for several calls of a database that is shared."""
+        """Do the same for several calls, in a database that has replicas."""
         async with self._db.step() as step:
             rows = await step.rows(_READ_ALL_ANSWERED, keys=as_array(uuids))
             if ended := [row.seq for row in rows if row.state == "completed"]:
@@ -978,7 +978,7 @@ class SqlStorage:
             call, decided = decide(decode_call(row.data), list(before.values()))
             after = list(decided)
             if not all(delivery.id for delivery in after):
-                if self.is_shared:
+                if self.has_replicas:
                     lacking = sum(not delivery.id for delivery in after)
                     fresh = iter((await step.first(_TAKE_DELIVERY_NUMBERS, n=lacking)).numbers)
                     after = [delivery if delivery.id else replace(delivery, id=next(fresh)) for delivery in after]
@@ -1082,9 +1082,9 @@ class SqlStorage:
         if not calls:
             return {}
         keys = [call.seq for call in calls]
-        query = _states_of(is_shared=self.is_shared)
+        query = _states_of(has_replicas=self.has_replicas)
         found: dict[int, list[tuple[int, DeliveryState]]] = {}
-        for row in await self._db.kept_rows(query, keys=as_array(keys) if self.is_shared else keys):
+        for row in await self._db.kept_rows(query, keys=as_array(keys) if self.has_replicas else keys):
             found.setdefault(row.call_seq, []).append((row.id, DeliveryState(row.state)))
         return found
 
@@ -1093,7 +1093,7 @@ class SqlStorage:
         total = await self._db.kept_first(_totals(of_account=of_account), **key)
         outcomes: Counter[Outcome | None] = Counter()
         minutes: dict[int, tuple[int, int]] = {}
-        query = _tally(calls, of_account=of_account, is_shared=self.is_shared)
+        query = _tally(calls, of_account=of_account, has_replicas=self.has_replicas)
         for row in await self._db.kept_rows(query, n=most, since=since, **key):
             outcome = None if row.outcome is None else Outcome(row.outcome)
             outcomes[outcome] += row.n
@@ -1101,7 +1101,7 @@ class SqlStorage:
                 placed, answered = minutes.get(int(row.minute), (0, 0))
                 more = row.n if outcome is Outcome.ANSWERED else 0
                 minutes[int(row.minute)] = placed + row.n, answered + more
-        query = _tally(deliveries, of_account=of_account, is_shared=self.is_shared)
+        query = _tally(deliveries, of_account=of_account, has_replicas=self.has_replicas)
         states = {DeliveryState(row.state): row.n for row in await self._db.kept_rows(query, n=most, **key)}
         return Tally(total.accepted_calls, total.spent, total.listed, total.pending, outcomes, states, minutes)
 
@@ -1198,7 +1198,7 @@ class SqlStorage:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Return the rows of calls and deliveries that are due."""
         query = _due_calls(of_account="key" in bounds), {**bounds, "n": limit}
-        if self.is_shared:  # a query that finds nothing costs less than a round trip to know that
+        if self.has_replicas:  # a query that finds nothing costs less than a round trip to know that
             exceptions = {"full": list(room.full), "taken": []} if room.full else {}
             of_deliveries = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
             wanted = min(limit, _LOCKED_AT_ONCE)
@@ -1227,7 +1227,7 @@ class SqlStorage:
             known = [row.id for row in (*before, *taken)]
             exceptions = {"full": list(room.full), "taken": known} if known or room.full else {}
             query = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
-            wanted = min(limit - len(known), _LOCKED_AT_ONCE if self.is_shared else limit)
+            wanted = min(limit - len(known), _LOCKED_AT_ONCE if self.has_replicas else limit)
             found = await step.rows(query, n=wanted, **bounds, **exceptions)
             taken += [row for row in found if room.take_if_has(row.host)]
             if len(found) < wanted or len(before) + len(taken) == limit:
@@ -1251,13 +1251,13 @@ class SqlStorage:
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
     ) -> Settled:
-        if self.is_shared and (settled := await self._settling.do("", (claimed, decide))) is not None:
+        if self.has_replicas and (settled := await self._settling.do("", (claimed, decide))) is not None:
             return settled
         async with self._db.step() as step:
             row = await self._lock_delivery(step, claimed.id)
             before, account_before = decode_delivery(row.data), decode_account(row.account)
             changed, account = decide(before, account_before)
-            if self.is_shared and account is not account_before:  # seldom, so that a hot account is seldom locked
+            if self.has_replicas and account is not account_before:  # seldom, so that a hot account is seldom locked
                 locked = await step.first(_LOCK_ACCOUNT, key=account.id)
                 account_before = decode_account(locked.data)
                 changed, account = decide(before, account_before)
@@ -1272,8 +1272,8 @@ class SqlStorage:
         return Settled(before, changed, account_before, account, follower_due_at)
 
     async def _settle_all(self, _: str, results: Sequence[_Result]) -> Sequence[Settled | Exception | None]:
-        """Settle deliveries of a database that is shared. None for one that needs a step of its own, because it changes
-        more than itself and its account's count of pending ones.
+        """Settle deliveries, in a database that has replicas. Return None for one that needs a step of its own, because
+        it changes more than itself and its account's count of pending ones.
         """
         settled: dict[int, Settled | Exception] = {}
         more: Counter[str] = Counter()

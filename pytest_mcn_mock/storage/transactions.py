@@ -101,7 +101,7 @@ class Transactions:
     ``load`` reads the state when the database is opened; see ``open_database``, also for the errors.
     """
 
-    is_shared = False
+    has_replicas = False
 
     def __init__(self, url: str, load: Load) -> None:
         self.failure: str | None = None

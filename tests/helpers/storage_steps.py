@@ -105,8 +105,8 @@ class Steps:
         self._watch = loop.create_task(storage.watch())
 
     @property
-    def is_shared(self) -> bool:
-        return self.storage.is_shared
+    def has_replicas(self) -> bool:
+        return self.storage.has_replicas
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(step)
@@ -125,7 +125,7 @@ class Steps:
         call = self.run(self.storage.place(account_id, decide)).call
         if answered:
             self.run(self.storage.answered(call.verification_call_uuid))
-        if isinstance(self.storage, SqlStorage) and self.storage.is_shared:
+        if isinstance(self.storage, SqlStorage) and self.storage.has_replicas:
             self.run(self.storage.tidy())  # which a running sandbox does every second
         return call
 

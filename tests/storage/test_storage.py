@@ -186,7 +186,7 @@ def test_placing_sees_how_things_stand_and_may_change_the_account(steps: Steps) 
         steps.place("2")
     steps.place("1", look)
     numbers = ("79158888888",)
-    next_delivery = (1, 1, 1) if steps.is_shared else (1, 2, 8)  # others may take numbers at the same time
+    next_delivery = (1, 1, 1) if steps.has_replicas else (1, 2, 8)  # others may take numbers at the same time
     assert seen == [
         ((), OPENING, 0, 1, next_delivery[0], 0, 0),
         (numbers, OPENING - PRICE, 1, 2, next_delivery[1], 1, 0),
@@ -210,7 +210,7 @@ def test_a_step_that_the_rules_refuse_changes_nothing(steps: Steps, step: Callab
     with pytest.raises(ZeroDivisionError):
         step(steps)
     assert steps.contents() == before
-    assert call.seq < steps.place().seq <= call.seq + (2 if steps.is_shared else 1)
+    assert call.seq < steps.place().seq <= call.seq + (2 if steps.has_replicas else 1)
     assert steps.finish(call) is not None, "it still rings"
 
 
@@ -259,7 +259,7 @@ def test_deliveries_without_a_number_are_numbered_after_the_others(steps: Steps)
 
     for first in (1, 5):
         _, deliveries, _ = steps.run(steps.storage.place("2", owe_twice))
-        order = (0, 1, 2, 3) if steps.is_shared else (0, 2, 1, 3)
+        order = (0, 1, 2, 3) if steps.has_replicas else (0, 2, 1, 3)
         assert [delivery.id for delivery in deliveries] == [first + place for place in order]
         assert [steps.run(steps.storage.delivery(delivery.id)) for delivery in deliveries] == list(deliveries)
     call = steps.place("2")
@@ -701,7 +701,7 @@ def test_claims_are_void_after_a_restart_of_the_loop(steps: Steps) -> None:
     steps.finish(ended)
     assert len(steps.claim().work) == 2
     steps.run(steps.storage.resume())
-    left = [] if steps.is_shared else [ringing.seq, ended.seq, unanswered.seq]  # other processes' claims hold
+    left = [] if steps.has_replicas else [ringing.seq, ended.seq, unanswered.seq]  # other processes' claims hold
     assert sorted(due.call.seq for due in steps.claim().work) == left
 
 
