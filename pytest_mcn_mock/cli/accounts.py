@@ -21,7 +21,9 @@ from pytest_mcn_mock.cli.client import (
     given,
     list_options,
 )
-from pytest_mcn_mock.cli.tables import Column, moment, print_fields, print_list, print_part
+from pytest_mcn_mock.cli.faults import FAULT_COLUMNS
+from pytest_mcn_mock.cli.outcomes import OUTCOME_COLUMNS
+from pytest_mcn_mock.cli.tables import Column, moment, numbered, print_fields, print_list, print_part
 from pytest_mcn_mock.cli.webhooks import WEBHOOK_COLUMNS, trust_of
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
 
@@ -178,20 +180,8 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
         }
     )
     print_part("Webhooks", account["webhooks"], *WEBHOOK_COLUMNS)
-    print_part(
-        "Outcome rules, the first that fits is taken",
-        account["outcomes"],
-        Column("LOGIN_DID", "login_did"),
-        Column("OUTCOME", lambda rule: f"{rule['outcome']} {rule['q931_status']}"),
-        Column("DELAY, S", "delay_s", right=True),
-    )
-    print_part(
-        "Faults that are switched on",
-        account.get("faults"),
-        Column("KIND", "kind"),
-        Column("TIMES", lambda fault: "always" if fault["times"] is None else fault["times"], right=True),
-        Column("PROBABILITY", "probability", right=True),
-    )
+    print_part("Outcome rules, the first that fits is taken", numbered(account["outcomes"]), *OUTCOME_COLUMNS)
+    print_part("Faults that are switched on", numbered(account.get("faults") or []), *FAULT_COLUMNS)
     print_part(
         "Ledger, the newest first",
         ledger,

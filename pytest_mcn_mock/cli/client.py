@@ -9,7 +9,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -38,6 +38,9 @@ PAGE: Final = 100
 """Items asked for at a time."""
 SILENCE_S: Final = 45.0
 """The stream says something every 15 s. After three times as long the sandbox is taken for dead."""
+EDITS: Final = 5
+"""How often a list is read and replaced before somebody else's changes to it are taken for too many."""
+_CHANGED_MEANWHILE: Final = 412
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 COMPLETE_WITHIN_S: Final = 1.0
 """How long a shell waits for a completion that the sandbox has to be asked for."""
@@ -105,6 +108,21 @@ class SandboxClient:
             if following is None or len(items) >= limit or following == came_from:
                 return {"items": items[:limit], "next": following}
 
+    def edit_list(self, path: str, edit: Callable[[Sequence[Any]], Sequence[Any]]) -> Any:
+        """Replace a list by what ``edit`` makes of it, and return it as it is then. If somebody else changes the list
+        meanwhile, begin again.
+        """
+        path = f"/__admin/{path}"
+        for _ in range(EDITS):
+            status, found, etag = self._ask("GET", path, self._admin_headers)
+            self._check(status, found)
+            headers = self._admin_headers if etag is None else {**self._admin_headers, "If-Match": etag}
+            status, answer, _ = self._ask("PUT", path, headers, {"items": edit(found["items"])})
+            if status != _CHANGED_MEANWHILE:
+                break
+        self._check(status, answer)
+        return answer
+
     def place_call(
         self, account_id: int, method: str, token: str, parameters: Mapping[str, str], dialect: Dialect
     ) -> Any:
@@ -117,7 +135,7 @@ class SandboxClient:
         body = dict(parameters) if table.fidelity.is_in_body else None
         if body is None:
             path = f"{path}?{urlencode(parameters)}"
-        status, content = self._ask("POST", path, _authorization(token, "the token"), body)
+        status, content, _ = self._ask("POST", path, _authorization(token, "the token"), body)
         if not 200 <= status <= 299:
             raise Declined(status, _refusal(content) or f"HTTP {status}, with a body of the configuration's own")
         return content
@@ -135,7 +153,7 @@ class SandboxClient:
             yield from read_events(response)
 
     def _admin(self, method: str, path: str, content: object = None) -> Any:
-        status, answer = self._ask(method, f"/__admin/{path}", self._admin_headers, content)
+        status, answer, _ = self._ask(method, f"/__admin/{path}", self._admin_headers, content)
         self._check(status, answer)
         return answer
 
@@ -151,9 +169,12 @@ class SandboxClient:
             message += "MCN_MOCK_ADMIN_TOKEN"
         raise Declined(status, message)
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str], content: object) -> tuple[int, Any]:
+    def _ask(
+        self, method: str, path: str, headers: Mapping[str, str], content: object = None
+    ) -> tuple[int, Any, str | None]:
+        """Return status, content and ETag of an answer."""
         with self._asking(method, path, headers, content, timeout_s=self._timeout_s) as response:
-            return response.status, self._content(response)
+            return response.status, self._content(response), response.headers["ETag"]
 
     @contextmanager
     def _asking(
@@ -428,6 +449,16 @@ delivery_argument = click.argument(
         order="newest",
     ),
 )  # fmt: skip
+
+
+position_argument = click.argument("position", metavar="N", type=click.IntRange(1, 10_000))
+
+
+def without(position: int, items: Sequence[Any], what: str) -> list[Any]:
+    """Return a list without the item at a position, from 1. Raise UsageError if there is none."""
+    if position > len(items):
+        raise UsageError(f"there is no {what} {position}; there are {len(items)}")
+    return [*items[: position - 1], *items[position:]]
 
 
 def list_options(command: _Command) -> _Command:

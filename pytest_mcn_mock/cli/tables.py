@@ -57,6 +57,11 @@ def print_list(found: Mapping[str, Any], what: str, columns: Sequence[Column]) -
         click.echo(f"{shown}; there are more: give --limit, or --after {printable(found['next'])}", err=True)
 
 
+def numbered(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items, each with its position in the list, from 1, as ``n``."""
+    return [{"n": n, **item} for n, item in enumerate(items, 1)]
+
+
 def print_table(columns: Sequence[Column], items: Iterable[Any]) -> None:
     """Print a heading, and a line for each item."""
     rows = [[column.cell(item, n) for n, column in enumerate(columns)] for item in items]

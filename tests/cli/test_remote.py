@@ -171,6 +171,123 @@ def test_a_webhook_that_is_written_wrong_is_not_added(stand_in: StandIn, argumen
     assert "s3cret" not in failed_run.stderr
 
 
+RULES: list[dict[str, Any]] = [
+    {"login_did": "7916*", "outcome": "busy", "q931_status": 17, "delay_s": 2.0},
+    {"login_did": "*", "outcome": "unavailable", "q931_status": 27, "delay_s": None},
+]
+FAULTS: list[dict[str, Any]] = [
+    {"kind": "status", "times": 2, "probability": 1.0},
+    {"kind": "reset", "times": None, "probability": 0.5},
+]
+
+
+class _Edited:
+    """A list of the admin API with an ETag. ``meanwhile`` is how often somebody else changes it first."""
+
+    def __init__(self, items: list[dict[str, Any]], meanwhile: int = 0) -> None:
+        self.items = items
+        self.meanwhile = meanwhile
+
+    def __call__(self, asked: Asked) -> Answer:
+        if asked.method == "PUT":
+            if self.meanwhile:
+                self.meanwhile -= 1
+                return refused("precondition_failed", "it was changed since it was read")
+            self.items = asked.content["items"]
+        return listed(*self.items)
+
+
+@pytest.mark.parametrize(
+    "command,items,expected",
+    [
+        ("outcomes set 5 --outcome answered", RULES, [{"login_did": "*", "outcome": "answered"}, RULES[0]]),
+        (
+            "outcomes set 5 --login-did 7915* --q931-status 31 --delay 1.5",
+            RULES,
+            [{"login_did": "7915*", "q931_status": 31, "delay_s": 1.5}, *RULES],
+        ),
+        ("outcomes remove 5 1", RULES, RULES[1:]),
+        ("outcomes clear 5", RULES, []),
+        ("faults add 5 cdr_lost", FAULTS, [*FAULTS, {"kind": "cdr_lost", "times": 1, "accepted": True}]),
+        (
+            "faults add 5 status --times always --probability 0.1 --status 500 --delay 1 --jitter 2 --rejected",
+            [],
+            [
+                {
+                    "kind": "status", "times": None, "probability": 0.1, "status": 500, "delay_s": 1.0, "jitter_s": 2.0,
+                    "accepted": False,
+                }
+            ],
+        ),
+        ("faults remove 5 2", FAULTS, FAULTS[:1]),
+        ("faults clear 5", FAULTS, []),
+    ],
+)  # fmt: skip
+def test_a_list_is_edited_although_others_edit_it_too(
+    stand_in: StandIn, command: str, items: list[dict[str, Any]], expected: list[dict[str, Any]]
+) -> None:
+    """Nobody's change is lost: each attempt reads the list again."""
+    edited = stand_in.answers[f"accounts/5/{command.split(maxsplit=1)[0]}"] = _Edited(items, meanwhile=1)
+    assert in_json(run(stand_in, *command.split(), "--json"))["items"] == expected
+    assert edited.items == expected
+    assert [asked.method for asked in stand_in.asked] == ["GET", "PUT", "GET", "PUT"]
+
+
+def test_a_list_that_others_never_cease_to_edit_is_left_alone(stand_in: StandIn) -> None:
+    stand_in.answers["accounts/5/faults"] = _Edited(FAULTS, meanwhile=100)
+    assert "precondition_failed" in failed(run(stand_in, "faults", "clear", 5), 1)
+
+
+def test_an_item_is_removed_by_the_number_that_the_list_shows(stand_in: StandIn) -> None:
+    stand_in.answers |= {"accounts/5/outcomes": _Edited(RULES), "accounts/5/faults": _Edited(FAULTS)}
+    lines = done(run(stand_in, "outcomes", "list", 5)).splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["1", "7916*", "busy", "17", "2.0"],
+        ["2", "*", "unavailable", "27"],
+    ]
+    lines = done(run(stand_in, "faults", "list", 5)).splitlines()
+    assert [line.split() for line in lines[1:]] == [["1", "status", "2", "1.0"], ["2", "reset", "always", "0.5"]]
+    assert "there is no fault 3; there are 2" in failed(run(stand_in, "faults", "remove", 5, 3), 2)
+
+
+@pytest.mark.parametrize(
+    "command,said",
+    [
+        ("outcomes set 5", "give --outcome or --q931-status"),
+        ("outcomes set 5 --outcome busy --q931-status 17", "not both"),
+        ("faults add 5 nonsense", "'nonsense' is not one of"),
+        ("faults add 5 reset --times 0", "'0' is not a whole number from 1 to"),
+        ("faults add 5 reset --times often", "'often' is not a whole number"),
+        ("webhooks edit 5 1", "nothing to change"),
+        ("webhooks edit 5 1 --header X:s3cret --clear headers", "given and cleared"),
+    ],
+)
+def test_a_change_that_is_written_wrong_asks_nothing(stand_in: StandIn, command: str, said: str) -> None:
+    result = run(stand_in, *command.split())
+    assert (result.exit_code, stand_in.asked) == (2, [])
+    assert said in result.stderr
+    assert "s3cret" not in result.stderr
+
+
+def test_a_webhook_is_shown_with_all_its_settings_and_without_secrets(stand_in: StandIn) -> None:
+    webhook = {
+        **WEBHOOK, "url": "http://u:s3cret@x/?k=s3cret", "headers": {"X-Key": "***"}, "query": {"key": "s3cret"},
+        "constants": {"shop": "main"}, "retry": False, "ignore_response": True, "insecure": True, "cacert": None,
+        "failed_in_a_row": 3,
+    }  # fmt: skip
+    stand_in.answers |= {"accounts/5/webhooks/1": (200, webhook), "accounts/5/webhooks": listed(webhook)}
+    shown = done(run(stand_in, "webhooks", "show", 5, 1))
+    for text in ("http://***@x/?***", "X-Key=***", "key=***", "shop=main", "ignored", "any", "3"):
+        assert text in shown
+    assert "s3cret" not in shown + done(run(stand_in, "webhooks", "list", 5))
+
+
+def test_whether_calls_are_held_is_read(stand_in: StandIn) -> None:
+    stand_in.answers["accounts/5"] = (200, {**ACCOUNT, "id": 5, "calls_held": True})
+    assert done(run(stand_in, "hold", "show", 5)) == "account 5: new calls ring until they are completed\n"
+    assert in_json(run(stand_in, "hold", "show", 5, "--json")) == {"id": 5, "calls_held": True}
+
+
 def test_an_unlimited_balance_is_in_the_list_of_accounts(stand_in: StandIn) -> None:
     stand_in.answers["accounts"] = listed({**ACCOUNT, "unlimited": True})
     assert " unlimited " in done(run(stand_in, "accounts"))
@@ -189,6 +306,7 @@ def test_amounts_are_text_from_end_to_end(stand_in: StandIn) -> None:
 
 ENDED = {**DELIVERY, **CALL, "now": "2026-01-01T12:00:30.000+00:00", "status": "ok"}
 HOOK = {**WEBHOOK, "n": 2, "url": "http://localhost:8000/\x1b[2J"}
+HELD, FREE = {"id": 5, "calls_held": True}, {"id": 5, "calls_held": False}
 ADDED = {"retry": True, "ignore_response": False, "filter": []}
 FORM = {"method": "POST", "all_variables": False, "data_type": "json", "template": None, "values": "typed"}
 NO_FIELDS: dict[str, dict[str, str]] = {"headers": {}, "query": {}, "constants": {}}
@@ -208,6 +326,39 @@ NO_FIELDS: dict[str, dict[str, str]] = {"headers": {}, "query": {}, "constants":
             HOOK,
             "webhook 2 of account 5, http://localhost:8000/\\x1b[2J, is enabled\n",
         ),
+        (
+            "webhooks disable 5 2",
+            ("PATCH", "accounts/5/webhooks/2", {"enabled": False}),
+            HOOK,
+            "webhook 2 of account 5, http://localhost:8000/\\x1b[2J, is disabled\n",
+        ),
+        ("webhooks remove 5 2", ("DELETE", "accounts/5/webhooks/2", None), {"status": "ok"}, "webhook 2 of account 5"),
+        (
+            "webhooks edit 5 2 --webhook-url http://x/ --no-retry --clear headers --clear filter",
+            ("PATCH", "accounts/5/webhooks/2", {"url": "http://x/", "retry": False, "headers": {}, "filter": []}),
+            HOOK,
+            "webhook 2 of account 5 is http://localhost:8000/",
+        ),
+        (
+            "webhooks edit 5 2 --body did --query a=b --heed-response --webhook-cacert /a.pem",
+            (
+                "PATCH",
+                "accounts/5/webhooks/2",
+                {
+                    "all_variables": False,
+                    "data_type": "json",
+                    "body": ["did"],
+                    "query": {"a": "b"},
+                    "ignore_response": False,
+                    "cacert": "/a.pem",
+                    "insecure": False,
+                },
+            ),
+            HOOK,
+            "webhook 2 of account 5",
+        ),
+        ("hold on 5", ("PATCH", "accounts/5", {"calls_held": True}), HELD, "account 5: new calls ring until"),
+        ("hold off 5", ("PATCH", "accounts/5", {"calls_held": False}), FREE, "account 5: new calls end as planned\n"),
         (
             "webhooks add 5 http://localhost:8000/",
             ("POST", "accounts/5/webhooks", {"url": "http://localhost:8000/", **FORM, **NO_FIELDS, **ADDED}),

@@ -103,7 +103,7 @@ WEBHOOK: dict[str, Any] = {
     "enabled": True,
     "disabled_at": None,
 }
-_REASON = {"not_found": 404, "conflict": 409, "unauthorized": 401}
+_REASON = {"not_found": 404, "conflict": 409, "unauthorized": 401, "precondition_failed": 412}
 
 
 def refused(code: str, message: str) -> tuple[int, dict[str, Any]]:
@@ -163,7 +163,7 @@ class StandIn:
                 self.end_headers()
                 self.wfile.write(sent)
 
-            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
             def log_message(self, *args: object) -> None:
                 pass
