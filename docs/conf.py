@@ -134,12 +134,12 @@ def sister_of(page: str) -> str:
 
 
 def menu(page: str) -> Iterator[str]:
-    """Yield a hidden table of contents for each section of a page of lists."""
+    """Yield a hidden table of contents for each section of a page of lists, with the titles of its links."""
     folder, text = page.rpartition("/")[0], (ROOT / f"{page}.md").read_text(encoding="utf-8")
     for section in text.split("\n## ")[1:]:
         caption, _, lists = section.partition("\n")
-        links = re.findall(r"^- \[[^]]*\]\(([^)#]+)\.md\)", lists, re.MULTILINE)
-        pages = "".join(f"/{normpath(join(folder, link))}\n" for link in links)
+        links = re.findall(r"^- \[([^]]*)\]\(([^)#]+)\.md\)( \(en\))?", lists, re.MULTILINE)
+        pages = "".join(f"{title}{note} </{normpath(join(folder, link))}>\n" for title, link, note in links)
         yield f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}```\n"
 
 

@@ -147,3 +147,12 @@ def test_every_exit_status_is_in_the_reference() -> None:
 def test_every_field_of_a_dialects_table_is_in_its_how_to() -> None:
     text = (ROOT / "docs/how-to/add-a-dialect.md").read_text(encoding="utf-8")
     assert [field.name for field in dataclasses.fields(DialectTable) if f"`{field.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize("name", ["how-to/monitoring.md", "tutorial/qa-day.md"])
+def test_every_label_in_bold_is_on_the_page_of_the_sandbox(name: str, language: str) -> None:
+    texts = (ROOT / f"pytest_mcn_mock/web/page/{language}.js").read_text(encoding="utf-8")
+    labels = {text.replace(" {n}", "") for text in re.findall(r": '([^']+)'", texts)} | {"CSV", "JSON"}
+    text = (ROOT / "docs" / ("ru" if language == "ru" else "") / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"\*\*(.+?)\*\*", text)) - labels == set()
