@@ -11,6 +11,7 @@ from typing import Final
 
 from pytest_mcn_mock.errors import Conflict, UsageError
 from pytest_mcn_mock.model.webhooks import MACHINE, Trust
+from pytest_mcn_mock.reasons import Reason
 
 MAX_FILE: Final = 2**20
 """Bytes that a file of authorities may have; that of all public ones has 220 KB."""
@@ -25,15 +26,13 @@ def read_trust(cacert: object = None, *, insecure: object = False, name: str = "
     cannot be read or has no PEM certificate, and for both arguments at once.
     """
     if not isinstance(insecure, bool):
-        raise UsageError(
-            f"insecure is {str(insecure)[:40]!r}; use true to accept any certificate, or false", "insecure"
-        )
+        raise UsageError(Reason("insecure", {"value": repr(str(insecure)[:40])}), "insecure")
     if cacert is None or cacert == "":
         return Trust(insecure=True) if insecure else MACHINE
     if not isinstance(cacert, (str, os.PathLike)):
-        raise UsageError(f"{name} is {str(cacert)[:40]!r}; give the path of a PEM file of authorities", name)
+        raise UsageError(Reason("cacert_type", {"name": name, "value": repr(str(cacert)[:40])}), name)
     if insecure:
-        raise Conflict("cacert and insecure exclude each other; use one of them", "insecure")
+        raise Conflict(Reason("cacert_and_insecure"), "insecure")
     path = os.fspath(cacert)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
@@ -41,7 +40,7 @@ def read_trust(cacert: object = None, *, insecure: object = False, name: str = "
     try:
         make_context(trust)
     except (ssl.SSLError, ValueError):
-        raise Conflict(f"{name} {path[:200]!r} has a certificate that is not valid; use a PEM file", name) from None
+        raise Conflict(Reason("cacert_invalid", {"name": name, "value": repr(path[:200])}), name) from None
     return trust
 
 
@@ -55,15 +54,15 @@ def _read(path: str, name: str) -> str:
                 content = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: there is a NUL in the path
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise Conflict(f"{name} {path[:200]!r} cannot be read: {why}; give the path of a PEM file", name) from error
-    if not is_file:
-        raise Conflict(f"{name} {path[:200]!r} is not a file; give the path of a PEM file of authorities", name)
-    if len(content) > MAX_FILE:
-        raise Conflict(f"{name} {path[:200]!r} is larger than {MAX_FILE} bytes; give a PEM file of authorities", name)
-    if b"-----BEGIN CERTIFICATE-----" not in content:
         raise Conflict(
-            f"{name} {path[:200]!r} has no PEM certificate; it begins with -----BEGIN CERTIFICATE-----", name
-        )
+            Reason("cacert_unreadable", {"name": name, "value": repr(path[:200]), "why": str(why)}), name
+        ) from error
+    if not is_file:
+        raise Conflict(Reason("cacert_not_file", {"name": name, "value": repr(path[:200])}), name)
+    if len(content) > MAX_FILE:
+        raise Conflict(Reason("cacert_too_large", {"name": name, "value": repr(path[:200]), "most": MAX_FILE}), name)
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise Conflict(Reason("cacert_no_pem", {"name": name, "value": repr(path[:200])}), name)
     # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
     return content.decode("ascii", "ignore")
 

@@ -22,12 +22,24 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
+from pytest_mcn_mock.reasons import Reason
+
 _LONGEST_WORD = 80
 """Nobody misspells a longer one, and a client's may have any length."""
 
 
 class McnMockError(Exception):
-    """Anything that this package raises on purpose."""
+    """Anything that this package raises on purpose.
+
+    ``reason`` is what was raised with, if it has a code; None if it is only a text.
+    """
+
+    reason: Reason | None = None
+
+    def __init__(self, message: str | Reason = "") -> None:
+        super().__init__(str(message))
+        if isinstance(message, Reason):
+            self.reason = message
 
 
 class RefusalCode(StrEnum):
@@ -57,10 +69,10 @@ class Refusal(McnMockError):
     ``parameter`` names the request's parameter that was wrong, or is None where no single one was.
     """
 
-    def __init__(self, code: RefusalCode, message: str, parameter: str | None = None) -> None:
+    def __init__(self, code: RefusalCode, message: str | Reason, parameter: str | None = None) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = str(message)
         self.parameter = parameter
 
     def kept(self) -> Self:
@@ -72,7 +84,7 @@ class Refusal(McnMockError):
 class StorageFailed(Refusal):
     """The state cannot be written, so the step did not happen; the message says why."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str | Reason) -> None:
         super().__init__(RefusalCode.STORAGE_FAILED, message)
 
 
@@ -83,7 +95,7 @@ class UsageError(McnMockError, ValueError):
     known, or if there is more than one.
     """
 
-    def __init__(self, message: str, parameter: str | None = None) -> None:
+    def __init__(self, message: str | Reason, parameter: str | None = None) -> None:
         super().__init__(message)
         self.parameter = parameter
 
@@ -139,7 +151,7 @@ class WaitTimeout(McnMockError, AssertionError, TimeoutError):
     """A wait ended without what it waited for; the message says what is pending instead."""
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> Reason:
     """Return a hint for the end of a message: the known word that was probably meant, or all known ones if none is
     near.
 
@@ -150,5 +162,5 @@ def nearest(word: str, known: Sequence[str]) -> str:
     alike = get_close_matches(word, [name for name in known if name[:1] == word[:1]], n=1, cutoff=0.75)
     begun = [name for name in known if len(word) > 1 and name.startswith(word)]
     if alike or len(begun) == 1:
-        return f"did you mean {str((alike or begun)[0])!r}?"
-    return f"known are {', '.join(known)}" if known else "there are none"
+        return Reason("meant", {"word": repr(str((alike or begun)[0]))})
+    return Reason("known", {"words": ", ".join(known)}) if known else Reason("none_known")

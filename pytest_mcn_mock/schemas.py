@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mcn_mock.errors import NotFound, nearest
+from pytest_mcn_mock.reasons import Reason
 
 if TYPE_CHECKING:
     from referencing import Registry
@@ -35,7 +36,7 @@ def read(name: str) -> bytes:
     """
     files = _files()
     if name not in files:
-        raise NotFound(f"there is no schema {name[:40]!r}; {nearest(name, sorted(files))}")
+        raise NotFound(Reason("schema_not_found", {"name": repr(name[:40]), "hint": nearest(name, sorted(files))}))
     return files[name].read_bytes()
 
 

@@ -541,7 +541,7 @@ def _hint(key: str, known: list[str], schema: Mapping[str, Any]) -> str:
             if key in properties and set(properties) != set(known):
                 is_table = properties[key].get("items", {}).get("type") == "object"
                 return f"write [[{table}.{key}]]" if is_table else f"it belongs to [{table}]"
-    return nearest(key, known)
+    return str(nearest(key, known))
 
 
 def _tables_of(prefix: str, rules: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -554,7 +554,7 @@ def _tables_of(prefix: str, rules: Mapping[str, Any]) -> Iterator[tuple[str, Map
 
 
 def _near(word: str, known: list[str]) -> str | None:
-    hint = nearest(word, known)
+    hint = str(nearest(word, known))
     return next((name for name in known if hint == f"did you mean {name!r}?"), None)
 
 

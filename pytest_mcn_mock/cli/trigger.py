@@ -112,7 +112,7 @@ def _call(uuid: str | None, login_did: str, outcome: str | None, q931_status: in
         code=caller[-4:],
         country_id=country,
         price=0,
-        explanation=Explanation("", "", "", ""),
+        explanation=Explanation(),
         placed_at=now - _RANG_S,
         planned=how,
         ends_at=now,

@@ -148,7 +148,7 @@ def _call(question: Question, participants: Participants, assumed: Assumptions) 
         caller_did=caller or "",
         country_id=question.country(participants, assumed),
         price=0,
-        explanation=Explanation("", "", "", ""),
+        explanation=Explanation(),
         placed_at=0.0,
         planned=ending(Outcome.ANSWERED, unavailable_cause=assumed.unavailable_cause),
         ends_at=None,

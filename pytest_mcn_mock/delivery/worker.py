@@ -21,6 +21,7 @@ from pytest_mcn_mock.model.accounts import look_up_subscription
 from pytest_mcn_mock.model.calls import account_of
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse, Delivery, host_of
 from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.service.deliveries import Result
 from pytest_mcn_mock.service.ports import Claimed, Clock, Due, Storage
@@ -39,7 +40,7 @@ the other, a slow webhook would make the advance take longer than the time that 
 """
 HELD_S: Final = 0.02
 """How often an advance looks whether other processes have done what they have claimed."""
-STOPPED: Final = "the server was stopped meanwhile"
+STOPPED: Final = Reason("stopped")
 _AT_ONCE: Final = 1000
 """Pieces of work that are claimed in one step."""
 _NO_LIMIT: Final = 10**9
@@ -341,7 +342,7 @@ class DeliveryWorker:
         subscription = look_up_subscription(due.account, delivery.subscription)
         try:
             if subscription is None or delivery.request is None:
-                await _until_kept(partial(deliveries.fail, delivery, "the webhook was removed"))
+                await _until_kept(partial(deliveries.fail, delivery, Reason("webhook_removed")))
             else:
                 result = await self._send(delivery, delivery.request, subscription)
                 await _until_kept(partial(deliveries.settle, delivery, result))
@@ -472,8 +473,7 @@ class DeliveryWorker:
             if not done and wait_s >= patience_s:
                 raise Refusal(
                     RefusalCode.SERVICE_UNAVAILABLE,
-                    f"the time was not put forward to the end: no attempt to send a CDR ended for {patience_s:g} s, "
-                    f"and {len(tasks)} are under way; look at the webhooks, then advance again",
+                    Reason("advance_stalled", {"seconds": f"{patience_s:g}", "n": len(tasks)}),
                 )
 
     def _of(self, key: Key, newest_call: int) -> list[asyncio.Task[None]]:

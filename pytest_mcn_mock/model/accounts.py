@@ -18,6 +18,7 @@ from pytest_mcn_mock.model.money import MAX_KOPECKS, Tariff, format_roubles, par
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, clean_pasted, is_number
 from pytest_mcn_mock.model.outcomes import OutcomeRule, RuleIndex
 from pytest_mcn_mock.model.webhooks import HidesSecrets, Subscription
+from pytest_mcn_mock.reasons import Reason
 
 MAX_ID = 10**15
 """An id is less than this."""
@@ -72,13 +73,13 @@ class Account(HidesSecrets, frozen=True, dict=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not is_account_id(self.id):
-            raise UsageError(f"invalid account id {show(self.id)}: use one to fifteen digits, such as '12345678'")
+            raise UsageError(Reason("account_id", {"value": show(self.id)}), "id")
         if not isinstance(self.token, str) or not _TOKEN.fullmatch(self.token):
-            raise UsageError("invalid token: use 1 to 512 visible ASCII characters without spaces")
+            raise UsageError(Reason("token"), "token")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"invalid seed {show(self.seed)}: use a whole number from 0 to {MAX_SEED}")
+            raise UsageError(Reason("seed", {"value": show(self.seed), "most": MAX_SEED}), "seed")
         if not 0 <= self.credit <= MAX_KOPECKS:
-            raise UsageError(f"invalid credit {format_roubles(self.credit)}: a credit is not negative; use 0 or more")
+            raise UsageError(Reason("credit_negative", {"amount": format_roubles(self.credit)}), "credit")
 
     def can_pay(self, price: int, balance: int) -> bool:
         """Return whether a call is accepted at this price and balance, both in kopecks."""
@@ -112,18 +113,18 @@ def connect_number(account: Account, number: str) -> Account:
     """Return the account with a number connected, so that call_for_2fa may ring from it."""
     digits = clean_pasted(number) if isinstance(number, str) else ""
     if not is_number(digits):
-        raise UsageError(f"invalid number {str(number)[:40]!r}: use {NUMBER_FORM}")
+        raise UsageError(Reason("number", {"value": repr(str(number)[:40]), "form": NUMBER_FORM}), "numbers")
     if digits in account.numbers:
         return account
     if len(account.numbers) >= MAX_NUMBERS:
-        raise UsageError(f"account {account.id} has {MAX_NUMBERS} numbers already")
+        raise UsageError(Reason("numbers_full", {"account": account.id, "most": MAX_NUMBERS}), "numbers")
     return replace(account, numbers=(*account.numbers, digits))
 
 
 def add_subscription(account: Account, subscription: Subscription) -> Account:
     """Return the account with one more subscription, numbered after the last one."""
     if len(account.subscriptions) >= MAX_SUBSCRIPTIONS:
-        raise UsageError(f"account {account.id} has {MAX_SUBSCRIPTIONS} subscriptions already")
+        raise UsageError(Reason("webhooks_full", {"account": account.id, "most": MAX_SUBSCRIPTIONS}))
     number = account.subscriptions_made + 1
     subscriptions = (*account.subscriptions, replace(subscription, number=number))
     return replace(account, subscriptions=subscriptions, subscriptions_made=number)
@@ -133,7 +134,7 @@ def find_subscription(account: Account, number: int) -> Subscription:
     """Return the subscription with the number; raise NotFound if there is none."""
     found = look_up_subscription(account, number)
     if found is None:
-        raise NotFound(f"account {account.id} has no subscription {number}")
+        raise NotFound(Reason("webhook_not_found", {"account": account.id, "n": number}))
     return found
 
 
@@ -175,7 +176,7 @@ def replace_rules(account: Account, rules: Iterable[OutcomeRule]) -> Account:
     """Return the account with only these outcome rules."""
     replaced = tuple(rules)
     if len(replaced) > MAX_RULES:
-        raise UsageError(f"too many outcome rules: {len(replaced)}; use at most {MAX_RULES}")
+        raise UsageError(Reason("rules_too_many", {"n": len(replaced), "most": MAX_RULES}))
     return replace(account, outcome_rules=replaced)
 
 
@@ -183,7 +184,7 @@ def replace_faults(account: Account, faults: Iterable[Fault]) -> Account:
     """Return the account with only these faults switched on."""
     replaced = tuple(faults)
     if len(replaced) > MAX_FAULTS:
-        raise UsageError(f"too many faults: {len(replaced)}; use at most {MAX_FAULTS}")
+        raise UsageError(Reason("faults_too_many", {"n": len(replaced), "most": MAX_FAULTS}))
     return replace(account, faults=replaced, faults_given=replaced)
 
 
@@ -191,14 +192,14 @@ def prefer_rule(account: Account, rule: OutcomeRule) -> Account:
     """Return the account with a rule put first; an older rule for the same pattern is dropped."""
     rules = (rule, *(r for r in account.outcome_rules if r.login_did != rule.login_did))
     if len(rules) > MAX_RULES:
-        raise UsageError(f"account {account.id} has {MAX_RULES} outcome rules already")
+        raise UsageError(Reason("rules_full", {"account": account.id, "most": MAX_RULES}))
     return replace(account, outcome_rules=rules)
 
 
 def add_fault(account: Account, fault: Fault) -> Account:
     """Return the account with one more fault, tried after those it has."""
     if len(account.faults) >= MAX_FAULTS:
-        raise UsageError(f"account {account.id} has {MAX_FAULTS} faults already")
+        raise UsageError(Reason("faults_full", {"account": account.id, "most": MAX_FAULTS}))
     return replace_faults(account, (*account.faults, fault))
 
 

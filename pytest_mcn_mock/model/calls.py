@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +14,7 @@ from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import CountryChoice, choose_country
 from pytest_mcn_mock.model.outcomes import Ending
+from pytest_mcn_mock.reasons import Reason
 
 
 class Terms(Struct, frozen=True):
@@ -48,20 +49,45 @@ class CallOrder(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """Why the call was decided so: one sentence each on the country, the caller's number, the price and the outcome.
+    """Why the call is as it is: reasons for the country, the calling number, the price, the outcome and the CDR.
 
-    ``cdr`` says why a webhook does not get the call's CDR: it is disabled, or its filter does not let the call through.
-    It is empty if every webhook gets it.
+    The code of a reason begins with the name of the property that has its text.
     """
 
-    country: str
-    number: str
-    price: str
-    outcome: str
-    cdr: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def country(self) -> str:
+        """Why the call is from this country; empty for a call_for_2fa."""
+        return self._text("country")
+
+    @property
+    def number(self) -> str:
+        """Why the call is from this number."""
+        return self._text("number")
+
+    @property
+    def price(self) -> str:
+        """Why the call has this price."""
+        return self._text("price")
+
+    @property
+    def outcome(self) -> str:
+        """Why the call ends like this."""
+        return self._text("outcome")
+
+    @property
+    def cdr(self) -> str:
+        """Why a webhook does not get the CDR: it is disabled, or its filter does not let the call through. Empty if
+        every webhook gets it.
+        """
+        return self._text("cdr")
+
+    def _text(self, about: str) -> str:
+        return "; ".join(str(reason) for reason in self.reasons if reason.code.startswith(f"{about}_"))
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, (self.country, self.number, self.price, self.outcome, self.cdr)))
+        return "; ".join(map(str, self.reasons))
 
 
 class Call(Struct, frozen=True):
@@ -112,13 +138,12 @@ def end(call: Call, how: Ending, now: float) -> Call:
     """Return the call after it has ended in this way."""
     explanation = call.explanation
     if how != call.planned:
-        explanation = replace(explanation, outcome=f"completed manually: {how}")
+        why = Reason("outcome_manual", how.values())
+        reasons = (why if reason.code.startswith("outcome_") else reason for reason in explanation.reasons)
+        explanation = Explanation(tuple(reasons))
     return replace(call, ending=how, ended_at=now, ends_at=now, explanation=explanation)
 
 
-def add_cdr_note(call: Call, note: str) -> Call:
-    """Return the call with one more sentence on why a webhook does not get its CDR; unchanged if it is empty."""
-    if not note:
-        return call
-    cdr = "; ".join(filter(None, (call.explanation.cdr, note)))
-    return replace(call, explanation=replace(call.explanation, cdr=cdr))
+def add_reasons(call: Call, reasons: Sequence[Reason]) -> Call:
+    """Return the call with further reasons at the end of its explanation."""
+    return replace(call, explanation=Explanation((*call.explanation.reasons, *reasons))) if reasons else call

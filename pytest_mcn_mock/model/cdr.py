@@ -22,6 +22,7 @@ from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions, MissingFinalStatus
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.checks import MAX_SHOWN, check_bool, check_mapping, is_short, show
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import is_encodable
 
 EVENT_TYPE: Final = "FlashCall"
@@ -234,21 +235,23 @@ def check_template(template: str, *, name: str) -> None:
     for part in template.split(_BEGIN)[1:]:
         variable, end, _ = part.partition(_END)
         if not end:
-            raise UsageError(f"{name}: ${{{{ has no }}}}; write a variable as ${{{{verification_call_uuid}}}}", name)
+            raise UsageError(Reason("variable_no_end", {"name": name}), name)
         check_variable(variable, name=name)
 
 
 def check_no_variable(key: str, *, name: str) -> None:
     """Raise UsageError for a variable in a key (handbook, "POST запрос", 2026-08-11: it "приведёт к ошибке")."""
     if _BEGIN in key:
-        raise UsageError(f"{name}: {key[:40]!r} has a variable in a key; a variable can only be in a value", name)
+        raise UsageError(Reason("variable_in_key", {"name": name, "key": repr(key[:40])}), name)
 
 
 def check_variable(variable: object, *, name: str) -> None:
     """Raise UsageError if it is not the name of a variable."""
     if not isinstance(variable, str) or variable not in VARIABLES:
         known = nearest(str(variable).strip(), list(VARIABLES))
-        raise UsageError(f"{name}: variable {str(variable)[:40]!r} is unknown; {known}", name)
+        raise UsageError(
+            Reason("variable_unknown", {"name": name, "value": repr(str(variable)[:40]), "hint": known}), name
+        )
 
 
 class FilterOperator(StrEnum):
@@ -276,9 +279,13 @@ class Condition(Struct, frozen=True, rename={"is_negated": "not"}):
         wanted = self.value if isinstance(self.value, tuple) else (self.value,)
         return (cdr.text(self.variable) in map(text_of, wanted)) != self.is_negated
 
+    def reason(self) -> Reason:
+        """Return the condition as a part of a reason."""
+        negation = "not_" if self.is_negated else ""
+        return Reason(f"condition_{negation}{self.operator}", {"variable": self.variable, "value": _shown(self.value)})
+
     def __str__(self) -> str:
-        words = {FilterOperator.EQUALS: ("is", "is not"), FilterOperator.IN: ("is in", "is not in")}
-        return f"{self.variable} {words[self.operator][self.is_negated]} {_shown(self.value)}"
+        return str(self.reason())
 
 
 def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
@@ -290,13 +297,15 @@ def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
     given = check_mapping(given, name="filter", example=CONDITION_EXAMPLE)
     for key in given:
         if key not in _KEYS:
-            raise UsageError(f"filter: {show(key)} is unknown; {nearest(str(key), _KEYS)}", "filter")
+            raise UsageError(
+                Reason("filter_key_unknown", {"value": show(key), "hint": nearest(str(key), _KEYS)}), "filter"
+            )
     if "variable" not in given or "value" not in given:
-        raise UsageError(f"filter: a condition has a variable and a value, such as {CONDITION_EXAMPLE}", "filter")
+        raise UsageError(Reason("filter_incomplete", {"example": CONDITION_EXAMPLE}), "filter")
     check_variable(given["variable"], name="filter")
     operator, negated = given.get("operator", FilterOperator.EQUALS), given.get("not", False)
     if operator not in list(FilterOperator):
-        raise UsageError(f"filter: operator {show(operator)} is unknown; use equals or in", "filter")
+        raise UsageError(Reason("filter_operator", {"value": show(operator)}), "filter")
     check_bool(negated, name="filter: not")
     value = _check_value(given["value"], is_list=operator == FilterOperator.IN)
     return Condition(given["variable"], FilterOperator(operator), value, negated)
@@ -304,25 +313,29 @@ def make_condition(given: Condition | Mapping[str, Any]) -> Condition:
 
 def _check_value(value: Any, *, is_list: bool) -> CdrValue | tuple[CdrValue, ...]:
     if is_list != isinstance(value, (list, tuple)):
-        right = "in needs a list, such as [16, 17]" if is_list else "equals needs a single value, such as 16"
-        raise UsageError(f"filter: value is {show(value)}; {right}", "filter")
+        code = "filter_needs_list" if is_list else "filter_needs_single"
+        raise UsageError(Reason(code, {"value": show(value)}), "filter")
     items = list(value) if is_list else [value]
     if not 1 <= len(items) <= MAX_LISTED:
-        raise UsageError(f"filter: value has {len(items)} items; use 1 to {MAX_LISTED}", "filter")
+        raise UsageError(Reason("filter_items", {"n": len(items), "most": MAX_LISTED}), "filter")
     for item in items:
         if not isinstance(item, (str, int)) or not is_short(item, MAX_LISTED) or not is_encodable(str(item)):
-            raise UsageError(f"filter: value {show(item)} is not a short text, a whole number or a boolean", "filter")
+            raise UsageError(Reason("filter_value", {"value": show(item)}), "filter")
     return tuple(items) if is_list else value
 
 
-def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> str:
-    """Return the first condition that does not hold, and the value, as a sentence; empty if all conditions hold."""
+def why_unmet(conditions: Iterable[Condition], cdr: Cdr) -> Reason | None:
+    """Return which condition does not hold, and the value that it met; None if all hold."""
     for condition in conditions:
         if not condition.holds(cdr):
             value = cdr.value(condition.variable)
-            was = "absent" if value is UNSET else _shown(value)
-            return f"{condition.variable} is {was}, and the filter says: {condition}"
-    return ""
+            values: dict[str, str | Reason] = {"variable": condition.variable, "condition": condition.reason()}
+            return (
+                Reason("unmet_absent", values)
+                if value is UNSET
+                else Reason("unmet", {**values, "value": _shown(value)})
+            )
+    return None
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import is_encodable, shown_url
 
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
@@ -43,28 +44,33 @@ def is_short(value: object, most: int) -> bool:
 def check_bool(value: object, *, name: str) -> bool:
     """Return the value if it is True or False."""
     if not isinstance(value, bool):
-        raise UsageError(f"{name} is {show(value)}; use True or False", name)
+        raise UsageError(Reason("not_bool", {"name": name, "value": show(value)}), name)
     return value
 
 
 def check_text(value: object, *, name: str, example: str) -> str:
     """Return the value if it is text."""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {show(value)}; use text, such as {example!r}", name)
+        raise UsageError(Reason("not_text", {"name": name, "value": show(value), "example": repr(example)}), name)
     return value
 
 
 def check_whole(value: object, *, name: str, least: int, most: int, also: str = "") -> int:
     """Return the value if it is a whole number from ``least`` to ``most``. ``also`` is another value that is right."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a whole number from {least} to {most}{also}", name)
+        raise UsageError(
+            Reason("not_whole", {"name": name, "value": show(value), "least": least, "most": most, "also": also}), name
+        )
     return value
 
 
 def check_number(value: object, *, name: str, more_than: float, most: float) -> float:
     """Return the value if it is a number above ``more_than`` and up to ``most``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not more_than < value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a number above {more_than:g} and up to {most:g}", name)
+        raise UsageError(
+            Reason("not_number", {"name": name, "value": show(value), "least": f"{more_than:g}", "most": f"{most:g}"}),
+            name,
+        )
     return value
 
 
@@ -72,7 +78,10 @@ def check_seconds(value: object, *, name: str, least: float = 0, most: float = M
     """Return the value if it is a number of seconds from ``least`` to ``most``."""
     # NaN is in no range, and a whole number is compared as it is: it may be too large for a float.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise UsageError(f"{name} is {show(value)}; use a number of seconds from {least:g} to {most:g}", name)
+        raise UsageError(
+            Reason("not_seconds", {"name": name, "value": show(value), "least": f"{least:g}", "most": f"{most:g}"}),
+            name,
+        )
     return value
 
 
@@ -84,14 +93,14 @@ def check_timeout(value: object, *, name: str = "timeout") -> float:
 def check_mapping(value: object, *, name: str, example: str) -> Mapping[Any, Any]:
     """Return the value if it is a mapping, such as a dict."""
     if not isinstance(value, Mapping):
-        raise UsageError(f"{name} is {show(value)}; use a dict, such as {example}", name)
+        raise UsageError(Reason("not_mapping", {"name": name, "value": show(value), "example": example}), name)
     return value
 
 
 def check_list(value: object, *, name: str, example: str) -> list[Any]:
     """Return the items of a list, a tuple or another iterable, but of a text or a mapping."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise UsageError(f"{name} is {show(value)}; use a list, such as {example}", name)
+        raise UsageError(Reason("not_list", {"name": name, "value": show(value), "example": example}), name)
     return list(value)
 
 
@@ -102,7 +111,7 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     parts that may be secret.
     """
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {show(value)}; use a URL, such as {example!r}", name)
+        raise UsageError(Reason("not_url_text", {"name": name, "value": show(value), "example": repr(example)}), name)
     shown = shown_url(value, 80)
     try:
         parts = urlsplit(value)
@@ -111,10 +120,10 @@ def check_url(value: object, *, name: str, example: str, is_base: bool = False) 
     except ValueError:
         is_url = False
     if not is_url or _NOT_IN_A_URL.search(value) or not is_encodable(value):
-        raise UsageError(f"{name} {shown!r} is not an http or https URL with a host, such as {example!r}", name)
+        raise UsageError(Reason("not_url", {"name": name, "value": repr(shown), "example": repr(example)}), name)
     if is_base and (not value.isascii() or "@" in parts.netloc or parts.query or parts.fragment):
         form = "a base URL, in ASCII and without user, query and fragment"
         raise UsageError(f"{name} {shown!r} is not {form}, such as {example!r}", name)
     if len(value) > MAX_URL_LENGTH:
-        raise UsageError(f"{name} has {len(value)} characters; at most {MAX_URL_LENGTH}", name)
+        raise UsageError(Reason("url_too_long", {"name": name, "n": len(value), "most": MAX_URL_LENGTH}), name)
     return value

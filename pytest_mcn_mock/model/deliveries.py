@@ -17,6 +17,7 @@ from pytest_mcn_mock.model.cdr import Cdr, Condition, why_unmet
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, ending
 from pytest_mcn_mock.model.webhooks import MACHINE, HidesSecrets, Trust
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import printable
 
 SENT_HEADERS = ("Accept", "User-Agent", "Content-Type")
@@ -136,8 +137,8 @@ class Delivery(Struct, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     cdr: Mapping[str, Any] | None = None
     request: CdrRequest | None = None
-    note: str = ""
-    """A remark for people: the fault that alters it, or why it failed without an attempt."""
+    why: Reason | None = None
+    """What is special about it: the fault that alters it, or why it failed without an attempt."""
     waits_for: int | None = None
     """The delivery that must be settled before this one is due. 0 means a delivery of the account's next call."""
     earlier_attempts: int = 0
@@ -150,6 +151,11 @@ class Delivery(Struct, frozen=True):
     """The ``verification_call_uuid`` in the CDR, if a fault changes it."""
     filter: tuple[Condition, ...] = ()
     """The webhook's filter at the time when the call was placed."""
+
+    @property
+    def note(self) -> str:
+        """The text of ``why``, for people; empty if there is none."""
+        return "" if self.why is None else str(self.why)
 
 
 NEXT_CALL: Final = 0
@@ -176,23 +182,23 @@ def make_deliveries(call: Call, account: Account, first_id: int, delay_s: float)
     ]
 
 
-def filter_deliveries(deliveries: Sequence[Delivery], cdr: Cdr) -> tuple[list[Delivery], str]:
+def filter_deliveries(deliveries: Sequence[Delivery], cdr: Cdr) -> tuple[list[Delivery], list[Reason]]:
     """Return the deliveries of a call that has ended whose filter lets it through, and why it is not sent to others."""
     kept, why = [], []
     for delivery in deliveries:
         unmet = why_unmet(delivery.filter, cdr)
         if unmet:
-            why.append(f"the filter of webhook {delivery.subscription} does not let the call through: {unmet}")
+            why.append(Reason("cdr_filtered", {"n": delivery.subscription, "why": unmet}))
         else:
             kept.append(delivery)
-    return kept, "; ".join(why)
+    return kept, why
 
 
 def apply_cdr_fault(fault: Fault, call: Call, deliveries: Sequence[Delivery]) -> list[Delivery]:
     """Return the deliveries of a call that has just ended after the fault has altered them. A new one has the id 0."""
     altered: list[Delivery] = []
     for delivery in deliveries:
-        altered += _apply(fault, call, replace(delivery, note=f"fault {fault.kind}"))
+        altered += _apply(fault, call, replace(delivery, why=Reason("fault", {"kind": str(fault.kind)})))
     return altered
 
 

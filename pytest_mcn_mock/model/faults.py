@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_bool, check_number, check_seconds, check_whole, show
 from pytest_mcn_mock.model.draws import draw_chance, draw_share
+from pytest_mcn_mock.reasons import Reason
 
 
 class FaultKind(StrEnum):
@@ -86,7 +87,7 @@ class Fault(Struct, frozen=True):
         check_seconds(self.delay_s, name="delay_s")
         check_seconds(self.jitter_s, name="jitter_s")
         if self.kind in _TIMED and not self.delay_s + self.jitter_s:
-            raise UsageError(f"the fault {self.kind} needs delay_s, in seconds")
+            raise UsageError(Reason("fault_needs_delay", {"kind": self.kind}), "delay_s")
 
     def __str__(self) -> str:
         how_often = "every time" if self.times is None else f"{self.times} more"
@@ -99,7 +100,9 @@ def fault_kind(kind: str) -> FaultKind:
     try:
         return FaultKind(str(kind))
     except ValueError:
-        raise UsageError(f"fault kind {show(str(kind))} is unknown; {nearest(str(kind), list(FaultKind))}") from None
+        raise UsageError(
+            Reason("fault_unknown", {"value": show(str(kind)), "hint": nearest(str(kind), list(FaultKind))}), "kind"
+        ) from None
 
 
 def draw_fault(faults: Sequence[Fault], *, of_cdr: bool, seed: int, n: int) -> tuple[Fault | None, tuple[Fault, ...]]:

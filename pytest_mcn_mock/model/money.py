@@ -19,6 +19,7 @@ from pytest_mcn_mock.errors import UsageError, nearest
 from pytest_mcn_mock.model.checks import check_mapping, show
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA, SLOVAKIA
+from pytest_mcn_mock.reasons import Reason
 
 KOPECKS_PER_ROUBLE = 100
 MAX_KOPECKS = 10**15
@@ -27,13 +28,14 @@ _CONTEXT = Context(prec=28)
 """Our own context, because an application under test may set its context to six digits."""
 
 
-def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
+def parse_roubles(amount: str | int | Decimal, *, name: str = "amount", parameter: str | None = None) -> int:
     """Return the kopecks of an amount in roubles, such as ``"10.00"``, ``10`` or ``Decimal("0.15")``.
 
-    Raises UsageError for a float, a fraction of a kopeck, a text that is not a number, and more than MAX_KOPECKS.
+    Raises UsageError for a float, a fraction of a kopeck, a text that is not a number, and more than MAX_KOPECKS. Its
+    ``parameter`` is the name if no other is given.
     """
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
-        raise UsageError(f'invalid {name} {show(amount)}: use roubles as text or Decimal, such as "10.00"')
+        raise UsageError(Reason("amount_type", {"name": name, "value": show(amount)}), parameter or name)
     try:
         # Decimal accepts underscores and the digits of every script; an amount must have neither.
         is_plain = not isinstance(amount, str) or (amount.isascii() and "_" not in amount)
@@ -41,12 +43,14 @@ def parse_roubles(amount: str | int | Decimal, *, name: str = "amount") -> int:
     except InvalidOperation:
         roubles = Decimal("NaN")
     if not roubles.is_finite():
-        raise UsageError(f'invalid {name} {str(amount)[:40]!r}: use roubles such as "10.00"')
+        raise UsageError(Reason("amount", {"name": name, "value": repr(str(amount)[:40])}), parameter or name)
     if roubles.copy_abs() > MAX_KOPECKS // KOPECKS_PER_ROUBLE:
-        raise UsageError(f"invalid {name}: it is too large; use at most {format_roubles(MAX_KOPECKS)} roubles")
+        raise UsageError(
+            Reason("amount_too_large", {"name": name, "most": format_roubles(MAX_KOPECKS)}), parameter or name
+        )
     kopecks = int(_CONTEXT.multiply(roubles, KOPECKS_PER_ROUBLE))
     if to_decimal(kopecks) != roubles:  # a comparison is exact even if the product was rounded
-        raise UsageError(f"invalid {name} {str(amount)[:40]}: it has a fraction of a kopeck; use at most two decimals")
+        raise UsageError(Reason("amount_fraction", {"name": name, "value": str(amount)[:40]}), parameter or name)
     return kopecks
 
 
@@ -142,27 +146,31 @@ def _read_prices(
     name: str, prices: Mapping[str, Any], default: Tariff | PaidMethodsPrices, also: tuple[str, ...] = ()
 ) -> tuple[int, dict[int, int]]:
     """Return the price of call_for_2fa and those of flash_call. ``also`` are further keys that are known."""
-    known = (*Method, *also)
+    known, place = (*Method, *also), name.replace(": ", ".")
     for key in prices:
         if key not in known:
-            raise UsageError(f"{name}: {show(key)} is unknown; {nearest(str(key), known)}")
+            raise UsageError(
+                Reason("price_unknown", {"name": name, "value": show(key), "hint": nearest(str(key), known)})
+            )
     by_country = dict(default.flash_call)
     flash_call = prices.get("flash_call", {})
     if not isinstance(flash_call, Mapping):
-        raise UsageError(f'{name}: flash_call is {show(flash_call)}; give a price by country, such as {{643: "0.15"}}')
+        raise UsageError(Reason("prices_type", {"name": name, "value": show(flash_call)}))
     for country, price in flash_call.items():
         if str(country) not in map(str, default.flash_call):
             countries = " and ".join(map(str, default.flash_call))
-            raise UsageError(f"{name}: flash_call has no country {show(country)}; known are {countries}")
-        by_country[int(country)] = _price(price, f"flash_call from {country}")
+            raise UsageError(Reason("price_no_country", {"name": name, "value": show(country), "countries": countries}))
+        by_country[int(country)] = _price(price, f"flash_call from {country}", f"{place}.flash_call.{country}")
     call_for_2fa = prices.get("call_for_2fa")
-    return default.call_for_2fa if call_for_2fa is None else _price(call_for_2fa, "call_for_2fa"), by_country
+    return default.call_for_2fa if call_for_2fa is None else _price(
+        call_for_2fa, "call_for_2fa", f"{place}.call_for_2fa"
+    ), by_country
 
 
-def _price(roubles: Any, name: str) -> int:
-    kopecks = parse_roubles(roubles, name=name)
+def _price(roubles: Any, name: str, parameter: str) -> int:
+    kopecks = parse_roubles(roubles, name=name, parameter=parameter)
     if kopecks < 0:
-        raise UsageError(f"invalid {name} {format_roubles(kopecks)}: a price is not negative")
+        raise UsageError(Reason("price_negative", {"name": name, "amount": format_roubles(kopecks)}), parameter)
     return kopecks
 
 

@@ -14,6 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from pytest_mcn_mock.reasons import Reason
+
 RUSSIA = 643
 """ISO 3166-1 numeric; the value of ``country_id`` for a Russian number."""
 SLOVAKIA = 703
@@ -104,17 +106,14 @@ def is_domestic(number: str) -> bool:
     return international_form(number) is not None and not _is_whole(number)
 
 
-def warn_of_domestic(name: str, number: str) -> str:
-    """Return a sentence for the call's explanation; empty if the number is not written as inside Russia or
-    Kazakhstan.
-    """
+def warn_of_domestic(name: str, number: str) -> Reason | None:
+    """Return a reason for the call's explanation; None if the number is not written as inside Russia or Kazakhstan."""
     meant = international_form(number)
     if meant is None:
-        return ""
+        return None
     whose, where = ("Kazakh", "Kazakhstan") if region_of(meant) == "KZ" else ("Russian", "Russia")
-    return (
-        f"warning: {name} {number} is a {whose} number as it is dialled inside {where}; {whose} numbers begin with 7: "
-        f"{meant} may be meant"
+    return Reason(
+        "country_domestic", {"name": name, "number": number, "country": whose, "place": where, "meant": meant}
     )
 
 
@@ -138,11 +137,11 @@ class CountryChoice(Struct, frozen=True):
     """The country of the number that calls, and the rule that chose it."""
 
     country: int
-    rule: str
+    rule: Reason
 
 
-_RUSSIAN: Final = CountryChoice(RUSSIA, "no country_id, and login_did is Russian: from a Russian number")
-_KAZAKH: Final = CountryChoice(KAZAKHSTAN, "no country_id, and login_did is Kazakh: from a Kazakh number")
+_RUSSIAN: Final = CountryChoice(RUSSIA, Reason("country_russian"))
+_KAZAKH: Final = CountryChoice(KAZAKHSTAN, Reason("country_kazakh"))
 
 
 def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
@@ -157,8 +156,7 @@ def choose_country(login_did: str, country_id: str | None) -> CountryChoice:
     region = region_of(login_did)
     if region == "RU":
         return _RUSSIAN
-    of = f"of {region}" if region else "of no known country"
-    return CountryChoice(SLOVAKIA, f"no country_id, and login_did is {of}, not Russian: from a Slovak number")
+    return CountryChoice(SLOVAKIA, _of_region("country_foreign" if region else "country_unknown", SLOVAKIA, region))
 
 
 def choose_home_country(login_did: str, country_id: str | None, other: int) -> CountryChoice:
@@ -175,17 +173,24 @@ def choose_home_country(login_did: str, country_id: str | None, other: int) -> C
         return _RUSSIAN
     if region == "KZ":
         return _KAZAKH
-    of = f"of {region}" if region else "of no known country"
-    name = COUNTRY_NAMES[other]
-    return CountryChoice(other, f"no country_id, and login_did is {of}, a third country: from a {name} number")
+    return CountryChoice(other, _of_region("country_third" if region else "country_third_unknown", other, region))
+
+
+def _of_region(code: str, country: int, region: str | None) -> Reason:
+    values = {"country": COUNTRY_NAMES[country]}
+    return Reason(code, {**values, "region": region} if region else values)
 
 
 def _choose_given(country_id: str, abroad: int) -> CountryChoice:
     """Return the country that ``country_id`` asks for: Russia, or the other country that a dialect calls from."""
     for country in (RUSSIA, abroad):
         if country_id == str(country):
-            return CountryChoice(country, f"country_id is {country}: from a {COUNTRY_NAMES[country]} number")
-    return CountryChoice(RUSSIA, f"country_id is {country_id[:20]!r}, any other value: from a Russian number")
+            return CountryChoice(country, Reason("country_given", _given(country_id, country)))
+    return CountryChoice(RUSSIA, Reason("country_other", _given(repr(country_id[:20]), RUSSIA)))
+
+
+def _given(value: str, country: int) -> dict[str, str]:
+    return {"value": value, "country": COUNTRY_NAMES[country]}
 
 
 def caller_number(country: int, code: str | None, draw: int) -> str:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from pytest_mcn_mock.errors import RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.checks import check_seconds, show
+from pytest_mcn_mock.reasons import Reason
 
 
 class Outcome(StrEnum):
@@ -70,9 +71,13 @@ class Ending(Struct, frozen=True):
     q931_status: int
     final_status: str | None
 
-    def __str__(self) -> str:
+    def values(self) -> dict[str, str]:
+        """Return the values of a reason that says how a call ends."""
         final = f", {self.final_status or CAUSE_NAMES.get(self.q931_status, '')}".removesuffix(", ")
-        return f"{self.outcome} (q931_status {self.q931_status}{final})"
+        return {"outcome": str(self.outcome), "detail": f"q931_status {self.q931_status}{final}"}
+
+    def __str__(self) -> str:
+        return "{outcome} ({detail})".format_map(self.values())
 
 
 _DOCUMENTED = {
@@ -94,14 +99,17 @@ def ending(outcome: Outcome | str | None = None, q931_status: int | None = None,
     Raises UsageError for an unknown outcome, a cause outside 1 to 127, and for neither or both given.
     """
     if (outcome is None) == (q931_status is None):
-        raise UsageError("give exactly one of outcome and q931_status")
+        raise UsageError(Reason("outcome_or_cause"))
     if q931_status is not None:
         return _ending_of_cause(q931_status)
     try:
         known = Outcome(str(outcome))
     except ValueError:
         words = [str(o) for o in Outcome]
-        raise UsageError(f"outcome {str(outcome)[:40]!r} is unknown; {nearest(str(outcome), words)}") from None
+        raise UsageError(
+            Reason("outcome_unknown", {"value": repr(str(outcome)[:40]), "hint": nearest(str(outcome), words)}),
+            "outcome",
+        ) from None
     if known is Outcome.UNAVAILABLE:
         return _ending_of_cause(unavailable_cause)
     cause, final_status = _DOCUMENTED[known]
@@ -110,9 +118,7 @@ def ending(outcome: Outcome | str | None = None, q931_status: int | None = None,
 
 def _ending_of_cause(cause: int) -> Ending:
     if isinstance(cause, bool) or not isinstance(cause, int) or not MIN_CAUSE <= cause <= MAX_CAUSE:
-        raise UsageError(
-            f"q931_status {show(cause)} is not a Q.850 cause; use a whole number from {MIN_CAUSE} to {MAX_CAUSE}"
-        )
+        raise UsageError(Reason("cause", {"value": show(cause), "least": MIN_CAUSE, "most": MAX_CAUSE}), "q931_status")
     outcome = _BY_CAUSE.get(cause, Outcome.UNAVAILABLE)
     return Ending(outcome, cause, _DOCUMENTED[outcome][1] if outcome in _DOCUMENTED else None)
 
@@ -133,9 +139,7 @@ class OutcomeRule(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.login_did, str) or not _PATTERN.fullmatch(self.login_did):
-            raise UsageError(
-                f"invalid login_did pattern {str(self.login_did)[:40]!r}: use digits, * and ?, such as '7915777*'"
-            )
+            raise UsageError(Reason("pattern", {"value": repr(str(self.login_did)[:40])}), "login_did")
         if self.delay_s is not None:
             check_seconds(self.delay_s, name="delay_s")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,10 @@ from pytest_mcn_mock.model.draws import draw_call
 from pytest_mcn_mock.model.money import Method, format_roubles
 from pytest_mcn_mock.model.numbering import COUNTRY_NAMES, caller_number, warn_of_domestic
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Ending, Magic, Outcome, ending
+from pytest_mcn_mock.reasons import Reason
+
+_CONNECTED: Final = Reason("number_connected")
+_RANDOM: Final = {country: Reason("number_random", {"country": name}) for country, name in COUNTRY_NAMES.items()}
 
 
 def place(
@@ -39,32 +44,36 @@ def place(
     """
     magic = MAGIC_NUMBERS.get(order.login_did) if magic_numbers else None
     if magic is not None and magic.refusal is not None:
-        raise Refusal(magic.refusal, f"{order.login_did} is the magic number for this refusal", "login_did")
+        raise Refusal(magic.refusal, Reason("magic_refusal", {"number": order.login_did}), "login_did")
     draw, terms = draw_call(account.seed, n), order.terms
     if order.method is Method.CALL_FOR_2FA:
         if order.caller_did not in account.numbers:
-            raise Refusal(
-                RefusalCode.FOREIGN_NUMBER, f"number {order.caller_did} is not connected to this account", "caller_did"
-            )
-        country, country_rule = None, ""
-        caller, caller_rule = order.caller_did, "from the connected number of the request"
+            why = Reason("number_not_connected", {"number": str(order.caller_did)})
+            raise Refusal(RefusalCode.FOREIGN_NUMBER, why, "caller_did")
+        country, caller = None, order.caller_did
+        reasons = [_CONNECTED]
     else:
         choice = terms.choose_country(order.login_did, order.country_id)
-        country, country_rule = choice.country, choice.rule
-        caller = caller_number(country, order.code, draw.number)
-        caller_rule = _explain_caller(country, order.code)
+        country, caller = choice.country, caller_number(choice.country, order.code, draw.number)
+        reasons = [choice.rule, _explain_caller(country, order.code)]
 
-    warnings = [warn_of_domestic("login_did", order.login_did)]
-    if order.caller_did is not None:
-        warnings.append(warn_of_domestic("caller_did", order.caller_did))
-    country_rule = "; ".join(filter(None, (country_rule, *warnings)))
+    for name, number in (("login_did", order.login_did), ("caller_did", order.caller_did)):
+        warning = warn_of_domestic(name, number) if number is not None else None
+        if warning is not None:
+            reasons.insert(-1, warning)
 
     price = account.tariff.price(order.method, country, terms.dialect)
     if not account.can_pay(price, balance):
         raise Refusal(
             RefusalCode.INSUFFICIENT_FUNDS,
-            f"the call costs {format_roubles(price)} roubles; the balance is {format_roubles(balance)} and the credit "
-            f"{format_roubles(account.credit)}",
+            Reason(
+                "insufficient_funds",
+                {
+                    "price": format_roubles(price),
+                    "balance": format_roubles(balance),
+                    "credit": format_roubles(account.credit),
+                },
+            ),
         )
 
     plan = _plan(account, order, assumptions, magic)
@@ -82,11 +91,12 @@ def place(
         country_id=country,
         price=price,
         explanation=Explanation(
-            country_rule,
-            caller_rule,
-            _explain_price(terms.spelling[order.method], country, price),
-            plan.rule,
-            _explain_cdr(account, order.method, assumptions),
+            (
+                *reasons,
+                _explain_price(terms.spelling[order.method], country, price),
+                plan.rule,
+                *_explain_cdr(account, order.method, assumptions),
+            )
         ),
         placed_at=now,
         planned=plan.ending,
@@ -102,7 +112,7 @@ class _Plan(Struct, frozen=True):
     """How a call will end, by which rule, and after how many seconds; None if it must be completed manually."""
 
     ending: Ending
-    rule: str
+    rule: Reason
     delay_s: float | None
 
 
@@ -112,35 +122,39 @@ def _plan(account: Account, order: CallOrder, assumptions: Assumptions, magic: M
         is_held = magic.outcome is None and magic.q931_status is None
         outcome = assumptions.default_outcome if is_held else magic.outcome
         how = ending(outcome, magic.q931_status, unavailable_cause=cause)
-        said = f"rings until it is completed, then {how}" if is_held else str(how)
-        return _Plan(how, f"magic number {order.login_did}: {said}", None if is_held else delay_s)
+        code = "outcome_magic_held" if is_held else "outcome_magic"
+        why = Reason(code, {"number": order.login_did, **how.values()})
+        return _Plan(how, why, None if is_held else delay_s)
     rule = account.outcome_rule(order.login_did)
     if rule is None:
         return _default_plan(assumptions.default_outcome, cause, delay_s)
     rule_delay_s = delay_s if rule.delay_s is None else rule.delay_s
-    return _Plan(rule.ending, f"outcome rule for {rule.login_did}: {rule.ending}", rule_delay_s)
+    why = Reason("outcome_rule", {"pattern": rule.login_did, **rule.ending.values()})
+    return _Plan(rule.ending, why, rule_delay_s)
 
 
 @lru_cache(maxsize=256)
 def _default_plan(outcome: Outcome, unavailable_cause: int, delay_s: float) -> _Plan:
     how = ending(outcome, unavailable_cause=unavailable_cause)
-    return _Plan(how, f"no outcome rule matches: {how}", delay_s)
+    return _Plan(how, Reason("outcome_default", how.values()), delay_s)
 
 
-def _explain_caller(country: int, code: str | None) -> str:
-    ends = f"ends in the requested code {code}" if code is not None else "random, as no code was given"
-    return f"{COUNTRY_NAMES[country]} number, {ends}"
+def _explain_caller(country: int, code: str | None) -> Reason:
+    name = COUNTRY_NAMES[country]
+    return _RANDOM[country] if code is None else Reason("number_code", {"country": name, "code": code})
 
 
 @lru_cache(maxsize=256)
-def _explain_price(spelling: str, country: int | None, price: int) -> str:
-    """Return a sentence; without a country the number is the client's."""
-    source = "" if country is None else f" from a {COUNTRY_NAMES[country]} number"
-    return f"{spelling}{source} costs {format_roubles(price)}"
+def _explain_price(spelling: str, country: int | None, price: int) -> Reason:
+    """Return why the call has its price; without a country the number is the client's."""
+    values = {"method": spelling, "price": format_roubles(price)}
+    if country is None:
+        return Reason("price_own", values)
+    return Reason("price_country", {**values, "country": COUNTRY_NAMES[country]})
 
 
-def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> str:
+def _explain_cdr(account: Account, method: Method, assumptions: Assumptions) -> list[Reason]:
     """Return which webhooks do not get the call's CDR, and why; empty if all of them get it."""
     if not assumptions.has_cdr(method):
-        return ""
-    return "; ".join(subscription.why_disabled for subscription in account.subscriptions if not subscription.enabled)
+        return []
+    return [subscription.why_disabled() for subscription in account.subscriptions if not subscription.enabled]

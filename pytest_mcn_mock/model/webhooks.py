@@ -27,6 +27,7 @@ from pytest_mcn_mock.model.cdr import (
     variables_in,
 )
 from pytest_mcn_mock.model.checks import check_bool, check_list, check_mapping, check_text, check_url, is_short, show
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import is_encodable, shown_url
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -144,34 +145,27 @@ class Subscription(HidesSecrets, frozen=True):
     failed_in_a_row: int = 0
     disabled_at: float | None = None
 
-    @property
-    def why_disabled(self) -> str:
-        """A sentence on why no CDR is sent to it; empty if it is enabled."""
-        if self.enabled:
-            return ""
+    def why_disabled(self) -> Reason:
+        """Return why no CDR is sent to it. It is disabled."""
         if self.disabled_at is None:
-            return f"webhook {self.number} is disabled: no CDR is sent to it"
+            return Reason("cdr_disabled", {"n": self.number})
         since = datetime.fromtimestamp(self.disabled_at, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
-        return (
-            f"webhook {self.number} is disabled since {since} UTC, after {self.failed_in_a_row} CDRs in a row failed: "
-            "no CDR is sent to it until it is enabled again"
-        )
+        return Reason("cdr_disabled_since", {"n": self.number, "since": since, "failed": self.failed_in_a_row})
 
     def __post_init__(self) -> None:
         check_url(self.url, name="url", example="http://localhost:8000/mcn")
         if len(self.body) > MAX_FIELDS:
             raise UsageError(
-                f"body has {len(self.body)} variables; use at most {MAX_FIELDS}, such as {_VARIABLES}", "body"
+                Reason("body_too_long", {"n": len(self.body), "most": MAX_FIELDS, "example": _VARIABLES}), "body"
             )
         for variable in self.body:
             check_variable(variable, name="body")
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
-                raise UsageError(f"headers: {name} cannot be set, because it frames the request; remove it", "headers")
+                raise UsageError(Reason("header_ours", {"header": name}), "headers")
             if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
                 raise UsageError(
-                    f"headers: {header_name(name)!r} cannot be sent; use a token for the name and one line of text for "
-                    "the value",
+                    Reason("header_invalid", {"header": repr(header_name(name))}),
                     "headers",
                 )
         _fields("query", self.query, str)
@@ -180,38 +174,32 @@ class Subscription(HidesSecrets, frozen=True):
         texts = [self.template, *self.constants.values(), *self.query.values(), *self.headers.values()]
         places = sum(len(variables_in(text)) for text in texts if isinstance(text, str))
         if places > MAX_PLACES:
-            raise UsageError(f"${{{{name}}}} is in the texts of the webhook {places} times; at most {MAX_PLACES}")
+            raise UsageError(Reason("too_many_places", {"n": places, "most": MAX_PLACES}))
         if len(self.filter) > MAX_CONDITIONS:
-            raise UsageError(f"filter has {len(self.filter)} conditions; at most {MAX_CONDITIONS}", "filter")
+            raise UsageError(Reason("conditions_too_many", {"n": len(self.filter), "most": MAX_CONDITIONS}), "filter")
 
     def _check_form(self) -> None:
         """Raise Conflict if the settings of the body contradict one another, UsageError for an invalid template."""
         is_text = self.data_type is DataType.TEXT
         if is_text != (self.template is not None):
             raise Conflict(
-                'template is missing: data_type = "text" needs one, such as "call ${{verification_call_uuid}}"'
-                if is_text
-                else 'template is for data_type = "text"',
+                Reason("template_missing") if is_text else Reason("template_not_text"),
                 "template",
             )
         if self.template is not None:
             if len(self.template) > MAX_TEMPLATE or not is_encodable(self.template):
-                raise UsageError(
-                    f"template is not a text of at most {MAX_TEMPLATE} characters that UTF-8 can write", "template"
-                )
+                raise UsageError(Reason("template_too_long", {"most": MAX_TEMPLATE}), "template")
             check_template(self.template, name="template")
         if is_text and self.all_variables:
-            raise Conflict(
-                'all_variables is for data_type = "json": the template of a text names its variables', "all_variables"
-            )
+            raise Conflict(Reason("all_variables_text"), "all_variables")
         if self.method is WebhookMethod.GET and (is_text or self.all_variables):
-            setting = 'data_type = "text"' if is_text else "all_variables"
-            raise Conflict(f'{setting} needs method = "POST", because a GET has no body', "method")
+            what = 'data_type = "text"' if is_text else "all_variables"
+            raise Conflict(Reason("get_no_body", {"setting": what}), "method")
         if is_text or self.all_variables:
             if self.values is Values.TEXT:
-                raise Conflict('values = "text" is for the flat body of listed variables; remove it', "values")
+                raise Conflict(Reason("values_flat"), "values")
             if self.constants:
-                raise Conflict("constants are for the flat body of listed variables; remove them", "constants")
+                raise Conflict(Reason("constants_flat"), "constants")
 
 
 def make_subscription(
@@ -265,7 +253,9 @@ def _word(name: str, given: object, known: type[_Word]) -> _Word:
     try:
         return known(str(given))
     except ValueError:
-        raise UsageError(f"{name} is {show(given)}; use {' or '.join(known)}", name) from None
+        raise UsageError(
+            Reason("word", {"name": name, "value": show(given), "words": " or ".join(known)}), name
+        ) from None
 
 
 def header_name(text: str) -> str:
@@ -279,21 +269,21 @@ def _fields(name: str, fields: Mapping[str, Any], *kinds: type) -> Mapping[str, 
     booleans.
     """
     if len(fields) > MAX_FIELDS:
-        raise UsageError(f"{name} has {len(fields)} fields; at most {MAX_FIELDS}", name)
+        raise UsageError(Reason("fields_too_many", {"name": name, "n": len(fields), "most": MAX_FIELDS}), name)
     for key, value in fields.items():
         shown = header_name(str(key)) if name == "headers" else str(key)[:40]
         if not isinstance(key, str) or not isinstance(value, kinds or (str, int, bool)):
-            right = "text" if kinds else "a text, a whole number or a boolean"
-            raise UsageError(f"{name}: {shown!r} must be text with {right} for its value", name)
+            code = "field_not_text" if kinds else "field_not_plain"
+            raise UsageError(Reason(code, {"name": name, "key": repr(shown)}), name)
         check_no_variable(key, name=name)
         if isinstance(value, str):
             check_template(value, name=name)
         if not is_short(key, MAX_FIELD_LENGTH) or not is_short(value, MAX_FIELD_LENGTH):
-            raise UsageError(f"{name}: {shown!r} is too long; at most {MAX_FIELD_LENGTH} characters", name)
-        if not is_encodable(f"{key}{value}"):
             raise UsageError(
-                f"{name}: {shown!r} cannot be sent; it has a lone surrogate, which is not a character", name
+                Reason("field_too_long", {"name": name, "key": repr(shown), "most": MAX_FIELD_LENGTH}), name
             )
+        if not is_encodable(f"{key}{value}"):
+            raise UsageError(Reason("field_surrogate", {"name": name, "key": repr(shown)}), name)
     return fields
 
 
@@ -335,7 +325,7 @@ class Targets(Struct, frozen=True):
         if self.allows_name(host) or self.allows_address(host):
             return
         if is_literal(host) or not self.networks:
-            raise UsageError(f"url: {host[:80]} is not among the webhook_targets, which are {self}", "url")
+            raise UsageError(Reason("target", {"host": host[:80], "targets": str(self)}), "url")
 
     def __str__(self) -> str:
         listed = [*map(str, self.networks), *sorted(self.hosts)]

@@ -16,6 +16,7 @@ from pytest_mcn_mock.model.faults import Fault
 from pytest_mcn_mock.model.money import EntryKind, Tariff, format_roubles, parse_roubles
 from pytest_mcn_mock.model.outcomes import OutcomeRule
 from pytest_mcn_mock.model.webhooks import Subscription, Targets
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import AccountChanged, AccountClosed, Events, StateReset
 from pytest_mcn_mock.service.ports import AccountDecision, AccountState, Clock, Posting, Storage, Worker
 
@@ -167,7 +168,7 @@ class Accounts:
         """Add roubles. Raises UsageError if the amount is not positive."""
         kopecks = parse_roubles(amount)
         if kopecks <= 0:
-            raise UsageError(f"amount is {format_roubles(kopecks)}; a top-up is positive (set_balance takes any)")
+            raise UsageError(Reason("top_up_positive", {"amount": format_roubles(kopecks)}), "amount")
         posting = Posting(EntryKind.TOP_UP, kopecks, self._clock.now(account_id))
         await self._change(account_id, lambda account, _: AccountDecision(account, posting))
 

@@ -12,12 +12,13 @@ from pytest_mcn_mock.errors import Conflict, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model.accounts import take_fault
 from pytest_mcn_mock.model.assumptions import Assumptions
-from pytest_mcn_mock.model.calls import Call, CallOrder, account_of, add_cdr_note, end
+from pytest_mcn_mock.model.calls import Call, CallOrder, account_of, add_reasons, end
 from pytest_mcn_mock.model.cdr import Cdr
 from pytest_mcn_mock.model.deliveries import Delivery, apply_cdr_fault, filter_deliveries, make_deliveries
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.outcomes import Ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import CallEnded, CallPlaced, Events
 from pytest_mcn_mock.service.ports import AccountSnapshot, CallDecision, Clock, Ended, Storage, Worker
 
@@ -146,7 +147,7 @@ class Calls:
         ended = await self.end(verification_call_uuid, how)
         if ended is None:
             call = await self._storage.call(verification_call_uuid)
-            raise Conflict(f"call {verification_call_uuid} has ended already: {call.ending}")
+            raise Conflict(Reason("call_ended", {"uuid": verification_call_uuid, "ending": str(call.ending)}))
         return ended.call
 
     async def is_overloaded(self) -> bool:
@@ -181,24 +182,22 @@ class Calls:
         """Return a call that has just ended, and its deliveries after its webhooks' filters and its fault."""
         if any(delivery.filter for delivery in deliveries):
             deliveries, why = filter_deliveries(deliveries, Cdr(call, self._assumptions))
-            call = add_cdr_note(call, why)
+            call = add_reasons(call, why)
         if call.cdr_fault is not None:
             deliveries = apply_cdr_fault(call.cdr_fault, call, deliveries)
         return call, deliveries
 
     def _check_load(self, added: int, snapshot: AccountSnapshot) -> None:
         if added > self._max_pending:  # there will never be room
-            raise Refusal(
-                RefusalCode.OVERLOADED, f"the call would add {added} CDRs; at most {self._max_pending} may be pending"
-            )
+            raise Refusal(RefusalCode.OVERLOADED, Reason("overloaded_call", {"n": added, "most": self._max_pending}))
         if added and snapshot.pending + added > self._max_pending:
             raise Refusal(
-                RefusalCode.OVERLOADED, f"{snapshot.pending} CDRs are pending; at most {self._max_pending} may be"
+                RefusalCode.OVERLOADED, Reason("overloaded_pending", {"n": snapshot.pending, "most": self._max_pending})
             )
         if snapshot.unlisted >= self._max_pending:
             raise Refusal(
                 RefusalCode.OVERLOADED,
-                f"{self._max_pending} unlisted calls ring or have a pending CDR; wait until one ends",
+                Reason("overloaded_unlisted", {"n": self._max_pending}),
             )
 
     async def _send_early(self, call: Call) -> None:

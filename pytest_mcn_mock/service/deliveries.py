@@ -29,6 +29,7 @@ from pytest_mcn_mock.model.outcomes import Ending
 from pytest_mcn_mock.model.placing import place
 from pytest_mcn_mock.model.rendering import render
 from pytest_mcn_mock.model.webhooks import Subscription
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import (
     AccountChanged,
     AttemptMade,
@@ -66,7 +67,7 @@ class Preview(NamedTuple):
     call: Call
     is_made_up: bool
     request: CdrRequest
-    note: str
+    note: Reason | None
 
 
 class Deliveries:
@@ -111,13 +112,13 @@ class Deliveries:
         self._events.publish(AttemptMade(settled.delivery, attempt))
         self._tell(settled, attempt)
 
-    async def fail(self, claimed: Delivery, why: str) -> None:
+    async def fail(self, claimed: Delivery, why: Reason) -> None:
         """Let a claimed delivery fail without an attempt, with ``why`` as its note."""
 
         def decide(delivery: Delivery, account: Account) -> tuple[Delivery, Account]:
             if delivery.state is not DeliveryState.PENDING:
                 return delivery, account
-            return replace(delivery, state=DeliveryState.FAILED, due_at=None, note=why), account
+            return replace(delivery, state=DeliveryState.FAILED, due_at=None, why=why), account
 
         self._tell(await self._storage.settle(claimed, self._clock.now(claimed.account_id), decide), None)
 
@@ -130,13 +131,11 @@ class Deliveries:
 
         def decide(delivery: Delivery, call: Call, account: Account) -> Delivery:
             if call.ending is None:
-                raise Conflict(
-                    f"delivery {delivery_id} has no CDR yet: its call has not ended; complete the call first"
-                )
+                raise Conflict(Reason("delivery_no_cdr", {"delivery": delivery_id}))
             if look_up_subscription(account, delivery.subscription) is None:
-                raise Conflict(f"delivery {delivery_id} has nowhere to go: its webhook was removed")
+                raise Conflict(Reason("delivery_no_webhook", {"delivery": delivery_id}))
             if len(delivery.attempts) >= MAX_ATTEMPTS:
-                raise Conflict(f"delivery {delivery_id} was tried {MAX_ATTEMPTS} times; place another call")
+                raise Conflict(Reason("delivery_too_often", {"delivery": delivery_id, "most": MAX_ATTEMPTS}))
             return replace(
                 delivery,
                 state=DeliveryState.PENDING,
@@ -175,7 +174,7 @@ class Deliveries:
             call = replace(call, ending=how)
         cdr = Cdr(call, self._assumptions)
         unmet = why_unmet(subscription.filter, cdr)
-        note = f"the filter does not let the call through: {unmet}" if unmet else ""
+        note = Reason("filtered", {"why": unmet}) if unmet else None
         at = (call.ended_at or call.placed_at) + self._assumptions.cdr_delay_s
         request = render(subscription, cdr, at).request
         return Preview(call, found is None, request, note)
@@ -219,7 +218,7 @@ class Deliveries:
         if was is not None and now is not None and was.enabled and not now.enabled:
             _log.warning(
                 "%s; enable it with: mcn-mock webhooks enable %s %d",
-                now.why_disabled, settled.account.id, now.number, extra={"account_id": settled.account.id},
+                now.why_disabled(), settled.account.id, now.number, extra={"account_id": settled.account.id},
             )  # fmt: skip
             self._events.publish(AccountChanged(settled.account.id))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.reasons import Reason
 
 MAX_ANSWERS_SIZE: Final = 64 * 2**20
 """Bytes that answers of endpoints may take up. Above it the oldest ones keep only their status."""
@@ -41,14 +42,14 @@ class Room:
 
 def no_account(account_id: str) -> NotFound:
     """Return the error for an account that is not there."""
-    return NotFound(f"there is no account {account_id[:40]!r}")
+    return NotFound(Reason("account_not_found", {"account": repr(account_id[:40])}))
 
 
 def no_call(verification_call_uuid: str) -> NotFound:
     """Return the error for a call that is not there."""
-    return NotFound(f"there is no call {verification_call_uuid[:80]!r}")
+    return NotFound(Reason("call_not_found", {"uuid": repr(verification_call_uuid[:80])}))
 
 
 def no_delivery(delivery_id: int) -> NotFound:
     """Return the error for a delivery that is not there."""
-    return NotFound(f"there is no delivery {delivery_id}")
+    return NotFound(Reason("delivery_not_found", {"delivery": delivery_id}))

@@ -17,6 +17,7 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState, host_of, is_still_due, without_answer
 from pytest_mcn_mock.model.money import Entry, EntryKind, Ledger
 from pytest_mcn_mock.model.outcomes import Outcome
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.ports import (
     ANY,
     AccountDecision,
@@ -260,9 +261,9 @@ class MemoryStorage:
 
     async def open_account(self, account: Account, opening: int, at: float) -> Account:
         if account.id in self._taken:
-            raise Conflict(f"account {account.id} exists already, or did; choose another id")
+            raise Conflict(Reason("account_taken", {"account": account.id}), "id")
         if account.token in self._by_token:
-            raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
+            raise Conflict(Reason("token_taken", {"account": account.id}), "token")
         self._accounts_opened += 1
         row = AccountRow(replace(account, seq=self._accounts_opened), Ledger(max(2, self._journal_size)))
         row.ledger.post(EntryKind.OPENING, opening, at)

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import Service, events
 from pytest_mcn_mock.service.calls import ANSWERS_S
 from pytest_mcn_mock.service.events import Event
@@ -318,14 +319,14 @@ async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Refusal):
-        return [value.code, value.message, value.parameter]
+        return [value.code, value.message, value.parameter, value.reason]
     raise NotImplementedError
 
 
 def _refusal(kind: type, value: Any) -> Any:
     if kind is Refusal:
-        code, message, parameter = value
-        return Refusal(RefusalCode(code), message, parameter)
+        code, message, parameter, why = value
+        return Refusal(RefusalCode(code), message if why is None else msgspec.convert(why, Reason), parameter)
     raise NotImplementedError
 
 

@@ -38,6 +38,7 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import NEXT_CALL, Delivery, DeliveryState, is_still_due, without_answer
 from pytest_mcn_mock.model.money import Entry, EntryKind
 from pytest_mcn_mock.model.outcomes import Outcome
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.ports import (
     ANY,
     AccountDecision,
@@ -656,9 +657,9 @@ class SqlStorage:
     async def _open(self, step: Step, account: Account, opening: int, at: float) -> Account:
         given = await step.first(_LOCK_NUMBERS)  # accounts are opened one after the other
         if await step.first(_READ_TAKEN, key=account.id) is not None:
-            raise Conflict(f"account {account.id} exists already, or did; choose another id")
+            raise Conflict(Reason("account_taken", {"account": account.id}), "id")
         if await step.first(_READ_TOKEN, key=account.token) is not None:
-            raise Conflict(f"the token of account {account.id} is another account's; a token names one account")
+            raise Conflict(Reason("token_taken", {"account": account.id}), "token")
         opened = replace(account, seq=given.accounts + 1)
         row = {"id": opened.id, "seq": opened.seq, "token": opened.token, **account_values(opened)}
         await step.write(_WRITE_NUMBERS, {"accounts": opened.seq})

@@ -31,6 +31,7 @@ from pytest_mcn_mock.model.money import Entry, Tariff, parse_roubles, tariff_fro
 from pytest_mcn_mock.model.outcomes import Ending, Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.model.webhooks import DataType, Subscription, Trust, make_subscription
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import has_fields
@@ -445,7 +446,7 @@ class AdminApi:
         seconds = check_seconds(_read(request, types.AdvanceJson).seconds, name="seconds", most=types.MAX_ADVANCE_S)
         clock = self._service.clock
         if clock.now(None) + seconds > LATEST:
-            raise Conflict(f"seconds is {seconds:g}, which leads beyond the year 8999; advance by less")
+            raise Conflict(Reason("advance_too_far", {"value": f"{seconds:g}"}), "seconds")
         now = clock.now(None) + (seconds if clock.is_shared else 0)
         await self._service.advance(seconds)
         return json_response(200, types.AdvancedJson(now=time_of(now)))
@@ -488,9 +489,7 @@ class AdminApi:
     async def metrics(self, request: Request) -> Response:
         """What the server counts, in Prometheus's text format."""
         if self._render_metrics is None:
-            raise NotFound(
-                "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
-            )
+            raise NotFound(Reason("no_metrics"))
         content_type, text = await self._render_metrics()
         return Response(200, text, {"Content-Type": content_type, "Cache-Control": "no-store"})
 
@@ -525,13 +524,16 @@ class AdminApi:
             return ending(outcome, cause, unavailable_cause=unavailable_cause)
         how = ending(outcome, unavailable_cause=cause if outcome is Outcome.UNAVAILABLE else unavailable_cause)
         if how.q931_status != cause or how.outcome is not outcome:
-            raise UsageError(f"outcome {outcome} has q931_status {how.q931_status}, not {cause}; give one of the two")
+            raise UsageError(
+                Reason("outcome_and_cause", {"outcome": outcome, "q931_status": how.q931_status, "value": cause}),
+                "q931_status",
+            )
         return how
 
     def _read_rule(self, given: types.RuleGivenJson, place: str) -> OutcomeRule:
         how = self._read_ending(given)
         if how is None:
-            raise invalid("outcome", f"{place} needs an outcome or a q931_status")
+            raise invalid("outcome", Reason("rule_incomplete", {"place": place}))
         return OutcomeRule(how, "*" if given.login_did is None else given.login_did, given.delay_s)
 
     async def _find(
@@ -577,14 +579,14 @@ def _check_roubles(value: str | int, name: str) -> None:
     """Raise UsageError unless it is an amount in roubles: a whole number, or text such as "10.00"."""
     parse_roubles(value, name=name)
     if isinstance(value, str) and not _ROUBLES.fullmatch(value):
-        raise UsageError(f'{name} is {value[:40]!r}; write roubles in digits, such as "10.00"')
+        raise UsageError(Reason("amount_digits", {"name": name, "value": repr(value[:40])}), name)
 
 
 def _read_tariff(content: Mapping[str, Any], default: Tariff) -> Tariff:
     """A tariff from prices in roubles. A price that is null, or not given, is as in ``default``."""
     given = _without_null(content)
     tariff = tariff_from_roubles(given, default)
-    for name, price in _prices(given):
+    for name, price in _prices(given, "tariff"):
         _check_roubles(price, name)
     return tariff
 
@@ -597,13 +599,13 @@ def _without_null(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _prices(tariff: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield each price of a tariff that was read, and its name."""
+def _prices(tariff: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """Yield each price of a tariff that was read, and its place, such as ``tariff.flash_call.643``."""
     for name, value in tariff.items():
         if isinstance(value, dict):
-            yield from _prices(value)
+            yield from _prices(value, f"{place}.{name}")
         else:
-            yield name, value
+            yield f"{place}.{name}", value
 
 
 def _make_webhook(given: types.WebhookGivenJson) -> Subscription:
@@ -657,9 +659,7 @@ def _check_precondition(request: Request, tagged: Any) -> None:
     """Raise Refusal ``precondition_failed`` if If-Match asks for another state than ``tagged`` (RFC 9110, 13.1.1)."""
     if_match = request.headers.get("if-match")
     if if_match is not None and not parse_etags(if_match).contains(etag_of(tagged).strip('"')):
-        raise Refusal(
-            RefusalCode.PRECONDITION_FAILED, "it was changed since it was read; read it again, and then change it"
-        )
+        raise Refusal(RefusalCode.PRECONDITION_FAILED, Reason("changed"))
 
 
 def _whole(items: Sequence[Struct], *, tagged: Any) -> Response:

@@ -38,6 +38,7 @@ from pytest_mcn_mock.model.webhooks import (
     Values,
     WebhookMethod,
 )
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.deliveries import Preview
 from pytest_mcn_mock.service.ports import Tally
 
@@ -495,6 +496,21 @@ class OrderJson(EndingJson, kw_only=True):
     ] = None
 
 
+class ReasonJson(Struct, kw_only=True):
+    """A reason.
+
+    A stable code and the values of its text, for a page in another language.
+    """
+
+    code: Annotated[str, _is("A word that does not change with the text.")]
+    values: Annotated[dict[str, Any], _is("Text, numbers and further reasons, by name.")]
+
+    @classmethod
+    def of(cls, reason: Reason) -> Self:
+        """Show a reason."""
+        return cls(**reason.shown())
+
+
 class ExplanationJson(Struct, kw_only=True):
     """Why a call is as it is.
 
@@ -508,6 +524,9 @@ class ExplanationJson(Struct, kw_only=True):
     cdr: Annotated[
         str | UnsetType, _is("Why a webhook does not get the call's CDR; absent if every webhook gets it.")
     ] = UNSET
+    reasons: Annotated[
+        list[ReasonJson], _is("The same as codes and values. A code begins with the name of the field, such as price_.")
+    ]
 
 
 class CallDeliveryJson(Struct, kw_only=True):
@@ -572,7 +591,12 @@ class CallJson(Struct, kw_only=True):
             q931_status=call.ending.q931_status if call.ending else None,
             final_status=call.ending.final_status if call.ending else None,
             explanation=ExplanationJson(
-                country=why.country, number=why.number, price=why.price, outcome=why.outcome, cdr=why.cdr or UNSET
+                country=why.country,
+                number=why.number,
+                price=why.price,
+                outcome=why.outcome,
+                cdr=why.cdr or UNSET,
+                reasons=[ReasonJson.of(reason) for reason in why.reasons],
             ),
             placed_at=time_of(call.placed_at),
             ends_at=_time(call.ends_at),
@@ -662,6 +686,7 @@ class PreviewJson(CdrRequestJson, kw_only=True):
     verification_call_uuid: Annotated[Uuid, _is("The call.")]
     made_up: Annotated[bool, _is("Whether the call is made up.")]
     note: Annotated[str, _is("Why the filter does not let the call through, so that nothing is sent; else empty.")]
+    why: Annotated[ReasonJson | None, _is("The note as a code and values; null if there is none.")]
 
     @classmethod
     def of_preview(cls, preview: Preview) -> Self:
@@ -674,7 +699,8 @@ class PreviewJson(CdrRequestJson, kw_only=True):
             body=_text(preview.request.body, MAX_PREVIEWED),
             verification_call_uuid=preview.call.verification_call_uuid,
             made_up=preview.is_made_up,
-            note=preview.note,
+            note="" if preview.note is None else str(preview.note),
+            why=_reason(preview.note),
         )
 
 
@@ -694,6 +720,7 @@ class DeliveryJson(Struct, kw_only=True):
         Time | None, _is("When it is tried next; null while the call is held, and when nothing is pending.")
     ]
     note: Annotated[str, _is("The fault that alters it, or why it failed; empty if there is none.")]
+    why: Annotated[ReasonJson | None, _is("The note as a code and values; null if there is none.")]
     cdr: Annotated[Cdr | None, _is("The CDR as it is sent; the variables in a text; null while the call rings.")]
     request: Annotated[CdrRequestJson | None, _is("The request that carries the CDR; null while the call rings.")]
     attempts: Annotated[list[AttemptJson], _is("Every try so far.")]
@@ -710,6 +737,7 @@ class DeliveryJson(Struct, kw_only=True):
             state=delivery.state,
             due_at=_time(delivery.due_at),
             note=delivery.note,
+            why=_reason(delivery.why),
             cdr=None if delivery.cdr is None else dict(delivery.cdr),
             request=None if delivery.request is None else CdrRequestJson.of(delivery.request),
             attempts=[AttemptJson.of(attempt) for attempt in delivery.attempts],
@@ -725,11 +753,14 @@ class RefusalJson(Struct, kw_only=True):
     code: RefusalCode
     message: Annotated[str, _is("For a person to read.")]
     parameter: Annotated[str | None, _is("The parameter that was wrong.")]
+    reason: Annotated[ReasonJson | None, _is("The message as a code and values; null if it has none.")]
 
     @classmethod
     def of(cls, refusal: Refusal) -> Self:
         """Show a refusal."""
-        return cls(code=refusal.code, message=refusal.message, parameter=refusal.parameter)
+        return cls(
+            code=refusal.code, message=refusal.message, parameter=refusal.parameter, reason=_reason(refusal.reason)
+        )
 
 
 class RequestJson(Struct, kw_only=True):
@@ -957,6 +988,10 @@ def time_of(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
+def _reason(reason: Reason | None) -> ReasonJson | None:
+    return None if reason is None else ReasonJson.of(reason)
+
+
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time_of(seconds)
 
@@ -989,11 +1024,11 @@ def decode(
     Raises Refusal ``invalid_parameter`` or ``missing_parameter``, which names the field.
     """
     if not isinstance(content, dict):
-        raise invalid("body", f"{place} is {_said(content)}; use a JSON object")
+        raise invalid("body", Reason("not_object", {"place": place, "value": _said(content)}))
     for name in content:
         if name not in kind.__struct_encode_fields__:
             known = nearest(name, kind.__struct_encode_fields__)
-            raise invalid(name[:40], f"{name[:40]!r} is unknown in {place}; {known}")
+            raise invalid(name[:40], Reason("field_unknown", {"name": repr(name[:40]), "place": place, "hint": known}))
     given = {}
     for name, attribute, hint, is_required in _fields_of(kind):
         where = name if place == "the body" else f"{place}.{name}"
@@ -1005,7 +1040,7 @@ def decode(
         elif name in content and NoneType in get_args(hint):
             given[attribute] = None
         elif is_required:
-            raise Refusal(RefusalCode.MISSING_PARAMETER, f"{where} is required", name)
+            raise Refusal(RefusalCode.MISSING_PARAMETER, Reason("required", {"name": where}), name)
     return kind(**given)
 
 
@@ -1014,18 +1049,18 @@ def decode_list(content: Any, kind: type[_T]) -> list[_T]:
     if isinstance(content, dict):
         for name in content:
             if name not in ("items", "next"):
-                raise invalid(name[:40], f"{name[:40]!r} is unknown in the body; known are items, next")
+                raise invalid(name[:40], Reason("list_field_unknown", {"name": repr(name[:40])}))
         if not isinstance(content.get("next"), int | None) or isinstance(content.get("next"), bool):
-            raise invalid("next", f"next is {_said(content['next'])}; use a whole number or null")
+            raise invalid("next", Reason("next", {"value": _said(content["next"])}))
         content = content.get("items")
     if not isinstance(content, list):
-        raise invalid("items", "the body is not a list; use a list, or an object with the list in items")
+        raise invalid("items", Reason("not_items"))
     return [decode(item, kind, f"items[{i}]") for i, item in enumerate(content)]
 
 
-def invalid(name: str, message: str) -> Refusal:
+def invalid(name: str, reason: Reason) -> Refusal:
     """Return the refusal of a field or a parameter."""
-    return Refusal(RefusalCode.INVALID_PARAMETER, message, name)
+    return Refusal(RefusalCode.INVALID_PARAMETER, reason, name)
 
 
 @cache
@@ -1044,7 +1079,12 @@ def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
             try:
                 return base(value)
             except ValueError:
-                raise invalid(name, f"{where} {value[:40]!r} is unknown; {nearest(value, list(base))}") from None
+                raise invalid(
+                    name,
+                    Reason(
+                        "word_unknown", {"name": where, "value": repr(value[:40]), "hint": nearest(value, list(base))}
+                    ),
+                ) from None
         is_right = isinstance(value, int | float if base is float else base)  # a whole number is a number too
         if is_right and isinstance(value, bool) is (base is bool):
             item = get_args(kind)[0] if base is list else None
@@ -1054,7 +1094,7 @@ def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
     words = [
         next(word for base, word in _WORDS.items() if issubclass(get_origin(kind) or kind, base)) for kind in kinds
     ]
-    raise invalid(name, f"{where} is {_said(value)}; use {' or '.join(words)}")
+    raise invalid(name, Reason("wrong_type", {"name": where, "value": _said(value), "kinds": " or ".join(words)}))
 
 
 def _said(value: object) -> str:

@@ -15,6 +15,7 @@ from werkzeug.routing import Map, Rule
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
 from pytest_mcn_mock.model.dialects import Dialect
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.dialects import API_MCN
@@ -80,7 +81,7 @@ class Application:
         if is_admin_path(request.path):
             await self._serve_admin(request)
         elif request.path == "/" and request.method in _SAFE:
-            where = Refusal(RefusalCode.NOT_FOUND, f"the page is at {ADMIN_PATH}/, and the API is under {API_MCN.root}")
+            where = Refusal(RefusalCode.NOT_FOUND, Reason("not_here", {"page": ADMIN_PATH, "root": API_MCN.root}))
             await send(self._admin.refuse(where, _TO_THE_PAGE, status=302))
         else:
             await self._serve_client(request, path)
@@ -170,20 +171,22 @@ class Api:
             case MethodNotAllowed():
                 allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
                 headers = {"Allow": ", ".join(allowed)}
-                refusal = Refusal(RefusalCode.METHOD_NOT_ALLOWED, f"use {' or '.join(allowed)} for this path")
+                refusal = Refusal(
+                    RefusalCode.METHOD_NOT_ALLOWED, Reason("method_not_allowed", {"methods": " or ".join(allowed)})
+                )
             case NotFound():
-                refusal = Refusal(RefusalCode.NOT_FOUND, str(error))
+                refusal = Refusal(RefusalCode.NOT_FOUND, error.reason or str(error))
             case HTTPException():
-                refusal = Refusal(RefusalCode.NOT_FOUND, f"there is no such path; the methods are under {self._base}")
+                refusal = Refusal(RefusalCode.NOT_FOUND, Reason("path_not_found", {"base": self._base}))
             case Conflict():
-                refusal = Refusal(RefusalCode.CONFLICT, str(error), error.parameter)
+                refusal = Refusal(RefusalCode.CONFLICT, error.reason or str(error), error.parameter)
             case UsageError():
-                refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error), error.parameter)
+                refusal = Refusal(RefusalCode.INVALID_PARAMETER, error.reason or str(error), error.parameter)
             case McnMockError():
                 refusal = Refusal(RefusalCode.INVALID_PARAMETER, str(error))
             case _:
                 _log.error("a request could not be answered", exc_info=error)
-                refusal = Refusal(RefusalCode.INTERNAL_ERROR, "the mock failed; its log says why")
+                refusal = Refusal(RefusalCode.INTERNAL_ERROR, Reason("internal_error"))
         return self.refuse(refusal, headers), refusal
 
     def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
@@ -193,6 +196,8 @@ class Api:
         elif refusal.code is RefusalCode.UNAUTHORIZED:
             headers = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 15.5.2
         shown = self.dialect.refuse(refusal, self._assumptions, status)
+        if self._base == ADMIN_PATH and refusal.reason is not None:
+            shown.body["errors"][0]["reason"] = refusal.reason.shown()
         return json_response(shown.status, shown.body, headers=headers)
 
 

@@ -13,6 +13,7 @@ from pytest_mcn_mock.model.assumptions import NumberFormat
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.requests import MAX_UNDOCUMENTED, ApiRequest, RequestFacts, check_fidelity, kept_parameters
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.web.dialects.table import DialectTable
 from pytest_mcn_mock.web.http import Closing, Endpoints, Request, Response, ResponseFault, json_response, send
@@ -113,17 +114,14 @@ class ClientApi:
         if account is None:
             if token:
                 raise _unknown_token()
-            raise Refusal(RefusalCode.UNAUTHORIZED, "a token is required: Authorization: Bearer <token>")
+            raise Refusal(RefusalCode.UNAUTHORIZED, Reason("token_required"))
         if entry.account_id is None:
             self._service.journal.assign(entry, account.id)
         if named and account.id != named:
             entry.token_account_id = account.id
-            where, parameter = "path", "account_id"
-            if self.dialect.account_header:
-                where, parameter = f"header {self.dialect.account_header}", self.dialect.account_header
-            raise Refusal(
-                RefusalCode.ACCOUNT_NOT_FOUND, f"the token has no access to the account in the {where}", parameter
-            )
+            header = self.dialect.account_header
+            why = Reason("foreign_account_header", {"header": header}) if header else Reason("foreign_account")
+            raise Refusal(RefusalCode.ACCOUNT_NOT_FOUND, why, header or "account_id")
         return account
 
     def _facts(self, request: Request, path: str, given: Given, method: Method) -> RequestFacts:
@@ -144,7 +142,7 @@ class ClientApi:
 
 
 def _unknown_token() -> Refusal:
-    return Refusal(RefusalCode.UNAUTHORIZED, "the token is unknown")
+    return Refusal(RefusalCode.UNAUTHORIZED, Reason("token_unknown"))
 
 
 def _explain_missing(refusal: Refusal, entry: ApiRequest, known: Iterable[str]) -> Refusal:
@@ -155,12 +153,12 @@ def _explain_missing(refusal: Refusal, entry: ApiRequest, known: Iterable[str]) 
         return refusal
     unknown = [repr(name[:40]) for name in entry.parameters if name not in known][:3]
     if any(use.rule == "ignored_body" for use in entry.undocumented):
-        why = "the body is not read, because its Content-Type is neither application/json nor a form"
+        reason = Reason("required_body_not_read", {"name": refusal.parameter or ""})
     elif unknown:
-        why = f"the request has {', '.join(unknown)}, which the method does not know"
+        reason = Reason("required_unknown_given", {"name": refusal.parameter or "", "given": ", ".join(unknown)})
     else:
         return refusal
-    return Refusal(refusal.code, f"{refusal.message}; {why}", refusal.parameter)
+    return Refusal(refusal.code, reason, refusal.parameter)
 
 
 async def _answer(entry: ApiRequest, response: Response) -> None:

@@ -15,6 +15,7 @@ from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery
 from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import Storage
@@ -78,7 +79,7 @@ class Feed:
         ``service_unavailable`` if there are too many.
         """
         if len(self._listeners) >= MAX_LISTENERS:
-            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already; close one")
+            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, Reason("listeners", {"n": MAX_LISTENERS}))
         listener = Listener(self, account_id)
         self._listeners.append(listener)
         return listener

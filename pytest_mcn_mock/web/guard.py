@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.webhooks import is_address
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.web.dialects import HOSTS
 from pytest_mcn_mock.web.http import Request
 
@@ -72,14 +73,12 @@ class Guard:
             if not self._is_ours(host):
                 raise Refusal(
                     RefusalCode.FORBIDDEN,
-                    f"Host {host[:80]!r} is not this machine's; list it in [server] allowed_hosts if it is to be",
+                    Reason("foreign_host", {"host": repr(host[:80])}),
                 )
         elif not self._is_open(request) and not self._has_token(request):
             raise Refusal(
                 RefusalCode.UNAUTHORIZED,
-                "the token that was given is not the admin token"
-                if _bearer(headers)
-                else "an admin token is required: Authorization: Bearer <token>, or a session of the page",
+                Reason("not_admin_token") if _bearer(headers) else Reason("admin_token_required"),
             )
 
     def set_session_key(self, key: bytes) -> None:
@@ -89,7 +88,7 @@ class Guard:
     def open_session(self, token: str) -> dict[str, str]:
         """Return the header that gives a browser a session. Raises Refusal ``unauthorized`` for a wrong token."""
         if self._token is None or not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
-            raise Refusal(RefusalCode.UNAUTHORIZED, "that is not the admin token", "token")
+            raise Refusal(RefusalCode.UNAUTHORIZED, Reason("wrong_admin_token"), "token")
         return {"Set-Cookie": self._cookie(self._session)}
 
     def close_session(self) -> dict[str, str]:
@@ -116,7 +115,7 @@ class Guard:
         headers = request.headers
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "").lower() == "cross-site":
-            raise Refusal(RefusalCode.FORBIDDEN, "a web page of another site may not ask this")
+            raise Refusal(RefusalCode.FORBIDDEN, Reason("foreign_page"))
         if origin is None:
             return
         host = _host_of_origin(origin)
@@ -128,7 +127,7 @@ class Guard:
         if not is_own or not (is_address(host) or (is_admin and self._token is not None)):
             raise Refusal(
                 RefusalCode.FORBIDDEN,
-                f"Origin {origin[:80]!r} is another site's; list its host in [server] allowed_hosts if it may ask",
+                Reason("foreign_origin", {"origin": repr(origin[:80])}),
             )
 
     def _is_ours(self, host: str) -> bool:

@@ -17,6 +17,7 @@ from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.web.admin_types import EVENTS
 from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.guard import ADMIN_PATH
@@ -69,7 +70,7 @@ class Page:
         """Return a file of the page. Raises NotFound if there is none of that name."""
         file = _files().get(name)
         if file is None:
-            raise NotFound(f"the page has no file {name[:80]!r}")
+            raise NotFound(Reason("file_not_found", {"name": repr(name[:80])}))
         return _answer(request, file)
 
 

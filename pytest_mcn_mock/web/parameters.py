@@ -17,6 +17,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import encodable
 from pytest_mcn_mock.web.http import MAX_BODY, Request
 
@@ -68,7 +69,7 @@ def bounded(given: Mapping[str, str]) -> dict[str, str]:
     kept = {}
     for name, value in given.items():
         if len(value) > MAX_VALUE_LENGTH:
-            raise _invalid(name[:40], f"is longer than {MAX_VALUE_LENGTH} characters")
+            raise _invalid(name[:40], "value_too_long", most=MAX_VALUE_LENGTH)
         if value:
             kept[name] = value
     return kept
@@ -86,9 +87,9 @@ def read_json(request: Request) -> Any:
 def whole_body(request: Request) -> bytes:
     """Return a request's body. Raises Refusal ``payload_too_large`` or ``invalid_parameter`` if it is not whole."""
     if request.body is None:
-        raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, f"the body is larger than {MAX_BODY} bytes", "body")
+        raise Refusal(RefusalCode.PAYLOAD_TOO_LARGE, Reason("body_too_large", {"most": MAX_BODY}), "body")
     if not request.is_whole:
-        raise _invalid("body", "ended before it was whole")
+        raise _invalid("body", "not_whole_body")
     return request.body
 
 
@@ -104,9 +105,9 @@ def read_query(query: bytes) -> dict[str, str]:
             parts = (pair.partition("=") for pair in text.split("&") if pair)
             pairs = [(name, value) for name, _, value in parts]
     except UnicodeDecodeError:
-        raise _invalid("query", "is not UTF-8, percent-encoded") from None
+        raise _invalid("query", "query_not_utf8") from None
     except ValueError:
-        raise _invalid("query", f"has more than {MAX_PARAMETERS} parameters") from None
+        raise _invalid("query", "too_many_parameters", most=MAX_PARAMETERS) from None
     return _once(pairs)
 
 
@@ -120,9 +121,9 @@ def _read_body(body: bytes, mime_type: str, options: Mapping[str, str]) -> tuple
 def _read_json(body: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
     content = _parse_json(body)
     if not isinstance(content, dict):
-        raise _invalid("body", "is JSON, but no object of parameters")
+        raise _invalid("body", "not_parameters")
     if len(content) > MAX_PARAMETERS:
-        raise _invalid("body", f"has more than {MAX_PARAMETERS} parameters")
+        raise _invalid("body", "too_many_parameters", most=MAX_PARAMETERS)
     text = {name: _text(name, value) for name, value in content.items() if value is not None}
     return text, tuple(name for name, value in content.items() if not isinstance(value, str))
 
@@ -137,9 +138,9 @@ def _parse_json(body: bytes) -> Any:
         if b"\\u" in body:  # the only way to spell a lone surrogate in UTF-8
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise _invalid("body", "has a lone surrogate, which is not a character") from None
+        raise _invalid("body", "surrogate") from None
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise _invalid("body", "is not a JSON document in UTF-8") from None
+        raise _invalid("body", "not_json") from None
     return content
 
 
@@ -160,7 +161,7 @@ def _text(name: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    raise _invalid(name[:40], "must be text")
+    raise _invalid(name[:40], "must_be_text")
 
 
 def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[str, str]:
@@ -172,14 +173,14 @@ def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[
     try:
         _, form, files = parser.parse(io.BytesIO(body), mime_type, len(body), dict(options))
     except (ValueError, RequestEntityTooLarge):
-        raise _invalid("body", "is not a complete multipart form") from None
+        raise _invalid("body", "not_form") from None
     if files:
-        raise _invalid(str(next(iter(files)))[:40], "must be text, not a file")
+        raise _invalid(str(next(iter(files)))[:40], "is_file")
     pairs = [(name, value) for name, values in form.lists() for value in values]
     if any(name is None for name, _ in pairs):  # the parser's types do not say so
-        raise _invalid("body", "has a part without a name")
+        raise _invalid("body", "nameless_part")
     if any("\ufffd" in name + value for name, value in pairs):
-        raise _invalid("body", "is not UTF-8")
+        raise _invalid("body", "not_utf8")
     return _once(pairs)
 
 
@@ -192,11 +193,11 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, value in pairs:
         if name in given:
-            raise _invalid(name[:40], "is given more than once")
+            raise _invalid(name[:40], "given_twice")
         given[name] = value
     return given
 
 
-def _invalid(name: str, what: str) -> Refusal:
+def _invalid(name: str, code: str, **values: int) -> Refusal:
     name = encodable(name)  # the name itself may have a lone surrogate
-    return Refusal(RefusalCode.INVALID_PARAMETER, f"{name} {what}", name)
+    return Refusal(RefusalCode.INVALID_PARAMETER, Reason(code, {"name": name, **values}), name)

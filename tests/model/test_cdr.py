@@ -181,7 +181,7 @@ def test_a_condition_compares_as_text(given_condition: dict[str, Any], holds: bo
     condition = make_condition(given_condition)
     assert condition.holds(cdr_of(17)) is holds
     assert make_condition(condition) == condition
-    assert (why_unmet([condition], cdr_of(17)) == "") is holds
+    assert (why_unmet([condition], cdr_of(17)) is None) is holds
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_condition_compares_as_text(given_condition: dict[str, Any], holds: bo
 def test_a_condition_that_does_not_hold_is_told_with_what_was_compared(
     given_condition: dict[str, Any], says: str
 ) -> None:
-    assert why_unmet([make_condition(given_condition)], cdr_of(17)) == says
+    assert str(why_unmet([make_condition(given_condition)], cdr_of(17)) or "") == says
 
 
 @pytest.mark.parametrize(

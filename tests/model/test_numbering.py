@@ -52,7 +52,7 @@ NUMBERS = st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True)
 def test_the_country_rules_are_the_articles(login_did: str, country_id: str | None, country: int, words: str) -> None:
     choice = choose_country(login_did, country_id)
     assert choice.country == country
-    assert words in choice.rule
+    assert words in str(choice.rule)
 
 
 @given(NUMBERS, st.none() | st.just(""))
@@ -65,7 +65,7 @@ def test_any_number_that_is_not_russian_is_called_from_slovakia(login_did: str, 
 def test_any_country_id_but_703_calls_from_russia(login_did: str, country_id: str) -> None:
     choice = choose_country(login_did, country_id)
     assert choice.country == RUSSIA
-    assert len(choice.rule) < 300, "the explanation quotes no more than the beginning"
+    assert len(str(choice.rule)) < 300, "the explanation quotes no more than the beginning"
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_the_country_rules_of_paidmethods(
 ) -> None:
     choice = choose_home_country(login_did, country_id, other)
     assert choice.country == country
-    assert words in choice.rule
-    assert len(choice.rule) < 300
+    assert words in str(choice.rule)
+    assert len(str(choice.rule)) < 300
 
 
 @given(NUMBERS, st.sampled_from([RUSSIA, KAZAKHSTAN]))
@@ -218,7 +218,7 @@ def test_a_code_is_nothing_that_merely_counts_as_digits(text: str) -> None:
 def test_a_number_dialled_inside_its_country_is_known(number: str, meant: str | None, is_only_that: bool) -> None:
     assert numbering.international_form(number) == meant
     assert numbering.is_domestic(number) is is_only_that
-    warning = numbering.warn_of_domestic("login_did", number)
+    warning = str(numbering.warn_of_domestic("login_did", number) or "")
     assert (meant or "") in warning
     assert bool(warning) is (meant is not None)
     inside = "Kazakhstan" if meant == "77771234567" else "Russia"

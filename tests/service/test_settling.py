@@ -15,6 +15,7 @@ from pytest_mcn_mock.model.assumptions import MissingFinalStatus
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.faults import FaultKind
 from pytest_mcn_mock.model.outcomes import Outcome
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import deliveries as deliveries_module
 from pytest_mcn_mock.service.deliveries import Result
 
@@ -364,7 +365,7 @@ def test_giving_up_without_an_attempt_says_why_and_leaves_what_was_settled(steps
     steps.subscribe()
     steps.call()
     (claimed,) = steps.claim()
-    for why in ("the webhook was removed", "again"):
+    for why in (Reason("webhook_removed"), Reason("fault", {"kind": "cdr_lost"})):
         run(steps.service.deliveries.fail(claimed, why))
     failed = steps.delivery()
     assert (failed.state, failed.note, failed.attempts, failed.due_at) == (

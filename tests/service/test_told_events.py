@@ -12,6 +12,7 @@ from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.model.accounts import enable_subscription
 from pytest_mcn_mock.model.deliveries import CdrResponse
 from pytest_mcn_mock.model.faults import FaultKind
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.deliveries import Result
 from pytest_mcn_mock.service.events import Event
@@ -53,7 +54,7 @@ def resend(steps: ServiceSteps) -> None:
 
 
 def let_fail(steps: ServiceSteps) -> None:
-    run(steps.service.deliveries.fail(steps.delivery(), "removed"))
+    run(steps.service.deliveries.fail(steps.delivery(), Reason("webhook_removed")))
 
 
 def hold(steps: ServiceSteps) -> None:

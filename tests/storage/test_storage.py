@@ -30,10 +30,12 @@ from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import CdrResponse, DeliveryState
 from pytest_mcn_mock.model.money import EntryKind
 from pytest_mcn_mock.model.outcomes import Outcome
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.ports import AccountDecision, AccountSnapshot, CallDecision, Ended, Posting, Tally
 from pytest_mcn_mock.storage import memory, sql
 
 JOURNAL = 5
+NOTE = Reason("webhook_removed")
 
 
 @pytest.fixture
@@ -610,11 +612,11 @@ def test_settling_changes_the_account_in_the_same_step(steps: Steps) -> None:
     steps.finish(steps.place())
     (handed,) = steps.claimed()
     settled = steps.run(
-        steps.storage.settle(handed, 1.0, lambda d, of: (replace(d, note="x"), connect_number(of, "79158888888")))
+        steps.storage.settle(handed, 1.0, lambda d, of: (replace(d, why=NOTE), connect_number(of, "79158888888")))
     )
     assert (settled.account_before.numbers, settled.account.numbers) == ((), ("79158888888",))
     assert steps.run(steps.storage.account("1")).account == settled.account
-    assert [delivery.note for delivery in steps.claimed()] == ["x"], "it was not tried, and the claim has ended"
+    assert [delivery.why for delivery in steps.claimed()] == [NOTE], "it was not tried, and the claim has ended"
 
 
 def test_what_is_sent_again_while_it_is_claimed_is_due_at_once(steps: Steps) -> None:
@@ -640,10 +642,10 @@ def test_an_acknowledgement_counts_though_it_is_due_again(steps: Steps) -> None:
 def test_a_change_that_leaves_it_due_as_it_was_leaves_the_claim(steps: Steps) -> None:
     steps.finish(steps.place())
     steps.claimed()
-    steps.change(steps.run(steps.storage.delivery(1)), note="seen")
+    steps.change(steps.run(steps.storage.delivery(1)), why=NOTE)
     assert not steps.claim(1e9).work
     before, after = steps.change(steps.run(steps.storage.delivery(1)), state=DeliveryState.FAILED, due_at=None)
-    assert (before.note, after.state) == ("seen", DeliveryState.FAILED)
+    assert (before.why, after.state) == (NOTE, DeliveryState.FAILED)
     assert steps.run(steps.storage.counts()).pending == 0
     steps.resend(after, at=5.0)
     assert [delivery.due_at for delivery in steps.claimed()] == [5.0]
@@ -688,7 +690,7 @@ def test_a_reordered_cdr_that_a_person_settles_waits_no_more(steps: Steps, is_se
         steps.resend(waiting, at=1.5)
         steps.settle(steps.claimed()[0])
     else:
-        steps.change(waiting, state=DeliveryState.FAILED, note="failed")
+        steps.change(waiting, state=DeliveryState.FAILED, why=NOTE)
     before = steps.deliveries_of(first)
     steps.finish(steps.place())
     (handed,) = steps.claimed()

@@ -111,4 +111,4 @@ def test_an_unknown_field_that_is_near_another_is_told_with_it(mcn: Account, fie
 
 
 def test_a_hint_says_so_if_nothing_is_known() -> None:
-    assert nearest("x", []) == "there are none"
+    assert str(nearest("x", [])) == "there are none"

@@ -13,6 +13,7 @@ from pytest_mcn_mock.model.calls import ARTICLES_TERMS, Call, CallOrder
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.web.dialects.table import (
     DIGITS,
     VALUE_RULES,
@@ -150,8 +151,7 @@ def _route(path: str) -> str:
     if path.endswith(_XML):
         raise Refusal(
             RefusalCode.NOT_FOUND,
-            'the fake answers only in JSON: there is no setting answer_format = "xml"; end the path in .json, or leave '
-            "the suffix out",
+            Reason("no_xml"),
         )
     return path.removesuffix(_JSON)
 

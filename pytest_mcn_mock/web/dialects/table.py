@@ -16,6 +16,7 @@ from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER, NUMBER_FORM, clean_pasted, is_code, is_number
 from pytest_mcn_mock.model.requests import Level, RequestRules, Rule
+from pytest_mcn_mock.reasons import Reason
 
 Parameters = Mapping[str, str]
 """The parameters of a request that are not empty."""
@@ -159,10 +160,10 @@ def read_number(parameters: Parameters, name: str, assumptions: Assumptions) -> 
     """Return a number. Raises Refusal ``missing_parameter`` or ``invalid_parameter``."""
     given = parameters.get(name)
     if given is None:
-        raise Refusal(RefusalCode.MISSING_PARAMETER, f"{name} is required", name)
+        raise Refusal(RefusalCode.MISSING_PARAMETER, Reason("required", {"name": name}), name)
     number = clean_pasted(given) if assumptions.number_format == NumberFormat.PASTED else given
     if not is_number(number):
-        raise Refusal(RefusalCode.INVALID_PARAMETER, f"{name} must be {NUMBER_FORM}", name)
+        raise Refusal(RefusalCode.INVALID_PARAMETER, Reason("number_form", {"name": name, "form": NUMBER_FORM}), name)
     return number
 
 
@@ -170,7 +171,7 @@ def read_code(parameters: Parameters) -> str | None:
     """Return the code, None if there is none. Raises Refusal ``invalid_parameter``."""
     code = parameters.get("code")
     if code is not None and not is_code(code):
-        raise Refusal(RefusalCode.INVALID_PARAMETER, "code must be four digits, such as 0042", "code")
+        raise Refusal(RefusalCode.INVALID_PARAMETER, Reason("code"), "code")
     return code
 
 

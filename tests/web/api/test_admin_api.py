@@ -120,11 +120,11 @@ def test_money_is_topped_up_set_and_listed_with_the_balance_after_each_entry(adm
 @pytest.mark.parametrize(
     "body,parameter",
     [
-        ({"amount": "-1.00"}, None),
-        ({"amount": 0}, None),
+        ({"amount": "-1.00"}, "amount"),
+        ({"amount": 0}, "amount"),
         ({"amount": 0.1}, "amount"),
         ({"amount": True}, "amount"),
-        ({"amount": "0.001"}, None),
+        ({"amount": "0.001"}, "amount"),
         ({"amount": None}, "amount"),
         ({}, "amount"),
         ({"ammount": "1.00"}, "ammount"),

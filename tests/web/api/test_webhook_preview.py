@@ -119,7 +119,7 @@ def test_a_preview_says_that_the_filter_does_not_let_the_call_through(account: s
         ({"headers": {"X-A": "${{did"}}, "headers"),
         ({"filter": [{"variable": "did", "operator": "in", "value": "x"}]}, "filter"),
         ({"filter": [{"variable": "did", "value": "x"}] * 33}, "filter"),
-        ({"q931_status": 128}, None),
+        ({"q931_status": 128}, "q931_status"),
     ],
 )
 def test_settings_that_are_wrong_are_refused_as_when_a_webhook_is_added(
