@@ -9,8 +9,9 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from pytest_mcn_mock.errors import nearest
-from pytest_mcn_mock.model.numbering import EXAMPLE_NUMBER, NUMBER_FORM, is_code, is_number
+from pytest_mcn_mock.model.numbering import NUMBER_FORM, is_code, is_number
 from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import has_fields
@@ -100,7 +101,7 @@ def read_wanted(request: Request, known: Sequence[str], *, states: Sequence[str]
     after, limit = cursor_and_limit(given)
     order = given.get("order", "oldest")
     if order not in ("oldest", "newest"):
-        raise invalid("order", f"order {order[:40]!r} is unknown; it is oldest or newest")
+        raise invalid("order", Reason("order", {"value": repr(order[:40])}))
     values = {name: value for name, value in given.items() if name not in (*PAGE, "wait")}
     if states:
         _check_values(values, states)
@@ -114,9 +115,11 @@ def list_parameters(request: Request, known: Sequence[str]) -> dict[str, str]:
     given = read_query(request.query)
     for name, value in given.items():
         if name not in known:
-            raise invalid(name[:40], f"{name[:40]!r} is unknown; {nearest(name, known)}")
+            raise invalid(
+                name[:40], Reason("parameter_unknown", {"name": repr(name[:40]), "hint": nearest(name, known)})
+            )
         if not value:
-            raise invalid(name, f"{name} is empty; give a value, or leave the parameter out")
+            raise invalid(name, Reason("parameter_empty", {"name": name}))
     return given
 
 
@@ -144,11 +147,11 @@ def page(found: Sequence[_T], limit: int, show: Callable[[_T], Struct], cursor: 
 def _check_values(values: Mapping[str, str], states: Sequence[str]) -> None:
     login_did, code, state = values.get("login_did"), values.get("code"), values.get("state")
     if login_did is not None and not is_number(login_did):
-        raise invalid("login_did", f"login_did is {login_did[:40]!r}; use {NUMBER_FORM}, such as {EXAMPLE_NUMBER}")
+        raise invalid("login_did", Reason("parameter_number", {"value": repr(login_did[:40]), "form": NUMBER_FORM}))
     if code is not None and not is_code(code):
-        raise invalid("code", f"code is {code[:40]!r}; use four digits, such as 0042")
+        raise invalid("code", Reason("parameter_code", {"value": repr(code[:40])}))
     if state is not None and state not in states:
-        raise invalid("state", f"state {state[:40]!r} is unknown; {nearest(state, states)}")
+        raise invalid("state", Reason("state_unknown", {"value": repr(state[:40]), "hint": nearest(state, states)}))
 
 
 def _integer(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
@@ -156,11 +159,11 @@ def _integer(parameters: Mapping[str, str], name: str, default: int, most: int) 
     if text is None:
         return default
     if not _INTEGER.fullmatch(text) or int(text) > most:
-        raise invalid(name, f"{name} is {text[:40]!r}; use a whole number from 0 to {most}")
+        raise invalid(name, Reason("parameter_whole", {"name": name, "value": repr(text[:40]), "most": most}))
     return int(text)
 
 
 def _seconds(text: str) -> float:
     if not _NUMBER.fullmatch(text) or float(text) > MAX_WAIT_S:
-        raise invalid("wait", f"wait is {text[:40]!r}; use a number of seconds from 0 to {MAX_WAIT_S}")
+        raise invalid("wait", Reason("wait", {"value": repr(text[:40]), "most": MAX_WAIT_S}))
     return float(text)

@@ -1,6 +1,6 @@
 // The admin API, as the page asks for it.
 
-import { t } from './i18n.js';
+import { because, t } from './i18n.js';
 
 const ADMIN = new URL('../', import.meta.url);
 
@@ -69,7 +69,7 @@ async function ask(method, path, { query = {}, body, tag = null }) {
     else get('accounts', { limit: 1 }).catch(() => null); // a refused call looks the same: what is sure shows in a read
   }
   throw new ApiError(
-    response.status, error.code ?? 'unknown', error.message ?? t('error.unreadable', { status: response.status }),
+    response.status, error.code ?? 'unknown', because(error.reason) ?? error.message ?? t('error.unreadable', { status: response.status }),
     error.parameter ?? null,
   );
 }

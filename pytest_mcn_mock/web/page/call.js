@@ -6,7 +6,7 @@ import { actionButton } from './dialogs.js';
 import { h, refill } from './dom.js';
 import { numberField } from './fields.js';
 import { elapsed, moment, money, t, word } from './i18n.js';
-import { accountLink, amount, deliveryChip, facts, isIgnored, outcomeChip, said, statusChip } from './parts.js';
+import { accountLink, amount, attemptError, deliveryChip, facts, isIgnored, joined, outcomeChip, said, statusChip, whys } from './parts.js';
 import { OUTCOMES } from './words.js';
 
 /** A call as a panel. */
@@ -64,9 +64,9 @@ export function callPanel(uuid) {
       h('h3', {}, t('call.timeline')),
       timeline(call, [...deliveries.values()]),
       h('h3', {}, t('call.why')),
-      h('ul', { class: 'why', lang: 'en' }, Object.entries(call.explanation).filter(([name, text]) => text && name !== 'cdr').map(([, text]) => h('li', {}, text))),
+      h('ul', { class: 'why' }, whys(call.explanation, 'country', 'number', 'price', 'outcome').map((why) => h('li', {}, why))),
       h('h3', {}, t('call.deliveries')),
-      call.explanation.cdr ? h('p', { class: 'warning' }, said(call.explanation.cdr), '. ', h('a', { href: `#/accounts/${call.account_id}`, 'data-key': 'to-webhooks' }, t('call.webhooks'))) : null,
+      call.explanation.cdr ? h('p', { class: 'warning' }, joined(whys(call.explanation, 'cdr'), '; '), '. ', h('a', { href: `#/accounts/${call.account_id}`, 'data-key': 'to-webhooks' }, t('call.webhooks'))) : null,
       deliveries.size || call.explanation.cdr ? [...deliveries.values()].map(deliveryBlock) : h('p', { class: 'muted' }, t('call.none')));
   }
 
@@ -111,12 +111,12 @@ function timeline(call, deliveries) {
 
   const steps = [
     step('request', call.placed_at, t('step.request'), h('code', {}, `${call.method} login_did=${call.login_did}`)),
-    step('charge', call.placed_at, t('step.charge', { amount: money(call.price) }), said(call.explanation.price)),
+    step('charge', call.placed_at, t('step.charge', { amount: money(call.price) }), joined(whys(call.explanation, 'price'), '; ')),
     step('ring', call.placed_at, t('step.ring'), h('span', { class: 'mono' }, `${call.caller_did} → ${call.login_did}`)),
   ];
   if (call.ended_at) {
     steps.push(step(`hangup ${call.outcome}`, call.ended_at, t('step.hangup', { outcome: word('outcome', call.outcome) }),
-      said(call.explanation.outcome)));
+      joined(whys(call.explanation, 'outcome'), '; ')));
   } else {
     steps.push(step('pending', call.ends_at, call.ends_at ? t('step.ends') : t('step.held'), null));
   }
@@ -125,12 +125,12 @@ function timeline(call, deliveries) {
   for (const { delivery, at: when, number, status, error, more } of attempts) {
     steps.push(step(error ? 'cdr failed' : 'cdr', when,
       more ? t('step.more', { n: more }) : [t('step.cdr', { n: String(number) }), ' ', statusChip(status)],
-      [h('span', { class: 'mono break' }, delivery.url), error && !more ? [' ', said(error)] : null]));
+      [h('span', { class: 'mono break' }, delivery.url), error && !more ? [' ', attemptError(status, error)] : null]));
   }
   for (const delivery of deliveries) {
     if (delivery.state === 'pending' && delivery.due_at) steps.push(step('pending', delivery.due_at, t('step.due'), h('span', { class: 'mono break' }, delivery.url)));
     if (isIgnored(delivery)) steps.push(step('cdr', null, t('step.ignored'), h('span', { class: 'mono break' }, delivery.url)));
-    if (delivery.state === 'failed') steps.push(step('failed', null, t('step.failed'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note)]));
+    if (delivery.state === 'failed') steps.push(step('failed', null, t('step.failed'), [h('span', { class: 'mono break' }, delivery.url), ' ', said(delivery.note, delivery.why)]));
   }
   return h('ol', { class: 'timeline' }, steps);
 }

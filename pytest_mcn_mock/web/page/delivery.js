@@ -4,7 +4,7 @@ import { at, get, send } from './api.js';
 import { actionButton } from './dialogs.js';
 import { h, refill } from './dom.js';
 import { moment, seconds, t } from './i18n.js';
-import { accountLink, bodyBlock, callLink, deliveryChip, facts, isIgnored, pairsTable, said, statusChip } from './parts.js';
+import { accountLink, attemptError, bodyBlock, callLink, deliveryChip, facts, isIgnored, pairsTable, said, statusChip } from './parts.js';
 
 /** A delivery as a panel. */
 export function deliveryPanel(id) {
@@ -55,7 +55,7 @@ export function deliveryDetails(delivery) {
     facts([
       [t('delivery.webhook'), String(delivery.webhook)],
       [t('delivery.due'), delivery.due_at && delivery.state === 'pending' ? moment(delivery.due_at) : null],
-      [t('column.note'), delivery.note ? said(delivery.note) : null],
+      [t('column.note'), delivery.note ? said(delivery.note, delivery.why) : null],
     ]),
     actionButton(t('action.resend'), async () => {
       await send('POST', at('deliveries', delivery.id, 'resend'), {});
@@ -72,7 +72,7 @@ function attemptBlock(attempt) {
   return exchange(
     t('delivery.attempt', { n: String(attempt.number) }),
     h('p', {}, statusChip(attempt.status), ' ', moment(attempt.at, { exact: true }), ' · ', seconds(attempt.duration_s),
-      attempt.error ? [' · ', said(attempt.error)] : null, attempt.sent_twice ? [' · ', t('delivery.sent_twice')] : null),
+      attempt.error ? [' · ', attemptError(attempt.status, attempt.error)] : null, attempt.sent_twice ? [' · ', t('delivery.sent_twice')] : null),
     attempt.response,
   );
 }

@@ -3,10 +3,12 @@
 import en from './en.js';
 import ru from './ru.js';
 import { h } from './dom.js';
+import reasonsRu from './reasons.ru.js';
 
 export const LANGUAGES = { en: 'English', ru: 'Русский' };
 const DICTIONARIES = { en, ru };
 const SHORT_MS = 600_000;
+const REASONS = { ru: reasonsRu }; // the server itself speaks English
 const LOCALES = { en: 'en-GB', ru: 'ru-RU' };
 let language = 'en';
 let formats = makeFormats();
@@ -25,6 +27,7 @@ function makeFormats() {
     day: new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short' }),
     full: new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'long' }),
     plural: new Intl.PluralRules(locale),
+    region: new Intl.DisplayNames(locale, { type: 'region' }),
   };
 }
 
@@ -59,6 +62,27 @@ export function t(key, values = {}) {
 /** A text of the dictionary, or the word itself where the dictionary has none: words of the API may be new. */
 export function word(prefix, name) {
   return DICTIONARIES[language][`${prefix}.${name}`] ?? String(name);
+}
+
+const SHOWN = {
+  outcome: (value) => word('outcome', value),
+  country: (value) => word('country.of', value),
+  kind: (value) => word('fault.kind', value),
+  region: (value) => formats.region.of(value),
+  price: money, balance: money, credit: money,
+};
+
+/** A reason of the server's, `{code, values}`, in the language of the page. null if the page has only the server's
+ * English text for it: in English, or for a code that is newer than the page. */
+export function because(reason) {
+  const text = REASONS[language]?.[reason?.code];
+  if (text === undefined) return null;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = reason.values[name];
+    if (value === undefined) return whole;
+    if (value?.code) return because(value) ?? value.code;
+    return SHOWN[name]?.(value) ?? (typeof value === 'number' ? formats.number.format(value) : String(value));
+  });
 }
 
 /** Roubles, with two decimals. The API's text goes in as it is, so that nothing is rounded on the way. */

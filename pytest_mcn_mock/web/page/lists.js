@@ -9,7 +9,7 @@ import { selectField, textField } from './fields.js';
 import { moment, t, word } from './i18n.js';
 import { accountLabel, learn } from './names.js';
 import {
-  accountLink, amount, callLink, cdrChip, command, curlFor, deliveryChip, emptyState, outcomeChip, said, statusChip,
+  accountLink, amount, callLink, cdrChip, command, curlFor, deliveryChip, emptyState, joined, outcomeChip, said, statusChip, whys,
 } from './parts.js';
 import { DELIVERY_STATES, OUTCOMES } from './words.js';
 
@@ -78,7 +78,7 @@ const KINDS = {
       { title: t('column.attempts'), sort: (one) => one.attempts.length, descends: true, cell: (one) => String(one.attempts.length), className: 'right wide-2' },
       { title: t('column.url'), sort: (one) => one.url, cell: (one) => h('span', { class: 'mono', title: one.url }, one.url), className: 'wide-2 clip' },
       { title: t('column.call'), cell: (one) => callLink(one.verification_call_uuid), className: 'wide-3' },
-      { title: t('column.note'), cell: (one) => said(one.note), className: 'wide-4' },
+      { title: t('column.note'), cell: (one) => said(one.note, one.why), className: 'wide-4' },
       { title: t('column.last'), sort: (one) => one.attempts.at(-1)?.at ?? '', descends: true, cell: (one) => moment(one.attempts.at(-1)?.at), className: 'time wide-2' },
     ],
     fields: [
@@ -135,7 +135,7 @@ function worst(call) {
 }
 
 function whyEnded(call) {
-  return said([call.explanation.outcome, call.explanation.cdr].filter(Boolean).join('; '));
+  return joined(whys(call.explanation, 'outcome', 'cdr'), '; ');
 }
 
 /** The newest calls, a few of them, as a feed. */
@@ -179,7 +179,7 @@ function requestText(one) {
 
 function requestResult(one) {
   return [
-    one.refusal ? [h('code', {}, one.refusal.code), ' ', said(one.refusal.message)] : null,
+    one.refusal ? [h('code', {}, one.refusal.code), ' ', said(one.refusal.message, one.refusal.reason)] : null,
     one.verification_call_uuid ? callLink(one.verification_call_uuid) : null,
     one.fault ? h('span', { class: 'chip failed' }, t('requests.fault', { kind: one.fault })) : null,
   ];

@@ -2,7 +2,7 @@
 
 import { SERVER } from './api.js';
 import { h } from './dom.js';
-import { money, number, t, word } from './i18n.js';
+import { because, money, number, t, word } from './i18n.js';
 import { accountLabel } from './names.js';
 import { FLASH_CALL_PATH, OUTCOMES } from './words.js';
 
@@ -30,6 +30,11 @@ export function statusChip(status) {
   return h('span', { class: `chip ${status < 300 ? 'delivered' : 'failed'}` }, String(status));
 }
 
+/** Why an attempt was not acknowledged. Without an answer the system's own words say why, in English. */
+export function attemptError(status, error) {
+  return status === null ? said(error) : t('delivery.unacknowledged', { status: String(status) });
+}
+
 /** What became of a call's deliveries: the worst of it, and of how many if there are several. */
 export function cdrChip(call) {
   const states = (call.deliveries ?? []).map((delivery) => delivery.state);
@@ -55,9 +60,23 @@ export function amount(roubles) {
   return h('span', { class: `amount${roubles.startsWith('-') ? ' negative' : ''}` }, money(roubles));
 }
 
-/** A sentence of the server's, which speaks English. */
-export function said(text) {
-  return h('span', { lang: 'en' }, text);
+/** A sentence of the server's, in the language of the page if its reason is known, or else in English. */
+export function said(text, reason = null) {
+  const translated = because(reason);
+  return translated === null ? h('span', { lang: 'en' }, text) : h('span', {}, translated);
+}
+
+/** Why a call is as it is: a sentence for each reason whose code begins with one of the words. */
+export function whys(explanation, ...about) {
+  const reasons = explanation.reasons.filter(({ code }) => about.includes(code.split('_')[0]));
+  const translated = reasons.map(because);
+  if (!translated.includes(null)) return translated.map((text) => h('span', {}, text));
+  return about.map((name) => explanation[name]).filter(Boolean).map((text) => said(text));
+}
+
+/** Parts with a text between them. */
+export function joined(parts, separator) {
+  return parts.flatMap((part, index) => (index ? [separator, part] : [part]));
 }
 
 /** A list of facts: `[term, value]`, those without a value left out. */

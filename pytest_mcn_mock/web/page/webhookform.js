@@ -208,12 +208,12 @@ function makePreview(accountId, now) {
     }),
     show(sent, error) {
       if (error) {
-        content.replaceChildren(h('p', { class: 'error' }, t('preview.none'), ' ', said(error.message)));
+        content.replaceChildren(h('p', { class: 'error' }, t('preview.none'), ' ', error.message));
         return;
       }
       content.replaceChildren(...[
         h('p', { class: 'hint' }, sent.made_up ? t('preview.made_up') : t('preview.call', { uuid: sent.verification_call_uuid })),
-        sent.note ? h('p', { class: 'warning' }, t('preview.filtered'), ' ', said(sent.note), '.') : null,
+        sent.note ? h('p', { class: 'warning' }, t('preview.filtered'), ' ', said(sent.note, sent.why), '.') : null,
         h('p', { class: 'mono break' }, `${sent.method} ${sent.url}`),
         pairsTable(t('delivery.headers'), sent.headers),
         bodyBlock(t('delivery.body'), sent.body),

@@ -79,10 +79,10 @@ def test_an_account_opens_with_what_is_given_and_a_token_that_was_drawn_is_shown
     ]
     assert opened["webhooks"][0]["headers"] == {"X-Key": "***"}
     assert admin.get(f"accounts/{opened['id']}") == opened
-    assert refusal(admin.ask("POST", "accounts", asked)) == (409, "conflict", None)
+    assert refusal(admin.ask("POST", "accounts", asked)) == (409, "conflict", "id")
     assert admin.ask("DELETE", f"accounts/{opened['id']}").status_code == 204
     assert refusal(admin.ask("GET", f"accounts/{opened['id']}")) == (404, "not_found", None)
-    assert refusal(admin.ask("POST", "accounts", {"id": opened["id"]})) == (409, "conflict", None)
+    assert refusal(admin.ask("POST", "accounts", {"id": opened["id"]})) == (409, "conflict", "id")
 
 
 def test_accounts_are_listed_in_order_of_opening_and_never_with_a_token(admin: Admin) -> None:
