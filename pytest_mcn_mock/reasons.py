@@ -152,6 +152,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "code": "code must be four digits, such as 0042",
         "token_required": "a token is required: Authorization: Bearer <token>",
         "token_unknown": "the token is unknown",
+        "waits_full": "{n} requests wait already; ask again when one has its answer",
         "listeners": "{n} listen already; close one",
         "foreign_host": "Host {host} is not this machine's; list it in [server] allowed_hosts if it is to be",
         "not_admin_token": "the token that was given is not the admin token",

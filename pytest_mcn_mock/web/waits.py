@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
+from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.web.http import hold
 
@@ -60,9 +61,7 @@ class Waits:
         if found or not timeout_s or not self._is_open:
             return found
         if len(self._waits) >= MAX_WAITS:
-            raise Refusal(
-                RefusalCode.SERVICE_UNAVAILABLE, f"{MAX_WAITS} requests wait already; ask again when one has its answer"
-            )
+            raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, Reason("waits_full", {"n": MAX_WAITS}))
         wait = _Wait(is_about)
         self._waits.add(wait)
         try:
