@@ -37,6 +37,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "outcome_magic": "magic number {number}: {outcome} ({detail})",
         "outcome_magic_held": "magic number {number}: rings until it is completed, then {outcome} ({detail})",
         "outcome_rule": "outcome rule for {pattern}: {outcome} ({detail})",
+        "outcome_chosen": "chosen with the order: {outcome} ({detail})",
         "outcome_default": "no outcome rule matches: {outcome} ({detail})",
         "outcome_manual": "completed manually: {outcome} ({detail})",
         "cdr_disabled": "webhook {n} is disabled: no CDR is sent to it",
@@ -96,7 +97,9 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "cause": "q931_status {value} is not a Q.850 cause; use a whole number from {least} to {most}",
         "pattern": "invalid login_did pattern {value}: use digits, * and ?, such as '7915777*'",
         "header_ours": "headers: {header} cannot be set, because it frames the request; remove it",
-        "header_invalid": "headers: {header} cannot be sent; use a token for the name and one line of text for the value",
+        "header_invalid": (
+            "headers: {header} cannot be sent; use a token for the name and one line of text for the value"
+        ),
         "too_many_places": "${{{{name}}}} is in the texts of the webhook {n} times; at most {most}",
         "conditions_too_many": "filter has {n} conditions; at most {most}",
         "template_missing": (

@@ -78,7 +78,7 @@ def place(
 
     plan = _plan(account, order, assumptions, magic)
     if order.how is not None:
-        plan = replace(plan, ending=order.how, rule=f"chosen with the order: {order.how}")
+        plan = replace(plan, ending=order.how, rule=Reason("outcome_chosen", order.how.values()))
     ends_at = None if account.calls_held or plan.delay_s is None else now + plan.delay_s
     has_ended = ends_at == now
     return Call(

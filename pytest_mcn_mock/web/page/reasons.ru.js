@@ -18,6 +18,7 @@ export default {
   'outcome_magic': 'Магический номер {number}: {outcome} ({detail})',
   'outcome_magic_held': 'Магический номер {number}: вызов идёт, пока его не завершат вручную, затем — {outcome} ({detail})',
   'outcome_rule': 'Правило для {pattern}: {outcome} ({detail})',
+  'outcome_chosen': 'Исход выбран при заказе звонка: {outcome} ({detail})',
   'outcome_default': 'Ни одно правило не подошло, исход по умолчанию: {outcome} ({detail})',
   'outcome_manual': 'Завершён вручную: {outcome} ({detail})',
   'cdr_disabled': 'Вебхук {n} отключён: CDR на него не отправляется',
