@@ -1,4 +1,4 @@
-"""What a webhook must cope with: each case says what is sent, what is expected, why, and how to fix an endpoint."""
+"""The cases of the webhook check: each has the messages, the correct answer, the reason, and how to fix an endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_mcn_mock.model.cdr import VARIABLES
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES, Outcome
 
 Rounds = Sequence[Sequence[Message]]
-"""Messages of a round are sent at once; the next round follows when all of them are answered."""
+"""The messages of a round are sent at once. The next round begins when all of them are answered."""
 EVERY_FORM: Final = frozenset(Form)
 JSON_FORMS: Final = frozenset({Form.FLAT, Form.WHOLE})
 WHOLE_ONLY: Final = frozenset({Form.WHOLE})
@@ -28,19 +28,19 @@ _DEPTH: Final = 50_000
 
 
 class Expect(StrEnum):
-    """What a correct endpoint does."""
+    """The answer of a correct endpoint."""
 
     ACKNOWLEDGED = "acknowledged"
-    """It is a record of a login's call: any 2xx."""
+    """Any 2xx, to a record of a login's call."""
     UNKNOWN = "unknown"
-    """It is a record of a call that the endpoint cannot know: 2xx, or a 4xx, which is reported as a warning."""
+    """2xx, to a record of a call that the endpoint cannot know. A 4xx is reported as a warning."""
     ANSWERED = "answered"
-    """It is not a valid record: any 2xx or 4xx, but not a 5xx."""
+    """Any 2xx or 4xx, but not a 5xx, to a message that is not a valid record."""
 
 
 _CORRECT: Final = {
     Expect.ACKNOWLEDGED: "answers 2xx within the operator's time-out",
-    Expect.UNKNOWN: "answers 2xx (a 4xx is not a crash, but the operator counts it as a failure and tries again)",
+    Expect.UNKNOWN: "answers 2xx (a 4xx is not a crash, but the operator counts it as a failure and retries)",
     Expect.ANSWERED: "answers 2xx or 4xx, never 5xx",
 }
 
@@ -48,12 +48,13 @@ _CORRECT: Final = {
 class Case(Struct, frozen=True):
     """One case of the contract.
 
-    ``sends`` says what is sent, to go on after "answered 500 to". ``why`` is the reason that it may arrive, and
-    ``source`` where that is written. ``hint`` says how to fix an endpoint that fails. ``forms`` are those that it makes
-    sense in. Findings of an ``optional`` case are warnings. ``is_repeat`` says that every message is the same record,
-    so that the answers have to agree; ``is_crowd``, that all of them are under way at once; ``in_turn``, that a round
-    goes one by one over one kept connection; ``may_close``, that no answer at all is a warning. ``tolerated`` are
-    statuses that are correct here although they would not be elsewhere.
+    ``sends`` describes the message, as the end of a sentence that begins with "answered 500 to". ``why`` is the reason
+    why the message may arrive, and ``source`` its source. ``hint`` says how to fix an endpoint that fails. ``forms``
+    are the forms that have this case. Findings of an ``optional`` case are warnings.
+
+    ``is_repeat``: every message is the same record, so the answers must be the same. ``is_crowd``: all messages are in
+    flight at once. ``in_turn``: the messages of a round go one by one over one kept connection. ``may_close``: if there
+    is no answer at all, that is a warning. ``tolerated`` are statuses that are correct only in this case.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Case(Struct, frozen=True):
 
     @property
     def sound(self) -> str:
-        """What a correct endpoint does."""
+        """The answer of a correct endpoint, for people."""
         same = ", and the same for a repeat" if self.is_repeat else ""
         return f"{_CORRECT[self.expect]}{same}"
 
@@ -90,19 +91,19 @@ _OUTCOMES: Final = (
         Outcome.ANSWERED,
         "an ordinary record of an answered call",
         "«q931_status»: 16, «final_status»: «ANSWERED»",
-        "this is the record that every login ends with: look into the application's log for what it failed on",
+        "every login ends with this record: find the error in the application's log",
     ),
     (
         Outcome.BUSY,
         "a record of a busy number",
         "«q931_status»: 17, «final_status»: «NO ANSWER»",
-        "final_status has a space in it, and goes with cause 17 as well as 16: tell busy by q931_status",
+        "final_status contains a space, and is the same for causes 16 and 17: recognise busy by q931_status",
     ),
     (
         Outcome.NO_ANSWER,
-        "a record of a call that nobody answered",
+        "a record of a call that was not answered",
         "«q931_status»: 16, «final_status»: «NO ANSWER»",
-        "cause 16 alone does not mean answered: look at final_status, which has a space in it",
+        "cause 16 does not always mean answered: check final_status too, which contains a space",
     ),
     (
         Outcome.REJECTED,
@@ -130,7 +131,7 @@ def _cause(cause: int) -> Case:
         f"cause_{cause}",
         f"a record with q931_status {cause} ({CAUSE_NAMES[cause]})",
         _one(lambda writer: writer.record(writer.call(), cause=cause)),
-        "take every whole number from 1 to 127, and let all but 16, 17 and 31 mean unavailable (else:, default:)",
+        "accept every whole number from 1 to 127, and treat all but 16, 17 and 31 as unavailable (else:, default:)",
         "any cause of Q.850 can end a call, and every one but 16, 17 and 31 means that the number is unavailable",
         "article: «Все прочие коды «q931_status» … — номер недоступен»; ITU-T Q.850, table 1",
     )
@@ -184,8 +185,8 @@ _CATALOGUE: Final = "handbook, Каталог событий MCN Telecom, 2026-0
 _RETRY: Final = "handbook, Механизм повторной отправки веб-хуков, 2026-08-04: on by default, 15 times in about 18 hours"
 _MISSING: Final = f"{_CATALOGUE}: final_status is required; the article documents none; no sample shows one"
 _REPEAT_HINT: Final = (
-    "the operator repeats a record whose acknowledgement it has not seen: let the second one change nothing and answer "
-    "2xx (INSERT … ON CONFLICT DO NOTHING, get_or_create, or look first whether the call has ended)"
+    "the operator repeats a record if it did not get the acknowledgement: answer 2xx to a repeat, and change nothing "
+    "(INSERT … ON CONFLICT DO NOTHING, get_or_create, or check first whether the call has ended)"
 )
 _RECORDS: Final = (
     *(_outcome(*row) for row in _OUTCOMES),
@@ -194,8 +195,8 @@ _RECORDS: Final = (
         "final_status_empty",
         "records of a rejected call and of an unavailable number, with an empty final_status",
         _without_final_status(MissingFinalStatus.EMPTY),
-        "let an empty final_status mean that there is none, and let the schema take an empty text",
-        "the vendor's catalogue calls the variable required, so that it may be empty where no status is documented",
+        "treat an empty final_status as a missing one, and let the schema accept an empty text",
+        "the vendor's catalogue calls the variable required, so it may be empty if no status is documented",
         _MISSING,
         forms=EVERY_FORM - {Form.TEXT},
     ),
@@ -203,8 +204,9 @@ _RECORDS: Final = (
         "final_status_null",
         "records of a rejected call and of an unavailable number, with final_status null",
         _without_final_status(MissingFinalStatus.NULL),
-        "let null mean that there is none: test for None before you call a method of it, and let the schema take null",
-        "the vendor's catalogue calls the variable required, so that it may be null where no status is documented",
+        "treat null as a missing final_status: test for None before you call a method of it, and let the schema accept "
+        "null",
+        "the vendor's catalogue calls the variable required, so it may be null if no status is documented",
         _MISSING,
         forms=JSON_FORMS,
     ),
@@ -220,7 +222,7 @@ _RECORDS: Final = (
         "unknown_fields",
         "a record with additional fields",
         _one(_unknown_fields),
-        "ignore what you do not know: no **cdr as keyword arguments, no extra='forbid', no strict schema",
+        "ignore unknown fields: do not use **cdr as keyword arguments, extra='forbid' or a strict schema",
         "a subscription can have constant parameters, and the vendor can add variables",
         f"{_FORM}; RFC 9413, 4",
     ),
@@ -228,17 +230,17 @@ _RECORDS: Final = (
         "charset",
         "a record with Content-Type application/json; charset=utf-8",
         _one(lambda writer: writer.raw(writer.body(), "application/json; charset=utf-8")),
-        "compare the media type alone, not the header as a whole",
+        "compare only the media type, not the whole header",
         "a content type can have parameters",
         "RFC 9110, 8.3.1; many clients send the charset, although RFC 8259, 11 defines none for JSON",
         forms=JSON_FORMS,
     ),
     Case(
         "late",
-        "a record of a call of yesterday",
+        "a record of yesterday's call",
         _one(_late),
-        "a login that is over, expired or deleted is not an error: acknowledge its record and do nothing",
-        "a record that an outage held back arrives up to 18 hours later, and can be sent again manually",
+        "if a login has ended, expired or been deleted, that is not an error: acknowledge its record and do nothing",
+        "after an outage a record arrives up to 18 hours late, and it can be sent again manually",
         _RETRY,
     ),
     Case(
@@ -246,7 +248,7 @@ _RECORDS: Final = (
         "a record that is sent three times",
         _duplicate,
         _REPEAT_HINT,
-        "the operator sends a record again when the acknowledgement did not reach it",
+        "the operator sends a record again if it did not get the acknowledgement",
         _RETRY,
         is_repeat=True,
     ),
@@ -254,8 +256,8 @@ _RECORDS: Final = (
         "duplicate_at_once",
         "a record that is sent five times at once",
         lambda writer: [[writer.record(writer.call())] * 5],
-        f"{_REPEAT_HINT}; looking first is not enough here, the database has to decide",
-        "a slow first try can still be under way when the second arrives",
+        f"{_REPEAT_HINT}; a check first is not enough here: let the database decide",
+        "a slow first attempt can still be in flight when the second arrives",
         _RETRY,
         is_repeat=True,
         is_crowd=True,
@@ -264,8 +266,8 @@ _RECORDS: Final = (
         "repeated_key",
         "an event that is sent three times with one idempotencyKey, and a later created_at each time",
         _repeated_key,
-        f"{_REPEAT_HINT}; compare idempotencyKey and nothing else of the envelope",
-        "the key is the same in every attempt; whether created_at is as well is not known",
+        f"{_REPEAT_HINT}; of the envelope compare only idempotencyKey",
+        "the key is the same in every attempt; we do not know whether created_at is too",
         f"{_CATALOGUE}: «одинаков при повторных доставках и используется для дедупликации»",
         forms=WHOLE_ONLY,
         is_repeat=True,
@@ -274,7 +276,7 @@ _RECORDS: Final = (
         "without_key",
         "an event without idempotencyKey",
         _one(lambda writer: writer.envelope({"idempotencyKey": UNSET})),
-        "read idempotencyKey with .get(), and tell repeats by verification_call_uuid where it is missing",
+        "read idempotencyKey with .get(), and recognise repeats by verification_call_uuid if it is missing",
         "the key is not required",
         _CATALOGUE,
         forms=WHOLE_ONLY,
@@ -283,8 +285,8 @@ _RECORDS: Final = (
         "reordered",
         "two records, the second call's first",
         _reordered,
-        "find the login by verification_call_uuid, never take the record for that of the last call",
-        "calls end when people let them, and a record that is tried again arrives later",
+        "find the login by verification_call_uuid; do not assume that the record is that of the last call",
+        "calls do not end in the order in which they begin, and a record that is retried arrives later",
         _RETRY,
     ),
     Case(
@@ -293,25 +295,25 @@ _RECORDS: Final = (
         _contradicted,
         "decide which record counts (the first, or the last) and answer 2xx to the others too",
         "a record can be corrected, or a call counted on several legs",
-        "assumed; the article ties a record to a call by its uuid and promises no single one",
+        "assumed; the article connects a record to a call by its uuid, but does not promise only one record",
     ),
     Case(
         "early",
-        "a record that arrives before its call is known, and once more",
+        "a record that arrives before its call is known, and a repeat of it",
         _early,
-        "keep a record whose call is unknown and look for it when the call is stored, or answer 2xx and ask again "
-        "later; a crash loses it",
+        "store a record of an unknown call and look for it when the call is stored, or answer 2xx and ask again later; "
+        "a crash loses it",
         "a busy number is known within milliseconds: its record can overtake the answer to the request",
-        "assumed; the article says nothing of the order",
+        "assumed; the article says nothing about the order",
         expect=Expect.UNKNOWN,
         is_repeat=True,
     ),
     Case(
         "unknown_uuid",
-        "a record of a call that nobody placed",
+        "a record of a call that does not exist",
         _one(lambda writer: writer.record(writer.call(known=False))),
         "look the call up with .get() or .first() and ignore the record if there is none",
-        "the account can be shared with another program, or the database restored from yesterday",
+        "another program can use the same account, or the database can be restored from yesterday",
         "article: the webhook belongs to the account, not to the program that calls",
         expect=Expect.UNKNOWN,
     ),
@@ -319,8 +321,8 @@ _RECORDS: Final = (
         "foreign_account",
         "a record of another account's call",
         _one(lambda writer: writer.record(writer.call(known=False, foreign=True))),
-        "take the part behind “_” for an account that may not be yours, and ignore the record then",
-        "one URL can be subscribed by several accounts",
+        "the part after “_” is the account: ignore the record if it is not yours",
+        "several accounts can use the same URL",
         "article: «цифры после символа “_” — ЛС клиента»",
         expect=Expect.UNKNOWN,
     ),
@@ -328,7 +330,7 @@ _RECORDS: Final = (
         "keep_alive",
         "three records in turn over one connection",
         lambda writer: [[writer.record(writer.call()) for _ in range(3)]],
-        "read the whole body before you answer, or say Connection: close: what is left of it is taken for the next "
+        "read the whole body before you answer, or send Connection: close; otherwise the rest is read as the next "
         "request",
         "the operator keeps its connections",
         "RFC 9112, 9.3",
@@ -338,9 +340,9 @@ _RECORDS: Final = (
         "fifty_at_once",
         f"{_AT_ONCE} records at once",
         lambda writer: [[writer.record(writer.call()) for _ in range(_AT_ONCE)]],
-        "give the server more workers and the database a pool with a wait, hold no lock while the record is worked on, "
-        "and leave slow work to a queue",
-        "calls end independently of one another, and records that an outage held back come at once",
+        "give the server more workers and the database a pool with a wait, do not hold a lock while you process a "
+        "record, and leave slow work to a queue",
+        "calls end independently of one another, and after an outage many records come at once",
         "the operator's load; no limit is documented",
         is_crowd=True,
     ),
@@ -359,7 +361,7 @@ _RECORDS: Final = (
         "flat_variant",
         "a record as a flat object",
         _one(lambda writer: writer.record(writer.call(), form=Form.FLAT)),
-        "set the subscription to send the whole event, or answer 2xx to what you cannot read",
+        "set the subscription to send the whole event, or answer 2xx to a body that you cannot read",
         "a subscription can list its variables",
         _POST,
         expect=Expect.ANSWERED,
@@ -381,7 +383,7 @@ _RECORDS: Final = (
         "text_variant",
         "a record in free text",
         _one(lambda writer: writer.record(writer.call(), form=Form.TEXT)),
-        "set the subscription's data type to JSON, or answer 2xx to what you cannot read",
+        "set the subscription's data type to JSON, or answer 2xx to a body that you cannot read",
         "a subscription can be set to text",
         _POST,
         expect=Expect.ANSWERED,
@@ -390,14 +392,14 @@ _RECORDS: Final = (
     ),
 )
 
-# Mistakes: nobody promises to send them, but an endpoint on the internet gets them.
+# Mistakes: the operator does not send them, but an endpoint on the internet gets them.
 
 _LIST: Final = "article: «указываются … список переменных, которые будут передаваться»"
 _PARSE: Final = (
     "catch the parser's error and answer 400 (ValueError covers JSON and UTF-8; request.get_json(silent=True))"
 )
-_OBJECT: Final = "look whether it is an object (isinstance(cdr, dict)) before you read fields, and answer 400 if not"
-_ANY_TYPE: Final = "answer 415 if the content type is another, or parse the body whatever it is called (force=True)"
+_OBJECT: Final = "check that it is an object (isinstance(cdr, dict)) before you read fields, and answer 400 if not"
+_ANY_TYPE: Final = "answer 415 to another content type, or parse the body with any content type (force=True)"
 
 
 def _mistake(
@@ -406,7 +408,7 @@ def _mistake(
     write: Callable[[Writer], Message],
     hint: str,
     *,
-    why: str = "nothing is signed, so that anybody who knows the URL can send it",
+    why: str = "nothing is signed, so anybody who knows the URL can send it",
     source: str = "assumed: nothing is signed",
     forms: frozenset[Form] = JSON_FORMS,
     **flags: Any,
@@ -454,8 +456,8 @@ def _data(data: object) -> Callable[[Writer], Message]:
 
 _SEND_ALL = "the person who sets up the subscription can leave the variable out"
 _READ_DATA: Final = (
-    'look whether data is there and is an object (isinstance(event.get("data"), dict)) before you read variables, and '
-    "answer 400 if not"
+    'check that data is an object (isinstance(event.get("data"), dict)) before you read variables, and answer 400 if '
+    "it is not"
 )
 _MISTAKES: Final = (
     _missing(
@@ -479,8 +481,8 @@ _MISTAKES: Final = (
         "cause_as_text",
         'a record with q931_status "16" as text',
         _with(q931_status="16"),
-        "convert it with int() inside a try, or answer 400 if it is not a number: a GET subscription sends text anyway",
-        why="the vendor shows names and values, and no types",
+        "convert it with int() inside a try, or answer 400 if it is not a number: a GET subscription always sends text",
+        why="the vendor shows names and values, but no types",
         source="article: «q931_status»: 16; GET and text subscriptions are observed",
     ),
     _mistake(
@@ -501,8 +503,8 @@ _MISTAKES: Final = (
         lambda writer: [
             [writer.record(writer.call(), changes={"q931_status": cause})] for cause in (0, -1, 128, 10**30)
         ],
-        "a lookup of the cause needs a default, and the column a check before the insert",
-        "nothing is signed, so that anybody who knows the URL can send it",
+        "use a default when you look up the cause, and check the value before you insert it into the database",
+        "nothing is signed, so anybody who knows the URL can send it",
         "ITU-T Q.850: a cause value is seven bits",
         expect=Expect.ANSWERED,
     ),
@@ -510,7 +512,7 @@ _MISTAKES: Final = (
         "final_status_unknown",
         "a record with a final_status that is not documented",
         _with(final_status="CONGESTION"),
-        "let an unknown final_status mean not answered; an Enum(...) of it raises ValueError",
+        "treat an unknown final_status as not answered; Enum(...) of it raises ValueError",
         source="article: it documents ANSWERED and NO ANSWER, and does not say that there are no others",
         forms=EVERY_FORM,
     ),
@@ -524,7 +526,7 @@ _MISTAKES: Final = (
         "uuid_as_object",
         "a record with verification_call_uuid as an object",
         _with(verification_call_uuid={"$ne": None}),
-        "check that it is text: an object is not a key, and in a query of MongoDB it is an operator that fits any call",
+        "check that it is text: an object is not a key, and in a MongoDB query it is an operator that matches any call",
     ),
     _mistake(
         "nul_character",
@@ -546,8 +548,8 @@ _MISTAKES: Final = (
         "array",
         "an array with the record in it",
         lambda writer: writer.raw(b"[%b]" % writer.body()),
-        f"the article has the variables «внутри массива JSON», so that an array is not unthinkable: {_OBJECT}",
-        why="the article can be read so",
+        f"the article has the variables «внутри массива JSON», so an array is possible: {_OBJECT}",
+        why="the article can be read in this way",
         source="article: «указываются внутри массива JSON список переменных»",
     ),
     _mistake("json_text", "a JSON text", _body(b'"ANSWERED"'), _OBJECT),
@@ -561,7 +563,7 @@ _MISTAKES: Final = (
         _body(b"[" * _DEPTH + b"]" * _DEPTH),
         "catch RecursionError beside ValueError, or refuse a body that is longer than a record can be",
         source="RFC 8259, 9: a parser may limit the depth",
-        optional=True,  # most frameworks answer 500, and nobody but themselves sees it
+        optional=True,  # most frameworks answer 500, which only the sender sees
     ),
     _mistake(
         "large_body",
@@ -597,7 +599,7 @@ _MISTAKES: Final = (
         "other_methods",
         "the methods HEAD, OPTIONS and PUT",
         lambda writer: [[writer.raw(b"", None, method)] for method in ("HEAD", "OPTIONS", "PUT")],
-        "let the route take its own method alone, so that the framework answers 405",
+        "let the route accept only its own method, so that the framework answers 405",
         "monitors and scanners try them",
         "RFC 9110, 15.5.6",
         expect=Expect.ANSWERED,
@@ -608,7 +610,7 @@ _MISTAKES: Final = (
         "empty_get",
         "a GET without variables",
         lambda writer: writer.raw(b"", None, "GET"),
-        "answer 405, or 400 if the variables are missing: somebody is going to open the URL in a browser",
+        "answer 405, or 400 if the variables are missing",
         why="people open the URL in a browser",
         source="RFC 9110, 15.5.6",
         forms=EVERY_FORM,
@@ -621,17 +623,17 @@ CASES: Final[tuple[Case, ...]] = (*_RECORDS, *_MISTAKES)
 """Every case, in the order in which they are run."""
 _BY_NAME: Final = {case.name: case for case in CASES}
 ORDINARY: Final[Case] = _BY_NAME["answered"]
-"""The record that every login ends with: an endpoint that fails on it fails on everything."""
+"""Every login ends with this record. If an endpoint fails on it, it fails on everything."""
 BARE: Final[Case] = _BY_NAME["without_final_status"]
-"""An ordinary record but for final_status, which it lacks: an endpoint that fails on it fails because of that."""
+"""An ordinary record without final_status. If an endpoint fails only on this one, the missing field is the cause."""
 CUT_OFF: Final[Case] = _BY_NAME["cut_off"]
-"""An endpoint that is there refuses it in another way than a call that it does not know."""
+"""An existing endpoint refuses it differently from a record of an unknown call."""
 
 
 def choose(form: Form, patterns: Sequence[str] = ()) -> list[Case]:
-    """Return the cases that make sense in a form and whose name fits one of the patterns (``cause_*``), if any.
+    """Return the cases of a form whose name matches one of the patterns (``cause_*``), or all without patterns.
 
-    Raises UsageError for a pattern that no case fits.
+    Raises UsageError if no case matches a pattern.
     """
     cases = [case for case in CASES if form in case.forms]
     for pattern in patterns:

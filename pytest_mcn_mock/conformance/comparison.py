@@ -1,4 +1,4 @@
-"""How a server's answers differ from the fake's, and the settings of ``[assumed]`` concerned. Pure."""
+"""The differences between a server's answers and the fake's, and the settings of ``[assumed]`` for them. Pure."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _FOUR_DIGITS: Final = re.compile(r"[0-9]{4}", re.ASCII)
 
 
 class Aspect(StrEnum):
-    """In what two answers differ."""
+    """The aspect in which two answers differ."""
 
     ANSWER = "answer"
-    """There is none."""
+    """There is no answer."""
     OUTCOME = "outcome"
     """One accepts and the other refuses."""
     REDIRECT = "redirect"
@@ -42,9 +42,9 @@ class Aspect(StrEnum):
 
 
 class Difference(Struct, frozen=True):
-    """One difference in the answers to a question. ``fake`` and ``server`` say what each does; ``place`` is a path in
-    the body. ``setting`` is a key of ``[assumed]`` that concerns it, with the value that the server's answer shows, if
-    one answer can show it; None if there is no such setting.
+    """One difference in the answers to a question. ``fake`` and ``server`` describe both answers; ``place`` is a path
+    in the body. ``setting`` is a key of ``[assumed]`` that concerns it, with the value that the server's answer shows,
+    if one answer can show it; None if there is no such setting.
     """
 
     question: str
@@ -121,7 +121,7 @@ def _differences(
 
 
 def _body_setting(dialect: Dialect, body: Any) -> str:
-    """Return the setting that is about the form of a refusal's body."""
+    """Return the setting for the form of a refusal's body."""
     if dialect is Dialect.API_MCN and _form(body) == _form(NUMERIC_ERROR_BODY):
         return 'error_style = "numeric"'
     return f"{table_of(dialect).settings_prefix}error_body"
@@ -135,7 +135,7 @@ def _fake_does(question: Question, assumed: Assumptions) -> str:
 
 
 def _call(question: Question, participants: Participants, assumed: Assumptions) -> Any:
-    """Return the body with which the fake accepts a call; a pattern stands for a value that it draws."""
+    """Return the body with which the fake accepts a call, with a pattern for each random value."""
     caller = participants.caller_did if question.needs_caller else None
     drawn: dict[str, Any] = {
         "verification_call_uuid": re.compile(rf"[0-9a-f]{{12}}_{re.escape(participants.account_id)}"),
@@ -191,7 +191,7 @@ def _form(document: Any) -> str:
 
 
 def _shape(document: Any) -> str:
-    """Return a document with words in place of its values. Null counts as text, and so do the words of a template."""
+    """Return a document with words instead of its values. Null counts as text, and so do the words of a template."""
     if isinstance(document, Mapping):
         return "{" + ", ".join(f'"{name}": {_shape(document[name])}' for name in sorted(document)) + "}"
     if isinstance(document, (list, tuple)):
@@ -234,7 +234,7 @@ def _names(questions: Sequence[str]) -> str:
 
 
 def as_json(recording: Recording, differences: Sequence[Difference]) -> dict[str, Any]:
-    """Return everything that was found as a JSON object."""
+    """Return all results as a JSON object."""
     return {
         "base_url": recording.base_url,
         "recorded_at": recording.recorded_at,

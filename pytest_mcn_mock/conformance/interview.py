@@ -1,4 +1,4 @@
-"""Asks a server one question after another, each on a connection of its own, and knows when to stop."""
+"""Asks a server one question after another, each on a new connection, and stops when that is necessary."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from pytest_mcn_mock.web.dialects import API_MCN
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer's body that are read."""
 MOST_UNANSWERED: Final = 3
-"""After so many questions in a row without an answer the rest is not asked."""
+"""After this number of unanswered questions in a row, the rest is not asked."""
 INTERRUPTED: Final = "interrupted; the question that was being asked may have been charged"
-"""Why an interview stopped that was cancelled."""
+"""The reason why a cancelled interview stopped."""
 Ask = Callable[[Sent], Awaitable[Answer | Trouble]]
 _HEADERS: Final = {"User-Agent": "mcn-mock", "Accept-Encoding": "identity", "Connection": "close"}
 
@@ -44,8 +44,8 @@ _HEADERS: Final = {"User-Agent": "mcn-mock", "Accept-Encoding": "identity", "Con
 class RealServer:
     """A real server, asked with a token.
 
-    Redirects are not followed, cookies are not kept, and no proxy of the environment is used, so that the token goes
-    nowhere else. A certificate is always verified: by the authorities of this machine, or by those of ``cafile``.
+    Redirects are not followed, cookies are not kept, and no proxy of the environment is used, so that the token reaches
+    no other server. Certificates are always verified, with the authorities of this machine or with those of ``cafile``.
 
     Raises UsageError for a URL or a file of certificates that cannot be used.
     """
@@ -57,7 +57,7 @@ class RealServer:
         self._tls = None if cafile is None else make_context(read_trust(cafile, name="--cacert"))
 
     async def ask(self, sent: Sent) -> Answer | Trouble:
-        """Return the answer, or why there is none."""
+        """Return the answer, or the reason why there is none."""
         url = f"{self._base_url}/{sent.path}" + (f"?{sent.query}" if sent.query else "")
         request = CdrRequest(sent.method, url, _HEADERS | sent.headers(self._token), sent.body.encode())
         connection = KeptConnection(self._tls, MAX_ANSWER + 1)
@@ -78,12 +78,12 @@ class RealServer:
 
 
 def check_base_url(url: str) -> str:
-    """Return the URL that the methods' paths follow, without a slash at its end; UsageError if it cannot be used."""
+    """Return the base URL without a slash at its end. Raise UsageError if it cannot be used."""
     return check_url(url, name="--base-url", example=API_MCN.vendor_url, is_base=True).rstrip("/")
 
 
 def _without_query(location: str) -> str:
-    """Return where a redirect leads, without what may be secret in it."""
+    """Return the target of a redirect without its parts that may be secret."""
     try:
         parts = urlsplit(location[:2000])
         host = f"{parts.scheme}://{parts.hostname}" if parts.hostname else ""
@@ -103,11 +103,12 @@ async def interview(
     pause: Callable[[], Awaitable[None]],
     announce: Callable[[str], None] = lambda _: None,
 ) -> Recording:
-    """Ask the questions of the plan, with a ``pause`` between two; return a recording, which holds no secret.
+    """Ask the questions of the plan, with a ``pause`` between two. Return a recording without secrets.
 
     ``announce`` gets each question's name before it is asked. The interview stops early if the server accepts a
-    harmless question, as it may cost money then; if a call may have been placed and no answer came; if the server does
-    not answer any more; and if it is cancelled, as by Ctrl-C, because the questions before may have cost money.
+    harmless question, which may then cost money; if a call may have been placed but no answer came; if the server no
+    longer answers; and if it is cancelled, for example by Ctrl-C. A cancelled interview returns its recording too,
+    because its questions may have cost money.
 
     Raises Unreachable if the server answers nothing at all; UsageError if it refuses the token, or the token for this
     account.
@@ -153,23 +154,23 @@ async def interview(
 
 
 def _check_token(question: Question, answer: Answer | None, participants: Participants) -> None:
-    """Raise UsageError if the server refuses the token itself: every question with it would be refused so."""
+    """Raise UsageError if the server refuses the token itself, because it would then refuse every question."""
     if question.calls is not None or not question.shows_token or answer is None:
         return
     if answer.status == 401:
         raise UsageError(
-            "your token was refused (HTTP 401), so that nothing can be compared; give another one as --token"
+            "the server refused your token (HTTP 401), so nothing can be compared; give another one as --token"
         )
     if answer.status == 403:
         raise UsageError(
-            f"your token was refused for account {participants.account_id} (HTTP 403), so that nothing can be "
-            "compared; give the account that the token is for as --account, or another --token"
+            f"the server refused your token for account {participants.account_id} (HTTP 403), so nothing can be "
+            "compared; give the token's own account as --account, or another --token"
         )
 
 
 def _why_stop(question: Question, answer: Answer | None, unanswered: int) -> str | None:
     if question.calls is None and answer is not None and answer.is_acceptance:
-        return f"the server accepts {question.name}, which a correct one refuses; it may have charged for it"
+        return f"the server accepted {question.name}, which a correct server refuses; it may have charged for it"
     if question.calls is not None and answer is None:
         return f"no answer to {question.name}, which may have been charged"
     if unanswered == MOST_UNANSWERED:

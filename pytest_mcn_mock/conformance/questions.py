@@ -1,4 +1,4 @@
-"""What a server is asked, as data, and what the fake answers: the harmless questions, and those that may place a call.
+"""The questions to a server, as data, and the fake's answers: the harmless questions, and those that may place a call.
 
 A harmless question is one that a correct server refuses, and that could ring nobody even if it were not: if the token
 and the account are right, there is no ``login_did``, or one without a digit in it.
@@ -25,11 +25,11 @@ from pytest_mcn_mock.model.rendering import JSON_TYPE
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS, table_of
 
 UNASSIGNED: Final = "70000000000"
-"""A number that no subscriber can have, and no account: the Russian plan has none that begin with 7 000."""
+"""A number that no subscriber and no account can have: no Russian number begins with 7 000."""
 LETTERS: Final = "letters"
 _PRICES: Final = Tariff()
 _DEAREST: Final = Assumptions(paidmethods=PaidMethodsAssumptions(other_country=KAZAKHSTAN))
-"""Where nobody knows a price, the dearest is counted."""
+"""If a price is not known, the highest one is counted."""
 _FLASH: Final = API_MCN.methods[Method.FLASH_CALL].replace("<account_id>", "$account")
 _2FA: Final = API_MCN.methods[Method.CALL_FOR_2FA].replace("<account_id>", "$account")
 _OWN: Final = _FLASH.rpartition("/")[0]
@@ -65,12 +65,12 @@ class Question(Struct, frozen=True):
     dialect: Dialect = Dialect.API_MCN
 
     def refusal(self, assumed: Assumptions) -> RefusalCode | None:
-        """Return why a fake with these settings refuses it; None if it accepts it."""
+        """Return the refusal of a fake with these settings; None if it accepts the request."""
         return None if self.pasted and assumed.number_format is NumberFormat.PASTED else self.refused
 
     @property
     def shows_token(self) -> bool:
-        """Return whether a server that takes the token and the account has another reason to refuse it."""
+        """Return whether a server that accepts the token and the account has another reason to refuse it."""
         is_own = self.dialect is Dialect.PAIDMETHODS or self.path.startswith(f"{_OWN}/")
         return self.credential is Credential.TOKEN and is_own
 
@@ -81,11 +81,11 @@ class Question(Struct, frozen=True):
 
     @property
     def given(self) -> Mapping[str, str]:
-        """Return its parameters, wherever they are; not those of a body written by hand."""
+        """Return its parameters in any place, except those of a literal body."""
         return {**dict(self.query), **self.form, **self.content}
 
     def price(self, participants: Participants) -> int:
-        """Return the kopecks that it costs if the server accepts it, by the prices that the vendor publishes."""
+        """Return its price in kopecks if the server accepts it, by the vendor's published prices."""
         if self.calls is None:
             return 0
         return _PRICES.price(self.calls, self.country(participants, _DEAREST), self.dialect)
@@ -133,16 +133,16 @@ _NO_ACCOUNT: Final = (RefusalCode.ACCOUNT_NOT_FOUND, "account_id")
 
 HARMLESS: Final = (
     Question("no_token", "no Authorization header", _UNAUTHORIZED, credential=Credential.NONE),
-    Question("bad_token", "a token that nobody has", _UNAUTHORIZED, credential=Credential.WRONG),
+    Question("bad_token", "an unknown token", _UNAUTHORIZED, credential=Credential.WRONG),
     Question(
         "basic_authorization",
-        "the scheme Basic in place of Bearer, with a token that nobody has",
+        "the scheme Basic instead of Bearer, with an unknown token",
         _UNAUTHORIZED,
         credential=Credential.BASIC,
     ),
     Question(
         "bad_user_hash",
-        "user_hash in place of the header, with a token that nobody has",
+        "user_hash instead of the header, with an unknown token",
         _UNAUTHORIZED,
         query=(("user_hash", WRONG_TOKEN),),
         credential=Credential.NONE,
@@ -155,14 +155,14 @@ HARMLESS: Final = (
     ),
     Question(
         "bad_token_and_letters",
-        "which is looked at first, the token or the parameters",
+        "whether the token or the parameters are checked first",
         _UNAUTHORIZED,
         query=(_LOGIN,),
         credential=Credential.WRONG,
     ),
     Question(
         "other_account",
-        "an account that is not the token's",
+        "an account other than the token's",
         *_NO_ACCOUNT,
         path=_FLASH.replace("$account", "$other"),
     ),
@@ -226,7 +226,7 @@ HARMLESS: Final = (
         path=f"{_OWN}/mcn_mock_verify",
     ),
     Question("unknown_path", "a path that does not exist", RefusalCode.NOT_FOUND, path="mcn_mock_verify"),
-    Question("get", "GET in place of POST, without parameters", RefusalCode.METHOD_NOT_ALLOWED, method="GET"),
+    Question("get", "GET instead of POST, without parameters", RefusalCode.METHOD_NOT_ALLOWED, method="GET"),
     Question(
         "large_body",
         "a body of 70,000 bytes, login_did of letters in it",
@@ -235,7 +235,7 @@ HARMLESS: Final = (
         content={"login_did": LETTERS, "padding": "x" * 70_000},
     ),
 )
-"""They cost nothing on a correct server, and ring nobody on any."""
+"""They cost nothing on a correct server, and no server can ring anybody because of them."""
 
 _RING: Final = ("login_did", "$ring")
 _CODE: Final = ("code", "0042")
@@ -315,9 +315,7 @@ def _of_paidmethods(
 
 PAIDMETHODS_HARMLESS: Final = (
     _of_paidmethods("no_token", "no Authorization header", _UNAUTHORIZED, credential=Credential.NONE, content=_LETTERS),
-    _of_paidmethods(
-        "bad_token", "a token that nobody has", _UNAUTHORIZED, credential=Credential.WRONG, content=_LETTERS
-    ),
+    _of_paidmethods("bad_token", "an unknown token", _UNAUTHORIZED, credential=Credential.WRONG, content=_LETTERS),
     _of_paidmethods(
         "basic_with_token",
         "whether the password of the scheme Basic is the token",
@@ -331,7 +329,7 @@ PAIDMETHODS_HARMLESS: Final = (
     _of_paidmethods("letters_in_login_did", "login_did of letters", *_INVALID, content=_LETTERS),
     _of_paidmethods(
         "letters_in_phone_number",
-        "whether the parameter is phone_number, as that of the sister methods: letters in it",
+        "whether the parameter is phone_number, as in other methods of the vendor: letters in it",
         *_MISSING,
         content={"phone_number": LETTERS},
     ),
@@ -376,7 +374,7 @@ PAIDMETHODS_HARMLESS: Final = (
         path=f"{PAIDMETHODS.root[1:]}/mcn_mock_verify",
         body="{}",
     ),
-    _of_paidmethods("get", "GET in place of POST", RefusalCode.METHOD_NOT_ALLOWED, method="GET"),
+    _of_paidmethods("get", "GET instead of POST", RefusalCode.METHOD_NOT_ALLOWED, method="GET"),
     _of_paidmethods(
         "large_body",
         "a body of 70,000 bytes, login_did of letters in it",
@@ -461,12 +459,12 @@ class Plan(Struct, frozen=True):
 
     @property
     def calls(self) -> int:
-        """How often the number is rung at most."""
+        """The maximum number of calls to the number."""
         return sum(question.calls is not None for question in self.questions)
 
 
 def make_plan(participants: Participants, spend: int | None, dialect: Dialect = Dialect.API_MCN) -> Plan:
-    """Return the harmless questions, and of the others as many, in their order, as ``spend`` kopecks pay for.
+    """Return the harmless questions, and the others in their order for as long as ``spend`` kopecks cover them.
 
     The first one that they do not pay for ends the plan. None does not allow any call.
     """
@@ -483,7 +481,7 @@ def make_plan(participants: Participants, spend: int | None, dialect: Dialect = 
             not_asked.append(NotAsked(question.name, "needs a connected number: give --caller-did"))
         elif is_spent or cost + price > spend:
             is_spent = True
-            not_asked.append(NotAsked(question.name, f"--spend {spend} does not pay for it"))
+            not_asked.append(NotAsked(question.name, f"--spend {spend} does not cover it"))
         else:
             asked.append(question)
             cost += price

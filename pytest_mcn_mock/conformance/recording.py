@@ -1,4 +1,4 @@
-"""A recording: what a server was asked and what it answered, without secrets, in a file that can be compared later.
+"""A recording: the requests to a server and its answers, without secrets, in a file that can be compared later.
 
 The types below are the file's format, JSON, which ``schemas/recording.schema.json`` describes.
 """
@@ -28,18 +28,18 @@ FORMAT: Final = "mcn-mock recording"
 VERSION: Final = 1
 MAX_FILE_SIZE: Final = 16 * 2**20
 MAX_BODY_KEPT: Final = 1_000
-"""Characters of a request's body; a longer one is padding, and its length says enough."""
+"""Characters of a request's body. The rest of a longer body is padding, so that its length is enough."""
 MAX_NESTED: Final = 200
-"""Objects and lists of a JSON document; one with more is kept as text."""
+"""Objects and lists of a JSON document. A document with more is kept as text."""
 MAX_TEXT: Final = 2_000
 """Characters of an answer that is not JSON."""
-WRONG_TOKEN: Final = "mcn-mock-verify-wrong-token"  # noqa: S105 - a token that nobody has
+WRONG_TOKEN: Final = "mcn-mock-verify-wrong-token"  # noqa: S105 - not a real token
 TROUBLES: Final = {
-    Trouble.UNREACHABLE: "there is no connection, or its certificate is not trusted (see --cacert)",
-    Trouble.NOT_ACCEPTED: "there is no connection in time (see --timeout)",
+    Trouble.UNREACHABLE: "it cannot be reached, or its certificate is not trusted (see --cacert)",
+    Trouble.NOT_ACCEPTED: "it does not accept the connection in time (see --timeout)",
     Trouble.NO_ANSWER: "it does not answer in time (see --timeout)",
     Trouble.UNFINISHED: "it does not end its answer in time (see --timeout)",
-    Trouble.CLOSED: "it closes the connection before its answer is whole",
+    Trouble.CLOSED: "it closes the connection before the end of its answer",
     Trouble.MALFORMED: "its answer is not HTTP",
 }
 """Why a server gave no answer, for people."""
@@ -49,7 +49,7 @@ PSEUDONYM: Final = "12345678"
 
 
 class Participants(Struct, frozen=True):
-    """Who asks and who is rung. ``ring`` and ``caller_did`` are numbers as the article writes them, if given."""
+    """The account that asks, and the numbers. ``ring`` and ``caller_did`` have the article's form, if given."""
 
     account_id: str
     ring: str | None = None
@@ -57,7 +57,7 @@ class Participants(Struct, frozen=True):
 
 
 class Credential(StrEnum):
-    """How a request says who sends it. A recording keeps this word in place of the token."""
+    """How a request identifies its sender. A recording keeps this word instead of the token."""
 
     NONE = "none"
     TOKEN = "token"  # noqa: S105 - the word for it
@@ -116,12 +116,12 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def media_type(self) -> str:
-        """That of Content-Type, lower-case; empty if there is none."""
+        """The media type of Content-Type in lower case; empty if there is none."""
         return self.headers.get("content-type", "")
 
     @property
     def is_acceptance(self) -> bool:
-        """Return whether a call seems to have been placed: by this API's words, or those of its successors.
+        """Return whether a call seems to have been placed, in the words of this API or of its successors.
 
         A 2xx alone does not say so: some servers refuse with it.
         """
@@ -139,7 +139,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecordedExchange(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question's request and its answer, or why there is none."""
+    """A question's request and its answer, or the reason why there is none."""
 
     question: str
     request: Sent
@@ -148,7 +148,7 @@ class RecordedExchange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotAsked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question that is not asked, and why."""
+    """A question that is not asked, and the reason."""
 
     question: str
     why: str
@@ -174,7 +174,7 @@ class Recording(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def participants(self) -> Participants:
-        """Who asked and who was rung, masked."""
+        """The account and the numbers, masked."""
         return Participants(self.account_id, self.ring, self.caller_did)
 
 
@@ -196,7 +196,7 @@ def dump(recording: Recording) -> str:
 
 
 def load(path: Path) -> Recording:
-    """Return the recording in a file; UsageError if it is not one."""
+    """Return the recording in a file. Raise UsageError if the file is not a recording."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
@@ -223,18 +223,18 @@ def load(path: Path) -> Recording:
 
 _PREFIX: Final = 4
 _GRAM: Final = 8
-"""So many characters in a row of a token, in any case, are taken for a part of it."""
+"""This number of consecutive characters of a token, in any case, is treated as a part of it."""
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 """It keeps the length of a text, which ``lower`` does not."""
 _BETWEEN: Final = r"[\s().\-\u00a0\u2011]{0,3}"
 _PHONE: Final = re.compile(rf"(?<![0-9A-Za-z_])\+?[1-9](?:{_BETWEEN}[0-9]){{9,14}}(?![0-9A-Za-z_])", re.ASCII)
 _EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _OPAQUE: Final = re.compile(r"(?<![\w+/=.-])(?=[\w+/=.-]*[0-9])[\w+/=.-]{32,}", re.ASCII)
-"""What may be a session, a signature or another token."""
+"""Text that may be a session, a signature or another token."""
 
 
 class Mask:
-    """Takes secrets and personal data out of answers: the ``token``, and the account and numbers of ``participants``.
+    """Removes secrets and personal data from answers: the ``token``, and the account and numbers of ``participants``.
 
     The token, and any eight characters in a row of it, becomes ``***``. The numbers, and any other that looks like one,
     keep their first four digits and have zeros after them. ``with_pseudonym`` puts PSEUDONYM for the account.
@@ -248,7 +248,7 @@ class Mask:
             # It has to differ from the other, to whom it may be a neighbour.
             None if given.caller_did is None else f"{_zeros(given.caller_did)[:-1]}1",
         )
-        """The same participants behind the mask: questions rendered for them hold no secret."""
+        """The masked participants. Questions that are rendered for them contain no secrets."""
         self._caller_code = given.caller_did and given.caller_did[-4:]
         self._tokens = list(dict.fromkeys((token, quote(token, safe=""), html.escape(token))))
         self._numbers = [*_known(given.ring, masked.ring), *_known(given.caller_did, masked.caller_did)]
@@ -306,14 +306,14 @@ def _known(
 
 
 def _find_account(account_id: str) -> re.Pattern[str]:
-    """Return the pattern that finds an account; a short one only if nothing else can be meant."""
+    """Return the pattern that finds an account. A short id is found only where it cannot be anything else."""
     if len(account_id) > _PREFIX:
         return re.compile(rf"(?<![0-9]){account_id}(?![0-9])", re.ASCII)
     return re.compile(rf"\A{account_id}\Z|(?<=[_/]){account_id}(?![0-9])", re.ASCII)
 
 
 def _zeros(number: str) -> str:
-    """Return the number with zeros in place of all digits but the first four; the characters between them stay."""
+    """Return the number with all digits but the first four replaced by zeros. The characters between them stay."""
     digits = 0
     shown = []
     for character in number:
@@ -323,7 +323,7 @@ def _zeros(number: str) -> str:
 
 
 def _without(text: str, token: str) -> str:
-    """Return the text without any _GRAM characters in a row of the token; a shorter token goes only as a whole."""
+    """Return the text without any _GRAM consecutive characters of the token. A shorter token is removed as a whole."""
     if len(token) < _GRAM:
         return re.sub(rf"(?<!\w){re.escape(token)}(?!\w)", MASK, text, flags=re.IGNORECASE)
     token, low = token.translate(_LOWER), text.translate(_LOWER)

@@ -22,11 +22,11 @@ from pytest_mcn_mock.text import shown_url
 
 _SUITE: Final = "mcn-mock check"
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, 2.2: what is not a character of a document, escaped or not."""
+"""Characters that an XML document cannot have, escaped or not: XML 1.0, 2.2."""
 
 
 class Run(Struct):
-    """Goes through cases one after another, so that each finding belongs to its case.
+    """Runs cases one after another, so that each finding belongs to its case.
 
     ``uuids`` are calls that the endpoint knows. ``now`` gives seconds since the epoch.
     """
@@ -46,7 +46,7 @@ class Run(Struct):
     _numbers: count[int] = field(default_factory=count)
 
     def probe(self) -> str | None:
-        """Send an ordinary record; return why the endpoint cannot be reached, or None if it can."""
+        """Send an ordinary record. Return why the endpoint cannot be reached, or None if it can."""
         (self._ordinary,) = self._send(ORDINARY)
         if self._ordinary.trouble in (Trouble.UNREACHABLE, Trouble.NOT_ACCEPTED):
             return self._ordinary.detail or "the connection was not accepted"
@@ -55,7 +55,7 @@ class Run(Struct):
         return None
 
     def check(self, case: Case, before: Callable[[Sequence[str]], None] = lambda _: None) -> Verdict:
-        """Send a case and return the verdict; ``verdicts`` keeps it. ``before`` gets the calls that are known first."""
+        """Send a case, keep the verdict in ``verdicts`` and return it. ``before`` gets the known calls first."""
         exchanges = self._send(case, before)
         verdict = evaluate(
             case,
@@ -77,7 +77,7 @@ class Run(Struct):
         return self._send(CUT_OFF)[0].status != 404
 
     def _ask_without_final_status(self) -> str | None:
-        """What a record without final_status gets, None if an ordinary one is not acknowledged. It is sent once."""
+        """The answer to a record without final_status; None if an ordinary record is not acknowledged. Sent once."""
         if self._without_final_status is None:
             ordinary = self._ordinary or self._send(ORDINARY)[0]
             if not is_acknowledgement(ordinary.status or 0):
@@ -113,7 +113,7 @@ class Run(Struct):
         }
 
     def as_junit(self, *, strict: bool, unreachable: str | None = None) -> bytes:
-        """Return the run as a JUnit document: a test case for each, warnings as its output.
+        """Return the run as a JUnit document: one test case for each case, with its warnings as output.
 
         ``unreachable`` says why there was no run, and is an error.
         """

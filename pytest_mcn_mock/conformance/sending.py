@@ -1,4 +1,4 @@
-"""Sends messages to an endpoint, over sockets or into an application object, and says what came back."""
+"""Sends messages to an endpoint, over sockets or into an application object, and returns the answers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from pytest_mcn_mock.text import printable
 
 
 class Trouble(StrEnum):
-    """Why there is no whole answer."""
+    """Why there is no complete answer."""
 
     UNREACHABLE = "unreachable"
-    """No connection, or no TLS on it."""
+    """No connection, or TLS failed on it."""
     NOT_ACCEPTED = "not_accepted"
     """The endpoint's system did not accept the connection within the time-out: its backlog is full."""
     NO_ANSWER = "no_answer"
@@ -50,7 +50,7 @@ class Trouble(StrEnum):
     MALFORMED = "malformed"
     """The answer is not HTTP."""
     RAISED = "raised"
-    """An application object raised an exception, which a server would make a 500 of."""
+    """An application object raised an exception. A server would answer 500."""
 
 
 class Exchange(Struct, frozen=True):
@@ -81,7 +81,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """Return the status or the trouble, in a word."""
+        """Return the status or the trouble as one word."""
         return str(self.status) if self.trouble is None else self.trouble.replace("_", " ")
 
     def header(self, name: str) -> str | None:
@@ -101,7 +101,7 @@ class Transport(Protocol):
 
 
 class KeptConnection:
-    """A connection that is kept from message to message, as long as the endpoint lets it be.
+    """A connection that is kept from message to message, until the endpoint closes it.
 
     Redirects are not followed, cookies are not kept, no proxy is used. ``most`` bytes of a body are read.
     """
@@ -112,7 +112,7 @@ class KeptConnection:
         self._connection: Connection | None = None
 
     async def exchange(self, message: Message, timeout_s: float) -> Exchange:
-        """Send a message and wait for its answer, ``timeout_s`` seconds in all."""
+        """Send a message and wait for its answer, at most ``timeout_s`` seconds in total."""
         began = monotonic()
         response: CdrResponse | None = None
         trouble: Trouble | None = None
@@ -129,17 +129,17 @@ class KeptConnection:
                     trouble = Trouble.NOT_ACCEPTED
                 self.close()
         except (NoConnection, Unsendable) as error:
-            is_late = monotonic() - began >= timeout_s  # refused, it would have failed at once
+            is_late = monotonic() - began >= timeout_s  # a refused connection would have failed at once
             trouble, detail = Trouble.NOT_ACCEPTED if is_late else Trouble.UNREACHABLE, printable(error, 120)
         except MalformedResponse:
-            trouble = Trouble.MALFORMED  # the error's text is the parser's, and no help
+            trouble = Trouble.MALFORMED  # the parser's message does not help
         except SendError:
             trouble = Trouble.CLOSED
         return Exchange(message, monotonic() - began, response, trouble, detail)
 
     @property
     def broken(self) -> Trouble | None:
-        """Why the last answer's body is not whole; None if it is."""
+        """Why the last answer's body is not complete; None if it is."""
         error = None if self._connection is None else self._connection.broken
         if error is None:
             return None
@@ -161,7 +161,7 @@ class KeptConnection:
 
 
 class _LoopTransport(ABC):
-    """Sends from an event loop of its own, one for all messages, on a thread."""
+    """Sends all messages from one event loop on its own thread."""
 
     def __init__(self) -> None:
         self._loop = LoopThread("mcn-mock-check")
@@ -186,7 +186,7 @@ class _LoopTransport(ABC):
 
 
 class SocketTransport(_LoopTransport):
-    """Sends over HTTP and TLS: a connection of its own for each message, so that none feels another's fate."""
+    """Sends over HTTP and TLS, each message on its own connection, so that messages do not affect one another."""
 
     def __init__(self, trust: Trust = MACHINE) -> None:
         super().__init__()
@@ -261,14 +261,14 @@ class WsgiTransport:
 
 
 def application_url(path: str) -> str:
-    """Return the URL under which an application is called; UsageError for a path without a slash."""
+    """Return the URL under which an application is called. Raise UsageError if the path has no leading slash."""
     if not path.startswith("/"):
-        raise UsageError(f"path {path[:80]!r} must start with a slash, such as '/webhooks/mcn'")
+        raise UsageError(f"invalid path {path[:80]!r}: start it with a slash, such as '/webhooks/mcn'")
     return f"http://webhook.{DOMAIN}{path}"
 
 
 def application_transport(application: object) -> Transport:
-    """Return the transport for an application; UsageError if it is not one."""
+    """Return the transport for an application. Raise UsageError if the object is not an application."""
     if not callable(application):
         raise UsageError(f"{application!r} is neither a URL nor a WSGI or ASGI application")
     return AsgiTransport(application) if is_asgi(application) else WsgiTransport(application)
@@ -276,7 +276,7 @@ def application_transport(application: object) -> Transport:
 
 def _answered(message: Message, began: float, response: CdrResponse, timeout_s: float) -> Exchange:
     duration_s = monotonic() - began
-    trouble = Trouble.NO_ANSWER if duration_s > timeout_s else None  # too late is as good as never
+    trouble = Trouble.NO_ANSWER if duration_s > timeout_s else None  # a late answer counts as none
     return Exchange(message, duration_s, response, trouble)
 
 

@@ -1,4 +1,4 @@
-"""The verdict on a case: pure, from the exchanges. Nothing secret is in a finding, nor a control character."""
+"""The verdict on a case, a pure function of the exchanges. A finding contains no secrets and no control characters."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ from pytest_mcn_mock.text import printable
 SLOW_PART: Final = 0.5
 """From this part of the time-out on, an answer is slow."""
 NOT_KNOWN: Final = frozenset({400, 404, 409, 410, 422})
-"""What an endpoint may answer to a call that it does not know."""
+"""The statuses that an endpoint may answer to an unknown call."""
 _CRASHES: Final = frozenset({Trouble.RAISED, Trouble.CLOSED, Trouble.MALFORMED})
 
 _DEMANDS: Final = (
     "the operator does not log in: exempt the webhook's path from logins and CSRF tokens (Django: "
-    "@csrf_exempt, Flask-WTF: csrf.exempt), or let the subscription send the header that is asked for"
+    "@csrf_exempt, Flask-WTF: csrf.exempt), or let the subscription send the required header"
 )
 _STATUS_HINTS: Final = {
     401: _DEMANDS,
     403: _DEMANDS,
-    404: "nothing is served under the path of this URL, or the endpoint does not know the call",
-    405: "let the route take the method that the subscription is set to",
-    406: "do not look at Accept: the operator wants no particular answer",
-    411: "take a body without Content-Length, which a GET has, and a chunked one",
-    415: "let the route take the content type that the subscription sends, with and without a charset",
-    429: "exempt the webhook from the rate limit: the operator tries again, and at last disables the webhook",
+    404: "nothing is served at the path of this URL, or the endpoint does not know the call",
+    405: "let the route accept the subscription's method",
+    406: "ignore the header Accept: the operator does not need a particular answer",
+    411: "accept a body without Content-Length, as in a GET, and a chunked body",
+    415: "let the route accept the subscription's content type, with and without a charset",
+    429: "exempt the webhook from the rate limit: the operator retries, and at last disables the webhook",
 }
 _LATE: Final = (
     "acknowledge first and work afterwards: put the record into a queue or a background task, and give every "
     "outgoing request of the handler a time-out that is shorter than the operator's"
 )
 _UNKNOWN: Final = (
-    "correct for a call that the endpoint does not know, but the operator counts it as a failure, tries again, and at "
-    "last disables the webhook: answer 2xx and ignore the record, or check with the uuid of a call that it knows"
+    "correct for an unknown call, but the operator counts it as a failure, retries, and at last disables the webhook: "
+    "answer 2xx and ignore the record, or run the check with the uuid of a known call"
 )
 _REDIRECT: Final = (
-    "the operator follows no redirect, so that the record is lost: give the address that it leads to as the webhook's "
-    "URL (mind https and the slash at the end)"
+    "the operator does not follow redirects, so the record is lost: use the redirect's target as the webhook's URL "
+    "(check https and the slash at the end)"
 )
 _NOT_ACCEPTED: Final = (
-    "the queue of connections that wait to be accepted is full: raise the server's listen backlog (socketserver: "
-    "request_queue_size, gunicorn and uvicorn: --backlog), and give it more workers, which empty the queue"
+    "the queue of waiting connections is full: raise the server's listen backlog (socketserver: request_queue_size, "
+    "gunicorn and uvicorn: --backlog), and give it more workers, which empty the queue"
 )
 _NEEDS_FINAL_STATUS: Final = "it needs final_status in every record"
 _FINAL_STATUS: Final = (
     "the article documents no final_status for a rejected call: read it with .get(), or let the schema make it "
-    "optional and the column nullable; an unavailable number, which is every cause but 16, 17 and 31, has none either, "
-    "and a subscription can leave the variable out"
+    "optional and the column nullable. It is also missing for an unavailable number (every cause but 16, 17 and 31), "
+    "and if the subscription leaves the variable out"
 )
-_CLOSED: Final = "the worker died or hung up while it had the record: look for a crash or a kill in the server's log"
-_UNFINISHED: Final = f"send no body, or all of it at once: the operator waits for its end. {_LATE}"
-_UNREACHABLE: Final = "it could be reached before: it crashed, or takes too few connections at once (its backlog)"
-_COOKIE: Final = "exempt the webhook's path from sessions: the operator keeps no cookie, and each record starts another"
+_CLOSED: Final = "the worker died or closed the connection with the record: find the reason in the server's log"
+_UNFINISHED: Final = f"send no body, or send it all at once, because the operator waits for its end. {_LATE}"
+_UNREACHABLE: Final = "it could be reached before: it crashed, or accepts too few connections at once (its backlog)"
+_COOKIE: Final = "exempt the webhook's path from sessions: the operator keeps no cookies, so each record starts another"
 
 
 class Severity(StrEnum):
     """How bad a finding is."""
 
     WARNING = "warning"
-    """Does not fail, unless it is asked to."""
+    """It fails the run only with ``strict``."""
     ERROR = "error"
 
 
 class Finding(Struct, frozen=True):
-    """One thing that is wrong: ``what`` the endpoint did, to go on with what was sent, and how to fix it.
+    """One fault: ``what`` the endpoint did, as the beginning of a sentence, and the ``hint`` to fix it.
 
-    ``cause`` is what it has in common with findings of other cases, as far as that is known; else it is empty.
+    ``cause`` is the same for findings of other cases that have the same cause. It is empty if that is not known.
     """
 
     level: Severity
@@ -87,7 +87,7 @@ class Finding(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """The findings of a case, each with how many of its messages led to it."""
+    """The findings of a case, each with the number of messages that led to it."""
 
     case: Case
     exchanges: tuple[Exchange, ...]
@@ -95,13 +95,13 @@ class Verdict(Struct, frozen=True):
 
     @property
     def level(self) -> Severity | None:
-        """That of the worst finding; None if the endpoint is correct."""
+        """The level of the worst finding; None if the endpoint is correct."""
         levels = {finding.level for finding, _ in self.findings}
         return next((level for level in (Severity.ERROR, Severity.WARNING) if level in levels), None)
 
     @property
     def duration_s(self) -> float:
-        """Return the longest answer."""
+        """Return the duration of the slowest answer, in seconds."""
         return max((exchange.duration_s for exchange in self.exchanges), default=0.0)
 
     def fails(self, *, strict: bool) -> bool:
@@ -109,13 +109,13 @@ class Verdict(Struct, frozen=True):
         return self.level is Severity.ERROR or (strict and self.level is Severity.WARNING)
 
     def diagnosis(self, finding: Finding, times: int) -> str:
-        """Say what the endpoint did, to what."""
+        """Return a sentence: what the endpoint did, and to which message."""
         whole = len(self.exchanges)
         part = f" ({times} of {whole})" if whole > 1 else ""
         return f"{finding.what} {self.case.sends}{part}"
 
     def lines(self) -> list[str]:
-        """Say what was found, what would be correct and how to fix it, for people."""
+        """Return the report for people: the findings, how to fix them, and the correct answer."""
         told = []
         for finding, times in self.findings:
             told += [f"{finding.level}: {self.diagnosis(finding, times)}", f"  to fix it: {finding.hint}"]
@@ -134,18 +134,18 @@ def evaluate(
 ) -> Verdict:
     """Return the verdict on a case.
 
-    ``is_lenient`` says that the endpoint may not know the calls, so that a 4xx is a warning. ``ordinary`` is the status
-    that it gave to an ordinary record, None if that is not known or this is one: an endpoint that fails on everything
-    is not told to fix each case.
+    With ``is_lenient`` the endpoint may not know the calls, so a 4xx is a warning. ``ordinary`` is its status for an
+    ordinary record, None if that is not known or if this is one. If the endpoint fails on everything, the hint of each
+    case is left out.
 
-    ``without_final_status`` is asked only if a record without that field failed. It returns what an ordinary record
-    gets that lacks only this field, as ``Exchange.shown``, if the endpoint acknowledges one that has it; else None.
+    ``without_final_status`` is called only if a record without that field failed. It returns the answer to an ordinary
+    record that lacks only this field, as ``Exchange.shown``, or None if the endpoint refuses the complete record too.
     """
     evaluation = _Evaluation(case, timeout_s, is_lenient or case.expect is Expect.UNKNOWN, (ordinary or 0) >= 500)
     acknowledged = [exchange.trouble is None and is_acknowledgement(exchange.status or 0) for exchange in exchanges]
     found: Counter[Finding] = Counter()
     for n, exchange in enumerate(exchanges):
-        others = acknowledged if case.is_crowd else acknowledged[:n]  # in a crowd there is no first
+        others = acknowledged if case.is_crowd else acknowledged[:n]  # in a crowd no message is the first
         for finding in evaluation.findings(exchange, was_acknowledged=case.is_repeat and any(others)):
             if evaluation.is_for_lack_of_final_status(finding, exchange, without_final_status):
                 found[replace(finding, hint=_FINAL_STATUS, cause=_NEEDS_FINAL_STATUS)] += 1
@@ -182,7 +182,7 @@ class _Evaluation(Struct, frozen=True):
     def is_for_lack_of_final_status(
         self, finding: Finding, exchange: Exchange, without_final_status: Callable[[], str | None]
     ) -> bool:
-        """Return whether the failure is that of every record without final_status."""
+        """Return whether every record without final_status fails in this way."""
         is_failure = exchange.trouble in _CRASHES or (exchange.trouble is None and (exchange.status or 0) >= 400)
         if (
             finding.level is not Severity.ERROR
@@ -211,7 +211,7 @@ class _Evaluation(Struct, frozen=True):
             Trouble.CLOSED: ("closed the connection without an answer to", case.hint if is_own else _CLOSED),
             Trouble.MALFORMED: ("gave an answer that is not HTTP to", case.hint),
             Trouble.NOT_ACCEPTED: (f"did not accept a connection {within} for", _NOT_ACCEPTED),
-            Trouble.UNREACHABLE: (f"took no connection ({detail}) for", _UNREACHABLE),
+            Trouble.UNREACHABLE: (f"accepted no connection ({detail}) for", _UNREACHABLE),
         }[trouble]
         is_warning = trouble is Trouble.CLOSED and case.may_close
         return self._finding(Severity.WARNING if is_warning else Severity.ERROR, what, hint)
@@ -223,7 +223,7 @@ class _Evaluation(Struct, frozen=True):
             path = ""
         level = Severity.ERROR if self.case.expect is Expect.ACKNOWLEDGED else Severity.WARNING
         asks = any(word in path.lower() for word in ("login", "signin", "sign-in", "auth", "account"))
-        hint = f"{_DEMANDS}; the operator follows no redirect" if asks else _REDIRECT
+        hint = f"{_DEMANDS}; the operator does not follow redirects" if asks else _REDIRECT
         return self._finding(level, f"redirected ({exchange.status}) to {path or 'nowhere'} in answer to", hint)
 
     def _refused(self, status: int, *, was_acknowledged: bool) -> Finding:

@@ -1,4 +1,4 @@
-"""The webhook under check, as its subscription describes it, and what can be sent to it.
+"""The webhook under check, as its subscription describes it, and the messages that can be sent to it.
 
 Records are rendered by the rules of the operator's own CDRs; only the altered ones are written here.
 """
@@ -42,13 +42,13 @@ class Form(StrEnum):
     """How a subscription sends an event."""
 
     FLAT = "flat"
-    """POST with a flat JSON object of the variables that are listed: the article's form."""
+    """POST with a flat JSON object of the listed variables: the article's form."""
     WHOLE = "whole"
     """POST with the whole event in its envelope (handbook, "Каталог событий MCN Telecom", 2026-09-27)."""
     QUERY = "query"
     """GET with the variables in the query string (handbook, "GET запрос", 2026-08-12)."""
     TEXT = "text"
-    """POST with a free text that the variables are put into (handbook, "POST запрос", 2026-08-11)."""
+    """POST with a free text that contains variables (handbook, "POST запрос", 2026-08-11)."""
 
 
 def form_of(subscription: Subscription) -> Form:
@@ -61,15 +61,15 @@ def form_of(subscription: Subscription) -> Form:
 
 
 def variables_of(record: Mapping[str, Any]) -> Any:
-    """Return the variables of a record: what is in ``data``, if it is a whole event."""
+    """Return the variables of a record. In a whole event they are in ``data``."""
     return record.get("data") if "event_type" in record else record
 
 
 class Webhook(HidesSecrets, frozen=True):
-    """Where the cases go and how they are written: as the subscription says.
+    """The endpoint and the form of the messages, as in the subscription.
 
-    ``account_id`` ends the uuids of the calls. An answer has to come within ``timeout_s`` seconds. The subscription may
-    hold secrets: it is in no repr.
+    The uuids of the calls end in ``account_id``. An answer must come within ``timeout_s`` seconds. The repr leaves out
+    the subscription, which may have secrets.
 
     Raises UsageError, naming the argument, for a value that is not valid.
     """
@@ -82,9 +82,9 @@ class Webhook(HidesSecrets, frozen=True):
 
     def __post_init__(self) -> None:
         if not is_account_id(self.account_id):
-            raise UsageError(f"account {self.account_id[:40]!r} is not one to fifteen digits, such as '12345678'")
+            raise UsageError(f"invalid account {self.account_id[:40]!r}: use one to fifteen digits, such as '12345678'")
         if check_seconds(self.timeout_s, name="timeout", most=600) == 0:
-            raise UsageError("timeout is 0; an answer takes some time")
+            raise UsageError("invalid timeout 0: use more than 0 seconds")
 
     @property
     def url(self) -> str:
@@ -97,7 +97,7 @@ class Webhook(HidesSecrets, frozen=True):
         return form_of(self.subscription)
 
     def in_form(self, form: Form) -> Subscription:
-        """Return the subscription, set to a form if that is not its own."""
+        """Return the subscription, changed to a form if it has another one."""
         if form is self.form:
             return self.subscription
         return replace(
@@ -120,7 +120,7 @@ class Message(Struct, frozen=True):
 
 
 class _AlteredCdr(Cdr):
-    """The record of a call with some values altered. UNSET leaves a variable out."""
+    """The record of a call with some changed values. UNSET leaves a variable out."""
 
     def __init__(self, call: Call, assumptions: Assumptions, changes: Mapping[str, Any]) -> None:
         super().__init__(call, assumptions)
@@ -133,9 +133,9 @@ class _AlteredCdr(Cdr):
 class Writer:
     """Places calls and writes records and mistakes for one case.
 
-    ``uuids`` are calls that the endpoint knows; they are used in turn, over and over. Without any, the calls are drawn
-    from the seed. ``now`` is in seconds since the epoch. ``known`` lists the uuids of the calls that an endpoint should
-    know when their records arrive, in the order in which they were placed.
+    ``uuids`` are calls that the endpoint knows. They are used in turn. If there are none, the calls are drawn from the
+    seed. ``now`` is in seconds since the epoch. ``known`` lists the uuids of the calls that an endpoint should know
+    when their records arrive, in the order in which they were placed.
     """
 
     def __init__(self, webhook: Webhook, *, seed: int, now: float, uuids: Sequence[str] = ()) -> None:
@@ -147,7 +147,7 @@ class Writer:
         self._drawn = count()
 
     def call(self, *, known: bool = True, foreign: bool = False, age_s: float = 30.0) -> Call:
-        """Place a call ``age_s`` seconds ago. A ``foreign`` one is of an account that is not the webhook's."""
+        """Place a call ``age_s`` seconds ago. A ``foreign`` call belongs to another account than the webhook's."""
         account_id = self._webhook.account_id
         if foreign:
             account_id = "87654321" if account_id != "87654321" else DEFAULT_ACCOUNT
@@ -175,10 +175,10 @@ class Writer:
     ) -> Message:
         """Write the CDR of a call that ended five seconds after it was placed: by an outcome, or by a Q.850 cause.
 
-        ``changes`` are other values of variables; UNSET leaves one out. ``body`` lists the variables, in place of the
-        form's own ones, and ``extra`` are fields beside them; neither can be in a text. ``missing`` says what
-        ``final_status`` is if none is documented, ``form`` is a form that is not the webhook's, and the event is
-        ``later_s`` seconds later than now.
+        ``changes`` are other values of variables; UNSET leaves one out. ``body`` lists the variables, instead of the
+        form's own variables, and ``extra`` are additional fields; a text cannot have either. ``missing`` is the
+        ``final_status`` if none is documented, ``form`` a form that is not the webhook's. The event is ``later_s``
+        seconds later than now.
         """
         how = ending(None if cause else outcome, cause, unavailable_cause=_ASSUMED.unavailable_cause)
         ended = end(call, how, call.placed_at + 5)

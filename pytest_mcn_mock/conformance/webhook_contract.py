@@ -1,4 +1,4 @@
-"""The contract as tests of pytest: a class to inherit from."""
+"""The webhook check as pytest tests: a base class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
 
 
 class WebhookContract:
-    """A test for each case of the contract, against the webhook that the fixture ``webhook`` names.
+    """One test for each case of the webhook check, against the webhook of the fixture ``webhook``.
 
     Inherit from it and override ``webhook``; override ``before`` to make the calls known to the application and
     ``check`` to look at its state. ``mcn-mock check --list`` lists the cases.
@@ -39,26 +39,26 @@ class WebhookContract:
     all_variables: ClassVar[bool] = False
     """Whether the subscription sends the whole event in its envelope."""
     template: ClassVar[str | None] = None
-    """The free text of the data type text, with ``${{name}}`` for a variable."""
+    """The text of the data type text, with ``${{name}}`` for a variable."""
     values: ClassVar[str] = "typed"
-    """Whether the values of listed variables keep their types, or are all text: typed, or text."""
+    """``typed`` if the values of listed variables keep their types, ``text`` if all are text."""
     headers: ClassVar[Mapping[str, str]] = {}
     """Headers that the subscription sends."""
     account_id: ClassVar[str] = DEFAULT_ACCOUNT
-    """The account that ends the calls' uuids."""
+    """The account at the end of the calls' uuids."""
     timeout_s: ClassVar[float] = DEFAULT_TIMEOUT_S
     """The operator's time-out in seconds."""
     cacert: ClassVar[str | None] = None
-    """The path of a PEM file of authorities to trust for an https URL, in place of the machine's."""
+    """The path of a PEM file of authorities to trust for an https URL, instead of the machine's."""
     insecure: ClassVar[bool] = False
     """Whether any certificate of an https URL is accepted."""
     strict: ClassVar[bool] = False
-    """Whether warnings fail: a 4xx for a call that the application does not know is one."""
+    """Whether warnings fail the test. A 4xx for an unknown call is a warning."""
     skip: ClassVar[Mapping[str, str]] = {}
     """Cases not to run, by name, each with the reason."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make a test of each case of the webhook's form."""
+        """Create one test for each case of the webhook's form."""
         if metafunc.function is not getattr(metafunc.cls, "test_webhook", None):
             return
         try:
@@ -75,16 +75,16 @@ class WebhookContract:
 
     @pytest.fixture
     def webhook(self) -> Any:
-        """Where the records go: a URL, or a WSGI or ASGI application with the path, ``(app, "/webhooks/mcn")``."""
+        """The webhook: a URL, or a WSGI or ASGI application and the path, ``(app, "/webhooks/mcn")``."""
         pytest.fail(
-            f"{type(self).__name__} has to override the fixture webhook: let it return the webhook's URL, or the "
-            "application and the path, such as (app, '/webhooks/mcn')",
+            f"{type(self).__name__} must override the fixture webhook: return the webhook's URL, or the application "
+            "and the path, such as (app, '/webhooks/mcn')",
             pytrace=False,
         )
 
     @pytest.fixture
     def webhook_transport(self, webhook: Any) -> Iterator[tuple[str, Transport]]:
-        """The webhook's URL, and the transport that brings records there."""
+        """The webhook's URL, and the transport that sends records there."""
         target, path = webhook if isinstance(webhook, tuple) and len(webhook) == 2 else (webhook, "/")
         transport: Transport
         try:
@@ -105,14 +105,14 @@ class WebhookContract:
         """
 
     def check(self, case: Case, exchanges: Sequence[Exchange]) -> None:
-        """Override it to look at the application's state afterwards. An exchange has the ``cdr`` that was sent (None
+        """Override it to check the application's state afterwards. An exchange has the ``cdr`` that was sent (None
         if it was not a record) and the ``status`` that came back; they are in the order in which they were sent.
         """
 
     def test_webhook(
         self, case: Case, webhook_transport: tuple[str, Transport], request: pytest.FixtureRequest
     ) -> None:
-        """Check that the endpoint does what is expected, and that the application's state is what ``check`` says."""
+        """Check that the endpoint answers correctly, then call ``check``."""
         __tracebackhide__ = True
         url, transport = webhook_transport
         try:
@@ -146,4 +146,4 @@ def _why_not_run(form: Form, name: str) -> str:
         choose(form, (name,))
     except UsageError as error:
         return str(error)
-    return f"case {name[:40]!r} is one of the command line: it is not run in pytest"
+    return f"case {name[:40]!r} runs only on the command line, not in pytest"

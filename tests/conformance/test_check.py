@@ -158,7 +158,7 @@ def test_a_field_that_is_missing_often_is_one_cause(answer: Answer | None) -> No
     told = " ".join(done.stdout.split())
     assert MANY.format(len(cases)) + f" cases: {', '.join(cases)} to fix it: " in told
     assert told.count("read it with .get()") == 1
-    assert "let all but 16, 17 and 31 mean unavailable" not in told
+    assert "treat all but 16, 17 and 31 as unavailable" not in told
     assert f"{len(cases)} errors (1 cause)" in told
     assert (done.exit_code, status) == (1, 1)
     hints = {found[name]["findings"][0]["hint"] for name in cases}
@@ -174,7 +174,7 @@ def test_a_cause_that_is_not_known_is_another_fault() -> None:
     assert found["rejected"]["findings"][0]["cause"] is None
     (finding,) = found["cause_41"]["findings"]
     assert finding["cause"] is None
-    assert "let all but 16, 17 and 31 mean unavailable" in finding["hint"]
+    assert "treat all but 16, 17 and 31 as unavailable" in finding["hint"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a connection was accepted")
@@ -387,7 +387,7 @@ def test_an_endpoint_that_cannot_be_reached_is_status_3(sound_url: str, tmp_path
             "is not for the form flat",
         ),
         (("http://127.0.0.1:1/", "--uuid", "x"), "not a verification_call_uuid"),
-        (("http://127.0.0.1:1/", "--account", "x"), "not one to fifteen digits"),
+        (("http://127.0.0.1:1/", "--account", "x"), "use one to fifteen digits"),
         (("http://127.0.0.1:1/", "--header", "s3cret"), "a header is written 'Name: value'"),
         (("http://127.0.0.1:1/", "--header", "A: s3cret\x01"), "cannot be sent"),
         (("http://127.0.0.1:1/", "--token", "s3cret", "--header", "authorization: s3cret"), "given twice"),

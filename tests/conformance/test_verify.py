@@ -119,7 +119,7 @@ def test_a_token_that_is_refused_is_said_and_nothing_more_is_asked(
     words = [*command, *whom(account.base_url, "wr0ng-token", account.account_id), *EVERYTHING]
     told = tool(*words)
     assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
-    assert "your token was refused (HTTP 401)" in told.err
+    assert "the server refused your token (HTTP 401)" in told.err
     assert "wr0ng-token" not in told.err
     assert 0 < len(account.requests) < len(HARMLESS) / 2
     assert account.calls == []
@@ -130,7 +130,7 @@ def test_an_account_that_is_not_the_tokens_is_said(server: MCNServer, account: A
     other = server.open_account()
     told = tool("verify", *whom(account.base_url, TOKEN, other.account_id))
     assert (told.status, told.out) == (2, "")
-    assert f"your token was refused for account {other.account_id} (HTTP 403)" in told.err
+    assert f"the server refused your token for account {other.account_id} (HTTP 403)" in told.err
     other.close()
 
 
@@ -166,7 +166,7 @@ def test_no_more_is_spent_than_was_said(account: Account, options: tuple[object,
     assert told.status == 0
     assert len(account.calls) == calls
     assert (100 - account.balance) * 100 == spent == told.document["spent_kopecks"]
-    assert [item["why"] for item in told.document["not_asked"]][-1] == f"--spend {options[1]} does not pay for it"
+    assert [item["why"] for item in told.document["not_asked"]][-1] == f"--spend {options[1]} does not cover it"
 
 
 @pytest.mark.parametrize("spend", range(0, 160, 7))
@@ -391,7 +391,7 @@ def test_it_stops_at_once_if_a_harmless_question_is_accepted() -> None:
     with VendorServer(lax) as server:
         told = tool("verify", *whom(server.url), *SPEND, "--json")
         assert sum(asked.has_token for asked in server.asked) == 1
-    assert told.document["stopped"].startswith("the server accepts other_account, which a correct one refuses")
+    assert told.document["stopped"].startswith("the server accepted other_account, which a correct server refuses")
     (difference,) = told.differences(question="other_account")
     assert (difference["server"], difference["fake"]) == ("accepts it", "403 `account_not_found`")
 
@@ -442,7 +442,7 @@ def test_a_server_that_answers_nothing_is_unreachable(raw: bytes | None, why: st
 def test_nobody_there_is_unreachable() -> None:
     told = tool("verify", *whom(nowhere()))
     assert (told.status, told.out) == (3, "")
-    assert "there is no connection" in told.err
+    assert "it cannot be reached" in told.err
 
 
 def test_a_certificate_is_verified(tmp_path: Path) -> None:

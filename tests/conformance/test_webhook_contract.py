@@ -214,7 +214,7 @@ def test_a_call_that_is_not_known_is_a_warning_unless_the_class_is_strict(pytest
 def test_a_path_that_nothing_is_served_under_is_a_fault(pytester: pytest.Pytester) -> None:
     result = run(pytester, SOUND.replace("/webhooks/mcn", "/webhook"), "-k", "busy")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*nothing is served under the path*"])
+    result.stdout.fnmatch_lines(["*nothing is served at the path*"])
 
 
 def test_the_webhook_is_a_url(pytester: pytest.Pytester) -> None:
@@ -290,23 +290,23 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     "change,message",
     [
-        (("def webhook(self):", "def other(self):"), "*TestWebhook has to override the fixture webhook*"),
+        (("def webhook(self):", "def other(self):"), "*TestWebhook must override the fixture webhook*"),
         (('return self.app, "/webhooks/mcn"', "return 5"), "*5 is neither a URL nor a WSGI or ASGI application*"),
-        (('"/webhooks/mcn"', '"webhooks"'), "*must start with a slash*"),
+        (('"/webhooks/mcn"', '"webhooks"'), "*start it with a slash*"),
         (('self.app, "/webhooks/mcn"', "'ftp://x'"), "*not an http or https URL*"),
         (("@pytest", "skip = {'answred': ''}\n\n        @pytest"), "*no case is called 'answred'; did you mean*"),
         (
             ("@pytest", "skip = {'repeated_key': ''}\n\n        @pytest"),
             "*skip: case 'repeated_key' is not for the form*",
         ),
-        (("@pytest", "skip = {'empty_get': ''}\n\n        @pytest"), "*skip: case 'empty_get' is one of the command*"),
+        (("@pytest", "skip = {'empty_get': ''}\n\n        @pytest"), "*skip: case 'empty_get' runs only on the command*"),
         (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method is 'PUT'; use POST or GET*"),
         (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data_type is 'xml'; use json or text*"),
-        (("@pytest", "timeout_s = 0\n\n        @pytest"), "*timeout is 0*"),
+        (("@pytest", "timeout_s = 0\n\n        @pytest"), "*invalid timeout 0*"),
         (("@pytest", "template = 'x'\n\n        @pytest"), '*template is for data_type = "text"*'),
         (("@pytest", "data_type = 'text'\n\n        @pytest"), "*template is missing*"),
         (("@pytest", "all_variables = 1\n\n        @pytest"), "*all_variables is 1*"),
-        (("@pytest", "account_id = 'x'\n\n        @pytest"), "*not one to fifteen digits*"),
+        (("@pytest", "account_id = 'x'\n\n        @pytest"), "*use one to fifteen digits*"),
     ],
 )
 def test_a_mistake_in_the_class_is_told(pytester: pytest.Pytester, change: tuple[str, str], message: str) -> None:
