@@ -299,7 +299,7 @@ def test_an_application_that_hangs_is_failed(pytester: pytest.Pytester) -> None:
             ("@pytest", "skip = {'repeated_key': ''}\n\n        @pytest"),
             "*skip: case 'repeated_key' is not for the form*",
         ),
-        (("@pytest", "skip = {'empty_get': ''}\n\n        @pytest"), "*skip: case 'empty_get' runs only on the command*"),
+        (("@pytest", "skip = {'empty_get': ''}\n\n        @pytest"), "*skip: case 'empty_get' runs only on the*"),
         (("@pytest", "method = 'PUT'\n\n        @pytest"), "*method is 'PUT'; use POST or GET*"),
         (("@pytest", "data_type = 'xml'\n\n        @pytest"), "*data_type is 'xml'; use json or text*"),
         (("@pytest", "timeout_s = 0\n\n        @pytest"), "*invalid timeout 0*"),
