@@ -64,6 +64,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "account_id": "invalid account id {value}: use one to fifteen digits, such as '12345678'",
         "token": "invalid token: use 1 to 512 visible ASCII characters without spaces",
         "seed": "invalid seed {value}: use a whole number from 0 to {most}",
+        "account_name": "invalid name {value}: use at most {most} characters, without control characters",
         "credit_negative": "invalid credit {amount}: a credit is not negative; use 0 or more",
         "numbers_full": "account {account} has {most} numbers already",
         "webhooks_full": "account {account} has {most} subscriptions already",

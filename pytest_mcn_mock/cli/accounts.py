@@ -46,6 +46,7 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Comm
     """Every account, in order of opening."""
     columns = (
         Column("ACCOUNT", "id", right=True),
+        Column("NAME", "name", fold=True),
         Column("BALANCE", lambda account: "unlimited" if account["unlimited"] else account["balance"], right=True),
         Column("NUMBERS", lambda account: _some(account["numbers"]), fold=True),
         Column("WEBHOOKS", lambda account: len(account["webhooks"]), right=True),
@@ -69,6 +70,7 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
 
 @accounts.command("open")
 @click.option("--id", "account_id", type=ACCOUNT_ID, help="Its number; drawn if not given.")
+@click.option("--name", help="Its name, for people.")
 @click.option("--token", help="Its token; drawn, and printed, if not given.")
 @click.option(
     "--balance",
@@ -101,6 +103,7 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
 def open_account(
     sandbox: SandboxClient,
     account_id: int | None,
+    name: str | None,
     token: str | None,
     balance: str,
     credit: str,
@@ -114,13 +117,14 @@ def open_account(
     trust = trust_of(webhook_cacert, is_insecure=webhook_insecure)
     subscriptions = [{"url": url, **trust} for url in webhooks]
     money = {"balance": balance, "credit": credit}
-    wanted = given(id=account_id, token=token, seed=seed, **money, numbers=numbers, webhooks=subscriptions)
+    wanted = given(id=account_id, name=name, token=token, seed=seed, **money, numbers=numbers, webhooks=subscriptions)
     account = sandbox.post("accounts", wanted)
     return CommandResult(account, lambda: _print_account(account))
 
 
 @accounts.command("change")
 @account_argument
+@click.option("--name", help="Its name, for people; empty for none.")
 @click.option(
     "--balance",
     callback=check_balance,
@@ -129,11 +133,13 @@ def open_account(
 @click.option("--credit", callback=check_amount, help="How far below zero a call may take the balance, in roubles.")
 @connected
 @answered
-def change_account(sandbox: SandboxClient, account_id: int, balance: str | None, credit: str | None) -> CommandResult:
-    """Change the balance and the credit of an account. What is not given stays."""
-    change = given(balance=balance, credit=credit)
+def change_account(
+    sandbox: SandboxClient, account_id: int, name: str | None, balance: str | None, credit: str | None
+) -> CommandResult:
+    """Change the name, the balance and the credit of an account. What is not given stays."""
+    change = given(name=name, balance=balance, credit=credit)
     if not change:
-        raise click.UsageError("nothing to change: give --balance or --credit")
+        raise click.UsageError("nothing to change: give --name, --balance or --credit")
     account = sandbox.patch(f"accounts/{account_id}", change)
     return CommandResult(account, lambda: _print_account(account))
 
@@ -169,6 +175,7 @@ def _print_account(account: Mapping[str, Any], ledger: list[dict[str, Any]] | No
     print_fields(
         {
             "account": account["id"],
+            "name": account["name"] or None,
             "token": account.get("token"),
             "balance": f"{account['balance']} roubles{', unlimited' if account['unlimited'] else ''}",
             "credit": f"{account['credit']} roubles",

@@ -105,6 +105,7 @@ class AccountConfig:
     subscriptions: tuple[Subscription, ...] = ()
     outcome_rules: tuple[OutcomeRule, ...] = ()
     is_seed_drawn: bool = False
+    name: str = ""
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``service.accounts.Accounts.make``."""
@@ -113,6 +114,7 @@ class AccountConfig:
             "account_id": self.id,
             "token": self.token,
             "credit": self.credit,
+            "name": self.name,
             "numbers": self.numbers,
             "subscriptions": self.subscriptions,
             "outcome_rules": self.outcome_rules,
@@ -293,6 +295,7 @@ class _Reader:
             tuple(webhook for webhook in webhooks if webhook is not None),
             tuple(rule for rule in rules if rule is not None),
             is_seed_drawn="seed" not in given,
+            name=given.get("name", ""),
         )
 
     def _rule(self, path: TomlPath, table: dict[str, Any], unavailable_cause: int) -> OutcomeRule | None:

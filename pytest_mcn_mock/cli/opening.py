@@ -89,6 +89,8 @@ async def _differences(configured: AccountConfig, tariff: Tariff, service: Servi
     found = []
     if kept.token != configured.token:
         found.append("token")
+    if kept.name != configured.name:
+        found.append(_differs("name", kept.name or "none", configured.name or "none"))
     if not configured.is_seed_drawn and kept.seed != configured.seed:
         found.append(_differs("seed", kept.seed, configured.seed))
     found += _money_differences(kept, (await service.storage.ledger(kept.id))[0], configured)

@@ -24,6 +24,10 @@ MAX_ID = 10**15
 """An id is less than this."""
 _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+MAX_NAME: Final = 100
+"""Characters of an account's name."""
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*")
+"""No control characters, no line or paragraph separator, and nothing that turns the direction of the text around it."""
 DEFAULT_BALANCE: Final = "100.00"
 """Roubles. The default for a new account in a file, over the admin API and in a test."""
 UNLIMITED: Final = "unlimited"
@@ -39,7 +43,8 @@ MAX_FAULTS = 100
 class Account(HidesSecrets, frozen=True, dict=True):
     """An account's settings. Its money is in the ledger and its calls are in the storage.
 
-    ``id`` is one to fifteen digits, as in the path. ``outcome_rules`` are tried in order.
+    ``id`` is one to fifteen digits, as in the path. ``name`` is for people; it is empty if the account has none.
+    ``outcome_rules`` are tried in order.
     With ``calls_held`` new calls ring until they are completed manually.
 
     ``credit``, in kopecks, is how far below zero a call may take the balance. With ``unlimited`` every call is
@@ -50,7 +55,8 @@ class Account(HidesSecrets, frozen=True, dict=True):
     ``fault_draws`` counts how often a fault could have struck, ``subscriptions_made`` the subscriptions ever made.
     ``seq`` numbers the accounts of a storage in order of opening, from 1.
 
-    Raises UsageError if the id, the token, the seed or the credit is not valid. ``connect_number`` checks numbers.
+    Raises UsageError if the id, the token, the seed, the name or the credit is not valid. ``connect_number`` checks
+    numbers.
     """
 
     _hidden = ("token",)
@@ -70,6 +76,7 @@ class Account(HidesSecrets, frozen=True, dict=True):
     fault_draws: int = 0
     subscriptions_made: int = 0
     seq: int = 0
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not is_account_id(self.id):
@@ -78,6 +85,8 @@ class Account(HidesSecrets, frozen=True, dict=True):
             raise UsageError(Reason("token"), "token")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise UsageError(Reason("seed", {"value": show(self.seed), "most": MAX_SEED}), "seed")
+        if not isinstance(self.name, str) or len(self.name) > MAX_NAME or not _NAME.fullmatch(self.name):
+            raise UsageError(Reason("account_name", {"value": show(self.name), "most": MAX_NAME}), "name")
         if not 0 <= self.credit <= MAX_KOPECKS:
             raise UsageError(Reason("credit_negative", {"amount": format_roubles(self.credit)}), "credit")
 

@@ -53,6 +53,7 @@ class Accounts:
         tariff: Tariff | None = None,
         credit: Roubles = rules.DEFAULT_CREDIT,
         unlimited: bool = False,
+        name: str = "",
         outcome_rules: Iterable[OutcomeRule] = (),
         subscriptions: Iterable[Subscription] = (),
     ) -> Account:
@@ -67,6 +68,7 @@ class Accounts:
             token=drawn_token if token is None else token,
             seed=seed,
             tariff=tariff or self.default_tariff,
+            name=name,
         )
         account = rules.set_credit(replace(account, unlimited=unlimited), credit)
         account = rules.replace_rules(account, outcome_rules)
@@ -87,6 +89,7 @@ class Accounts:
         numbers: Iterable[str] = (),
         tariff: Tariff | None = None,
         credit: Roubles = rules.DEFAULT_CREDIT,
+        name: str = "",
         outcome_rules: Iterable[OutcomeRule] = (),
         subscriptions: Iterable[Subscription] = (),
     ) -> Account:
@@ -103,6 +106,7 @@ class Accounts:
             tariff=tariff,
             credit=credit,
             unlimited=opening is None,
+            name=name,
             outcome_rules=outcome_rules,
             subscriptions=subscriptions,
         )

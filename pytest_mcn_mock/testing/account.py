@@ -91,6 +91,11 @@ class Account:
         return self._view.opened.id
 
     @property
+    def name(self) -> str:
+        """The name, for people; empty if it has none."""
+        return self._run(self._accounts.get(self.account_id)).name
+
+    @property
     def token(self) -> str:
         """The token that the API asks for."""
         return self._view.opened.token

@@ -38,7 +38,8 @@ def describe_account(view: AccountView) -> str:
         money += ", unlimited"
     elif settings.credit:
         money += f", credit {format_roubles(settings.credit)}"
-    lines = [f"account {view.account_id}: {money}, seed {view.opened.seed}"]
+    name = settings.name and f" ({settings.name})"
+    lines = [f"account {view.account_id}{name}: {money}, seed {view.opened.seed}"]
     if settings.calls_held:
         lines.append("calls are held until call.complete()")
     lines += [f"fault switched on: {fault}" for fault in settings.faults]

@@ -111,6 +111,7 @@ class MCNServer(HTTPServer):
         seed: int | None = None,
         balance: Roubles = DEFAULT_BALANCE,
         credit: Roubles = DEFAULT_CREDIT,
+        name: str = "",
         account_id: str | int | None = None,
         token: str | None = None,
         numbers: Iterable[str] = (),
@@ -119,7 +120,7 @@ class MCNServer(HTTPServer):
         """Open an account. What is not given is drawn from the seed, and the seed from how many were opened before.
 
         ``balance`` is in roubles; or ``"unlimited"``, for load tests: it begins at 0, and every call is accepted and
-        charged. ``credit``, in roubles, is how far below zero a call may take the balance.
+        charged. ``credit``, in roubles, is how far below zero a call may take the balance. ``name`` is for people.
 
         ``tariff`` is a Tariff, or prices in roubles as the marker ``mcn`` takes them.
 
@@ -135,6 +136,7 @@ class MCNServer(HTTPServer):
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
             credit=credit,
+            name=name,
             account_id=wanted_id,
             token=token,
             numbers=connected,

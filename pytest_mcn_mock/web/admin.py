@@ -169,6 +169,7 @@ class AdminApi:
             seed=secrets.randbits(32) if asked.seed is None else asked.seed,
             balance=balance,
             credit=credit,
+            name=asked.name or "",
             account_id=None if asked.id is None else str(asked.id),
             token=asked.token,
             numbers=asked.numbers,
@@ -190,7 +191,7 @@ class AdminApi:
 
     @_route("PATCH", _ACCOUNT, body="account.change", answer="account", etag=True)
     async def change(self, request: Request, account_id: str) -> Response:
-        """Change the money, the numbers, the tariff, or whether calls ring until they are completed manually."""
+        """Change the name, the money, the numbers, the tariff, or whether calls ring until they are completed."""
         asked = _read(request, types.AccountChangeJson)
         if asked.balance is not None:
             _check_balance(asked.balance)
@@ -199,6 +200,8 @@ class AdminApi:
 
         def change(account: Account) -> Account:
             _check_precondition(request, _edited(account))
+            if asked.name is not None:
+                account = replace(account, name=asked.name)
             if asked.credit is not None:
                 account = rules.set_credit(account, asked.credit)
             if asked.numbers is not None:
@@ -675,6 +678,7 @@ def _edited(account: Account) -> Any:
     """What a person edits of an account, for its entity tag."""
     tariff = types.TariffJson.of(account.tariff)
     return [
+        account.name,
         account.credit,
         account.unlimited,
         account.numbers,

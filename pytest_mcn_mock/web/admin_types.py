@@ -65,6 +65,7 @@ def _common(name: str) -> Meta:
 Id = Annotated[int, _common("id")]
 Token = Annotated[str, _common("token")]
 Seed = Annotated[int, _common("seed")]
+Name = Annotated[str, _common("name")]
 Number = Annotated[str, _common("number")]
 Uuid = Annotated[str, _common("verification_call_uuid")]
 Cause = Annotated[int, _common("q931_status")]
@@ -352,6 +353,7 @@ class AccountChangeJson(Struct, kw_only=True):
     What is not given stays.
     """
 
+    name: Annotated[Name | None, _is("Its name, for people; empty for none.")] = None
     balance: Annotated[
         BalanceGiven | None, _is('The balance, in roubles; or "unlimited", which leaves it as it is.')
     ] = None
@@ -373,6 +375,7 @@ class OpeningJson(Struct, kw_only=True):
     """
 
     id: Annotated[Id | None, _is("The account's id; drawn from the seed if not given.")] = None
+    name: Annotated[Name | None, _is("Its name, for people; empty or not given for none.")] = None
     token: Annotated[Token | None, _is("What the Authorization header bears; drawn from the seed if not given.")] = None
     seed: Annotated[Seed | None, _is("What numbers, uuids and faults are drawn from; random if not given.")] = None
     balance: Annotated[
@@ -397,6 +400,7 @@ class AccountJson(Struct, kw_only=True):
     """
 
     id: Annotated[Id, _is("A number, as in the configuration file.")]
+    name: Annotated[Name, _is("Its name, for people; empty if it has none.")]
     balance: Annotated[Roubles, _is("Roubles; always the sum of the ledger.")]
     credit: Annotated[Roubles, _is("How far below zero a call may take the balance, in roubles.")]
     unlimited: Annotated[bool, _is("Whether every call is accepted, whatever balance and credit are.")]
@@ -413,6 +417,7 @@ class AccountJson(Struct, kw_only=True):
         """Show an account; its balance is in kopecks."""
         return cls(
             id=int(account.id),
+            name=account.name,
             balance=format_roubles(balance),
             credit=format_roubles(account.credit),
             unlimited=account.unlimited,

@@ -43,6 +43,7 @@ id = 12345678
 token = "test-token"
 balance = "100.00"
 credit = "5.00"
+name = "Ветка «оплата»"
 numbers = ["79158888888"]
 seed = 1
 [[account.webhook]]
@@ -84,7 +85,7 @@ def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
     assert assumed.retry_after_s == (0.5, 1)
     (account,) = loaded.accounts
     assert (account.id, account.numbers, account.seed) == ("12345678", ("79158888888",), 1)
-    assert (account.balance, account.credit) == ("100.00", "5.00")
+    assert (account.balance, account.credit, account.name) == ("100.00", "5.00", "Ветка «оплата»")
     assert account.subscriptions[0].url == "http://localhost:8000/webhooks/mcn"
     assert [rule.ending.q931_status for rule in account.outcome_rules] == [17, 27]
     assert (loaded.settings.max_pending, loaded.settings.webhook_targets) == (7, ["localhost", "127.0.0.0/8"])
@@ -163,6 +164,9 @@ MISTAKES = [
     (ACCOUNT + "balance = '0.001'\n", "4: account[0]: invalid balance 0.001: it has a fraction"),
     (ACCOUNT + "balance = 'limitless'\n", "4: account[0]: invalid balance 'limitless'"),
     (ACCOUNT + "credit = '-0.01'\n", "4: account[0]: invalid credit -0.01: a credit is not negative"),
+    (ACCOUNT + "name = 5\n", "4: account[0].name: "),
+    (ACCOUNT + 'name = "a\\u202eb"\n', "4: account[0].name: "),
+    (ACCOUNT + f"name = '{'x' * 101}'\n", "4: account[0].name: it is longer than 100 characters"),
     (ACCOUNT + "credit = 0.5\n", "4: account[0].credit: 0.5 is a number with a fraction; write roubles as text, such"),
     (ACCOUNT + "credit = 'unlimited'\n", "4: account[0]: invalid credit 'unlimited'"),
     (ACCOUNT + "unlimited = true\n", "4: account[0].unlimited: is unknown"),

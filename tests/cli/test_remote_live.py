@@ -96,10 +96,11 @@ def test_a_day_at_the_command_line(sandbox: Sandbox, endpoint: Receiver) -> None
     assert "completed manually" in str(shown["explanation"])
 
     assert asked(sandbox, "accounts top-up 12345678 10")["balance"] == "109.85"
-    opened = asked(sandbox, "accounts open --balance 1 --number 79150000000")
+    opened = asked(sandbox, "accounts open --balance 1 --number 79150000000 --name team")
+    assert [account["name"] for account in asked(sandbox, "accounts")["items"]] == ["", "team"]
     account, token = opened["id"], opened["token"]
-    changed = asked(sandbox, f"accounts change {account} --balance 0 --credit 0.01")
-    assert (changed["balance"], changed["credit"]) == ("0.00", "0.01")
+    changed = asked(sandbox, f"accounts change {account} --balance 0 --credit 0.01 --name other")
+    assert (changed["balance"], changed["credit"], changed["name"]) == ("0.00", "0.01", "other")
     words = f"call {RUSSIAN} --caller-did 79150000000 --account {account} --token {token}"
     assert asked(sandbox, words)["status"] == "success"
     assert asked(sandbox, f"accounts show {account}")["ledger"][0]["amount"] == "-0.01"

@@ -129,6 +129,7 @@ id = 5
 token = "s3cret-{n}"
 balance = "{n}.00"
 credit = "0.{n}0"
+name = "team {n}"
 numbers = ["7915000000{n}"]
 {seed}
 [[account.webhook]]
@@ -167,7 +168,7 @@ def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None
     assert " WARNING " in warning
     for difference in (
         "token;", "seed 3, configured 4", "balance at the opening 1.00, configured 2.00", "tariff", "outcome rules",
-        "credit 0.10, configured 0.20",
+        "credit 0.10, configured 0.20", "name team 1, configured team 2",
         "numbers 79150000001, configured 79150000002", "headers of webhook 1",
         "url of webhook 1 http://***@127.0.0.1/hook?***, configured http://***@127.0.0.2/hook?***",
     ):  # fmt: skip

@@ -75,6 +75,7 @@ DELIVERY: dict[str, Any] = {
 }
 ACCOUNT: dict[str, Any] = {
     "id": 12345678,
+    "name": "payments",
     "balance": "90071992547409.93",
     "credit": "0.00",
     "unlimited": False,

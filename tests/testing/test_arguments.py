@@ -94,6 +94,7 @@ def test_a_target_that_is_neither_a_url_nor_an_application_is_refused(mcn: Accou
 
 OPENING = [
     *wrong("account_id", True, 5.0, "x", "", 0, -1, 10**15, HUGE, b"1"),
+    *wrong("name", 5, None, "a\nb", "x" * 101),
     *wrong("token", 5, True, b"x", "", "a b", "\u044f", "x" * 513),
     *wrong("seed", "1", 2.5, True, NAN, INF, -1, 2**63),
     *wrong("balance", 1.5, None, True, "x", HUGE),

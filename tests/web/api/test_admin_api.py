@@ -85,6 +85,21 @@ def test_an_account_opens_with_what_is_given_and_a_token_that_was_drawn_is_shown
     assert refusal(admin.ask("POST", "accounts", {"id": opened["id"]})) == (409, "conflict", "id")
 
 
+def test_an_account_may_have_a_name(admin: Admin) -> None:
+    opened = admin.ask("POST", "accounts", {"name": "Ветка «оплата»"}).json()
+    path = f"accounts/{opened['id']}"
+    assert opened["name"] == admin.get(path)["name"] == "Ветка «оплата»"
+    assert admin.get(admin.on())["name"] == ""
+    tag = admin.ask("GET", path).headers["ETag"]
+    assert admin.ask("PATCH", path, {"name": "other"}, headers={"If-Match": tag}).json()["name"] == "other"
+    assert admin.ask("PATCH", path, {"name": "third"}, headers={"If-Match": tag}).status_code == 412
+    assert admin.ask("PATCH", path, {"name": None, "balance": "1"}).json()["name"] == "other"
+    assert refusal(admin.ask("PATCH", path, {"name": "a\nb"})) == (400, "invalid_parameter", "name")
+    assert admin.get(path)["name"] == "other"
+    assert admin.ask("PATCH", path, {"name": ""}).json()["name"] == ""
+    admin.ask("DELETE", path)
+
+
 def test_accounts_are_listed_in_order_of_opening_and_never_with_a_token(admin: Admin) -> None:
     ids = [admin.ask("POST", "accounts", {}).json()["id"] for _ in range(3)]
     listed, after = [], 0

@@ -46,6 +46,21 @@ CONDITIONS: list[Any] = [
     {"variable": "x", "value": "x"},
     {"variable": "did", "value": "x", "is_negated": True},
 ]
+NAMES = [
+    "",
+    "Ветка «оплата» 💬",
+    "x" * 100,
+    "x" * 101,
+    "a\nb",
+    "\x00",
+    "\x9f",
+    "\u2028",
+    "a\u202eb",
+    5,
+    True,
+    None,
+    ["x"],
+]
 SECONDS = [0, 1, 0.5, 86400, 86400.5, -1, "1", True, None]
 BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("POST", "accounts", "account.open"): [
@@ -58,6 +73,7 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
         *({"credit": amount} for amount in [*ROUBLES, "unlimited"]),
         *({"seed": seed} for seed in (0, 7.0, 2**63 - 1, 2**63, -1, 0.5, "1", True)),
         *({"id": id_} for id_ in (0, -1, 10**15, 1.5, "1", True)),
+        *({"name": name} for name in NAMES),
         *({"token": token} for token in ("", " ", "x" * 513, "é", 5)),
         *({"numbers": numbers} for numbers in ([], ["79158888888", "+7 (915) 888-88-88"], ["0"], ["+"], [7], "7")),
         *({"tariff": tariff} for tariff in TARIFFS),
@@ -71,6 +87,7 @@ BODIES: dict[tuple[str, str, str], list[Any]] = {
     ("PATCH", "{account}", "account.change"): [
         {},
         dict.fromkeys(["balance", "credit", "numbers", "tariff", "calls_held"]),
+        *({"name": name} for name in NAMES),
         {"token": "x"},
         {"calls_held": 1},
         {"unlimited": True},
