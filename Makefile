@@ -22,7 +22,7 @@ RUN_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),$(VENV)-run)
 export PYTHONDONTWRITEBYTECODE :=
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
-PROGRAMS := chromium curl fonts-dejavu-core nginx-light nodejs php-cli php-curl postgresql
+PROGRAMS := chromium curl default-jdk-headless fonts-dejavu-core golang-go nginx-light nodejs php-cli php-curl postgresql
 
 # What builds the image needs root and takes room, so that only make soak and make image install it.
 IMAGE_PROGRAMS := buildah debootstrap

@@ -146,3 +146,17 @@ def test_the_files_have_the_forms_that_their_services_read() -> None:
     assert set(load("gitlab-ci.yml")["test"]) == {
         *("image", "timeout", "variables", "before_script", "script", "after_script", "artifacts")
     }
+
+
+@pytest.mark.parametrize(
+    "name,of_job",
+    [
+        ("github-services.yml", lambda file: (file["jobs"]["test"], file["jobs"]["test"]["services"]["mcn"]["env"])),
+        ("gitlab-services.yml", lambda file: (file["test"], file["test"]["services"][0]["variables"])),
+    ],
+)
+def test_a_service_has_the_token_that_the_tests_send(name: str, of_job: Any) -> None:
+    job, of_sandbox = of_job(load(name))
+    of_tests = job.get("env") or job["variables"]
+    assert of_sandbox == {"MCN_MOCK_ADMIN_TOKEN": of_tests["MCN_MOCK_ADMIN_TOKEN"]}
+    assert of_tests["MCN_BASE_URL"] == f"{of_tests['MCN_MOCK_URL']}/v2/rest"

@@ -39,7 +39,8 @@ ROOT = Path(__file__).parents[2]
 # The blocks of a Russian page are those of its English sister: test_translations.py.
 PAGES = sorted({ROOT / "README.md", *ROOT.glob("docs/**/*.md")} - set(ROOT.glob("docs/ru/**/*.md")))
 _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
-_NOT_RUN = ("pip install", "pytest", "make ", "cd ", "git ", "python -m venv", "python3 -m venv", ". .venv/")
+# What installs; what the page is written for; and Locust, which test_projects.py runs with an application.
+_NOT_RUN = ("locust ", "pip install", "pytest", "make ", "cd ", "git ", "python -m venv", "python3 -m venv", ". .venv/")
 DEFAULT_PORT = "8643"
 APPLICATION = "http://127.0.0.1:8000"
 DATABASE = "postgresql://mcn@db.example.test/mcn"

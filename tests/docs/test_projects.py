@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from helpers.sandbox import MCN_MOCK, running_sandbox
+from helpers.sandbox import MCN_MOCK, running_application, running_sandbox, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
@@ -52,3 +53,24 @@ def test_node(with_url: bool) -> None:
     passed = re.search(r"^# pass (\d+)$", told, re.MULTILINE)
     assert passed, told
     assert int(passed[1]) >= 12
+
+
+def test_locust(tmp_path: Path) -> None:
+    """The page's own example, against the login in Flask: each login is a call, and each call's CDR arrives."""
+    page = (EXAMPLES.parent / "how-to/load-tests.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^locust (.+)$", page, re.MULTILINE)
+    (config,) = re.findall(r"^```toml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    (load,) = re.findall(r"^```python\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "locustfile.py").write_text(load, encoding="utf-8")
+    with running_sandbox(config=config.replace("delay_s = 3.0", "delay_s = 0.3")) as sandbox:
+        where = {"MCN_BASE_URL": f"{sandbox.url}/v2/rest", "MCN_ACCOUNT": "12345678", "MCN_TOKEN": "test-token"}
+        with running_application("flask", "--app", "app", "run", cwd=EXAMPLES / "flask_login", **where) as application:
+            sandbox.admin("accounts/12345678/webhooks/1", "PATCH", {"url": f"{application}/webhooks/mcn"})
+            arguments = command.replace("http://127.0.0.1:8000", application).split()
+            (login,) = json.loads(run(sys.executable, "-m", "locust", *arguments, "--json", cwd=tmp_path))
+            logins = login["num_requests"]
+            assert (logins > 0, login["num_failures"]) == (True, 0)
+            wait_until(lambda: sandbox.admin("overview")["deliveries"]["pending"] == 0)
+            overview = sandbox.admin("overview")
+    assert logins <= overview["accepted"] <= logins + 4, "as many more as there are users"
+    assert overview["deliveries"] == {"pending": 0, "delivered": overview["accepted"], "failed": 0}

@@ -133,10 +133,17 @@ def running_sandbox(
 
 
 @contextmanager
-def running_application(*command: str, cwd: Path) -> Iterator[str]:
+def running_application(*command: str, cwd: Path, **environment: str) -> Iterator[str]:
     """The URL of an application that the command, ``flask --app app run``, serves on a free port."""
     run = [sys.executable, "-m", *command, "--port", "0"]
-    with subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
+    with subprocess.Popen(
+        run,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    ) as process:
         assert process.stderr is not None
         try:
             told = next(line for line in process.stderr if "Running on" in line)
