@@ -573,7 +573,7 @@ class CallJson(Struct, kw_only=True):
     ends_at: Annotated[Time | None, _is("When it ends; null while it is held.")]
     ended_at: Annotated[Time | None, _is("When it ended.")]
     deliveries: Annotated[
-        list[CallDeliveryJson] | UnsetType, _is("The deliveries of its CDR. Only where calls are read.")
+        list[CallDeliveryJson] | UnsetType, _is("The deliveries of its CDR. The answer to a change leaves them out.")
     ] = UNSET
 
     @classmethod

@@ -6,14 +6,14 @@ The format is that of the HTML standard, 9.2 "Server-sent events".
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, StorageFailed
 from pytest_mcn_mock.model.calls import Call
-from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
@@ -30,6 +30,7 @@ MAX_MESSAGE: Final = 1_048_576
 
 _Key = tuple[str, str | int]
 _Item = Call | Delivery | ApiRequest | None
+_States = Mapping[int, Sequence[tuple[int, DeliveryState]]]
 
 
 class Feed:
@@ -106,10 +107,11 @@ class Feed:
         Events above MAX_MESSAGE bytes wait for the next call.
         """
         told, size = [], 0
+        states = await self._states_of([item for item in listener.pending.values() if isinstance(item, Call)])
         while listener.pending and size < MAX_MESSAGE:
             key, item = listener.pending.popitem(last=False)
             try:
-                told.append(await self._show(*key, item))
+                told.append(await self._show(*key, item, states))
             except StorageFailed:  # the stream goes on, and a state that nobody can read is one more that was missed
                 listener.missed += 1
             else:
@@ -122,18 +124,25 @@ class Feed:
             told.append(await self._show("dropped", missed, None))
         return b"".join(told)
 
+    async def _states_of(self, calls: Sequence[Call]) -> _States | None:
+        """Return the states of the calls' deliveries; None if nobody can read them now."""
+        try:
+            return await self._storage.states_of(calls) if calls else {}
+        except StorageFailed:
+            return None
+
     def _tell(self, account_id: str | None, key: _Key, item: _Item = None) -> None:
         for listener in self._listeners:
             if listener.account_id in (None, account_id):
                 listener.put(key, item)
 
-    async def _show(self, kind: str, number: str | int, item: _Item) -> bytes:
+    async def _show(self, kind: str, number: str | int, item: _Item, states: _States | None = None) -> bytes:
         from pytest_mcn_mock.web import admin_types as types  # noqa: PLC0415 - 15 ms; most servers have no listener
 
         data: Struct
         match item:
             case Call():
-                data = types.CallJson.of(item)
+                data = types.CallJson.of(item, None if states is None else states.get(item.seq, ()))
             case Delivery():
                 data = types.DeliveryJson.of(item)
             case ApiRequest():

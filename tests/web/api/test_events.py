@@ -64,6 +64,7 @@ def test_a_call_is_told_from_its_request_to_its_cdr(api: Api) -> None:
                 break
         requests.delete(f"{admin}/accounts/{api.account_id}/webhooks/{webhook['n']}", timeout=30)
         call = requests.get(f"{admin}/calls/{uuid}", timeout=30).json()
+        assert [delivery["id"] for delivery in seen["call"]["deliveries"]] == [seen["delivery"]["id"]]
         assert {**seen["call"], "deliveries": call["deliveries"]} == call
         assert seen["delivery"] == requests.get(f"{admin}/deliveries/{seen['delivery']['id']}", timeout=30).json()
         assert seen["account"]["balance"] == api.balance()
