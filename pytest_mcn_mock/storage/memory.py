@@ -47,6 +47,8 @@ class AccountRow:
     ledger: Ledger
     accepted_calls: int = 0
     spent: int = 0
+    listed: int = 0
+    pending: int = 0
     calls: OrderedDict[str, CallRow] = field(default_factory=OrderedDict)
     waiting: dict[int, CallRow] = field(default_factory=dict)
 
@@ -326,6 +328,7 @@ class MemoryStorage:
         owner.account = decided.account
         owner.accepted_calls += 1
         owner.spent += call.price
+        owner.listed += 1
         owner.ledger.post(EntryKind.CHARGE, -call.price, call.placed_at, call.verification_call_uuid)
         self._calls[call.verification_call_uuid] = owner.calls[call.verification_call_uuid] = row
         self._journal[call.verification_call_uuid] = row
@@ -349,7 +352,7 @@ class MemoryStorage:
             return None
         before = row.deliveries
         row.call, deliveries = decide(row.call, before)
-        self._pending -= sum(delivery.state is DeliveryState.PENDING for delivery in before)
+        self._count_pending(row, -sum(delivery.state is DeliveryState.PENDING for delivery in before))
         for delivery in before:  # some may be dropped
             del self._of_delivery[delivery.id]
         self._enter(row, deliveries)
@@ -411,20 +414,21 @@ class MemoryStorage:
         for row in islice(self._listed(account_id, newest_first=True), most):
             outcome = None if row.call.ending is None else row.call.ending.outcome
             outcomes[outcome] += 1
-            states.update(delivery.state for delivery in row.deliveries)
+            for delivery in row.deliveries:
+                states[delivery.state] += 1
             if row.call.placed_at >= since:
                 minute = int((row.call.placed_at - since) // 60)
                 placed, answered = minutes.get(minute, (0, 0))
                 minutes[minute] = placed + 1, answered + (outcome is Outcome.ANSWERED)
-        if account_id is None:
-            listed, pending = len(self._journal), self._pending
-        else:
-            listed = sum(1 for _ in self._listed(account_id))
-            pending = sum(
-                d.state is DeliveryState.PENDING for row in owners for c in row.calls.values() for d in c.deliveries
-            )
-        accepted, spent = sum(owner.accepted_calls for owner in owners), sum(owner.spent for owner in owners)
-        return Tally(accepted, spent, listed, pending, outcomes, states, minutes)
+        return Tally(
+            accepted=sum(owner.accepted_calls for owner in owners),
+            spent=sum(owner.spent for owner in owners),
+            listed=sum(owner.listed for owner in owners),
+            pending=sum(owner.pending for owner in owners),
+            outcomes=outcomes,
+            deliveries=states,
+            minutes=minutes,
+        )
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
         pending = [d for row in self._calls.values() for d in row.deliveries if d.state is DeliveryState.PENDING]
@@ -562,10 +566,13 @@ class MemoryStorage:
     # Rows
 
     def _put(self, row: CallRow, index: int, changed: Delivery) -> None:
-        self._pending += (changed.state is DeliveryState.PENDING) - (
-            row.deliveries[index].state is DeliveryState.PENDING
-        )
+        before = row.deliveries[index]
+        self._count_pending(row, (changed.state is DeliveryState.PENDING) - (before.state is DeliveryState.PENDING))
         row.deliveries[index] = changed
+
+    def _count_pending(self, row: CallRow, more: int) -> None:
+        self._pending += more
+        row.owner.pending += more
 
     def _enter(self, row: CallRow, deliveries: Sequence[Delivery]) -> None:
         """Give the call these deliveries. One without a number is numbered after those that have one."""
@@ -573,7 +580,7 @@ class MemoryStorage:
         row.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
         for delivery in row.deliveries:
             self._of_delivery[delivery.id] = row
-            self._pending += delivery.state is DeliveryState.PENDING
+            self._count_pending(row, delivery.state is DeliveryState.PENDING)
 
     def _numbered(self, delivery: Delivery) -> Delivery:
         self._deliveries_made += 1
@@ -612,6 +619,7 @@ class MemoryStorage:
     def _unlist_oldest(self) -> None:
         _, row = self._journal.popitem(last=False)
         row.is_listed = False
+        row.owner.listed -= 1
         self._dropped += 1
         self._drop_if_done(row)
 
@@ -627,7 +635,7 @@ class MemoryStorage:
         for delivery_id in list(row.work):
             self._unqueue(row, delivery_id)
         for delivery in row.deliveries:
-            self._pending -= delivery.state is DeliveryState.PENDING
+            self._count_pending(row, -(delivery.state is DeliveryState.PENDING))
             self._of_delivery.pop(delivery.id, None)
             row.owner.waiting.pop(delivery.id, None)
 

@@ -327,6 +327,8 @@ def test_what_is_there_is_counted_by_outcome_state_and_minute(steps: Steps) -> N
     steps.place("1", accept)
     after = steps.run(steps.storage.tally(None, 100.0, 100))
     assert (after.accepted, after.listed, sum(after.outcomes.values())) == (7, JOURNAL, JOURNAL)
+    of_account = steps.run(steps.storage.tally("1", 100.0, 100))
+    assert (of_account.listed, of_account.pending, after.pending) == (JOURNAL - 1, 4, 5)
 
 
 def test_the_deliveries_of_calls_are_told_by_their_states(steps: Steps) -> None:
