@@ -7,6 +7,7 @@ import { actionButton } from './dialogs.js';
 import { atMostEvery, h, refill } from './dom.js';
 import { Feed } from './feed.js';
 import { moment, money, t, word } from './i18n.js';
+import { accountLabel, learn } from './names.js';
 import { amount, callLink, facts } from './parts.js';
 import { faultsSection, outcomesSection } from './rules.js';
 import { webhooksSection } from './webhooks.js';
@@ -37,7 +38,7 @@ export async function accountView(id) {
   let account = null;
   let tag = null;
   let entries = [];
-  const title = t('account.title', { id });
+  let title = t('account.title', { id: accountLabel(id) });
 
   async function loadMoney() {
     entries = (await get(at('accounts', id, 'ledger'), { order: 'newest', limit: CHART_ENTRIES })).items.reverse();
@@ -48,13 +49,17 @@ export async function accountView(id) {
   });
   async function loadAccount() {
     ({ content: account, tag } = await getWithTag(at('accounts', id)));
+    learn([account]);
+    title = t('account.title', { id: accountLabel(id) });
     renderHead();
     renderSettings();
   }
 
   return {
     section: 'accounts',
-    title,
+    get title() {
+      return title;
+    },
     query: {},
     node: h('div', { class: 'account' }, head, money_, settings,
       h('section', { class: 'card', 'aria-labelledby': 'ledger' }, h('h2', { id: 'ledger' }, t('ledger.title')), ledger.node)),

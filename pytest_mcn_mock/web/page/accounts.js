@@ -5,6 +5,7 @@ import { at, get } from './api.js';
 import { sparkline } from './chart.js';
 import { atMostEvery, h, refill } from './dom.js';
 import { money, number, t } from './i18n.js';
+import { learn } from './names.js';
 import { accountLink, amount, count, emptyState } from './parts.js';
 
 const PAGE = 50;
@@ -30,6 +31,7 @@ export async function accountsView() {
       body),
     async load() {
       ({ items: accounts, next } = await get('accounts', { limit: PAGE, after: starts.at(-1) }));
+      learn(accounts);
       render();
       await draw(accounts);
     },

@@ -4,12 +4,14 @@ import { at, get, send } from './api.js';
 import { announce, confirmDialog, formDialog } from './dialogs.js';
 import { areaField, checkField, numberField, selectField, textField } from './fields.js';
 import { money, moment, seconds, t, word } from './i18n.js';
+import { accountLabel, learn } from './names.js';
 import { rememberSignedIn } from './prefs.js';
-import { DIALECTS, MAGIC_NUMBERS } from './words.js';
+import { DIALECTS, MAGIC_NUMBERS, OUTCOMES } from './words.js';
 
 /** Place a call, and go to it. */
 export async function placeCall(accountId = null) {
   const accounts = (await get('accounts', { limit: 1000 })).items;
+  learn(accounts);
   const ids = accounts.map((account) => String(account.id));
   const numbers = [...new Set(accounts.flatMap((account) => account.numbers))].slice(0, 50);
   const suggestions = [['79157777777', t('place.ordinary')], ...MAGIC_NUMBERS.map(([n, what]) => [n, what === 'held' ? t('place.held') : word('outcome', what)])];
@@ -18,10 +20,14 @@ export async function placeCall(accountId = null) {
     on: { change: () => adapt() },
   });
   const fields = {
-    account: selectField('account_id', { label: t('column.account'), value: String(accountId ?? ids[0] ?? ''), options: ids.map((id) => [id, id]) }),
+    account: selectField('account_id', { label: t('column.account'), value: String(accountId ?? ids[0] ?? ''), options: ids.map((id) => [id, accountLabel(id)]) }),
     method,
     dialect: selectField('dialect', { label: t('column.dialect'), value: DIALECTS[0], options: DIALECTS.map((name) => [name, name]) }),
     login: textField('login_did', { label: t('place.login'), hint: t('place.login.hint'), inputmode: 'numeric', suggestions }),
+    outcome: selectField('outcome', {
+      label: t('column.outcome'), options: [['', t('place.outcome.rules')], ...OUTCOMES.map((one) => [one, word('outcome', one)])],
+    }),
+    cause: numberField('q931_status', { label: t('complete.cause'), hint: t('rule.cause.hint'), min: 1, max: 127, step: 1 }),
     code: textField('code', { label: t('place.code'), hint: t('place.code.hint'), inputmode: 'numeric', maxlength: 256 }),
     country: selectField('country_id', {
       label: t('place.country'), options: [['', t('place.country.auto')], ['643', t('place.country.643')], ['703', t('place.country.703')], ['398', t('place.country.398')]],
@@ -37,12 +43,16 @@ export async function placeCall(accountId = null) {
   let placed = null;
   await formDialog({
     title: t('action.place'),
-    fields: [fields.login, fields.account, fields.dialect, fields.method, fields.code, fields.country, fields.caller],
+    fields: [
+      fields.login, fields.account, fields.outcome, fields.cause, fields.dialect, fields.method, fields.code, fields.country, fields.caller,
+    ],
     submit: t('place.submit'),
     act: async (values) => {
       const isFlash = values.method === 'flash_call';
       const asked = { dialect: values.dialect, method: values.method, login_did: values.login_did };
       for (const name of isFlash ? ['code', 'country_id'] : ['caller_did']) if (values[name]) asked[name] = values[name];
+      if (values.q931_status !== null) asked.q931_status = values.q931_status;
+      else if (values.outcome) asked.outcome = values.outcome;
       placed = await send('POST', at('accounts', values.account_id, 'calls'), asked);
       return t('place.done', { number: placed.login_did, amount: money(placed.price) });
     },
@@ -56,7 +66,7 @@ const roubles = (text) => text.replace(',', '.');
 /** Add money to an account. */
 export function topUp(account) {
   return formDialog({
-    title: t('topup.title', { id: String(account.id) }),
+    title: t('topup.title', { id: accountLabel(account.id) }),
     intro: t('topup.now', { amount: money(account.balance) }),
     fields: [textField('amount', { label: t('topup.amount'), value: '10.00', inputmode: 'decimal' })],
     submit: t('action.topup'),
@@ -70,7 +80,7 @@ export function topUp(account) {
 /** Set the balance of an account, or make it unlimited. */
 export function setBalance(account) {
   return formDialog({
-    title: t('balance.title', { id: String(account.id) }),
+    title: t('balance.title', { id: accountLabel(account.id) }),
     fields: [
       textField('balance', { label: t('balance.new'), value: account.balance, inputmode: 'decimal' }),
       checkField('unlimited', { label: t('balance.unlimited'), hint: t('balance.unlimited.hint'), value: account.unlimited }),
@@ -88,7 +98,7 @@ export function editAccount(account, tag) {
   const { tariff } = account;
   const { paidmethods: paid } = tariff;
   return formDialog({
-    title: t('edit.title', { id: String(account.id) }),
+    title: t('edit.title', { id: accountLabel(account.id) }),
     fields: [
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), value: account.numbers.join('\n'), rows: 4 }),
       textField('credit', { label: t('edit.credit'), hint: t('edit.credit.hint'), value: account.credit, inputmode: 'decimal' }),
@@ -151,7 +161,7 @@ export async function openAccount() {
 
 function showToken(account) {
   return formDialog({
-    title: t('token.title', { id: String(account.id) }),
+    title: t('token.title', { id: accountLabel(account.id) }),
     intro: t('token.text'),
     fields: [textField('token', { label: t('open.token'), value: account.token, readonly: true })],
     submit: t('dialog.done'),
@@ -162,12 +172,12 @@ function showToken(account) {
 /** Close an account, and go to the others. */
 export async function closeAccount(account) {
   const isClosed = await confirmDialog({
-    title: t('close.title', { id: String(account.id) }),
+    title: t('close.title', { id: accountLabel(account.id) }),
     text: t('close.text'),
     submit: t('action.close'),
     act: async () => {
       await send('DELETE', at('accounts', account.id));
-      return t('close.done', { id: String(account.id) });
+      return t('close.done', { id: accountLabel(account.id) });
     },
   });
   if (isClosed) location.hash = '#/accounts';

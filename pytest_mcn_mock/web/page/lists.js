@@ -15,6 +15,17 @@ import { DELIVERY_STATES, OUTCOMES } from './words.js';
 
 const FIND_PAUSE_MS = 250;
 const FEW = 8;
+const SHORT = {
+  outcome_rule: 'rule',
+  outcome_magic: 'magic',
+  outcome_magic_held: 'magic',
+  outcome_chosen: 'chosen',
+  outcome_default: 'default',
+  outcome_manual: 'manual',
+  cdr_disabled: 'disabled',
+  cdr_disabled_since: 'disabled',
+  cdr_filtered: 'filtered',
+};
 
 const KINDS = {
   calls: {
@@ -44,9 +55,9 @@ const KINDS = {
         cell: (call) => [amount(call.price), under(h('span', { class: 'muted' }, moment(call.placed_at)))],
       },
       { title: t('column.at'), sort: (call) => call.seq, descends: true, cell: (call) => moment(call.placed_at), className: 'time wide-3' },
+      { title: t('column.why'), cell: whyEnded, className: 'wide-3 why' },
       { title: t('column.caller'), sort: (call) => call.caller_did, cell: (call) => h('span', { class: 'mono' }, call.caller_did), className: 'wide-4' },
-      { title: t('column.why'), cell: whyEnded, className: 'wide-4 why' },
-      { title: t('column.account'), sort: (call) => call.account_id, cell: (call) => accountLink(call.account_id), className: 'wide-3 clip' },
+      { title: t('column.account'), sort: (call) => call.account_id, cell: (call) => accountLink(call.account_id), className: 'wide-4 clip' },
       { title: t('column.dialect'), sort: (call) => call.dialect, cell: (call) => h('code', {}, call.dialect), className: 'wide-5' },
     ],
     fields: [
@@ -134,8 +145,18 @@ function worst(call) {
   return place < 0 ? 3 : place;
 }
 
+/** In a few words why the call ended so and why it has no CDR; in whole sentences if pointed at, as in its panel. */
 function whyEnded(call) {
-  return joined(whys(call.explanation, 'outcome', 'cdr'), '; ');
+  const sentences = h('span', {}, joined(whys(call.explanation, 'outcome', 'cdr'), '; '));
+  const words = ['outcome', 'cdr'].flatMap((about) => call.explanation.reasons.filter(({ code }) => code.startsWith(`${about}_`)))
+    .map(({ code, values }) => inShort(code, values));
+  return words.includes(null) || !words.length ? sentences : h('span', { title: sentences.textContent }, words.join('; '));
+}
+
+/** A reason without what other columns say; null if it is newer than the page. */
+function inShort(code, values) {
+  const known = Object.hasOwn(SHORT, code) ? SHORT[code] : null;
+  return known && t(`short.${known}`, { ...values, n: String(values.n) });
 }
 
 /** The newest calls, a few of them, as a feed. */
@@ -292,7 +313,7 @@ function empty(section, accounts) {
   }
   if (section === 'deliveries') {
     return emptyState(t('empty.deliveries'),
-      h('p', {}, t('empty.subscribe'), ' ', h('a', { href: `#/accounts/${accounts[0].id}` }, t('account.title', { id: String(accounts[0].id) }))));
+      h('p', {}, t('empty.subscribe'), ' ', h('a', { href: `#/accounts/${accounts[0].id}` }, t('account.title', { id: accountLabel(accounts[0].id) }))));
   }
   return emptyState(t(`empty.${section}`), h('p', {}, t('empty.paste')), command(curlFor(accounts[0].id)),
     h('p', {}, t('empty.or'), ' ', h('button', { type: 'button', on: { click: () => placeCall(accounts[0].id) } }, t('action.place'))));

@@ -36,6 +36,26 @@ def test_place_a_call(sandbox: Sandbox, open_page: OpenPage) -> None:
     assert page.url.endswith(f"#/calls/{call['verification_call_uuid']}")
 
 
+def test_place_a_call_with_an_outcome(sandbox: Sandbox, open_page: OpenPage) -> None:
+    page = open_page(f"{sandbox.url}/__admin/#/calls")
+    for number, chosen in [("79150000001", "Busy"), ("79150000002", ""), ("79150000003", "27")]:
+        page.get_by_role("button", name="Place a call").first.click()
+        page.get_by_label("Number to ring").fill(number)
+        if chosen.isdigit():
+            page.get_by_label("Q.850 cause").fill(chosen)
+        elif chosen:
+            page.get_by_role("dialog").get_by_label("Outcome").select_option(chosen)
+        page.get_by_role("dialog").get_by_role("button", name="Call", exact=True).click()
+        expect(page.get_by_role("heading", name=number)).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("heading", name="Calls")).to_be_visible()
+    expect(call_row(page, "79150000001")).to_contain_text("Busy")
+    expect(call_row(page, "79150000001")).to_contain_text("Chosen for the call")
+    expect(call_row(page, "79150000002")).to_contain_text("No rule matches")
+    expect(call_row(page, "79150000003")).to_contain_text("Unavailable")
+    assert [call["q931_status"] for call in sandbox.admin("calls")["items"]] == [17, 16, 27]
+
+
 def test_place_a_call_in_the_other_dialect(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/calls")
     page.get_by_role("banner").get_by_role("button", name="Place a call").click()
