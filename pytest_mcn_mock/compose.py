@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from msgspec import Struct
+
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.delivery.worker import DeliveryWorker, Sender
 from pytest_mcn_mock.model.webhooks import Targets, make_targets
@@ -36,6 +38,8 @@ there.
 """
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
+Reload = Callable[[], Awaitable[Struct]]
+"""Loads the configuration file again. Returns what came of it, as the admin API shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,17 @@ class Fake:
     replicate: Replicate | None = None
     """Talks to the other processes on the same state; None if it can have no others."""
 
+    def use(self, settings: Settings) -> None:
+        """Use these settings from now on, except those that are fixed when a fake is made: the state, the size of the
+        journal and the targets of webhooks. An account keeps the tariff that it has.
+        """
+        assumptions, service = settings.assumptions, self.service
+        service.assumptions = service.calls.assumptions = service.deliveries.assumptions = assumptions
+        service.calls.max_pending, service.calls.magic_numbers = settings.max_pending, settings.magic_numbers
+        service.accounts.default_tariff = settings.tariff
+        self.worker.ack_timeout_s = assumptions.ack_timeout_s
+        self.application.use(assumptions)
+
 
 def compose(
     settings: Settings,
@@ -59,6 +74,7 @@ def compose(
     opening: Opening = lambda _: (),
     guard: Guard | None = None,
     render_metrics: RenderMetrics | None = None,
+    reload: Reload | None = None,
     make_sender: Callable[[Targets | None], Sender] | None = None,
 ) -> Fake:
     """Make a fake. ``post`` reaches the event loop that owns its state from other threads, if other threads ask
@@ -104,7 +120,7 @@ def compose(
     worker.serve(service)
     storage.on_recovery = worker.recover
     guard = guard or Guard()
-    admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics)
+    admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics, reload)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
     replicate = _join_replicas(service, worker, feed, guard) if storage.has_replicas else None
@@ -133,7 +149,12 @@ def _request_numbers(storage: Storage) -> Numbers:
 
 
 def _admin_endpoints(
-    service: Service, feed: Feed, guard: Guard, store: str, render_metrics: RenderMetrics | None
+    service: Service,
+    feed: Feed,
+    guard: Guard,
+    store: str,
+    render_metrics: RenderMetrics | None,
+    reload: Reload | None,
 ) -> Endpoints:
     """Return the endpoints of the admin API and the page."""
     # Most tests never ask it, and its modules and routes take 12 ms.
@@ -150,6 +171,7 @@ def _admin_endpoints(
             store=store,
             replica=replica_name(),
             render_metrics=render_metrics,
+            reload=reload,
             read_schema=schemas.read,
         ).endpoints(),
         **Page().endpoints(),

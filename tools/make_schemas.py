@@ -46,6 +46,7 @@ SHOWN: dict[str, type[Struct]] = {
     "entry": types.EntryJson,
     "fault": types.FaultJson,
     "health": types.HealthJson,
+    "reloaded": types.ReloadedJson,
     "outcome": types.RuleJson,
     "overview": types.OverviewJson,
     "readiness": types.ReadinessJson,

@@ -37,7 +37,7 @@ _MODULES: Final = {
     "hold": ("hold",),
     "listen": ("listen",),
     "outcomes": ("outcomes",),
-    "sandbox": ("advance", "reset"),
+    "sandbox": ("advance", "reload", "reset"),
     "state": ("state",),
     "tail": ("tail",),
     "trigger": ("trigger",),
@@ -142,7 +142,10 @@ def serve(
     demo: bool,
     opens_page: bool,
 ) -> None:
-    """Run the sandbox server until it is interrupted."""
+    """Run the sandbox server until it is interrupted.
+
+    SIGHUP, and `mcn-mock reload`, load a changed configuration file.
+    """
     from pytest_mcn_mock.cli import config as configuration
     from pytest_mcn_mock.cli import logs
     from pytest_mcn_mock.cli.demo import Demo
@@ -151,19 +154,23 @@ def serve(
     from pytest_mcn_mock.cli.tls import TlsChoice
 
     logs.set_up(log_format, log_level)
-    chosen = configuration.built_in() if config is None else configuration.load(config)
-    chosen = replace(
-        chosen,
-        host=chosen.host if host is None else host,
-        port=chosen.port if port is None else port,
-        admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
-        tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
-        settings=chosen.settings if state is None else replace(chosen.settings, state=state),
-        reset_state=reset_state,
-    )
+
+    def load() -> configuration.Config:
+        chosen = configuration.built_in() if config is None else configuration.load(config)
+        return replace(
+            chosen,
+            host=chosen.host if host is None else host,
+            port=chosen.port if port is None else port,
+            admin_token=chosen.admin_token if admin_token is None else configuration.check_admin_token(admin_token),
+            tls=TlsChoice(tls_cert, tls_key, tls_self_signed),
+            settings=chosen.settings if state is None else replace(chosen.settings, state=state),
+            reset_state=reset_state,
+        )
+
+    chosen = load()
     outlet = Outlet(sys.stdout)
     try:
-        run(chosen, outlet, Demo() if demo else None, opens_page=opens_page)
+        run(chosen, outlet, Demo() if demo else None, opens_page=opens_page, load=None if config is None else load)
     finally:
         outlet.close(OUTPUT_S)
         logs.shut_down(OUTPUT_S)

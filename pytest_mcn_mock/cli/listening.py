@@ -15,11 +15,12 @@ MAX_WAITING = 1024
 """Connections that wait in the kernel's queue until they are taken."""
 
 
-def on_signals(stop: Callable[[], object]) -> None:
+def on_signals(stop: Callable[[], object], reload: Callable[[], object] | None = None) -> None:
     """Stop at SIGTERM, SIGINT and SIGHUP, and ignore further signals: a shell and a process manager may send two, the
     second when the loop and its own handlers have ended. To be called on the main thread.
 
-    SIGHUP stays ignored if it was: ``nohup``.
+    With ``reload`` SIGHUP calls that, unless it says that the terminal was closed. It stays ignored if it was:
+    ``nohup``.
     """
     names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and it alone has SIGBREAK
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -31,11 +32,25 @@ def on_signals(stop: Callable[[], object]) -> None:
         for number in numbers:
             signal.signal(number, handler)
 
-    def handle(_: int, __: object) -> None:
+    has_terminal = _has_terminal()
+
+    def handle(number: int, _: object) -> None:
+        if reload is not None and number == hang_up and has_terminal == _has_terminal():
+            reload()
+            return
         stop()
         set_all(signal.SIG_IGN)  # which Python leaves as it is when it ends
 
     set_all(handle)
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that can close and send SIGHUP with that."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except (OSError, AttributeError):  # Windows has neither
+        return False
+    return True
 
 
 async def resolve(host: str) -> str:

@@ -31,6 +31,15 @@ async def open_accounts(config: Config, service: Service) -> None:
 
     ConfigError, before any is opened, if a token is another account's by now.
     """
+    await check_tokens(config, service)
+    opened = await open_missing(config, service)
+    known = [account for account in config.accounts if account.id not in opened]
+    if known:
+        await _tell(known, config.settings.tariff, service)
+
+
+async def check_tokens(config: Config, service: Service) -> None:
+    """Raise ConfigError if a configured token is another account's in the state."""
     problems = []
     for account in config.accounts:
         owner = await service.storage.account_of_token(account.token)
@@ -38,19 +47,21 @@ async def open_accounts(config: Config, service: Service) -> None:
             problems.append(f"account {account.id}: its token is that of account {owner.id}, which the state has kept")
     if problems:
         raise ConfigError("state", problems)
-    known = []
+
+
+async def open_missing(config: Config, service: Service) -> list[str]:
+    """Open the configured accounts whose ids were never taken; return these ids."""
+    opened = []
     for account in config.accounts:
-        if await service.storage.is_taken(account.id):
-            known.append(account)
-        else:
+        if not await service.storage.is_taken(account.id):
             try:
                 await service.accounts.open(balance=account.balance, **account.arguments())
             except Conflict:
                 if not await service.storage.is_taken(account.id):
                     raise
-                known.append(account)  # another sandbox on the same state has opened it just now
-    if known:
-        await _tell(known, config.settings.tariff, service)
+            else:  # otherwise another sandbox on the same state has opened it just now
+                opened.append(account.id)
+    return opened
 
 
 def opening(config: Config, accounts: Accounts) -> list[tuple[Account, int]]:
@@ -66,7 +77,7 @@ async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service
     found, closed = dict[str, list[str]](), list[str]()
     for account in known:
         try:
-            found[account.id] = await _differences(account, tariff, service)
+            found[account.id] = await differences(account, tariff, service)
         except NotFound:
             closed.append(account.id)
     other = [(account_id, "; ".join(differences)) for account_id, differences in found.items() if differences]
@@ -83,7 +94,7 @@ async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service
         _log.warning("start with --reset-state to use what is configured: every call and change is forgotten then")
 
 
-async def _differences(configured: AccountConfig, tariff: Tariff, service: Service) -> list[str]:
+async def differences(configured: AccountConfig, tariff: Tariff, service: Service) -> list[str]:
     """Return a phrase for each difference between state and configuration. No secret is in it."""
     kept = await service.accounts.get(configured.id)
     found = []

@@ -1,4 +1,4 @@
-"""``mcn-mock advance`` and ``reset``: the sandbox as a whole."""
+"""``mcn-mock advance``, ``reload`` and ``reset``: the sandbox as a whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from pytest_mcn_mock.cli.client import CommandResult, SandboxClient, answered, connected
 from pytest_mcn_mock.cli.tables import moment
+from pytest_mcn_mock.text import printable
 
 
 @click.command()
@@ -19,6 +20,30 @@ def advance(sandbox: SandboxClient, seconds: float) -> CommandResult:
     """
     answer = sandbox.post("clock/advance", {"seconds": seconds})
     return CommandResult(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
+
+
+@click.command()
+@connected
+@answered
+def reload(sandbox: SandboxClient) -> CommandResult:
+    """Load the sandbox's configuration file again, and apply what has changed in it.
+
+    If the file has a mistake, every mistake is printed and nothing is changed.
+    """
+    answer = sandbox.post("reload")
+    return CommandResult(answer, lambda: _print_reloaded(answer))
+
+
+def _print_reloaded(answer: dict[str, list[str]]) -> None:
+    if not any(answer.values()):
+        click.echo("the configuration was loaded: nothing to apply")
+    for heading, items in (
+        ("applied", answer["applied"]),
+        ("needs a restart", answer["restart"]),
+        ("not as in the file", answer["differs"]),
+    ):
+        for item in items:
+            click.echo(f"{heading}: {printable(item)}")
 
 
 @click.command()

@@ -9,7 +9,7 @@ import math
 import secrets
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from pytest_mcn_mock.cli.logs import dropped_lines, log_event, redacted, without
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
 from pytest_mcn_mock.cli.opening import open_accounts, opening
 from pytest_mcn_mock.cli.output import Outlet
+from pytest_mcn_mock.cli.reloading import Reloader
 from pytest_mcn_mock.cli.tls import prepared
 from pytest_mcn_mock.clocks import SystemClock
 from pytest_mcn_mock.compose import Fake, compose, prepare_to_send, replica_name, store_name
@@ -49,14 +50,22 @@ _MANY = 10**9
 _log = logging.getLogger("mcn_mock")
 
 
-def serve(config: Config, outlet: Outlet, demo: Demo | None = None, *, opens_page: bool = False) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP. ``outlet`` takes lines for the person who started it, ``demo`` fills a day
-    in, and ``opens_page`` opens the page in a browser.
+def serve(
+    config: Config,
+    outlet: Outlet,
+    demo: Demo | None = None,
+    *,
+    opens_page: bool = False,
+    load: Callable[[], Config] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. ``outlet`` takes lines for the person who started it, ``demo`` fills a day in, and
+    ``opens_page`` opens the page in a browser. ``load`` reads the configuration again, at SIGHUP; without it, SIGHUP
+    ends the sandbox.
 
     ConfigError if the address cannot be listened on, OutputLost if the first line cannot be written.
     """
     _collect_seldom()
-    asyncio.run(_serve(config, outlet, demo, opens_page=opens_page))
+    asyncio.run(_serve(config, outlet, demo, opens_page=opens_page, load=load))
 
 
 def _collect_seldom() -> None:
@@ -69,18 +78,24 @@ def _collect_seldom() -> None:
     gc.set_threshold(100_000)
 
 
-async def _serve(config: Config, outlet: Outlet, demo: Demo | None, *, opens_page: bool) -> None:
+async def _serve(
+    config: Config, outlet: Outlet, demo: Demo | None, *, opens_page: bool, load: Callable[[], Config] | None
+) -> None:
     address = await resolve(config.host)
     is_open = not ip_address(address).is_loopback
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    on_signals(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
+    reloader = None if load is None else Reloader(config, load)
+    on_signals(
+        lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set),
+        None if reloader is None else lambda: loop.is_closed() or loop.call_soon_threadsafe(reloader.start),
+    )
     is_drawn = is_open and config.admin_token is None
     if is_drawn:
         config = replace(config, admin_token=secrets.token_urlsafe(24))
     max_connections = _connections_within_limit(MAX_CONNECTIONS)
     with prepared(config.tls, config.host) as tls, closing(open_listener(address, config.port)) as listener:
-        fake = await _open(config, demo)
+        fake = await _open(config, demo, reloader)
         watching = [asyncio.get_running_loop().create_task(fake.service.storage.watch())]
         try:
             if fake.replicate is not None:
@@ -134,14 +149,14 @@ async def _until_stopped(stop: asyncio.Event, outlet: Outlet) -> None:
     await stopped
 
 
-async def _open(config: Config, demo: Demo | None) -> Fake:
+async def _open(config: Config, demo: Demo | None, reloader: Reloader | None) -> Fake:
     """Return a fake with its accounts, whose pending work goes on."""
     if demo is not None and config.settings.state is not None:
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
     if config.reset_state and config.settings.state is None:
         raise ConfigError("mcn-mock", ["--reset-state is for a sandbox with a state; give --state, or leave it out"])
     prepare_to_send(is_tls=True)
-    fake = _compose(config, demo)
+    fake = _compose(config, demo, reloader)
     try:
         if config.reset_state:
             await fake.service.reset()
@@ -168,7 +183,7 @@ async def _accounts(config: Config, storage: Storage) -> Sequence[AccountState]:
     return found or await storage.accounts(0, 1)
 
 
-def _compose(config: Config, demo: Demo | None) -> Fake:
+def _compose(config: Config, demo: Demo | None, reloader: Reloader | None) -> Fake:
     """Return a fake with its log and metrics. To be called on the loop that is to send its CDRs."""
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
@@ -180,19 +195,22 @@ def _compose(config: Config, demo: Demo | None) -> Fake:
         opening=partial(opening, config),
         guard=guard,
         render_metrics=metrics.render,
+        reload=None if reloader is None else reloader.reload,
         make_sender=None if demo is None else demo.make_sender,
     )
-    metrics.watch(lambda: _gauges(fake, guard, config.settings.max_pending))
+    if reloader is not None:
+        reloader.serve(fake, guard)
+    metrics.watch(lambda: _gauges(fake, guard))
     return fake
 
 
-async def _gauges(fake: Fake, guard: Guard, max_pending: int) -> Gauges:
+async def _gauges(fake: Fake, guard: Guard) -> Gauges:
     service, load = fake.service, await fake.worker.load()
     counts = await service.storage.counts()
     lag_s = 0.0 if load.oldest_due_at is None else service.clock.now(None) - load.oldest_due_at
     return Gauges(
         pending=counts.pending,
-        max_pending=max_pending,
+        max_pending=service.calls.max_pending,
         waiting=load.waiting,
         under_way=load.under_way,
         lag_s=max(0.0, lag_s),

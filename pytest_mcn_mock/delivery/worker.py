@@ -92,7 +92,7 @@ class DeliveryWorker:
         self._clock = clock
         self._post = post
         self._make_sender = make_sender
-        self._ack_timeout_s = ack_timeout_s
+        self.ack_timeout_s = ack_timeout_s
         self._service: Service | None = None
         self._sender: Sender | None = None
         self._alarms = Alarms(clock, self._look_soon)
@@ -360,7 +360,7 @@ class DeliveryWorker:
                 self._sender = self._make_sender()
             if request.trust != subscription.trust:
                 request = replace(request, trust=subscription.trust)
-            response = await self._sender.send(request, self._ack_timeout_s)
+            response = await self._sender.send(request, self.ack_timeout_s)
         except SendError as failure:
             error = str(failure)
         except OSError as failure:  # such as: no file descriptor is free
@@ -462,7 +462,7 @@ class DeliveryWorker:
         """Wait until no attempt that the advance waits for is under way or, if the time passes by itself, until the
         next work is due. Raises Refusal if no attempt ends for too long.
         """
-        patience_s = 2 * self._ack_timeout_s + STALL_S
+        patience_s = 2 * self.ack_timeout_s + STALL_S
         while tasks := self._of(key, newest_call):
             wait_s = patience_s
             if self._clock.is_shared and next_due_at is not None:

@@ -76,7 +76,7 @@ class Accounts:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
             account = rules.add_subscription(account, subscription)
-        self._check_targets(account)
+        self.check_targets(account)
         return account
 
     async def open(
@@ -158,7 +158,7 @@ class Accounts:
         def decide(account: Account, kopecks: int) -> AccountDecision:
             changed = change(account)
             if changed.subscriptions is not account.subscriptions:
-                self._check_targets(changed, known=account)
+                self.check_targets(changed, known=account)
             return AccountDecision(changed) if set_balance is None else set_balance(changed, kopecks)
 
         return await self._change(account_id, decide)
@@ -216,9 +216,9 @@ class Accounts:
     def check_target(self, account: Account, subscription: Subscription) -> None:
         """Raise UsageError if the account cannot have a webhook at the subscription's URL."""
         with_it = replace(account, subscriptions=(*account.subscriptions, subscription))
-        self._check_targets(with_it, known=account)
+        self.check_targets(with_it, known=account)
 
-    def _check_targets(self, account: Account, known: Account | None = None) -> None:
+    def check_targets(self, account: Account, known: Account | None = None) -> None:
         """Raise UsageError if a new webhook of the account is not at one of the targets."""
         if self._targets is not None:
             known_urls = {subscription.url for subscription in known.subscriptions} if known else set()

@@ -29,7 +29,8 @@ ANSWERS_S: Final = 5.0
 class Calls:
     """The switch: an order is decided, charged and recorded in one step; its end and its CDRs follow the answer.
 
-    The storage does not know which orders are not answered yet: an answer belongs to a connection.
+    The storage does not know which orders are not answered yet: an answer belongs to a connection. ``assumptions``,
+    ``max_pending`` and ``magic_numbers`` are for the orders from now on: they may be replaced at any time.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class Calls:
         self._clock = clock
         self._worker = worker
         self._events = events
-        self._assumptions = assumptions
-        self._max_pending = max_pending
-        self._magic_numbers = magic_numbers
+        self.assumptions = assumptions
+        self.max_pending = max_pending
+        self.magic_numbers = magic_numbers
         self._unanswered: set[str] = set()
         self.open_orders: set[str] = set()
         """Calls whose order is not answered yet."""
@@ -129,7 +130,7 @@ class Calls:
         def decide(call: Call, deliveries: Sequence[Delivery]) -> Ended:
             now = self._clock.now(call.account_id)
             call = end(call, how or call.planned, now)
-            due_at = now + self._assumptions.cdr_delay_s
+            due_at = now + self.assumptions.cdr_delay_s
             return Ended(*self._follow_end(call, [replace(delivery, due_at=due_at) for delivery in deliveries]))
 
         ended = await self._storage.end_call(verification_call_uuid, decide)
@@ -153,7 +154,7 @@ class Calls:
     async def is_overloaded(self) -> bool:
         """Return whether a call that would add a CDR is refused now, because too many are pending."""
         counts = await self._storage.counts()
-        return max(counts.unlisted, counts.pending) >= self._max_pending
+        return max(counts.unlisted, counts.pending) >= self.max_pending
 
     def _decide(self, snapshot: AccountSnapshot, order: CallOrder) -> CallDecision:
         account = snapshot.account
@@ -162,14 +163,14 @@ class Calls:
             snapshot.balance,
             snapshot.accepted_calls,
             order,
-            self._assumptions,
+            self.assumptions,
             self._clock.now(account.id),
-            magic_numbers=self._magic_numbers,
+            magic_numbers=self.magic_numbers,
             seq=snapshot.next_call,
         )
-        if not self._assumptions.has_cdr(call.method):
+        if not self.assumptions.has_cdr(call.method):
             return CallDecision(call, (), account)
-        deliveries = make_deliveries(call, account, snapshot.next_delivery, self._assumptions.cdr_delay_s)
+        deliveries = make_deliveries(call, account, snapshot.next_delivery, self.assumptions.cdr_delay_s)
         self._check_load(len(deliveries), snapshot)
         fault, account = take_fault(account, of_cdr=True)
         if fault is not None:
@@ -181,23 +182,23 @@ class Calls:
     def _follow_end(self, call: Call, deliveries: list[Delivery]) -> tuple[Call, list[Delivery]]:
         """Return a call that has just ended, and its deliveries after its webhooks' filters and its fault."""
         if any(delivery.filter for delivery in deliveries):
-            deliveries, why = filter_deliveries(deliveries, Cdr(call, self._assumptions))
+            deliveries, why = filter_deliveries(deliveries, Cdr(call, self.assumptions))
             call = add_reasons(call, why)
         if call.cdr_fault is not None:
             deliveries = apply_cdr_fault(call.cdr_fault, call, deliveries)
         return call, deliveries
 
     def _check_load(self, added: int, snapshot: AccountSnapshot) -> None:
-        if added > self._max_pending:  # there will never be room
-            raise Refusal(RefusalCode.OVERLOADED, Reason("overloaded_call", {"n": added, "most": self._max_pending}))
-        if added and snapshot.pending + added > self._max_pending:
+        if added > self.max_pending:  # there will never be room
+            raise Refusal(RefusalCode.OVERLOADED, Reason("overloaded_call", {"n": added, "most": self.max_pending}))
+        if added and snapshot.pending + added > self.max_pending:
             raise Refusal(
-                RefusalCode.OVERLOADED, Reason("overloaded_pending", {"n": snapshot.pending, "most": self._max_pending})
+                RefusalCode.OVERLOADED, Reason("overloaded_pending", {"n": snapshot.pending, "most": self.max_pending})
             )
-        if snapshot.unlisted >= self._max_pending:
+        if snapshot.unlisted >= self.max_pending:
             raise Refusal(
                 RefusalCode.OVERLOADED,
-                Reason("overloaded_unlisted", {"n": self._max_pending}),
+                Reason("overloaded_unlisted", {"n": self.max_pending}),
             )
 
     async def _send_early(self, call: Call) -> None:

@@ -71,7 +71,10 @@ class Preview(NamedTuple):
 
 
 class Deliveries:
-    """Renders each CDR, records each attempt, and decides between delivered, again and failed."""
+    """Renders each CDR, records each attempt, and decides between delivered, again and failed.
+
+    ``assumptions`` may be replaced at any time.
+    """
 
     def __init__(
         self, storage: Storage, clock: Clock, worker: Worker, events: Events, assumptions: Assumptions
@@ -80,7 +83,7 @@ class Deliveries:
         self._clock = clock
         self._worker = worker
         self._events = events
-        self._assumptions = assumptions
+        self.assumptions = assumptions
 
     async def settle(self, claimed: Delivery, result: Result) -> None:
         """Record the result of an attempt at a delivery, as it was claimed for it.
@@ -98,7 +101,7 @@ class Deliveries:
             subscription = look_up_subscription(account, delivery.subscription)
             wait_s = None
             if error is not None and subscription is not None and subscription.retry:
-                wait_s = next_retry(self._assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
+                wait_s = next_retry(self.assumptions.retry_after_s, attempt.number - delivery.earlier_attempts)
             due_at = None if wait_s is None else self._clock.now(account.id) + wait_s
             ignores = subscription is not None and subscription.ignore_response
             after = outcome_of_attempt(delivery, claimed, attempt, due_at, ignores_response=ignores)
@@ -157,7 +160,7 @@ class Deliveries:
         subscription = look_up_subscription(account, delivery.subscription)
         if delivery.request is not None or subscription is None:
             return delivery
-        cdr = Cdr(_as_told(call, delivery), self._assumptions)
+        cdr = Cdr(_as_told(call, delivery), self.assumptions)
         # An advance claims it before the clock gets there.
         rendered = render(subscription, cdr, delivery.due_at or self._clock.now(account.id))
         return replace(delivery, cdr=rendered.record, request=rendered.request)
@@ -168,14 +171,14 @@ class Deliveries:
         With ``how``, the call is taken to have ended in that way.
         """
         recent = await self._storage.calls(account.id, 0, _RECENT, newest_first=True)
-        found = next((call for call in recent if call.ending and self._assumptions.has_cdr(call.method)), None)
+        found = next((call for call in recent if call.ending and self.assumptions.has_cdr(call.method)), None)
         call = found or self._make_up_call(account)
         if how is not None:
             call = replace(call, ending=how)
-        cdr = Cdr(call, self._assumptions)
+        cdr = Cdr(call, self.assumptions)
         unmet = why_unmet(subscription.filter, cdr)
         note = Reason("filtered", {"why": unmet}) if unmet else None
-        at = (call.ended_at or call.placed_at) + self._assumptions.cdr_delay_s
+        at = (call.ended_at or call.placed_at) + self.assumptions.cdr_delay_s
         request = render(subscription, cdr, at).request
         return Preview(call, found is None, request, note)
 
@@ -183,7 +186,7 @@ class Deliveries:
         """Return a flash call of the account's that has ended as its rules say."""
         now = self._clock.now(account.id)
         order = CallOrder(Method.FLASH_CALL, EXAMPLE_NUMBER)
-        call = place(replace(account, unlimited=True), 0, 0, order, self._assumptions, now)
+        call = place(replace(account, unlimited=True), 0, 0, order, self.assumptions, now)
         return call if call.ending is not None else end(call, call.planned, call.ends_at or now)
 
     def _tell(self, settled: Settled, attempt: Attempt | None) -> None:
@@ -207,7 +210,7 @@ class Deliveries:
             return account
         in_a_row = subscription.failed_in_a_row + 1 if has_failed else 0
         counted = replace(subscription, failed_in_a_row=in_a_row)
-        if in_a_row >= self._assumptions.disable_after and subscription.enabled:
+        if in_a_row >= self.assumptions.disable_after and subscription.enabled:
             counted = replace(counted, enabled=False, disabled_at=self._clock.now(account.id))
         return account_rules.replace_subscription(account, counted)
 

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from werkzeug.http import parse_etags
 
 from pytest_mcn_mock.certificates import read_trust
-from pytest_mcn_mock.errors import Conflict, NotFound, Refusal, RefusalCode, UsageError
+from pytest_mcn_mock.errors import ConfigError, Conflict, NotFound, Refusal, RefusalCode, UsageError
+from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
@@ -63,6 +64,8 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
+Reload = Callable[[], Awaitable[Struct]]
+"""Loads the configuration file again. Returns what came of it; for mistakes, raises ConfigError and changes nothing."""
 _ACCOUNT: Final = "accounts/<account_id>"
 _WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
 _CALL: Final = "calls/<verification_call_uuid>"
@@ -130,6 +133,7 @@ class AdminApi:
         store: str,
         replica: str,
         render_metrics: RenderMetrics | None,
+        reload: Reload | None,
         read_schema: Callable[[str], bytes],
     ) -> None:
         self._service = service
@@ -139,6 +143,7 @@ class AdminApi:
         self._store = store
         self._replica = replica
         self._render_metrics = render_metrics
+        self._reload = reload
         self._read_schema = read_schema
 
     def endpoints(self) -> Endpoints:
@@ -460,6 +465,18 @@ class AdminApi:
         _read(request, types.NothingJson)
         await self._service.reset()
         return json_response(200, types.DoneJson())
+
+    @_route("POST", "reload", body="common#nothing", answer="reloaded", errors=(409,))
+    async def reload(self, request: Request) -> Response:
+        """Load the configuration file again, and apply what has changed in it."""
+        _read(request, types.NothingJson)
+        if self._reload is None:
+            raise Conflict("there is no configuration file to load; start the sandbox with --config")
+        await on_loop()
+        try:
+            return json_response(200, await self._reload())
+        except ConfigError as error:
+            raise Conflict(f"nothing was changed, because the configuration cannot be used\n{error}") from None
 
     @_route("GET", "events", answer="event", content_type="text/event-stream", query=("account_id",))
     async def events(self, request: Request) -> Response:

@@ -849,6 +849,17 @@ class DoneJson(Struct, kw_only=True):
     status: Annotated[Literal["ok"], _is("It was done.")] = "ok"
 
 
+class ReloadedJson(Struct, kw_only=True):
+    """A configuration that was loaded again.
+
+    Each list has a sentence, or the name of a setting, for each thing.
+    """
+
+    applied: Annotated[list[str], _is("What has changed, and holds from now on.")] = []
+    restart: Annotated[list[str], _is("Settings that have changed, and hold after a restart.")] = []
+    differs: Annotated[list[str], _is("What is in the state otherwise than in the file, and stays so.")] = []
+
+
 class HealthJson(Struct, kw_only=True):
     """The server's health.
 

@@ -60,6 +60,11 @@ class Application:
         self._journal = journal
         self._guard = guard
 
+    def use(self, assumptions: Assumptions) -> None:
+        """Refuse clients as these assumptions say from now on."""
+        for api in self._clients:
+            api.assumptions = assumptions
+
     def routes(self) -> list[tuple[str, str]]:
         """Return every method and path; a path's variables are in braces."""
         return [route for api in (*self._clients, self._admin) for route in api.routes()]
@@ -136,7 +141,7 @@ class Api:
         self._load = load
         self.dialect = dialect
         self._route = dialect.route if base == dialect.root else str
-        self._assumptions = assumptions
+        self.assumptions = assumptions
 
     @cached_property
     def _endpoints(self) -> Endpoints:
@@ -195,7 +200,7 @@ class Api:
             headers = {"Retry-After": RETRY_AFTER_S}
         elif refusal.code is RefusalCode.UNAUTHORIZED:
             headers = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 15.5.2
-        shown = self.dialect.refuse(refusal, self._assumptions, status)
+        shown = self.dialect.refuse(refusal, self.assumptions, status)
         if self._base == ADMIN_PATH and refusal.reason is not None:
             shown.body["errors"][0]["reason"] = refusal.reason.shown()
         return json_response(shown.status, shown.body, headers=headers)

@@ -51,7 +51,6 @@ class ClientApi:
     def __init__(self, service: Service, dialect: DialectTable) -> None:
         self._service = service
         self.dialect = dialect
-        self._takes_pasted = service.assumptions.number_format == NumberFormat.PASTED
 
     def endpoints(self) -> Endpoints:
         """Return every endpoint by its method and path."""
@@ -96,7 +95,8 @@ class ClientApi:
         if len(request.query) + len(request.body or b"") > _MANY:
             entry.parameters = kept_parameters(entry.parameters)
         facts = self._facts(request, entry.path, given, method)
-        found = check_fidelity(facts, self.dialect.fidelity, takes_pasted=self._takes_pasted)
+        takes_pasted = self._service.assumptions.number_format == NumberFormat.PASTED
+        found = check_fidelity(facts, self.dialect.fidelity, takes_pasted=takes_pasted)
         entry.undocumented = found[:MAX_UNDOCUMENTED]
         return account, given.all
 

@@ -43,12 +43,16 @@ class Guard:
     def __init__(
         self, *, allowed_hosts: Iterable[str] = (), admin_token: str | None = None, is_tls: bool = False
     ) -> None:
-        self._allowed = frozenset(host.lower().strip("[]") for host in allowed_hosts)
+        self.allow(allowed_hosts)
         self._token = None if admin_token is None else admin_token.encode()
         self._is_tls = is_tls
         self.set_session_key(secrets.token_bytes(32))
         self.refused: Counter[str] = Counter()
         """How many requests were refused, by code."""
+
+    def allow(self, hosts: Iterable[str]) -> None:
+        """Let the server be reached under these names, and no others, beside those of this machine."""
+        self._allowed = frozenset(host.lower().strip("[]") for host in hosts)
 
     def check(self, request: Request) -> None:
         """Let the request pass, or raise the Refusal: ``forbidden`` for a foreign page, ``unauthorized`` without token.

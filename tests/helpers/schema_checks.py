@@ -134,7 +134,7 @@ class Checks:
             await go_on(flow, rest)
 
     def _check(self, face: application.Application, request: Request, response: Response, *, by_fault: bool) -> None:
-        assumed = face._clients[0]._assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
+        assumed = face._clients[0].assumptions  # noqa: SLF001 - a server that refuses otherwise is known by nothing else
         refuses_otherwise = assumed.error_template != DEFAULT_ERROR_BODY or assumed.error_status != DEFAULT_STATUS
         refuses_otherwise |= assumed.paidmethods != PaidMethodsAssumptions()
         may_be_anything = refuses_otherwise and b'"status": "success"' not in response.body
