@@ -63,16 +63,16 @@ def _read(path: str, name: str) -> str:
         raise Conflict(Reason("cacert_too_large", {"name": name, "value": repr(path[:200]), "most": MAX_FILE}), name)
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise Conflict(Reason("cacert_no_pem", {"name": name, "value": repr(path[:200])}), name)
-    # Only what OpenSSL reads is kept: the text around the certificates may be in any encoding.
+    # Keep only the part that OpenSSL reads: the text around the certificates may have any encoding.
     return content.decode("ascii", "ignore")
 
 
 @lru_cache(maxsize=64)
 def make_context(trust: Trust) -> ssl.SSLContext:
-    """Return the TLS context of a client that trusts so. Made once: reading the machine's authorities takes 15 ms.
+    """Return the TLS context of a client with this trust. It is cached: reading the machine's authorities takes 15 ms.
 
-    Raises OSError if the machine's authorities cannot be read because no file descriptor is free: OpenSSL does not
-    say so, and would trust nobody from then on. Raises ssl.SSLError for authorities that are not valid.
+    Raises OSError if no file descriptor is free to read the machine's authorities. (OpenSSL would not report that, and
+    would then trust no certificate.) Raises ssl.SSLError for invalid authorities.
     """
     if trust.insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

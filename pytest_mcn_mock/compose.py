@@ -44,7 +44,7 @@ Reload = Callable[[], Awaitable[Struct]]
 
 @dataclass(frozen=True, slots=True)
 class Fake:
-    """A fake operator: what it does, its HTTP API, the worker that sends its CDRs, and its live events."""
+    """A fake operator: the service, its HTTP API, the worker that sends its CDRs, and its live events."""
 
     service: Service
     application: Application
@@ -111,7 +111,7 @@ def compose(
             magic_numbers=settings.magic_numbers,
         ),
         deliveries=Deliveries(storage, clock, worker, events, assumptions),
-        # Requests are not part of the state; the processes that share one tell each other of them.
+        # Requests are not part of the state. Processes with the same state report them to one another.
         journal=Journal(clock, events, settings.journal_size, _request_numbers(storage)),
         events=events,
         assumptions=assumptions,
@@ -199,7 +199,7 @@ def store_name(settings: Settings) -> str:
 
 
 def preload() -> None:
-    """Import and read now what is otherwise loaded when it is first needed: a test may replace the file system."""
+    """Load now everything that is otherwise loaded later, because a test may replace the file system."""
     from pytest_mcn_mock import schemas
     from pytest_mcn_mock.web import admin, page  # noqa: F401 - to have them loaded
 
@@ -228,7 +228,7 @@ def open_storage(settings: Settings, *, has_one_time: bool) -> Storage:
 
 
 def prepare_to_send(*, is_tls: bool) -> None:
-    """Load what CDRs over sockets need. Later, in an attempt, there may be no file descriptor to read it with."""
+    """Load the modules that CDRs over sockets need. Later, during an attempt, no file descriptor may be free."""
     import pytest_mcn_mock.delivery.client  # noqa: F401 - see make_http_sender
 
     if is_tls:

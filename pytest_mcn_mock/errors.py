@@ -2,17 +2,17 @@
 
 McnMockError
 ├── Refusal          the API refuses a client's request: one error envelope
-│   └── StorageFailed … because what it changes could not be kept
-├── UsageError       a tester's call or setting is wrong (also a ValueError)
-│   └── Conflict     … because of the state that the thing is in, or of another setting
-├── ConfigError      a configuration file is wrong: every mistake at once
-├── NotFound      no such account, call or delivery (also a LookupError)
-├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (its kinds are webhooks/'s own)
+│   └── StorageFailed … because its changes could not be kept
+├── UsageError       a tester's call or setting is invalid (also a ValueError)
+│   └── Conflict     … because of the current state, or of another setting
+├── ConfigError      a configuration file is invalid: every mistake at once
+├── NotFound         no such account, call or delivery (also a LookupError)
+├── SendError        a webhook's endpoint gave no answer; recorded on the attempt (delivery/ has its kinds)
 ├── Unreachable      no sandbox answers the command line
 ├── Declined         a sandbox answers the command line with a refusal
-├── WebhookRaised    the application under test raised when it was sent a CDR (also an AssertionError)
-├── MistakesError    a strict test passed although something went wrong (also an AssertionError)
-└── WaitTimeout      what a test waited for did not happen (also an AssertionError and a TimeoutError)
+├── WebhookRaised    the application under test raised an exception when it got a CDR (also an AssertionError)
+├── MistakesError    a strict test passed, but there were mistakes (also an AssertionError)
+└── WaitTimeout      the event that a test waited for did not happen (also an AssertionError and a TimeoutError)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Self
 from pytest_mcn_mock.reasons import Reason
 
 _LONGEST_WORD = 80
-"""Nobody misspells a longer one, and a client's may have any length."""
+"""Characters of a word that are compared. A client's word may have any length."""
 
 
 class McnMockError(Exception):
@@ -43,7 +43,7 @@ class McnMockError(Exception):
 
 
 class RefusalCode(StrEnum):
-    """The stable words of the error envelope; how a client tells one refusal from another."""
+    """The stable words of the error envelope, by which a client recognises a refusal."""
 
     MISSING_PARAMETER = "missing_parameter"
     INVALID_PARAMETER = "invalid_parameter"
@@ -64,9 +64,9 @@ class RefusalCode(StrEnum):
 
 
 class Refusal(McnMockError):
-    """The API refuses a request; nothing was charged and nothing changed.
+    """The API refuses a request. Nothing was charged, and nothing changed.
 
-    ``parameter`` names the request's parameter that was wrong, or is None where no single one was.
+    ``parameter`` names the request's wrong parameter. It is None if there is not exactly one.
     """
 
     def __init__(self, code: RefusalCode, message: str | Reason, parameter: str | None = None) -> None:
@@ -76,20 +76,20 @@ class Refusal(McnMockError):
         self.parameter = parameter
 
     def kept(self) -> Self:
-        """Itself, without the frames that it went through: it would hold them for as long as the journal holds it."""
+        """Return the refusal without its traceback, which would otherwise stay in memory as long as the journal."""
         self.__context__ = None
         return self.with_traceback(None)
 
 
 class StorageFailed(Refusal):
-    """The state cannot be written, so the step did not happen; the message says why."""
+    """The state cannot be written, so the step did not happen. The message has the reason."""
 
     def __init__(self, message: str | Reason) -> None:
         super().__init__(RefusalCode.STORAGE_FAILED, message)
 
 
 class UsageError(McnMockError, ValueError):
-    """A tester's argument or setting is wrong; the message says which and what would be right.
+    """A tester's argument or setting is invalid. The message names it and the valid values.
 
     ``parameter`` names the argument or the setting, for a form that shows the message beside it. None if it is not
     known, or if there is more than one.
@@ -101,13 +101,11 @@ class UsageError(McnMockError, ValueError):
 
 
 class Conflict(UsageError):
-    """The thing is in a state in which this cannot be done to it, or settings contradict one another; the message says
-    which.
-    """
+    """The current state does not allow this, or settings contradict one another. The message says which."""
 
 
 class ConfigError(McnMockError):
-    """A configuration is wrong. ``problems`` holds every mistake, each with its place.
+    """A configuration is invalid. ``problems`` has every mistake, each with its place.
 
     ``lines`` are the numbers of the lines that the mistakes are in, from 1; None for a mistake that is in no line.
     """
@@ -120,19 +118,19 @@ class ConfigError(McnMockError):
 
 
 class NotFound(McnMockError, LookupError):
-    """No account, call or delivery has the identifier that was asked for."""
+    """No account, call or delivery has this identifier."""
 
 
 class SendError(McnMockError):
-    """A webhook's endpoint gave no answer; the message says why."""
+    """A webhook's endpoint gave no answer. The message has the reason."""
 
 
 class Unreachable(McnMockError):
-    """No sandbox answers at the URL that the command line was given; the message says why and what to do."""
+    """No sandbox answers at the URL that the command line uses. The message says why and what to do."""
 
 
 class Declined(McnMockError):
-    """A sandbox refuses what the command line asks of it. ``status`` is the HTTP status of the answer."""
+    """A sandbox refuses a request of the command line. ``status`` is the HTTP status of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -140,23 +138,22 @@ class Declined(McnMockError):
 
 
 class WebhookRaised(McnMockError, AssertionError):
-    """A test waits for a CDR, and the application raised when it got it. The cause is what it raised."""
+    """A test waits for a CDR, and the application raised an exception when it got it. The exception is the cause."""
 
 
 class MistakesError(McnMockError, AssertionError):
-    """A test passed, but something went wrong on its account or server that it did not say it expects."""
+    """A test passed, but there was a mistake on its account or server that the test did not expect."""
 
 
 class WaitTimeout(McnMockError, AssertionError, TimeoutError):
-    """A wait ended without what it waited for; the message says what is pending instead."""
+    """The event that a wait is for did not happen in time. The message says what is pending."""
 
 
 def nearest(word: str, known: Sequence[str]) -> Reason:
-    """Return a hint for the end of a message: the known word that was probably meant, or all known ones if none is
-    near.
+    """Return a hint for the end of a message: the known word that was probably meant or, if none is similar, all.
 
-    Near is a misspelling that keeps the first letter (``prot`` for ``port``), or the beginning of only one known word
-    (``final`` for ``final_status``). Another word of the same field would send the reader the wrong way.
+    A word is similar if it is a misspelling with the same first letter (``prot`` for ``port``), or the beginning of
+    only one known word (``final`` for ``final_status``). A less similar word would mislead the reader.
     """
     word = word[:_LONGEST_WORD].lower()
     alike = get_close_matches(word, [name for name in known if name[:1] == word[:1]], n=1, cutoff=0.75)

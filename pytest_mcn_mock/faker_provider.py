@@ -125,7 +125,7 @@ class McnProvider(BaseProvider):
         account_id: str | int | None,
         verification_call_uuid: str | None,
     ) -> dict[str, Any]:
-        """Return what a webhook gets of a call that is drawn."""
+        """Return the record of a drawn call in the form of a webhook."""
         if verification_call_uuid is not None:
             check_text(verification_call_uuid, name="verification_call_uuid", example="fa278be48dc2_117793")
         if outcome is None and q931_status is None:

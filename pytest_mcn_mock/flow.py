@@ -1,7 +1,7 @@
-"""How a coroutine is run: stepped by its caller for as long as it does not wait, and by the event loop from there on.
+"""How a coroutine is run: its caller steps it until it waits for the first time; then the event loop runs the rest.
 
-A request's life is one coroutine, and so is each thing that a tester does. Most of them never wait. Stepping such a
-coroutine costs a microsecond, a task of the event loop twelve (docs/explanation/performance.md).
+Each request and each action of a tester is one coroutine. Most of them never wait. Stepping such a coroutine takes one
+microsecond, a task of the event loop twelve (docs/explanation/performance.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Done(Generic[_T]):
 
 
 def step(flow: Coroutine[Any, None, _T]) -> Done[_T] | Any:
-    """Run a coroutine until it ends or waits. Return Done, or what it yields: ``go_on`` takes it from there."""
+    """Run a coroutine until it ends or waits. Return Done, or the yielded value, with which ``go_on`` continues."""
     try:
         return flow.send(None)
     except StopIteration as end:
@@ -35,14 +35,14 @@ def complete(flow: Coroutine[Any, None, _T]) -> _T:
     ended = step(flow)
     if not isinstance(ended, Done):
         flow.close()
-        raise RuntimeError("a coroutine waits where none may")  # noqa: TRY004 - it is no matter of types
+        raise RuntimeError("the coroutine waits, but must not")  # noqa: TRY004 - this does not depend on its type
     result: _T = ended.result
     return result
 
 
 @coroutine
 def on_loop() -> Generator[None, None, None]:
-    """Wait until the coroutine is a task of the event loop. What follows may use whatever needs a task."""
+    """Wait until the coroutine is a task of the event loop. The code after it may use functions that need a task."""
     yield
 
 
@@ -63,7 +63,7 @@ def _go_on(flow: Coroutine[Any, None, Any], yielded: Any, stop_at: tuple[type, .
     while not isinstance(yielded, stop_at):
         try:
             yield yielded
-        except BaseException as error:  # such as CancelledError: the coroutine has to get it too
+        except BaseException as error:  # such as CancelledError: the coroutine must get it too
             thrown = error
             try:
                 yielded = flow.throw(thrown)

@@ -1,6 +1,6 @@
-"""The pytest plugin: its fixtures, its marker and what it adds to a failing test's report.
+"""The pytest plugin: its fixtures, its marker and its section in a failing test's report.
 
-Imports next to nothing but pytest until a fixture is used: pytest loads this in every run of everybody who installs it.
+It imports almost nothing but pytest until a fixture is used, because pytest loads it in every run.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ _HAS_RUN = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini options."""
-    parser.addini("mcn_strict", "Whether what went wrong on a test's account fails the test", type="bool", default=True)
-    parser.addini("mcn_fidelity", "What an application may rely on: documented, observed or assumed", default="assumed")
+    parser.addini("mcn_strict", "Whether mistakes on a test's account fail the test", type="bool", default=True)
+    parser.addini(
+        "mcn_fidelity", "The level that an application may rely on: documented, observed or assumed", default="assumed"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give each test that uses the server the settings that are in force where the test is."""
+    """Give each test that uses the server the settings that apply at the test's place."""
     names: list[str] = getattr(item, "fixturenames", [])
     if "mcn_server" in names and "mcn_settings" not in names:
         names.append("mcn_settings")
@@ -66,7 +68,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """Let a fixture that uses ``mcn_server`` find the settings that are in force where its test is."""
+    """Let a fixture that uses ``mcn_server`` find the settings that apply at its test's place."""
     if "mcn_server" in fixturedef.argnames:
         _use_settings(request.config, _settings(request))
 
@@ -92,7 +94,7 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Note whether the test has passed, and add the account's story to the report of a test that failed, once.
 
-    The outermost wrapper: what pytest makes of ``xfail``, of skipping and of unittest's decorators is in the report.
+    This is the outermost wrapper, so that the report already reflects ``xfail``, skipping and unittest's decorators.
     """
     report: pytest.TestReport = yield
     if call.when == "call":
@@ -113,9 +115,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _make_printable(report: pytest.TestReport) -> None:
-    r"""Escape what an exception or a log line has taken from a request, such as ``\x1b`` or a lone surrogate.
+    r"""Escape text that an exception or a log line has taken from a request, such as ``\x1b`` or a lone surrogate.
 
-    By the latter pytest-xdist ends the whole run, and pytest prints the whole report in one line.
+    Because of a lone surrogate pytest-xdist would end the whole run, and pytest would print the report in one line.
     """
     report.sections = [(encodable(name), encodable(content)) for name, content in report.sections]
     if isinstance(report.longrepr, tuple):  # why it was skipped
@@ -123,8 +125,8 @@ def _make_printable(report: pytest.TestReport) -> None:
         report.longrepr = path, line, printable_lines(reason)
     elif report.longrepr is not None:
         shown = str(report.longrepr).replace("\t", "    ")
-        if (told := printable_lines(shown)) != shown:
-            report.longrepr = told
+        if (escaped := printable_lines(shown)) != shown:
+            report.longrepr = escaped
     if isinstance(why := getattr(report, "wasxfail", None), str):
         report.wasxfail = printable_lines(why)
 
@@ -133,14 +135,14 @@ def _report_of(account: Account) -> str:
     try:
         return account.story()
     except Exception as error:  # an error in a report would end the whole run
-        return printable(f"the account's story could not be told: {error!r}")
+        return printable(f"the account's story could not be made: {error!r}")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
-    """Reset the server after each test, and fail the test by what a handler raised that ``mcn`` has not told of.
+    """Reset the server after each test. Fail the test if a handler raised an exception that ``mcn`` has not reported.
 
-    A server that the test has stopped is started again for the next one.
+    If the test has stopped the server, start it again for the next test.
     """
     __tracebackhide__ = True
     server = item.config.stash.get(_SERVER, None)
@@ -178,9 +180,9 @@ def _without_proxy_again() -> AbstractContextManager[None]:
 
 
 def _settings(request: pytest.FixtureRequest) -> Settings | None:
-    """Return the settings in force where the test is, or None if a fixture of that scope cannot have them.
+    """Return the settings that apply at the test's place, or None if a fixture of that scope cannot have them.
 
-    What else is wrong with them is reported when the test itself gets them.
+    Other errors in them are reported when the test itself gets them.
     """
     try:
         settings: Settings = request.getfixturevalue("mcn_settings")
@@ -203,7 +205,7 @@ def _fake_files() -> Any:
 
 @contextmanager
 def _real_files() -> Iterator[None]:
-    """Pause pyfakefs meanwhile."""
+    """Pause pyfakefs during the block."""
     fake = _fake_files()
     if fake is not None:
         fake.pause()
@@ -215,21 +217,21 @@ def _real_files() -> Iterator[None]:
 
 
 def _lend_certificates(item: pytest.Item) -> None:
-    """Let pyfakefs show the files of trusted authorities: requests looks whether its file is there."""
+    """Let pyfakefs show the files of trusted authorities, because requests checks that its file exists."""
     if "mcn_intercept" in getattr(item, "fixturenames", ()) and (fake := _fake_files()) is not None:
         from pytest_mcn_mock.testing.intercept import certificate_files
 
         for path in certificate_files():
             if not fake.exists(path):
-                with suppress(OSError):  # nor is it in the real file system
+                with suppress(OSError):  # it is not in the real file system either
                     fake.add_real_file(path)
 
 
 @pytest.fixture(scope="session")
 def mcn_settings() -> Settings:
-    """The settings of ``mcn_server``; override it to change the tariff or what is assumed of the vendor.
+    """The settings of ``mcn_server``. Override it to change the tariff or assumed behaviour.
 
-    An override in a folder, a module or a class is in force for the tests there.
+    An override in a folder, a module or a class applies to the tests there.
     """
     from pytest_mcn_mock.settings import Settings
 
@@ -240,7 +242,7 @@ def mcn_settings() -> Settings:
 def mcn_server(request: pytest.FixtureRequest) -> Iterator[MCNServer]:
     """A fake api.mcn.ru in this process, on a free port of the loopback interface, for the whole session.
 
-    What is registered on it is gone when the test ends, and what a handler raised fails the test.
+    Registered handlers are removed when the test ends. An exception of a handler fails the test.
     """
     config = request.config
     with _real_files():
@@ -259,10 +261,10 @@ def mcn_server(request: pytest.FixtureRequest) -> Iterator[MCNServer]:
 
 @pytest.fixture
 def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Account]:
-    """An account of the test's own on ``mcn_server``: 100 roubles, no numbers, no subscriptions.
+    """The test's own account on ``mcn_server``: 100 roubles, no numbers, no subscriptions.
 
-    Its seed comes from the test's name, so that a test draws the same numbers and uuids in every run. What went wrong
-    on the account or on the server, and was not expected, fails the test when it ends; see the marker ``mcn``.
+    Its seed comes from the test's name, so that a test gets the same numbers and uuids in every run. Unexpected
+    mistakes on the account or on the server fail the test when it ends; see the marker ``mcn``.
     """
     from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes, read_strict
 
@@ -272,7 +274,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
         request.config.stash[_SERVER] = mcn_server
         request.config.stash[_IS_OURS] = False
         request.config.stash[_HAS_RUN] = mcn_server.is_running()
-    # What an earlier run of the same test has left there, which some plugins repeat, is not this one's.
+    # Some plugins repeat a test: forget the results of the earlier run.
     stash[_FAILED] = stash[_PASSED] = False
     stash[_REPORT] = ""
     strict, fidelity = read_strict(request.config), request.config.getini("mcn_fidelity")
@@ -281,21 +283,22 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     try:
         with _without_proxy():
             yield account
-        # A test that has failed says why already, and its report shows the account's story. One that was skipped,
-        # that is expected to fail or that was interrupted has nothing to say.
+        # If the test has failed, its report shows the reason and the account's story. If it was skipped, interrupted or
+        # is expected to fail, mistakes are not reported.
         if stash[_PASSED] and not stash[_FAILED]:
             raise_mistakes(mcn_server, account, strict=strict)
     finally:
-        # What fails after this, such as another fixture's end, is reported when the account is gone.
+        # A later failure, such as that of another fixture's teardown, is reported when the account no longer exists.
         stash[_REPORT] = _report_of(account)
         account.close()
 
 
 @pytest.fixture
 def mcn_intercept(mcn_server: MCNServer) -> Iterator[str]:
-    """The vendor's own URLs, such as ``https://api.mcn.ru``, reach ``mcn_server`` from this process; the base URL.
+    """Let the vendor's own URLs, such as ``https://api.mcn.ru``, reach ``mcn_server`` from this process.
 
-    Needs the extra ``intercept``. Name resolution and trust are as before when the test ends.
+    Its value is the base URL. It needs the extra ``intercept``. It restores name resolution and trust when the test
+    ends.
     """
     with ExitStack() as stack:
         with _real_files():

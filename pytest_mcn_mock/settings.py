@@ -16,12 +16,14 @@ MAX_SIZE: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``tariff`` is for accounts that have none of their own. ``journal_size`` bounds the calls that are kept, and each
+    """The settings of one server.
+
+    ``tariff`` is for accounts without a tariff of their own. ``journal_size`` bounds the calls that are kept, and each
     account's ledger entries. ``max_pending`` bounds the pending CDRs: a call that would add one more is refused.
-    ``webhook_targets`` are the networks and hosts that webhooks may be at, None for any. ``magic_numbers`` says whether
-    a ``login_did`` of ``MAGIC_NUMBERS`` forces how its call ends; a sandbox knows them unless told otherwise, a
-    fixture's server only if told to. ``state`` is the URL of a database that keeps everything; without it all is gone
-    with the process.
+    ``webhook_targets`` are the networks and hosts that webhooks may use, None for any. With ``magic_numbers`` a
+    ``login_did`` of ``MAGIC_NUMBERS`` forces the ending of its call; they are on by default in a sandbox, and off in a
+    fixture's server. ``state`` is the URL of a database that keeps the state. Without it the state is in memory and is
+    lost on exit.
     """
 
     tariff: Tariff = field(default_factory=Tariff)

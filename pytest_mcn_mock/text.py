@@ -42,9 +42,9 @@ def is_encodable(text: str) -> bool:
 
 
 def shown_url(url: str, most: int | None = None) -> str:
-    """Return a URL, or a text that should be one, without what may be secret in it, cut to ``most`` characters.
+    """Return a URL, or a text that should be one, without its parts that may be secret, cut to ``most`` characters.
 
-    User, password, query and fragment become ``***``, also if they are not where they belong.
+    User, password, query and fragment become ``***``, also if they are in the wrong place.
     """
     if _begins_with_a_host(url):
         url = _AFTER_PATH.sub("?***", url)  # an @ in the query is a part of it

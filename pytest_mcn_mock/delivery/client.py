@@ -1,4 +1,4 @@
-"""The HTTP client that sends CDRs: a request's bytes, where they go, and what comes back. Knows nothing of retries."""
+"""The HTTP client that sends CDRs: it writes requests, connects, and reads answers. It does not retry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Targets, Trust, is_address, is_literal
 
 _PATH: Final = "!$&'()*+,;=:@/%"
-"""What stands for itself in a path besides letters and digits (RFC 3986, 3.3), and what begins an encoded byte."""
+"""Characters that a path may have besides letters and digits (RFC 3986, 3.3), and ``%``, which begins a byte."""
 _LONE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _VISIBLE: Final = re.compile("[!-~]+")
 _BREAK: Final = re.compile("[\r\n\0]")
@@ -38,11 +38,11 @@ _WITH_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Unsendable(SendError):
-    """The request cannot be written as HTTP. The message has nothing of its URL and headers in it."""
+    """The request cannot be written as HTTP. The message contains no part of its URL and headers."""
 
 
 class Origin(NamedTuple):
-    """What a connection leads to. ``host`` is an ASCII name, or an address without brackets."""
+    """The endpoint of a connection. ``host`` is an ASCII name, or an address without brackets."""
 
     is_tls: bool
     host: str
@@ -53,7 +53,7 @@ class Origin(NamedTuple):
 
 
 def render(request: CdrRequest) -> tuple[Origin, bytes]:
-    """Where the request goes, and its bytes. Unsendable for a URL or a header that cannot be written."""
+    """Return the origin and the bytes of a request. Raise Unsendable if the URL or a header cannot be written."""
     origin, head = _head(request.method, request.url, tuple(request.headers.items()))
     body = request.body
     if body or request.method in _WITH_A_BODY:
@@ -72,8 +72,8 @@ def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[
     try:
         parts = urlsplit(url)
         origin, target = _origin(parts), _target(parts)
-    except ValueError:  # its text can have the URL in it
-        raise Unsendable("the request cannot be sent: the URL is none that can be connected to") from None
+    except ValueError:  # its text may contain the URL
+        raise Unsendable("the request cannot be sent: its URL is not valid") from None
     lines = [f"{method} {target} HTTP/1.1"]
     given = {name.lower() for name, _ in headers}
     if "host" not in given:
@@ -85,11 +85,11 @@ def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[
         credentials = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
         lines.append(f"Authorization: Basic {b64encode(credentials).decode()}")
     if any(map(_BREAK.search, lines)):
-        raise Unsendable("the request cannot be sent: there is a line break in its head")
+        raise Unsendable("the request cannot be sent: its head contains a line break")
     try:
         return origin, "\r\n".join(lines).encode()
     except UnicodeEncodeError:
-        raise Unsendable("the request cannot be sent: there is half a character in its head") from None
+        raise Unsendable("the request cannot be sent: its head contains a lone surrogate") from None
 
 
 def _origin(parts: SplitResult) -> Origin:
@@ -123,7 +123,7 @@ MAX_REASON = 300
 
 
 class NoConnection(SendError):
-    """There is no connection, or no TLS on it."""
+    """The connection, or TLS on it, failed."""
 
 
 def no_connection(reasons: Iterable[str], *, is_reached: bool) -> NoConnection:
@@ -133,7 +133,7 @@ def no_connection(reasons: Iterable[str], *, is_reached: bool) -> NoConnection:
 
 
 def why_not_connected(error: OSError, address: Any) -> str:
-    """Return why the address took no connection. ``address`` is as in ``socket.getaddrinfo``."""
+    """Return the reason why the address accepted no connection. ``address`` is as in ``socket.getaddrinfo``."""
     where = show_address(*address[:2])
     if isinstance(error, ConnectionRefusedError):
         return f"connection refused by {where}"
@@ -152,7 +152,7 @@ def why_no_tls(error: OSError | ValueError, origin: Origin) -> str:
     if isinstance(error, ssl.SSLError):
         if alert := _alert(error):
             return f"{origin} refused the TLS handshake: {alert}"
-        return f"{origin} speaks no TLS that can be understood: {error.reason or error}"
+        return f"{origin} does not answer with valid TLS: {error.reason or error}"
     if isinstance(error, OSError) and error.errno:
         return f"{origin}: {os.strerror(error.errno)} during the TLS handshake"
     return f"{origin}: {error}"  # a name that TLS cannot have
@@ -192,7 +192,7 @@ _lock = threading.Lock()
 
 
 async def look_up(host: str, port: int) -> Sequence[Resolved]:
-    """Return the addresses of a name. One look-up of a name is under way at a time: who asks meanwhile shares it.
+    """Return the addresses of a name. There is one look-up of a name at a time, which several callers may share.
 
     The threads are daemons: a look-up takes as long as the resolver likes, and nobody waits for it at the end. The
     event loop's own pool has few threads, and the loop waits for them when it ends.
@@ -211,7 +211,7 @@ def _begin(host: str) -> Future[Sequence[Resolved]]:
     if len(_under_way) >= MAX_LOOKUPS:
         raise OSError(f"{MAX_LOOKUPS} names are being looked up already")
     found: Future[Sequence[Resolved]] = Future()
-    found.set_running_or_notify_cancel()  # one who gives up does not cancel it for the others
+    found.set_running_or_notify_cancel()  # a caller that is cancelled does not cancel it for the others
     try:
         threading.Thread(target=_run, args=(host, found), daemon=True, name="mcn-mock-dns").start()
     except RuntimeError as error:  # the process has as many threads as it may have
@@ -224,7 +224,7 @@ def _run(host: str, found: Future[Sequence[Resolved]]) -> None:
     failure: BaseException | None = None
     try:
         addresses = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    except BaseException as error:  # whatever it is, those who wait are told
+    except BaseException as error:  # every waiting caller must get it
         failure = error
     with _lock:
         del _under_way[host]
@@ -259,13 +259,13 @@ class MalformedResponse(SendError):
 
 
 class Late(SendError):
-    """The owner of the connection said that the time is up."""
+    """The owner of the connection ended the wait."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """Carries one request at a time; ``most`` bytes of an answer's body are kept.
 
-    After anything that leaves in doubt where the next answer would begin, it is closed.
+    The connection is closed if it is not certain where the next answer would begin.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most: int = MAX_RESPONSE) -> None:
@@ -303,7 +303,7 @@ class Connection(asyncio.BufferedProtocol):
         return not self._received
 
     def is_accepted(self) -> bool:
-        """Return whether the endpoint's system has confirmed all that was sent; True where only Linux could tell.
+        """Return whether the endpoint's system has confirmed all sent bytes; True on systems other than Linux.
 
         A system whose backlog is full confirms nothing, although the connection seems to stand on this side.
         """
@@ -337,9 +337,9 @@ class Connection(asyncio.BufferedProtocol):
         return CdrResponse(self._status, headers, bytes(self._body))
 
     def ask(self, request: bytes, *, is_head: bool = False) -> asyncio.Future[CdrResponse]:
-        """Send a request on the idle connection; Closed or MalformedResponse where its answer does not come.
+        """Send a request on the idle connection. Raise Closed or MalformedResponse if there is no valid answer.
 
-        An answer to the method HEAD has no body, whatever it says. One whose body breaks off is an answer: see
+        An answer to the method HEAD has no body, whatever its headers say. If the body breaks off, it is an answer: see
         ``broken``.
         """
         transport = self._transport
@@ -357,14 +357,14 @@ class Connection(asyncio.BufferedProtocol):
         return waiter
 
     def fail(self, error: SendError) -> None:
-        """Close it, and let the request that is under way fail so."""
+        """Close the connection, and let the request in flight fail with this error."""
         waiter, self._waiter = self._waiter, None
         self.close()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
     def give_up(self, error: SendError) -> None:
-        """Close it. The request under way fails so, unless the status has arrived: then that is its answer."""
+        """Close the connection. If the status has arrived, it is the answer; otherwise the request fails."""
         if self._status is None:
             self.fail(error)
             return
@@ -373,7 +373,7 @@ class Connection(asyncio.BufferedProtocol):
         self._finish(is_kept=False)
 
     def be_late(self) -> None:
-        """Give up with Late."""
+        """End the wait with Late."""
         self.give_up(Late("the time is up"))
 
     def close(self) -> None:
@@ -414,7 +414,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _make_parser(self) -> HttpResponseParser:
         parser = HttpResponseParser(self)
-        # What is clear enough is read, though a server should not send it: bare line feeds, say. So does aiohttp.
+        # Accept some mistakes of servers that are unambiguous, such as bare line feeds. aiohttp does so too.
         parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
@@ -429,7 +429,7 @@ class Connection(asyncio.BufferedProtocol):
             if self._status is None and "Content-Length" in str(error) and self._read_equal_lengths():
                 return
             is_tls = self._status is None and bytes(self._head[:2]) in _TLS_RECORD
-            why = "it is TLS; the URL has to begin with https:" if is_tls else error
+            why = "it is TLS; begin the URL with https:" if is_tls else error
             self.give_up(MalformedResponse(f"the answer is not HTTP: {why}"[:300]))
 
     def _read_equal_lengths(self) -> bool:
@@ -458,10 +458,10 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Implements ``asyncio.BufferedProtocol``."""
         self._end(exc)
-        del self._parser  # which holds this, so that nobody else would let go of its buffers
+        del self._parser  # it refers to this connection, and so keeps its buffers
 
     def on_message_begin(self) -> None:
-        """Close if nobody waits for an answer. The parser calls this and the next methods."""
+        """Close if no request waits for an answer. The parser calls this and the next methods."""
         if self._waiter is None:
             self.close()
 
@@ -537,7 +537,7 @@ async def connect(
     tls: ssl.SSLContext | None = None,
     most: int = MAX_RESPONSE,
 ) -> Connection:
-    """Return a connection to the first of the origin's addresses that takes one; ``most`` as for ``Connection``.
+    """Return a connection to the first of the origin's addresses that accepts one; ``most`` as for ``Connection``.
 
     The addresses are tried in the order of RFC 8305: each has 250 ms, or less if there is little time, before the next
     one is tried beside it. One that accepts the connection has its share of the time left for the TLS handshake, before
@@ -679,7 +679,7 @@ async def _talk(sock: socket.socket, origin: Origin, tls: ssl.SSLContext | None,
 
 
 IDLE_S: Final = 0.1
-"""How long a connection is kept without a request. An endpoint with one thread serves nobody else in that time."""
+"""How long a connection is kept without a request. An endpoint with one thread serves no other client meanwhile."""
 STARVING_S: Final = 1.0
 """How long a new connection waits for its first answer before others to the same address are closed after theirs."""
 _Key = tuple[Origin, Trust | None]
@@ -696,9 +696,9 @@ class HttpSender:
     ``http.server.HTTPServer`` does, would serve none of the others while one is kept: that is why an idle one is closed
     soon, and each one after its answer if another one to the same address waits too long for its first.
 
-    A request is sent once, but for one case: if a connection that was used before ends without a byte of an answer, the
-    endpoint most probably closed it before the request came (RFC 9112, 9.3.1). Then it is sent on a new connection, and
-    the answer has ``sent_twice``.
+    A request is sent once, with one exception: if a connection that was used before ends without a byte of an answer,
+    the endpoint most probably closed it before the request came (RFC 9112, 9.3.1). Then it is sent on a new connection,
+    and the answer has ``sent_twice``.
     """
 
     def __init__(

@@ -27,9 +27,9 @@ from pytest_mcn_mock.service.deliveries import Result
 from pytest_mcn_mock.service.ports import Claimed, Clock, Due, Storage
 
 PER_HOST: Final = 32
-"""Attempts under way to one host. More wait, so that an endpoint that hangs delays only its own CDRs."""
+"""Attempts in flight to one host. More wait, so that an endpoint that hangs delays only its own CDRs."""
 LEASE_S: Final = 15.0
-"""How long a claim holds. It is renewed while the attempt is under way, and runs out if the process dies."""
+"""How long a claim is valid. It is renewed during the attempt, and expires if the process dies."""
 RETRY_S: Final = 1.0
 """How long after a failure of the storage a step is tried again."""
 STALL_S: Final = 5.0
@@ -39,7 +39,7 @@ GRAIN_S: Final = 0.1
 the other, a slow webhook would make the advance take longer than the time that it skips.
 """
 HELD_S: Final = 0.02
-"""How often an advance looks whether other processes have done what they have claimed."""
+"""How often an advance checks whether other processes have done their claimed work."""
 STOPPED: Final = Reason("stopped")
 _AT_ONCE: Final = 1000
 """Pieces of work that are claimed in one step."""
@@ -76,8 +76,8 @@ class Load:
 class DeliveryWorker:
     """Implements ``service.ports.Worker``.
 
-    ``wake``, ``forget`` and ``stop_waiting`` may be called by any thread that has the state to itself; every other
-    method is called on the event loop. ``post`` runs a function there, soon; None if there are no other threads.
+    ``wake``, ``forget`` and ``stop_waiting`` may be called by any thread that has exclusive access to the state; every
+    other method is called on the event loop. ``post`` runs a function there, soon; None if there are no other threads.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class DeliveryWorker:
         """End the calls, and settle the deliveries, of this service."""
         self._service = service
 
-    # What the service asks for
+    # For the service
 
     def wake(self, account_id: str, due_at: float) -> None:
         self._is_used = True
@@ -127,10 +127,10 @@ class DeliveryWorker:
         return expected
 
     def forget(self, account_id: str | None = None) -> None:
-        if self._is_used:  # a loop that nobody needs is not started for this
+        if self._is_used:  # do not start an unused loop only for this
             self._on_loop(partial(self._forget, account_id))
 
-    # What a server asks for
+    # For a server
 
     async def resume(self) -> None:
         """Begin, or go on, with the work that the storage has."""
@@ -156,7 +156,7 @@ class DeliveryWorker:
             self._start(self._service.calls.recover())
 
     def stop_waiting(self) -> None:
-        """Let nobody wait for an attempt, and let ``advance`` raise a Refusal from now on: the server stops."""
+        """End all waits for attempts, and let ``advance`` raise a Refusal from now on, because the server stops."""
         self._is_stopping = True
         if self._is_used:
             self._on_loop(self._let_go)
@@ -189,7 +189,7 @@ class DeliveryWorker:
             for task, key in zip(tasks, keys, strict=True):
                 task.cancel()
                 self._advances.pop(task, None)
-                self._look_soon(key)  # the room that was left to the advance is free
+                self._look_soon(key)  # the places that were reserved for the advance are free
         if any(task.cancelled() for task in tasks):
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, STOPPED)
         for task in tasks:
@@ -215,7 +215,7 @@ class DeliveryWorker:
         until = loop.time() + timeout_s
         tried = {due.delivery.id for due in self._under_way.values() if due.delivery is not None}
         while (left_s := until - loop.time()) > 0:
-            if self._storage.has_replicas:  # others send what is left
+            if self._storage.has_replicas:  # other replicas send the rest
                 if self._under_way:
                     await asyncio.wait(self._under_way, timeout=left_s)
                 break
@@ -233,7 +233,7 @@ class DeliveryWorker:
             await asyncio.wait(self._under_way, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
-        """Stop all work at once. ``resume`` takes it up again."""
+        """Stop all work at once. ``resume`` continues it."""
         self._is_draining = True
         self._alarms.clear()
         self._let_go()
@@ -244,7 +244,7 @@ class DeliveryWorker:
         if self._sender is not None:
             await self._sender.close()
             self._sender = None
-        # Locks belong to the loop on which somebody waited for them.
+        # Locks belong to the loop on which they were awaited.
         self._claiming = asyncio.Lock()
         self._turns.clear()
 
@@ -451,7 +451,7 @@ class DeliveryWorker:
             if not claimed.work:
                 next_due_at = None
                 if not self._of(key, newest_call):
-                    # What other processes have claimed is theirs to do, until their claims run out.
+                    # Other processes do their claimed work, until their claims expire.
                     if not (self._storage.has_replicas and await self._storage.is_held(until, newest_call)):
                         break
                     await asyncio.sleep(HELD_S)
@@ -490,7 +490,7 @@ class DeliveryWorker:
 
 
 async def _until_kept(keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Repeat a step until the storage keeps it: the attempt was made all the same."""
+    """Repeat a step until the storage keeps it, because the attempt has been made."""
     while True:
         try:
             await keep()
@@ -545,7 +545,7 @@ class Alarms:
         self._set_timer(key, alarms)
 
     def set_if_none(self, key: Key, moment: float) -> None:
-        """Ring at that moment, unless an alarm is set that rings by then: whoever looks then sets the next one."""
+        """Ring at that moment, unless an earlier alarm is set: its handler then sets the next one."""
         alarms = self._of.get(key)
         if alarms is None or all(known > moment for _, known in alarms.entries):
             self.set(key, moment)

@@ -20,7 +20,7 @@ Opening = Callable[[Accounts], Iterable[tuple[Account, int]]]
 
 
 async def _stay() -> None:
-    """Report nothing: there are no others."""
+    """Do nothing, because no other process has the same state."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Service:
     """Reports the time put forward to the other processes on the same state."""
 
     async def why_not_ready(self) -> list[str]:
-        """Return why no new call is taken; empty if calls are taken."""
+        """Return the reasons why no new call is accepted; empty if calls are accepted."""
         reasons = ["stopping"] if self.is_stopping else []
         if self.storage.failure is not None:
             return [*reasons, "storage_failed"]

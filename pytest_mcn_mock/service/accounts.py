@@ -132,7 +132,7 @@ class Accounts:
         """Forget everything, and open these accounts with their opening balances, in kopecks. Return the moment; see
         ``Storage.reset``.
 
-        A CDR that is under way to a webhook arrives there, and its result is dropped.
+        A CDR that is in flight to a webhook arrives there, but its result is dropped.
         """
         at = await self._storage.reset(tuple(opening), self._clock.now(None))
         self._worker.forget()

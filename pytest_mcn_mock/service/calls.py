@@ -59,7 +59,7 @@ class Calls:
         self._waits: list[tuple[set[str], Callable[[], object]]] = []
 
     async def place(self, account_id: str, order: CallOrder) -> Call:
-        """Accept an order and charge for it. Raises the Refusal that says why not.
+        """Accept an order and charge for it. Raises a Refusal with the reason if the order is refused.
 
         Call ``answered`` when the answer was sent: the call ends, and its CDRs are sent, after that. With the fault
         ``cdr_early`` the CDR comes before the answer.

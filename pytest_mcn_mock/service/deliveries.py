@@ -1,4 +1,4 @@
-"""Delivering CDRs: what is sent, and what follows an attempt. The worker sends."""
+"""Delivering CDRs: render them, and record the results of attempts. The worker sends them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _log = logging.getLogger("mcn_mock")
 
 class Result(NamedTuple):
     """The result of an attempt that began ``at`` a moment, in seconds since the epoch, and took ``duration_s`` seconds:
-    a response, or the ``error`` that says why there is none.
+    a response, or the ``error`` with the reason why there is none.
     """
 
     at: float
@@ -58,10 +58,10 @@ class Result(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """What would be sent to a webhook for a call.
+    """The request that a webhook would get for a call.
 
-    ``call`` is the account's newest call that has ended and has a CDR, or else a made-up one. ``note`` says why the
-    webhook's filter would not let it through; empty if it would.
+    ``call`` is the account's newest call that has ended and has a CDR or, if there is none, an invented one. ``note``
+    says why the webhook's filter would not let it through; None if it would.
     """
 
     call: Call
@@ -109,14 +109,14 @@ class Deliveries:
 
         try:
             settled = await self._storage.settle(claimed, self._clock.now(claimed.account_id), decide)
-        except NotFound:  # the account was closed while the attempt was under way
+        except NotFound:  # the account was closed during the attempt
             return
         attempt = settled.delivery.attempts[-1]
         self._events.publish(AttemptMade(settled.delivery, attempt))
         self._tell(settled, attempt)
 
     async def fail(self, claimed: Delivery, why: Reason) -> None:
-        """Let a claimed delivery fail without an attempt, with ``why`` as its note."""
+        """Mark a claimed delivery as failed without an attempt, with ``why`` as its note."""
 
         def decide(delivery: Delivery, account: Account) -> tuple[Delivery, Account]:
             if delivery.state is not DeliveryState.PENDING:
@@ -126,7 +126,7 @@ class Deliveries:
         self._tell(await self._storage.settle(claimed, self._clock.now(claimed.account_id), decide), None)
 
     async def resend(self, delivery_id: int) -> Delivery:
-        """Make a delivery pending again, in any state, and due now. Retries follow as the first time.
+        """Make a delivery in any state pending again, and due now. Retries follow as for the first time.
 
         Raises NotFound if there is no such delivery. Raises Conflict if its call has not ended, its webhook was
         removed, or it was tried MAX_ATTEMPTS times.
@@ -166,9 +166,9 @@ class Deliveries:
         return replace(delivery, cdr=rendered.record, request=rendered.request)
 
     async def preview(self, account: Account, subscription: Subscription, how: Ending | None = None) -> Preview:
-        """Return what would be sent to a subscription when the call's CDR is due. Nothing is changed.
+        """Return the request that a subscription would get for a call, without changing anything.
 
-        With ``how``, the call is taken to have ended in that way.
+        With ``how``, the call is treated as if it had ended in that way.
         """
         recent = await self._storage.calls(account.id, 0, _RECENT, newest_first=True)
         found = next((call for call in recent if call.ending and self.assumptions.has_cdr(call.method)), None)

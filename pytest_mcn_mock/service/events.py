@@ -64,7 +64,7 @@ class RequestAnswered(NamedTuple):
 
 
 class StateReset(NamedTuple):
-    """Everything was forgotten, and the configured accounts are open. ``at`` is what ``Storage.reset`` returned."""
+    """Everything was forgotten, and the configured accounts are open. ``at`` is the result of ``Storage.reset``."""
 
     at: float
 

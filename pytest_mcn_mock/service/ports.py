@@ -61,8 +61,8 @@ class AccountSnapshot(NamedTuple):
 
 
 class CallDecision(NamedTuple):
-    """What was decided for an order: the call, its deliveries, and the account afterwards. New
-    deliveries are numbered from ``next_delivery`` on, in order; the storage numbers one whose id is 0.
+    """The decision on an order: the call, its deliveries, and the account afterwards. New
+    deliveries are numbered from ``next_delivery`` on, in order. The storage numbers a delivery whose id is 0.
     """
 
     call: Call
@@ -89,8 +89,8 @@ class Due(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """The claimed work in order of its due time, and when the next work is due after that moment. ``lacks_room``: it
-    left deliveries that are due, because too many attempts to their hosts are under way.
+    """The claimed work in order of its due time, and the time when the next work is due. With ``lacks_room`` some due
+    deliveries were not claimed, because too many attempts to their hosts are in flight.
     """
 
     work: Sequence[Due]
@@ -119,8 +119,8 @@ class Counts(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What the accounts have, in numbers: how many calls were ``accepted`` since they were opened and what these have
-    cost (``spent``), how many calls the journal lists, and how many deliveries are ``pending``.
+    """Counts for accounts: the calls that were ``accepted`` since they were opened and their cost in kopecks
+    (``spent``), the calls that the journal lists, and the ``pending`` deliveries.
 
     The rest counts the newest calls and deliveries of the journal: the calls by outcome, None while they ring; the
     deliveries by state; and for each minute since a moment how many calls were placed and how many of them answered.
@@ -143,11 +143,11 @@ class Backlog(NamedTuple):
 
 
 class Storage(Protocol):
-    """Where a step happens. Each method is one atomic step, and returns when its result is kept.
+    """The state and its steps. Each method is one atomic step, and returns when its result is kept.
 
-    A step is a frame around a pure function of the rules, which gets the present state and returns a decision. If that
-    function raises, nothing has changed. StorageFailed if the result could not be kept: nothing has changed then
-    either. NotFound if there is no such account, call or delivery.
+    A step calls a pure function of the rules, which gets the present state and returns a decision. If that function
+    raises, nothing has changed. Raises StorageFailed if the result could not be kept; nothing has changed then either.
+    Raises NotFound if there is no such account, call or delivery.
     """
 
     latest: float
@@ -162,7 +162,7 @@ class Storage(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Return why no step can be kept at the moment, None if steps are kept."""
+        """Return the reason why no step can be kept at the moment; None if steps are kept."""
         ...
 
     async def watch(self) -> None:
@@ -188,7 +188,7 @@ class Storage(Protocol):
         ...
 
     async def close_account(self, account_id: str) -> None:
-        """Forget an account with its calls and deliveries. Its id is not given out again."""
+        """Forget an account with its calls and deliveries. Its id is not used again."""
 
     async def change_account(
         self, account_id: str, decide: Callable[[Account, int], AccountDecision]
@@ -217,7 +217,7 @@ class Storage(Protocol):
         ...
 
     # Calls and deliveries. A list is in order of arrival, or the newest first; ``after`` is the last one seen, 0 for
-    # none. It has what the bounded journal lists.
+    # none. It has the items that the bounded journal lists.
 
     async def place(self, account_id: str, decide: Callable[[AccountSnapshot], CallDecision]) -> CallDecision:
         """Charge and record a call and its deliveries. Nothing of it is due before ``answered``."""
@@ -309,12 +309,12 @@ class Storage(Protocol):
         under_way: Mapping[str, int],
         per_host: int,
     ) -> Claimed:
-        """Take at most ``limit`` pieces of work that is due by ``until``, of one account or of all, for ``lease_s``
-        seconds. Nobody else gets it meanwhile.
+        """Claim at most ``limit`` pieces of work that is due by ``until``, of one account or of all, for ``lease_s``
+        seconds. No other process can claim it in that time.
 
         ``prepare`` renders the CDR of each delivery, which is kept. Work of calls that were placed after the one whose
-        ``seq`` is ``newest_call`` is left. So are deliveries to a host (``host_of``) that has ``per_host`` attempts
-        under way, those that are taken here included; ``under_way`` counts the others.
+        ``seq`` is ``newest_call`` is not claimed. Neither are deliveries to a host (``host_of``) that already has
+        ``per_host`` attempts in flight, including those claimed here; ``under_way`` counts the others.
         """
         ...
 
@@ -323,7 +323,7 @@ class Storage(Protocol):
         ...
 
     async def backlog(self, now: float) -> Backlog:
-        """Return how many deliveries are due that nobody has claimed."""
+        """Return how many due deliveries are not claimed."""
         ...
 
     async def renew(self, delivery_ids: Collection[int], lease_s: float) -> None:
@@ -332,8 +332,9 @@ class Storage(Protocol):
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
     ) -> Settled:
-        """Record the result of an attempt: change a delivery and its account, and end the claim on the delivery if it
-        is still due as it was ``claimed``. If it is pending no more, make due at ``now`` what waited for that.
+        """Record the result of an attempt: change a delivery and its account. End the claim on the delivery if it is
+        still due as when it was ``claimed``. If it is no longer pending, make the delivery that waited for it due at
+        ``now``.
         """
         ...
 
@@ -374,4 +375,4 @@ class Worker(Protocol):
         """
 
     def forget(self, account_id: str | None = None) -> None:
-        """Let nobody wait for the work of a closed account or, with None, for any: everything was forgotten."""
+        """End all waits for the work of a closed account or, with None, all waits, because everything was forgotten."""

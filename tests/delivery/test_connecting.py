@@ -252,7 +252,7 @@ async def test_a_server_without_tls_is_told() -> None:
     async with sending() as sender:
         told = str(await post(sender, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"))
     server.close()
-    assert re.match(r"127\.0\.0\.1:\d+ speaks no TLS that can be understood: [A-Z]", told), told
+    assert re.match(r"127\.0\.0\.1:\d+ does not answer with valid TLS: [A-Z]", told), told
 
 
 def demanding(version: ssl.TLSVersion) -> ssl.SSLContext:
@@ -338,7 +338,7 @@ async def test_a_server_of_tls_that_is_asked_without_is_told() -> None:
     alert = b"\x15\x03\x01\x00\x02\x02\x46"  # RFC 8446, 6: fatal, protocol_version
     async with Endpoint(alert).listening() as endpoint, sending() as sender:
         told = await post(sender, endpoint.url)
-    assert told == "the answer is not HTTP: it is TLS; the URL has to begin with https:"
+    assert told == "the answer is not HTTP: it is TLS; begin the URL with https:"
 
 
 @pytest.mark.asyncio
