@@ -15,6 +15,7 @@ import pytest
 import requests
 from helpers.client import RUSSIAN
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
+from helpers.systems import needs_proc
 
 HEALTH = b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n"
 PATH = "/v2/rest/account/12345678/flash_call"
@@ -224,6 +225,7 @@ def test_faults_end_the_connection_as_they_are_to(shared: Sandbox) -> None:
         assert wire.send(HEALTH + b"\r\n").answer()[0] == 200
 
 
+@needs_proc
 def test_a_client_that_takes_no_answer_is_answered_no_more_before_it_does(shared: Sandbox, wire: Wire) -> None:
     """Else the answers to what one write asks for would fill the memory."""
     schema = b"GET /__admin/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"

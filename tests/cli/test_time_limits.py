@@ -11,6 +11,7 @@ import pytest
 import trustme
 from helpers.client import RUSSIAN
 from helpers.leaping_loop import HEAD_TIMEOUT_S, Served, serving
+from helpers.systems import needs_proc
 
 from pytest_mcn_mock.model.accounts import replace_faults
 from pytest_mcn_mock.model.faults import Fault, FaultKind
@@ -50,6 +51,7 @@ def test_a_slow_reader_that_goes_on_reading_gets_the_whole_answer(last: bytes) -
     serving(see)
 
 
+@needs_proc
 def test_a_reader_that_takes_nothing_is_left() -> None:
     async def see(served: Served) -> None:
         count = MANY // len(await whole_answer(served)) + 1
