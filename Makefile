@@ -1,5 +1,5 @@
 # make run    the sandbox, on http://127.0.0.1:8643
-# make test   all tests          make lint   ruff, mypy and the layering rule
+# make test   all tests          make lint   ruff, mypy, the layering rule, the workflows
 # make test-fast   the tests of the rules, the service, the storages and the webhooks: seconds, no browser, no sandbox
 # make soak   minutes of load: a hundred SIGKILLs, replicas that are killed, 100,000 calls, advances of the clock, and thousands of generated requests
 # make image  the sandbox's image, build/image/mcn-mock.tar, built and tried without a container engine; part of make soak
@@ -7,6 +7,9 @@
 # make screenshots   the pictures in docs/images, anew
 # make schemas   the schemas of the admin API, schemas/openapi.json and docs/fidelity.md, after a change of a field, a
 #                schema, a route or docs/fidelity.toml
+# make coverage   all tests again, slower: which branches they take; below 95 % is an error
+# make dist   the wheel and the sdist, in dist; make sbom   what they need, in build/sbom.cdx.json
+# make audit   known vulnerabilities of the packages in uv.lock, from a service on the network
 # make docs   the documentation site, in build/docs; a warning or a dead link inside it is an error
 # make lock   uv.lock, after a change of the dependencies in pyproject.toml; ARGS=--upgrade takes newer versions
 # Each sets up what it needs, in .venv; PYTHON and VENV choose others. `make run` needs less than the others: unless .venv
@@ -27,12 +30,12 @@ PROGRAMS := chromium curl default-jdk-headless fonts-dejavu-core golang-go nginx
 # What builds the image needs root and takes room, so that only make soak and make image install it.
 IMAGE_PROGRAMS := buildah debootstrap
 
-.PHONY: run test test-fast soak image bench lint format docs lock screenshots schemas clean
+.PHONY: run test test-fast soak image coverage bench lint format docs dist sbom audit lock screenshots schemas clean
 
 run: $(RUN_VENV)/.ready
 	$(RUN_VENV)/bin/mcn-mock serve $(ARGS)
 
-test: $(VENV)/.ready $(VENV)/.programs
+test: $(VENV)/.ready $(VENV)/.programs $(VENV)/.node
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-fast: $(VENV)/.ready
@@ -44,6 +47,27 @@ soak: $(VENV)/.ready $(VENV)/.programs $(VENV)/.image-programs
 image: $(VENV)/.ready $(VENV)/.image-programs
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_image.py $(ARGS)
 
+# Each process writes what it ran; the last command fails below the floor in pyproject.toml.
+coverage: $(VENV)/.ready $(VENV)/.programs $(VENV)/.node
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+audit: $(VENV)/.ready
+	mkdir -p build
+	$(BIN)/uv export --quiet --locked --all-groups --all-extras --no-emit-project --output-file build/requirements.txt
+	$(SYNC) --all-extras --inexact --group audit
+	$(BIN)/pip-audit --requirement build/requirements.txt --disable-pip --require-hashes --progress-spinner off
+
+dist: $(VENV)/.ready
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+sbom: $(VENV)/.ready
+	mkdir -p build
+	$(BIN)/uv export --quiet --locked --no-dev --all-extras --format cyclonedx1.5 --output-file build/sbom.cdx.json
+
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/measure.py $(ARGS)
 
@@ -52,6 +76,11 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml docs/examples/ci/github-actions.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.readthedocs .readthedocs.yaml
+	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
@@ -76,6 +105,13 @@ schemas: $(VENV)/.ready
 
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
+
+# Programs of Node: what checks the workflows, and a second type checker. Without npm their tests are skipped, and say so.
+$(VENV)/.node: tools/node/package-lock.json | $(VENV)/.ready
+	@mkdir -p $(VENV)/node && cp tools/node/package.json tools/node/package-lock.json $(VENV)/node
+	@npm ci --prefix $(VENV)/node --ignore-scripts --silent \
+	  || echo "make: npm is missing, or reaches no registry: the tests that need it are going to be skipped" >&2
+	@touch $@
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(SYNC) --all-extras --inexact --group docs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -68,6 +69,13 @@ def test_the_sdist_has_what_its_tests_need(built: Path) -> None:
     } <= names
     assert {"pytest_mcn_mock/web/page/main.js", "tests/web/page/audit.js", "docs/images/calls.png"} <= names
     assert not {name for name in names if "__pycache__" in name}
+
+
+def test_the_lock_files_name_no_server_but_pypis() -> None:
+    """A lock file that was made behind a mirror would name it, and nobody else could install from it."""
+    locked = (ROOT / "uv.lock").read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://([^/\"]+)", locked)) == {"pypi.org", "files.pythonhosted.org"}
+    assert "resolved" not in (ROOT / "tools/node/package-lock.json").read_text(encoding="utf-8")
 
 
 def test_a_project_installs_the_wheel_and_passes_its_own_test_with_no_configuration(
