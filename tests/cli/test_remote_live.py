@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from helpers.client import RUSSIAN
 from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox
 from helpers.sandbox_stub import CALL, DELIVERY, StandIn, listed
+from helpers.systems import unmeasured
 from helpers.webhook_endpoints import Receiver
 
 from pytest_mcn_mock.cli.commands import mcn_mock
@@ -241,6 +242,7 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(monkeypatch: pytest.Mo
             assert piped.count("\n") == 2
 
 
+@unmeasured
 @pytest.mark.parametrize(
     "words,absent",
     [

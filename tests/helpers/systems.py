@@ -15,6 +15,13 @@ _PROC = "looks at the sandbox in Linux's /proc"
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason=_PROC)
 """A mark for a single test."""
 
+_coverage = sys.modules.get("coverage")
+unmeasured = pytest.mark.skipif(
+    _coverage is not None and _coverage.Coverage.current() is not None,
+    reason="coverage imports modules and takes memory itself",
+)
+"""A mark for a test of what is imported, or of how much memory or time something takes."""
+
 NOT_ON: dict[str, dict[str, str]] = {
     "win32": {
         "cli": _SIGNALS,

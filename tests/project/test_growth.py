@@ -12,6 +12,7 @@ import tracemalloc
 
 import pytest
 from helpers.in_process import BUSY, fill, make_fake, make_rules, open_account, place, seconds_of_calls
+from helpers.systems import unmeasured
 
 from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.model.outcomes import OutcomeRule
@@ -111,6 +112,7 @@ def test_putting_the_clock_forward_costs_no_more_among_many_pending_cdrs(is_same
     assert asyncio.run(run()) < MOST
 
 
+@unmeasured
 def test_what_a_full_journal_has_dropped_leaves_nothing_behind() -> None:
     """Neither the call nor its CDR, nor what endpoints answered."""
 

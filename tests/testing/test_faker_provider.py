@@ -13,6 +13,7 @@ from pathlib import Path
 import phonenumbers
 import pytest
 from faker import Faker
+from helpers.systems import unmeasured
 
 from pytest_mcn_mock import Outcome, UsageError
 from pytest_mcn_mock.faker_provider import MOBILE, McnProvider
@@ -186,6 +187,7 @@ def test_every_method_and_country_is_documented() -> None:
     assert [country for country in MOBILE if f"{country} " not in text] == []
 
 
+@unmeasured
 def test_nothing_but_the_provider_imports_faker() -> None:
     code = (
         "import sys, pkgutil, importlib, pytest_mcn_mock as package\n"
