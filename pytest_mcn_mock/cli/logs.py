@@ -1,11 +1,12 @@
 """The sandbox's log: text or JSON, a line each, with the call's uuid in every line that is about one, and no secret.
 
 A call is ``info``, as are a refusal and a failed attempt; a CDR that has failed is ``warning``. What else goes well is
-``debug``.
+``debug``. Refusals with the same code have at most one line a second, which says how many they are.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -33,10 +34,13 @@ _FIELDS: Final = (
     "path",
     "status",
     "code",
+    "count",
     "delivery",
     "url",
 )
 """What a line may have beside its message, in this order."""
+REFUSALS_S: Final = 1.0
+"""Refusals with the same code are logged once in so many seconds: a load test may have thousands."""
 
 _log = logging.getLogger("mcn_mock")
 
@@ -57,6 +61,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 def shut_down(timeout_s: float) -> None:
     """Write what was logged, for at most ``timeout_s`` seconds; what is logged later is lost."""
     for handler in _handlers():
+        handler.end_counting()
         handler.outlet.close(timeout_s)
 
 
@@ -70,13 +75,59 @@ def _handlers() -> list[LogHandler]:
 
 
 class LogHandler(logging.Handler):
-    """Writes each line through an ``Outlet``, so that nobody waits for the reader of the log."""
+    """Writes each line through an ``Outlet``, so that nobody waits for the reader of the log.
+
+    The first refusal with a code has a line of its own. Those of the next REFUSALS_S seconds are counted, and so on.
+    Lines about refusals are logged on the event loop.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.outlet = Outlet(stream, self._note)
+        self._counts: dict[str, int] = {}
+        """How many refusals with a code were not logged since the last line about one."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        code = getattr(record, "code", None)
+        if code is not None and self._is_counted(code):
+            return
+        self._write(record)
+
+    def end_counting(self) -> None:
+        """Log the numbers of the refusals that were counted and not logged."""
+        for code in list(self._counts):
+            self._log_count(code, self._counts.pop(code))
+
+    def _is_counted(self, code: str) -> bool:
+        """Count the refusal if it has no line of its own."""
+        if code in self._counts:
+            self._counts[code] += 1
+            return True
+        self._count_for_a_while(code)
+        return False
+
+    def _count_for_a_while(self, code: str) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody would log the number
+            return
+        self._counts[code] = 0
+        loop.call_later(REFUSALS_S, self._log_counted, code)
+
+    def _log_counted(self, code: str) -> None:
+        count = self._counts.pop(code, 0)
+        if count:
+            self._log_count(code, count)
+            self._count_for_a_while(code)
+
+    def _log_count(self, code: str, count: int) -> None:
+        if count:
+            text = "refused %d more with this code"
+            record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, text, (count,), None)
+            record.__dict__ |= {"event": "refusals", "code": code, "count": count}
+            self._write(record)
+
+    def _write(self, record: logging.LogRecord) -> None:
         try:
             self.outlet.put(f"{self.format(record)}\n")
         except Exception:

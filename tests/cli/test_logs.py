@@ -95,6 +95,22 @@ def test_text_has_a_line_for_what_goes_wrong_and_none_for_what_does_not() -> Non
     assert not any(line.startswith("2026 ERROR") for line in lines)
 
 
+def test_many_refusals_have_few_lines_that_count_them_all() -> None:
+    """Otherwise the log of a load test grows by a line for each order."""
+    with running_sandbox("--log-format", "json") as sandbox, requests.Session() as session:
+        url = f"{sandbox.url}/v2/rest/account/12345678/flash_call?login_did=x"
+        for n in range(400):
+            token = "test-token" if n % 2 else "wrong"
+            session.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        _, _, err = sandbox.stop()
+    entries = [json.loads(line) for line in err.splitlines()]
+    for code in ("invalid_parameter", "unauthorized"):
+        about = [entry for entry in entries if entry["code"] == code]
+        assert about[0]["message"].startswith("refused: ")
+        assert sum(entry.get("count", 1) for entry in about) == 200
+        assert len(about) < 100
+
+
 def test_each_call_has_a_line_at_info() -> None:
     with running_sandbox() as sandbox:
         uuid = sandbox.flash_call(code="0042")["verification_call_uuid"]
