@@ -1,4 +1,4 @@
-"""The account that a test works with: what the ``mcn`` fixture is."""
+"""The account that a test works with: the value of the fixture ``mcn``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 
 
 class Account:
-    """An account of the fake operator, with everything in it that is its own.
+    """An account of the fake operator. Accounts share nothing.
 
     Money is in roubles. An invalid argument raises UsageError and changes nothing.
     """
@@ -61,7 +61,7 @@ class Account:
         arrivals = Arrivals(view)
         self._waits = AsyncWaits(view, arrivals, ThreadSignal)
         self.aio = AsyncWaits(view, arrivals, loop_signal)
-        """The same waits for a test on an event loop."""
+        """The same waits for an asynchronous test."""
         self.clock = AccountClock(view, self._waits)
         """The account's time."""
 
@@ -69,7 +69,7 @@ class Account:
         return f"<Account {self.account_id} at {self.base_url}, seed {self.seed}>"
 
     def close(self) -> None:
-        """Forget the account; its token is unknown from now on. To close it again does nothing."""
+        """Close the account. Its token is unknown from now on. Closing it again has no effect."""
         with suppress(NotFound):
             self._run(self._accounts.close(self.account_id))
 
@@ -77,12 +77,12 @@ class Account:
 
     @property
     def base_url(self) -> str:
-        """What stands for https://api.mcn.ru/v2/rest."""
+        """The base URL to use instead of https://api.mcn.ru/v2/rest."""
         return self._view.base_url
 
     @property
     def paid_url(self) -> str:
-        """What stands for https://paidmethods.mcn.ru."""
+        """The base URL to use instead of https://paidmethods.mcn.ru."""
         return self._view.paid_url
 
     @property
@@ -102,7 +102,7 @@ class Account:
 
     @property
     def seed(self) -> int:
-        """What the account's numbers, uuids and faults are drawn from."""
+        """The seed of the account's numbers, uuids and faults."""
         return self._view.opened.seed
 
     @property
@@ -117,7 +117,7 @@ class Account:
 
     @property
     def requests(self) -> list[ApiRequest]:
-        """Every request to a path of the account, the refused ones and those in flight included, as they arrived."""
+        """Every request to a path of the account, in order of arrival, also refused requests and those in flight."""
         return self._view.requests()
 
     @property
@@ -127,11 +127,11 @@ class Account:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """The deliveries of CDRs, pending ones included, in order of their calls."""
+        """The deliveries of CDRs, also pending ones, in order of their calls."""
         return self._view.deliveries()
 
     def story(self) -> str:
-        """What happened on the account: requests, calls, charges, CDR attempts, what is pending and when it is due.
+        """Return what happened on the account as text: requests, calls, charges, CDR attempts, pending CDRs.
 
         A failing test's report shows it. Tokens are not in it.
         """
@@ -141,7 +141,7 @@ class Account:
 
     @property
     def balance(self) -> Decimal:
-        """Roubles; always the sum of the ledger."""
+        """The balance in roubles. It is always the sum of the ledger."""
         return to_decimal(self._run(self._accounts.balance(self.account_id)))
 
     @property
@@ -197,8 +197,8 @@ class Account:
     ) -> Subscription:
         """Send the CDR of every call placed from now on to ``target``: a URL, or a WSGI or ASGI application.
 
-        An application is called at ``path``, with no socket and with the Host ``testserver``: a WSGI one on a thread of
-        the plugin's, an ASGI one on the event loop that is running when it is subscribed, if one is.
+        An application is called at ``path``, without a socket and with the Host ``testserver``: a WSGI one on a thread
+        of the plugin's, an ASGI one on the event loop that is running when it is subscribed, if one is.
         ``on_test_thread`` has it called on the thread that subscribes, while that thread waits (``wait_for_cdr``,
         ``settle``, ``clock.advance``, ``call.complete``, the end of the test), so that it shares the thread's database
         connection and transaction.
@@ -220,9 +220,9 @@ class Account:
         check_bool(on_test_thread, name="on_test_thread")
         if isinstance(target, str):
             if path != "/":
-                raise UsageError(f"path is {path!r}, and is for an application: write it into the URL {target[:80]!r}")
+                raise UsageError(f"path {path!r} is for an application; add it to the URL {target[:80]!r} instead")
             if on_test_thread:
-                raise UsageError(f"on_test_thread is for an application, and {target[:80]!r} is a URL")
+                raise UsageError(f"on_test_thread is for an application, but {target[:80]!r} is a URL; remove it")
             url = target
             prepare_to_send(is_tls=url.lower().startswith("https:") and trust == MACHINE)
         else:
@@ -252,9 +252,10 @@ class Account:
         return subscription
 
     def enable_webhook(self, number: int = 1) -> Subscription:
-        """Enable a webhook that is disabled, for calls placed from now on, and count its failures from 0 again.
+        """Enable a disabled webhook for calls placed from now on, and count its failures from 0.
 
-        ``number`` is that of the subscription; the account's first is 1. NotFound if there is none.
+        ``number`` is the number of the subscription; the account's first is 1. Raises NotFound if there is none with
+        this number.
         """
         check_whole(number, name="number", least=1, most=_MAX_NUMBER)
         account = self._change(lambda account: rules.enable_subscription(account, number))
@@ -268,9 +269,10 @@ class Account:
         login_did: str = "*",
         delay_s: float | None = None,
     ) -> None:
-        """Let calls placed from now on end so: all of them, or those whose ``login_did`` fits the pattern (``7915*``).
+        """Set the ending of calls placed from now on: all, or those whose ``login_did`` matches the pattern
+        (``7915*``).
 
-        The rule set last is tried first. ``delay_s`` is the time between the answer to the request and the CDR.
+        The last rule is tried first. ``delay_s`` is the time in seconds from the answer to the end of the call.
         """
         how = ending(outcome, q931_status, unavailable_cause=self._view.service.assumptions.unavailable_cause)
         rule = OutcomeRule(how, login_did, delay_s)
@@ -281,9 +283,9 @@ class Account:
         self._change(lambda account: replace(account, calls_held=True))
 
     def fail_next(self, status: int = 503, times: int | None = 1, *, accepted: bool = False) -> None:
-        """Answer the next ``times`` requests with a server error, 500 to 599; None is every one.
+        """Answer the next ``times`` requests (None: every one) with a server error, 500 to 599.
 
-        ``accepted`` says whether the call is placed and charged all the same.
+        With ``accepted`` the call is placed and charged nevertheless.
         """
         self.inject(FaultKind.STATUS, times=times, status=status, accepted=accepted)
 
@@ -298,7 +300,7 @@ class Account:
         jitter_s: float = 0.0,
         accepted: bool = True,
     ) -> None:
-        """Switch a fault on, for the next ``times`` requests or CDRs (None: every one), each with a ``probability``.
+        """Switch a fault on for the next ``times`` requests or CDRs (None: every one), each with a ``probability``.
 
         ``kind`` is a FaultKind or its value. A delay is ``delay_s`` plus up to ``jitter_s`` seconds; chance and jitter
         are drawn from the account's seed. ``accepted`` says whether an altered request is charged all the same.
@@ -321,41 +323,41 @@ class Account:
         """Switch every fault off."""
         self._change(lambda account: rules.replace_faults(account, ()))
 
-    # Waiting. Each wait raises WaitTimeout, which tells what is pending, after ``timeout`` seconds.
+    # Waiting. Each wait raises WaitTimeout after ``timeout`` seconds. The message says what is pending.
 
     def wait_for_call(self, timeout: float = DEFAULT_TIMEOUT_S) -> Call:
-        """The next call that no ``wait_for_call`` has returned yet: of several the one that was placed first.
+        """Return the next call that no ``wait_for_call`` has returned yet. Of several, return the one placed first.
 
-        Of threads that wait at the same time, each gets a call of its own.
+        If several threads wait at the same time, each gets a different call.
         """
         __tracebackhide__ = True
         return run_blocking(self._waits.wait_for_call(timeout))
 
     def wait_for_cdr(self, call: Call | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> Delivery:
-        """The delivery of the call's CDR once it was acknowledged or failed.
+        """Wait until the call's CDR is acknowledged or has failed, and return its delivery.
 
         Without a call it is the next delivery that no ``wait_for_cdr`` has returned yet: of several the one whose call
         was placed first. Of threads that wait at the same time, each gets a delivery of its own.
 
-        WebhookRaised, at once, if the application raised when it got the CDR.
+        Raises WebhookRaised at once if the application raised an exception when it got the CDR.
         """
         __tracebackhide__ = True
         return run_blocking(self._waits.wait_for_cdr(call, timeout))
 
     def assert_no_cdr(self, within: float = 0.2) -> None:
-        """AssertionError as soon as a CDR is sent within so many seconds, or was sent and not yet waited for."""
+        """Raise AssertionError if a CDR is sent within so many seconds, or if one was sent that no wait has returned."""
         __tracebackhide__ = True
         run_blocking(self._waits.assert_no_cdr(within))
 
     def settle(self, timeout: float = DEFAULT_TIMEOUT_S) -> None:
-        """Wait until no request is in flight and no CDR that is due is unsent. What is held or due later may stay."""
+        """Wait until no request is in flight and no due CDR is unsent. Held calls and CDRs due later may remain."""
         __tracebackhide__ = True
         run_blocking(self._waits.settle(timeout))
 
-    # Assertions, which show what came nearest when they fail
+    # Assertions. A failure shows the most similar calls.
 
     def assert_called(self, *, times: int | None = None, **fields: object) -> Call:
-        """At least one call was accepted with these fields, or as many as ``times`` says; returns the first.
+        """Assert that at least one call with these fields was accepted, or exactly ``times`` calls. Return the first.
 
         The fields are those of a call: ``login_did``, ``code``, ``caller_did``, ``country_id``, ``method``,
         ``dialect``, ``outcome``, ``q931_status`` and ``state``. A failure shows the calls that came nearest, field by
@@ -374,7 +376,7 @@ class Account:
         return matching[0]
 
     def assert_not_called(self, **fields: object) -> None:
-        """No call was accepted with these fields; without fields, none at all."""
+        """Assert that no call with these fields was accepted. Without fields: no call at all."""
         __tracebackhide__ = True
         matching = self._matching(fields)
         if matching:
@@ -386,9 +388,9 @@ class Account:
     def assert_cdr_delivered(
         self, call: Call | None = None, *, status: int | None = None, timeout: float = DEFAULT_TIMEOUT_S
     ) -> Delivery:
-        """The call's CDR (the next one, without a call) was acknowledged, with that HTTP status if one is given.
+        """Assert that the call's CDR (without a call, the next) was acknowledged, with this HTTP status if it is given.
 
-        Waits for it, ``timeout`` seconds at most, and returns the delivery.
+        Waits for it at most ``timeout`` seconds, and returns the delivery.
         """
         __tracebackhide__ = True
         if status is not None:
@@ -401,13 +403,13 @@ class Account:
         return delivery
 
     def assert_ledger_balanced(self) -> None:
-        """The balance is the sum of the ledger, and every call was charged once, at its price."""
+        """Assert that the balance is the sum of the ledger, and that every call was charged once, at its price."""
         __tracebackhide__ = True
         if problems := report.list_imbalances(self._view):
             raise AssertionError("the ledger is not balanced\n" + "\n".join(f"  {problem}" for problem in problems))
 
     def assert_charged_once(self, *, login_did: str) -> None:
-        """Exactly one call to the number was charged: the application did not try again and pay twice."""
+        """Assert that exactly one call to the number was charged. An application that retries may pay twice."""
         __tracebackhide__ = True
         check_text(login_did, name="login_did", example="79157777777")
         fields = {"login_did": login_did}
@@ -420,11 +422,11 @@ class Account:
                 f"expected one charge for {login_did}, got {len(calls)}, {spent} roubles in all\n{shown}\n{requests}"
             )
 
-    # What may go wrong
+    # Mistakes
 
     def require_fidelity(self, level: str) -> None:
-        """The application may rely on what is ``documented``, on what was ``observed`` too, or on all that is
-        ``assumed``: what a request uses beyond that is a mistake.
+        """Set the level that the application may rely on: ``documented``, ``observed`` (and documented) or ``assumed``
+        (everything). A request that uses more is a mistake.
         """
         try:
             self._expected.fidelity = Level(str(level))
@@ -432,18 +434,18 @@ class Account:
             raise UsageError(f"fidelity {str(level)[:40]!r} is unknown; {nearest(str(level), list(Level))}") from None
 
     def expect_refusal(self, code: RefusalCode | str) -> None:
-        """The test provokes refusals with this code: they do not fail it, and their absence does."""
+        """Expect at least one refusal with this code. Such refusals do not fail the test; if none comes, it fails."""
         try:
             self._expected.refusals.add(RefusalCode(str(code)))
         except ValueError:
             raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
 
     def expect_undelivered(self) -> None:
-        """The test lets CDRs go unacknowledged: those that were tried in vain, or failed, do not fail it."""
+        """Allow CDRs that are not acknowledged. They do not fail the test."""
         self._expected.undelivered = True
 
     def mistakes(self) -> list[str]:
-        """What went wrong on the account or on the server and was not expected, a line each."""
+        """Return the mistakes on the account or on the server that the test did not expect, one line each."""
         return report.list_mistakes(self._view, self._expected)
 
     @property

@@ -18,7 +18,7 @@ from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
 from pytest_mcn_mock.text import printable
 
 _MOST: Final = 50
-"""Lines of a kind: a report is to be read."""
+"""Lines of one kind. A longer report would not be read."""
 _MOST_CALLS: Final = 5
 """Calls in the message of an assertion."""
 _MOST_ERRORS: Final = 10
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 def describe_account(view: AccountView) -> str:
-    """Return what happened on the account: what a failing test's report shows. No token is in it."""
+    """Return what happened on the account, for a failing test's report. It contains no token."""
     settings, kopecks = view.run(view.storage.account(view.account_id))
     balance = format_roubles(kopecks)
     money = f"balance {balance} roubles"
@@ -59,7 +59,7 @@ def describe_account(view: AccountView) -> str:
 
 
 def describe_pending(view: AccountView) -> str:
-    """Return what is still to happen, or why nothing is: for a wait that ended in vain."""
+    """Return what is pending, or why nothing is, for the message of a wait that timed out."""
     now, requests = view.now(), view.requests()
     lines = [f"in flight: {request}" for request in requests if not request.is_answered]
     for call in view.calls():
@@ -74,7 +74,7 @@ def describe_pending(view: AccountView) -> str:
         lines.append(f"no request arrived for account {view.account_id}: does the application use mcn.base_url?")
     lines += _placed_too_early(view)
     if not view.run(view.service.accounts.get(view.account_id)).subscriptions:
-        lines.append("the account has no subscription, so that no CDR is sent: mcn.subscribe(url)")
+        lines.append("the account has no subscription, so no CDR is sent: use mcn.subscribe(url)")
     lines = lines or ["nothing is pending"]
     if count := view.changes.count_jobs():
         lines.append(f"{count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait")
@@ -82,7 +82,7 @@ def describe_pending(view: AccountView) -> str:
 
 
 class Expectations:
-    """What a test expects to go wrong on its account, and how much its application may rely on."""
+    """The mistakes that a test expects on its account, and the level that its application may rely on."""
 
     def __init__(self) -> None:
         self.refusals: set[RefusalCode] = set()
@@ -91,7 +91,7 @@ class Expectations:
 
 
 def list_mistakes(view: AccountView, expected: Expectations) -> list[str]:
-    """Return what went wrong on the account or on the server and was not expected, a line each."""
+    """Return the unexpected mistakes on the account or on the server, one line each."""
     refused = [(request, request.refusal.code) for request in view.heard() if request.refusal is not None]
     lines = [f"refused: {r}" for r, code in refused if r.is_mistake and code not in expected.refusals]
     missing = expected.refusals - {code for _, code in refused}
@@ -108,7 +108,7 @@ def list_mistakes(view: AccountView, expected: Expectations) -> list[str]:
 
 
 def describe_misses(view: AccountView, fields: Mapping[str, object]) -> str:
-    """Return the calls that came nearest to these fields, the nearest first, and the refused requests."""
+    """Return the calls that are most similar to these fields, the most similar first, and the refused requests."""
     calls = sorted(view.calls(), key=lambda call: len(differences(call, fields)))
     lines = []
     for call in calls[:_MOST_CALLS]:
@@ -118,28 +118,28 @@ def describe_misses(view: AccountView, fields: Mapping[str, object]) -> str:
             for name, actual in differences(call, fields).items()
         ]
     if len(calls) > _MOST_CALLS:
-        lines.append(f"  and {len(calls) - _MOST_CALLS} calls more")
+        lines.append(f"  and {len(calls) - _MOST_CALLS} more calls")
     lines += [f"  refused: {request}" for request in view.heard() if request.refusal is not None]
     return "\n".join(lines) or "  no request arrived at all: does the application use mcn.base_url?"
 
 
 def differences(call: Call, fields: Mapping[str, object]) -> dict[str, object]:
-    """Return the call's own values of those of the fields that it does not have."""
+    """Return the call's values of the fields that differ."""
     return {name: actual for name, value in fields.items() if str(actual := getattr(call, name)) != str(value)}
 
 
 def describe_calls(calls: Sequence[Call]) -> str:
-    """Return the first calls, a line each."""
+    """Return the first calls, one line each."""
     return "\n".join(f"  {call!r}" for call in calls[:_MOST_CALLS])
 
 
 def describe_fields(fields: Mapping[str, object]) -> str:
-    """Return the fields of an assertion, in a line."""
+    """Return the fields of an assertion on one line."""
     return ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "any fields"
 
 
 def list_imbalances(view: AccountView) -> list[str]:
-    """Return what is wrong with the money of the account, a line each."""
+    """Return the errors in the money of the account, one line each."""
     entries = view.run(view.storage.ledger(view.account_id))
     balance = view.run(view.service.accounts.balance(view.account_id))
     total = sum(entry.kopecks for entry in entries)
@@ -150,12 +150,12 @@ def list_imbalances(view: AccountView) -> list[str]:
     for call in view.calls():
         charged = [-e.amount for e in charges if e.verification_call_uuid == call.verification_call_uuid]
         if charged != [call.price]:
-            problems.append(f"{call!r} costs {call.price} and was charged {', '.join(map(str, charged)) or 'never'}")
+            problems.append(f"{call!r} costs {call.price}, but was charged {', '.join(map(str, charged)) or 'never'}")
     return problems
 
 
 def describe_errors(errors: Sequence[BaseException], failure: BaseException | None) -> list[str]:
-    """Return what handlers and applications raised: with the traceback, unless the test's own failure shows it."""
+    """Return the exceptions of handlers and applications, with tracebacks that the test's own failure does not show."""
     shown: list[BaseException] = []
     unread = [failure]
     while unread:
@@ -170,11 +170,11 @@ def describe_errors(errors: Sequence[BaseException], failure: BaseException | No
         if not any(error is other or error.__cause__ is other for other in shown):
             lines += "".join(format_exception(error, limit=-_MOST_FRAMES)).splitlines()
     left = len(errors) - _MOST_ERRORS
-    return [*lines, f"and {left} errors more"] if left > 0 else lines
+    return [*lines, f"and {left} more errors"] if left > 0 else lines
 
 
 def _is_unacknowledged(delivery: Delivery) -> bool:
-    """Return whether the webhook has not taken the CDR: it failed, or its last attempt failed.
+    """Return whether the webhook has not acknowledged the CDR: it failed, or its last attempt failed.
 
     Not if a fault altered it, which is a scenario, if the test left the event loop of its application, or if the
     application raised, which is reported as such.
@@ -188,7 +188,7 @@ def _is_unacknowledged(delivery: Delivery) -> bool:
 
 
 def _placed_too_early(view: AccountView) -> list[str]:
-    """Say how many calls were placed before there was a webhook to send their CDRs to."""
+    """Return a line with the number of calls that were placed before the first webhook existed, if any."""
     if not view.run(view.service.accounts.get(view.account_id)).subscriptions_made:
         return []
     owing = [c for c in view.calls() if c.method is Method.FLASH_CALL or view.service.assumptions.call_for_2fa_cdr]
@@ -200,7 +200,7 @@ def _placed_too_early(view: AccountView) -> list[str]:
 
 
 def _section(title: str, items: Sequence[_T], lines_of: Callable[[_T], list[str]]) -> list[str]:
-    """Return the last items, as many as there are lines for, and one in any case."""
+    """Return the last items that fit into the remaining lines, and at least one."""
     lines: list[str] = []
     shown = 0
     for item in reversed(items):

@@ -1,4 +1,4 @@
-"""How a test gets its account, and what it is told when it ends."""
+"""Opens a test's account at its beginning, and reports the mistakes at its end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
 
 ARGUMENTS: Final = ("strict", "fidelity", "balance", "credit", "seed", "outcome", "tariff")
-"""What the marker ``mcn`` takes."""
+"""The arguments of the marker ``mcn``."""
 _SETTLE_MARGIN_S: Final = 1.0
 
 
 def make_server(settings: Settings | None) -> MCNServer:
-    """Return the session's server, which is not started. It needs no file later if a test may use pyfakefs."""
+    """Return the session's server, not started yet. If a test may use pyfakefs, it has loaded all files already."""
     if "pyfakefs" in sys.modules:
         preload()
     return MCNServer(settings=settings)
@@ -49,11 +49,11 @@ def start_again(server: MCNServer, item: pytest.Item, *, is_wanted: bool) -> Non
 
 
 def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelity: str) -> tuple[Account, bool]:
-    """Return an account as the test's markers ask for it, and whether the test is strict.
+    """Return an account with the settings of the test's markers, and whether the test is strict.
 
-    ``strict`` and ``fidelity`` are what holds where no marker says otherwise.
+    ``strict`` and ``fidelity`` are the values if no marker sets them.
 
-    Of several markers the nearest wins, argument by argument. UsageError for an argument that is unknown or wrong.
+    Of several markers the nearest wins, argument by argument. Raises UsageError if an argument is unknown or invalid.
     """
     wanted = _arguments(node)
     strict = check_bool(wanted.get("strict", strict), name="strict")
@@ -75,14 +75,14 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
 
 
 def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict: bool = False) -> None:
-    """Let what is in flight on the account settle, then raise, all at once, what went wrong and was not expected.
+    """Wait until the account has settled, then raise all unexpected mistakes in one error.
 
     An exception of a handler or of an application fails the test even if the test is not strict, or has no account.
     """
     __tracebackhide__ = True
     server.leave_stopped_loops()
     if account is not None:
-        with suppress(WaitTimeout):  # a request that hangs is not a mistake for that
+        with suppress(WaitTimeout):  # a request that hangs is not a mistake
             account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
     errors = server.take_errors()
     mistakes = [printable_lines(f"a handler raised {type(error).__name__}: {error}") for error in errors]
@@ -94,7 +94,7 @@ def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict:
     cause = errors[0] if len(errors) == 1 else BaseExceptionGroup("handlers raised", errors) if errors else None
     raise MistakesError(
         f"the test passed, but this went wrong on its account or server:\n{lines}\n"
-        "A test that provokes it says so: mcn.expect_refusal(code), mcn.expect_undelivered(), "
+        "If the test provokes it on purpose, use mcn.expect_refusal(code), mcn.expect_undelivered(), "
         "or @pytest.mark.mcn(strict=False)."
     ) from cause
 
@@ -103,7 +103,7 @@ def _arguments(node: pytest.Item) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     for marker in node.iter_markers("mcn"):
         if marker.args:
-            raise UsageError(f"the marker mcn takes keyword arguments alone: {', '.join(ARGUMENTS)}")
+            raise UsageError(f"the marker mcn accepts only keyword arguments: {', '.join(ARGUMENTS)}")
         for name, value in marker.kwargs.items():
             if name not in ARGUMENTS:
                 raise UsageError(f"the marker mcn has no argument {name!r}; {nearest(name, ARGUMENTS)}")
@@ -112,9 +112,9 @@ def _arguments(node: pytest.Item) -> dict[str, Any]:
 
 
 def read_strict(config: pytest.Config) -> bool:
-    """Return the ini option ``mcn_strict``; UsageError if it is neither true nor false."""
+    """Return the ini option ``mcn_strict``. Raise UsageError if it is neither true nor false."""
     try:
         return bool(config.getini("mcn_strict"))
     except (ValueError, TypeError, pytest.UsageError) as error:
         why = str(error).partition("\n")[0][:200]
-        raise UsageError(f"the ini option mcn_strict is wrong ({why}); use true or false") from None
+        raise UsageError(f"invalid ini option mcn_strict ({why}): use true or false") from None

@@ -1,4 +1,4 @@
-"""What a test sees of an account, of a call and of a delivery: always as it is now."""
+"""A test's views of an account, a call and a delivery. They always show the present state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class AccountView:
-    """What a test sees of an account that it has opened, and the way to the fake behind it."""
+    """A test's view of an account that it has opened, and its access to the fake."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class AccountView:
 
     @property
     def service(self) -> Service:
-        """What the fake does."""
+        """The fake's service."""
         return self.fake.service
 
     @property
@@ -65,7 +65,7 @@ class AccountView:
         return self.fake.service.storage
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Return the result of a coroutine of the service, which is alone with the state."""
+        """Return the result of a coroutine of the service, which has exclusive access to the state."""
         __tracebackhide__ = True
         return self.door.run(coroutine)
 
@@ -104,7 +104,7 @@ class AccountView:
                 ) from error
 
     async def until_tried(self, delivery: Delivery, signal: Signal) -> None:
-        """Wait for the first attempt at a delivery that is due, for as long as that may take.
+        """Wait for the first attempt at a due delivery, at most as long as an attempt may take.
 
         Raises WebhookRaised, once, if the application raised.
         """
@@ -125,8 +125,8 @@ class AccountView:
     def _is_stray(self, request: ApiRequest) -> bool:
         """Return whether a refused request that names another account, or none, is this test's.
 
-        It is if it carries the account's token, or if its path names no account that is or was open: a straggler of an
-        earlier test names that test's account.
+        It is if it carries the account's token, or if its path names no account that is or was open. A late request of
+        an earlier test names that test's account.
         """
         if request.refusal is None or request.account_id == self.account_id:
             return False
@@ -161,14 +161,14 @@ class Call:
 
     @property
     def _now(self) -> calls.Call:
-        # Once it left the bounded journal, or its account is closed, it stays as it was last seen.
+        # When it is no longer in the bounded journal, or its account is closed, it remains as it was last seen.
         with suppress(NotFound):
             self._record = self._view.run(self._view.storage.call(self._record.verification_call_uuid))
         return self._record
 
     @property
     def verification_call_uuid(self) -> str:
-        """``<call id>_<account_id>``; ties the CDR to the request."""
+        """``<call id>_<account_id>``. It connects the CDR to the request."""
         return self._record.verification_call_uuid
 
     @property
@@ -178,7 +178,7 @@ class Call:
 
     @property
     def method(self) -> Method:
-        """The kind of call: ``flash_call`` or ``call_for_2fa``, however its dialect spells it."""
+        """The kind of call: ``flash_call`` or ``call_for_2fa``, also if its dialect spells it differently."""
         return self._record.method
 
     @property
@@ -188,7 +188,7 @@ class Call:
 
     @property
     def label(self) -> str:
-        """The method, and its dialect unless that is the article's."""
+        """The method, with its dialect if that is not ``api_mcn``."""
         return self._record.label
 
     @property
@@ -213,7 +213,7 @@ class Call:
 
     @property
     def price(self) -> Decimal:
-        """What was charged, in roubles."""
+        """The price that was charged, in roubles."""
         return to_decimal(self._record.price)
 
     @property
@@ -246,12 +246,12 @@ class Call:
 
     @property
     def explanation(self) -> Explanation:
-        """Which rules chose the country, the number, the price and the outcome."""
+        """The rules that chose the country, the number, the price and the outcome."""
         return self._now.explanation
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """The deliveries of its CDR, a subscription each."""
+        """The deliveries of its CDR, one for each subscription."""
         try:
             found = self._view.run(self._view.storage.deliveries_of(self.verification_call_uuid))
         except NotFound:
@@ -259,13 +259,13 @@ class Call:
         return [Delivery(delivery, self, self._view) for delivery in found]
 
     def complete(self, outcome: Outcome | str | None = None, *, q931_status: int | None = None) -> Delivery | None:
-        """End a ringing call now, as planned or as said, and send its CDR.
+        """End a ringing call now and send its CDR. Without arguments it ends as planned.
 
         Returns the delivery (the first, if the account has several subscriptions) once it was tried, at once if it is
         due later, or None if no CDR is pending. On an event loop it returns at once;
         ``await mcn.aio.complete(call, …)`` waits there.
 
-        UsageError for a call that has ended.
+        Raises UsageError if the call has ended.
         """
         __tracebackhide__ = True
         view = self._view
@@ -311,12 +311,12 @@ class Delivery:
 
     @property
     def id(self) -> int:
-        """Numbers the deliveries of a server."""
+        """The number of the delivery on its server."""
         return self._record.id
 
     @property
     def url(self) -> str:
-        """Where the CDR goes."""
+        """The URL of the webhook."""
         return self._record.url
 
     @property
@@ -331,12 +331,12 @@ class Delivery:
 
     @property
     def due_at(self) -> float | None:
-        """When it is tried next, in seconds since the epoch; None while its call is held, and when none is pending."""
+        """When the next attempt is due, in seconds since the epoch; None while its call is held, and if not pending."""
         return self._now.due_at
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every try so far."""
+        """Every attempt so far."""
         return self._now.attempts
 
     @property
@@ -346,7 +346,7 @@ class Delivery:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of the last answer; None if there was none."""
+        """The HTTP status of the last answer; None if there was no answer."""
         attempts = self._now.attempts
         return attempts[-1].status if attempts else None
 
@@ -357,6 +357,6 @@ class Delivery:
 
     @property
     def response(self) -> CdrResponse | None:
-        """The last answer; None if there was none."""
+        """The last answer; None if there was no answer."""
         attempts = self._now.attempts
         return attempts[-1].response if attempts else None

@@ -1,4 +1,4 @@
-"""Waiting: for calls, for CDRs and for quiet, each on a condition. The same coroutines serve a thread and a loop."""
+"""Waits for calls, for CDRs and until all is settled. The same coroutines serve a thread and an event loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class Arrivals:
-    """The calls and CDRs of an account that no wait has returned yet, and what is still to happen.
+    """The calls and CDRs of an account that no wait has returned yet, and the events that are still to come.
 
     A wait looks at nothing that an earlier one has seen. The account is watched from the first wait on: if nobody
     waits, that costs nothing. Whoever asks is alone with the state (``testing.door``), so that each call and each CDR
@@ -35,7 +35,7 @@ class Arrivals:
         self._view = view
         self._is_watching = False
         self._touched: dict[str, None] = {}
-        """Calls that something has happened to since the last look."""
+        """Calls that have changed since the last look."""
         self._unfinished: dict[str, None] = {}
         """Calls that ring or have a pending CDR."""
         self._known_calls: set[int] = set()
@@ -46,12 +46,12 @@ class Arrivals:
         self._tried: dict[int, tuple[calls.Call, deliveries.Delivery]] = {}
 
     async def next_call(self) -> Call | None:
-        """Return the first call that was not given out yet."""
+        """Return the first call that was not returned yet."""
         await self._look()
         return Call(heappop(self._calls)[1], self._view) if self._calls else None
 
     async def next_settled(self) -> Delivery | None:
-        """Return the first CDR that was acknowledged or failed, and was not given out yet."""
+        """Return the first CDR that was acknowledged or failed, and was not returned yet."""
         await self._look()
         while self._settled:
             _, delivery_id, call, delivery = heappop(self._settled)
@@ -61,12 +61,12 @@ class Arrivals:
         return None
 
     async def give_out(self, delivery_id: int) -> None:
-        """Note that somebody has the CDR."""
+        """Note that a wait has returned the CDR."""
         self._tried.pop(delivery_id, None)
         self._returned.add(delivery_id)
 
     async def next_sent(self) -> Delivery | None:
-        """Return a CDR that was sent, and was not given out yet."""
+        """Return a CDR that was sent, and was not returned yet."""
         await self._look()
         return next((self._show(*sent) for sent in self._tried.values()), None)
 
@@ -84,7 +84,7 @@ class Arrivals:
         return False
 
     def note(self, verification_call_uuid: str) -> None:
-        """Something has happened to the call."""
+        """Note that the call has changed."""
         self._touched[verification_call_uuid] = None
 
     async def _look(self) -> None:
@@ -123,9 +123,9 @@ class Arrivals:
 
 
 class AsyncWaits:
-    """``mcn.aio``: the waits for a test on an event loop, whose application, perhaps, runs on that loop too.
+    """``mcn.aio``: the waits for an asynchronous test, whose application may run on the same event loop.
 
-    With signals that block the thread they are the waits of ``mcn`` itself. Each raises WaitTimeout, which tells what
+    With signals that block the thread they are the waits of ``mcn`` itself. Each raises WaitTimeout, which says what
     is pending, after ``timeout`` seconds.
     """
 
@@ -145,7 +145,7 @@ class AsyncWaits:
         if call is not None and not isinstance(call, Call):
             raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0], or None for the next CDR")
         if call is not None and call.account_id != self._view.account_id:
-            raise UsageError(f"call is {call!r}, which is not a call of account {self._view.account_id}")
+            raise UsageError(f"invalid call {call!r}: use a call of account {self._view.account_id}")
         what = "no CDR was delivered" if call is None else f"no CDR was delivered for {call!r}"
         return await self._wait(partial(self._find_cdr, call), timeout, what)
 
@@ -155,7 +155,7 @@ class AsyncWaits:
         check_timeout(within, name="within")
         sent = await self._look_for(lambda: self._view.run(self._arrivals.next_sent()), within)
         if sent is not None:
-            raise AssertionError(f"a CDR was sent, and none was expected: {sent!r}")
+            raise AssertionError(f"expected no CDR, but one was sent: {sent!r}")
 
     async def settle(self, timeout: float = DEFAULT_TIMEOUT_S) -> None:
         """As ``mcn.settle``."""
@@ -165,7 +165,7 @@ class AsyncWaits:
     async def complete(
         self, call: Call, outcome: Outcome | str | None = None, *, q931_status: int | None = None
     ) -> Delivery | None:
-        """As ``call.complete``: it returns once the CDR was tried."""
+        """As ``call.complete``. It returns when the CDR has been attempted."""
         __tracebackhide__ = True
         if not isinstance(call, Call):
             raise UsageError(f"call is {show(call)}; use a Call, such as mcn.calls[0]")
@@ -214,7 +214,7 @@ class AsyncWaits:
         return found
 
     def _is_settled(self) -> bool:
-        """Return whether no request is in flight, and nothing that is due is still to be done."""
+        """Return whether no request is in flight, and no due work is left."""
         view = self._view
         return all(request.is_answered for request in view.requests()) and not view.run(
             self._arrivals.has_due(view.now())
@@ -230,15 +230,15 @@ class AccountClock:
 
     @property
     def now(self) -> float:
-        """Seconds since the epoch, by the account's time."""
+        """The account's time, in seconds since the epoch."""
         return self._view.now()
 
     def advance(self, seconds: float) -> None:
-        """Put the time forward. What falls due happens, in order: calls end, CDRs and their retries are sent.
+        """Put the time forward, and do everything that falls due, in order: end calls, send CDRs and retry them.
 
-        Returns when all of it has happened. What comes meanwhile is not waited for.
+        Returns when that is done. It does not wait for calls that are placed in the meantime.
 
-        WaitTimeout if a CDR that is sent does not end, and if the server is stopped meanwhile.
+        Raises WaitTimeout if an attempt does not end, or if the server is stopped meanwhile.
         """
         __tracebackhide__ = True
         run_blocking(self._waits.advance(seconds))

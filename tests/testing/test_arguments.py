@@ -220,7 +220,7 @@ async def test_a_wrong_argument_of_a_wait_on_an_event_loop_is_refused(mcn: Accou
 def test_a_call_of_another_account_is_refused(mcn: Account, mcn_server: MCNServer) -> None:
     other = mcn_server.open_account()
     flash_call(other)
-    with pytest.raises(UsageError, match=f"not a call of account {mcn.account_id}"):
+    with pytest.raises(UsageError, match=f"use a call of account {mcn.account_id}"):
         mcn.wait_for_cdr(other.calls[0])
     other.close()
 
@@ -228,4 +228,4 @@ def test_a_call_of_another_account_is_refused(mcn: Account, mcn_server: MCNServe
 def test_an_ini_option_that_is_neither_true_nor_false_is_an_error_that_names_it(project: pytest.Pytester) -> None:
     result = run(project, "def test_it(mcn): pass\ndef test_other(): pass\n", "-o", "mcn_strict=maybe")
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["*UsageError: the ini option mcn_strict is wrong (*maybe*); use true or false"])
+    result.stdout.fnmatch_lines(["*UsageError: invalid ini option mcn_strict (*maybe*): use true or false"])

@@ -58,7 +58,7 @@ def test_the_modules(mcn):
 
 WRONG_MARKERS = {
     "balanse='1'": "no argument 'balanse'; did you mean 'balance'?",
-    "'1.00'": "keyword arguments alone",
+    "'1.00'": "only keyword arguments",
     "balance=1.5": "invalid balance 1.5",
     "credit='-1'": "invalid credit -1.00: a credit is not negative",
     "outcome='bussy'": "did you mean 'busy'?",
