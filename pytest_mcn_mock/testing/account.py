@@ -345,7 +345,7 @@ class Account:
         return run_blocking(self._waits.wait_for_cdr(call, timeout))
 
     def assert_no_cdr(self, within: float = 0.2) -> None:
-        """Raise AssertionError if a CDR is sent within so many seconds, or if one was sent that no wait has returned."""
+        """Raise AssertionError if a CDR is sent within so many seconds, or if no wait has returned a sent one."""
         __tracebackhide__ = True
         run_blocking(self._waits.assert_no_cdr(within))
 
