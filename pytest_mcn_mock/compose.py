@@ -136,6 +136,7 @@ def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed, guard: 
     service.events.subscribe(replicas.hear)
     service.until_others_answered = replicas.until_answered
     service.put_forward = replicas.put_forward
+    service.read_requests = replicas.read_requests
     guard.set_session_key(replicas.session_key)
     return replicas.run
 

@@ -40,6 +40,8 @@ the other, a slow webhook would make the advance take longer than the time that 
 """
 HELD_S: Final = 0.02
 """How often an advance checks whether other processes have done their claimed work."""
+GATHER_S: Final = 0.005
+"""How long due work is gathered while there is much of it, if a claim is a step in a database elsewhere."""
 STOPPED: Final = Reason("stopped")
 _AT_ONCE: Final = 1000
 """Pieces of work that are claimed in one step."""
@@ -236,6 +238,7 @@ class DeliveryWorker:
         """Stop all work at once. ``resume`` continues it."""
         self._is_draining = True
         self._alarms.clear()
+        self._to_look.clear()
         self._let_go()
         await _cancel((*self._advances, *self._under_way, *self._tasks))
         if self._renewing is not None:
@@ -270,20 +273,24 @@ class DeliveryWorker:
             asyncio.get_running_loop().call_soon(self._begin_to_look, key)
 
     def _begin_to_look(self, key: Key) -> None:
-        self._to_look.discard(key)
-        if not self._is_draining:
+        if self._is_draining:
+            self._to_look.discard(key)
+        else:
             self._start(self._look(key))
 
     async def _look(self, key: Key) -> None:
         """Claim the work that is due now, and begin it."""
         try:
             async with self._claiming:
+                self._to_look.discard(key)  # only now: those who have asked meanwhile need no look of their own
                 while True:
                     claimed = await self._claim(key, self._clock.now(key))
                     for due in claimed.work:
                         await self._begin(due)
                     if len(claimed.work) < _AT_ONCE:
                         break
+                if len(claimed.work) > 1 and self._storage.has_replicas:
+                    await asyncio.sleep(GATHER_S)
         except StorageFailed:
             asyncio.get_running_loop().call_later(RETRY_S, self._look_soon, key)
             return

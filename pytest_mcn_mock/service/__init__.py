@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
@@ -42,6 +43,8 @@ class Service:
     """Waits for the answers to orders that other processes on the same state have accepted."""
     put_forward: Callable[[], Awaitable[None]] = _stay
     """Reports the time put forward to the other processes on the same state."""
+    read_requests: Callable[[], Awaitable[None]] = _stay
+    """Enters in the journal the requests that other processes on the same state have reported."""
 
     async def why_not_ready(self) -> list[str]:
         """Return the reasons why no new call is accepted; empty if calls are accepted."""
@@ -53,6 +56,15 @@ class Service:
         except StorageFailed:
             return [*reasons, "storage_failed"]
         return [*reasons, "overloaded"] if is_overloaded else reasons
+
+    async def requests(
+        self, is_wanted: Callable[[ApiRequest], bool], after: int, limit: int, *, newest_first: bool = False
+    ) -> Sequence[ApiRequest]:
+        """Return requests of the journal, also those that the other processes on the same state have reported; see
+        ``Journal.page``.
+        """
+        await self.read_requests()
+        return self.journal.page(is_wanted, after, limit, newest_first=newest_first)
 
     async def advance(self, seconds: float) -> None:
         """Put the time forward for every account, when the orders that were accepted before are answered; see

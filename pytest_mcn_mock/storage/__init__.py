@@ -26,6 +26,10 @@ class Room:
         """Return whether an attempt to the host may begin."""
         return host not in self.full
 
+    def least(self) -> int:
+        """Return how many attempts may begin to that host for which it is the fewest."""
+        return self._per_host - max(self._under_way.values(), default=0)
+
     def take_if_has(self, host: str) -> bool:
         """Begin an attempt if there is room; return whether there is."""
         if not self.has(host):

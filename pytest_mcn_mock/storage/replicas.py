@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -140,6 +141,9 @@ class Replicas:
         """How far the time of all is known to be put forward."""
         self._moved_s = clock.moved_s
         """How far this process's clock was moved when all knew of that."""
+        self._unread: deque[int] = deque(maxlen=service.journal.size)
+        """Requests that the others have reported, by their ``seq``."""
+        self._reading = asyncio.Lock()
         self._moving = asyncio.Lock()
         self._flushing = asyncio.Event()
 
@@ -266,7 +270,7 @@ class Replicas:
                     _log.debug("a message of another program: %.80r", notification.payload)
 
     async def _hear_of(self, told: Sequence[_Key]) -> None:
-        seqs = [key for kind, key in told if kind == "request"]
+        seqs = [int(key) for kind, key in told if kind == "request"]
         for kind, key in told:
             match kind:
                 case "reset" | "forward":
@@ -274,8 +278,25 @@ class Replicas:
                 case "call" | "delivery" | "account" if self._is_watched():
                     with suppress(NotFound):
                         self._show(await self._event(kind, key))
-        found = await self._read(_READ, seqs=as_array(seqs)) if seqs else []
-        self._service.journal.add(found)
+        journal = self._service.journal
+        journal.dropped += max(0, len(self._unread) + len(seqs) - journal.size)
+        self._unread.extend(seqs)
+        if self._is_watched():
+            await self.read_requests()
+
+    async def read_requests(self) -> None:
+        """Enter in the journal the requests of the others that are not read yet: they are read when they are wanted."""
+        async with self._reading:
+            if not self._unread:
+                return
+            seqs = self._unread.copy()
+            self._unread.clear()
+            try:
+                found = await self._read(_READ, seqs=as_array(seqs))
+            except BaseException:
+                self._unread.extendleft(reversed(seqs))
+                raise
+            self._service.journal.add(found)
         for request in found:
             self._show(events.RequestAnswered(request))
 

@@ -79,7 +79,7 @@ from pytest_mcn_mock.storage.tables import (
     taken_ids,
     totals,
 )
-from pytest_mcn_mock.storage.together import Together
+from pytest_mcn_mock.storage.together import GATHER_S, Together
 from pytest_mcn_mock.text import is_encodable
 
 _ALL_CALLS: Final = 2**62
@@ -88,7 +88,8 @@ _PLACED_AT_ONCE: Final = 16
 """Orders of one account in a step."""
 _SETTLED_AT_ONCE: Final = 64
 _LOCKED_AT_ONCE: Final = 64
-"""Deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
+"""The most deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
+_LOCKED_AT_LEAST: Final = 8
 ORDER_S: Final = 30.0
 """How long after an order another process waits for its answer. It is renewed as long as the process lives."""
 
@@ -105,7 +106,7 @@ _PENDING = select(_sum(totals.c.pending)).where(totals.c.pending > ZERO)
 _UNLISTED = select(_sum(totals.c.unlisted)).where(totals.c.unlisted > ZERO)
 
 _READ_ACCOUNT: Final = _STATE.where(accounts.c.id == _ID)
-_LOCK_ACCOUNT: Final = _READ_ACCOUNT.with_for_update()
+_LOCK_ACCOUNT: Final = select(accounts.c.id).where(accounts.c.id == _ID).with_for_update()
 _LOCK_TO_CLOSE: Final = _READ_ACCOUNT.with_for_update(of=accounts)
 _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_by(accounts.c.seq).limit(bindparam("n"))
 _READ_TOKEN: Final = select(accounts.c.data).where(accounts.c.token == _ID)
@@ -155,7 +156,6 @@ _READ_TO_PLACE_SHARED: Final = (
     )
     .select_from(accounts.join(totals, totals.c.account_id == accounts.c.id))
     .where(accounts.c.id == _ID)
-    .with_for_update(of=(accounts, totals))
 )
 _READ_LEDGER: Final = select(ledger).where(ledger.c.account_id == _ID).order_by(ledger.c.n)
 _READ_CALL: Final = select(calls).where(calls.c.verification_call_uuid == _ID)
@@ -570,8 +570,8 @@ class SqlStorage:
         self.latest = self.forward_s = self.reset_at = 0.0
         self._db = open_engine(self._load)
         self._placing: Together[_Decide, CallDecision] = Together(self._place_all, _PLACED_AT_ONCE)
-        self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE)
-        self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE)
+        self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE, GATHER_S)
+        self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE, GATHER_S)
 
     @property
     def has_replicas(self) -> bool:
@@ -722,9 +722,7 @@ class SqlStorage:
         self, account_id: str, decide: Callable[[Account, int], AccountDecision]
     ) -> tuple[AccountState, AccountState]:
         async with self._db.step() as step:
-            row = await step.first(_LOCK_ACCOUNT, key=account_id)
-            if row is None:
-                raise no_account(account_id)
+            row = await self._lock_account(step, account_id, _READ_ACCOUNT)
             before = state_of(row)
             account, posting = decide(*before)
             await self._write_account(step, before.account, account)
@@ -739,6 +737,19 @@ class SqlStorage:
                 )
         await step.kept()
         return before, AccountState(account, balance)
+
+    async def _lock_account(self, step: Step, account_id: str, query: Any, **values: Any) -> Any:
+        """Lock an account and return the row of a query for it. NotFound if there is no such account.
+
+        Those who settle do not wait for the lock: it is not that of ``totals``, to which they add. A query of its own
+        sees what those have written for whom the lock had to wait.
+        """
+        locked, found = await step.rows_of_each(
+            (_LOCK_ACCOUNT, {"key": account_id}), (query, {"key": account_id, **values})
+        )
+        if not locked or not found:
+            raise no_account(account_id)
+        return found[0]
 
     async def _write_account(self, step: Step, before: Account, account: Account) -> None:
         if account is not before:
@@ -839,9 +850,7 @@ class SqlStorage:
         """Place orders of an account one after the other, in a database that has replicas: its row is locked once."""
         done: list[CallDecision | Exception] = []
         async with self._db.step() as step:
-            row = await step.first(_READ_TO_PLACE_SHARED, key=account_id, n=len(orders))
-            if row is None:
-                raise no_account(account_id)
+            row = await self._lock_account(step, account_id, _READ_TO_PLACE_SHARED, n=len(orders))
             # If this process dies before the answer, another takes the call to be answered then.
             open_until = self._now() + ORDER_S
             before = account = decode_account(row.data)
@@ -1202,7 +1211,7 @@ class SqlStorage:
         if self.has_replicas:  # a query that finds nothing costs less than a round trip to know that
             exceptions = {"full": list(room.full), "taken": []} if room.full else {}
             of_deliveries = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
-            wanted = min(limit, _LOCKED_AT_ONCE)
+            wanted = min(limit, _LOCKED_AT_ONCE, max(_LOCKED_AT_LEAST, room.least()))
             to_end, found = await step.rows_of_each(query, (of_deliveries, {**bounds, "n": wanted, **exceptions}))
             taken = [row for row in found if room.take_if_has(row.host)]
             if len(found) == wanted and len(taken) < limit:
@@ -1259,7 +1268,7 @@ class SqlStorage:
             before, account_before = decode_delivery(row.data), decode_account(row.account)
             changed, account = decide(before, account_before)
             if self.has_replicas and account is not account_before:  # seldom, so that a hot account is seldom locked
-                locked = await step.first(_LOCK_ACCOUNT, key=account.id)
+                locked = await self._lock_account(step, account.id, _READ_ACCOUNT)
                 account_before = decode_account(locked.data)
                 changed, account = decide(before, account_before)
             await self._write_account(step, account_before, account)

@@ -5,27 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import on_loop
+
+GATHER_S: Final = 0.005
+"""How long what no client waits for is gathered while there is much of it: a step for many costs little more than for
+one.
+"""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class Together(Generic[_Item, _Result]):
-    """Gathers the items of a key while those before them are under way. Nobody waits for more items to come.
+    """Gathers the items of a key while those before them are under way. By default nobody waits for more items to come.
+    After a step that did several, the next one waits ``gather_s`` for more.
 
     ``run`` does the items of a key, ``limit`` at most, and returns what became of each, in order: its result or its
     error. What ``run`` raises is every item's error.
     """
 
     def __init__(
-        self, run: Callable[[str, Sequence[_Item]], Awaitable[Sequence[_Result | Exception]]], limit: int
+        self,
+        run: Callable[[str, Sequence[_Item]], Awaitable[Sequence[_Result | Exception]]],
+        limit: int,
+        gather_s: float = 0.0,
     ) -> None:
         self._run = run
         self._limit = limit
+        self._gather_s = gather_s
         self._waiting: dict[str, deque[tuple[_Item, asyncio.Future[_Result]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,6 +62,8 @@ class Together(Generic[_Item, _Result]):
                 taken = [(item, done) for item, done in taken if not done.done()]
                 if taken:
                     self._tell(taken, await self._results(key, [item for item, _ in taken]))
+                if self._gather_s and len(taken) > 1:
+                    await asyncio.sleep(self._gather_s)
         finally:
             del self._waiting[key]
             for _, done in (*taken, *waiting):  # if this task was cancelled

@@ -336,7 +336,7 @@ class AdminApi:
             await self._service.accounts.get(account_id)
         since = (self._service.clock.now(account_id) // 60 - OVERVIEW_MINUTES + 1) * 60
         tally = await self._service.storage.tally(account_id, since, MOST_COUNTED)
-        newest = self._service.journal.page(
+        newest = await self._service.requests(
             lambda entry: account_id in (None, entry.account_id), 0, MOST_COUNTED, newest_first=True
         )
         refusals = [entry.refusal is not None for entry in newest]
@@ -431,7 +431,7 @@ class AdminApi:
         async def find() -> Sequence[ApiRequest]:
             if (uuid := wanted.values.get("verification_call_uuid")) is not None:
                 await self._service.storage.call(uuid)
-            return self._service.journal.page(
+            return await self._service.requests(
                 wanted.has_request, wanted.after, wanted.limit + 1, newest_first=wanted.newest_first
             )
 

@@ -14,9 +14,9 @@ from pytest_mcn_mock.storage.together import Together
 class Batches:
     """Notes what was done together. ``items`` that are negative fail, and 99 fails all."""
 
-    def __init__(self, limit: int = 10) -> None:
+    def __init__(self, limit: int = 10, gather_s: float = 0.0) -> None:
         self.done: list[tuple[str, list[int]]] = []
-        self.together: Together[int, int] = Together(self._run, limit)
+        self.together: Together[int, int] = Together(self._run, limit, gather_s)
         self.release = asyncio.Event()
 
     async def _run(self, key: str, items: Sequence[int]) -> Sequence[int | Exception]:
@@ -40,6 +40,21 @@ def test_items_that_come_meanwhile_are_done_together_and_those_of_another_key_be
         assert [str(result) for result in results] == ["2", "4", "-3", "8", "10", "12"]
         assert batches.done == [("a", [1]), ("b", [4]), ("a", [2, -3, 5]), ("a", [6])]
         assert await batches.together.do("a", 7) == 14
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("gather_s, later", [(0.0, [("a", [3]), ("a", [4])]), (0.1, [("a", [3, 4])])])
+def test_after_a_step_of_several_more_are_waited_for(gather_s: float, later: list[tuple[str, list[int]]]) -> None:
+    async def test() -> None:
+        batches = Batches(gather_s=gather_s)
+        batches.release.set()
+        await asyncio.gather(*(batches.together.do("a", n) for n in (1, 2)))
+        third = asyncio.create_task(batches.together.do("a", 3))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await asyncio.gather(third, batches.together.do("a", 4))
+        assert batches.done == [("a", [1, 2]), *later]
 
     asyncio.run(test())
 
