@@ -5,6 +5,7 @@ import { at, get, getWithTag } from './api.js';
 import { balanceChart } from './chart.js';
 import { actionButton } from './dialogs.js';
 import { atMostEvery, h, refill } from './dom.js';
+import { exportButtons, fieldsNamed } from './export.js';
 import { Feed } from './feed.js';
 import { moment, money, t, word } from './i18n.js';
 import { accountLabel, learn } from './names.js';
@@ -14,6 +15,7 @@ import { webhooksSection } from './webhooks.js';
 
 const REFRESH_MS = 400;
 const CHART_ENTRIES = 1000;
+const LEDGER_FIELDS = fieldsNamed('n', 'kind', 'amount', 'balance', 'at', 'verification_call_uuid');
 
 /** An account as a view. */
 export async function accountView(id) {
@@ -27,10 +29,10 @@ export async function accountView(id) {
     caption: t('ledger.title'),
     size: 50,
     columns: [
-      { title: t('column.kind'), cell: (entry) => word('ledger', entry.kind) },
-      { title: t('column.amount'), cell: (entry) => amount(entry.amount), className: 'right' },
-      { title: t('column.balance'), cell: (entry) => amount(entry.balance), className: 'right' },
-      { title: t('column.at'), cell: (entry) => moment(entry.at), className: 'time' },
+      { title: t('column.kind'), sort: (entry) => entry.kind, cell: (entry) => word('ledger', entry.kind) },
+      { title: t('column.amount'), sort: (entry) => Number(entry.amount), descends: true, cell: (entry) => amount(entry.amount), className: 'right' },
+      { title: t('column.balance'), sort: (entry) => Number(entry.balance), descends: true, cell: (entry) => amount(entry.balance), className: 'right' },
+      { title: t('column.at'), sort: (entry) => entry.n, descends: true, cell: (entry) => moment(entry.at), className: 'time' },
       { title: t('column.call'), cell: (entry) => (entry.verification_call_uuid ? callLink(entry.verification_call_uuid) : '–'), className: 'wide-2' },
     ],
     empty: () => t('ledger.none'),
@@ -62,7 +64,8 @@ export async function accountView(id) {
     },
     query: {},
     node: h('div', { class: 'account' }, head, money_, settings,
-      h('section', { class: 'card', 'aria-labelledby': 'ledger' }, h('h2', { id: 'ledger' }, t('ledger.title')), ledger.node)),
+      h('section', { class: 'card', 'aria-labelledby': 'ledger' }, h('div', { class: 'head' }, h('h2', { id: 'ledger' }, t('ledger.title')), exportButtons(`ledger-${id}`, () => ledger, LEDGER_FIELDS)),
+        ledger.node)),
     async load() {
       await loadAccount();
       await Promise.all([loadMoney(), ledger.load()]);

@@ -4,22 +4,51 @@ import { openAccount } from './actions.js';
 import { at, get } from './api.js';
 import { sparkline } from './chart.js';
 import { atMostEvery, h, refill } from './dom.js';
+import { exportButtons, fieldsNamed } from './export.js';
 import { money, number, t } from './i18n.js';
-import { learn } from './names.js';
+import { accountLabel, learn } from './names.js';
 import { accountLink, amount, count, emptyState } from './parts.js';
+import { Sorting } from './sorting.js';
 
+const CHUNK = 1000;
 const PAGE = 50;
 const REFRESH_MS = 500;
 const SPARK_ENTRIES = 200;
+const FIELDS = [
+  ...fieldsNamed('id', 'name', 'balance', 'credit', 'unlimited', 'seed', 'calls_held'),
+  ['numbers', (account) => account.numbers.join(' ')],
+  ...['webhooks', 'outcomes', 'faults'].map((name) => [name, (account) => account[name].length]),
+];
 
 /** The accounts as a view. */
 export async function accountsView() {
-  const starts = [null];
+  const starts = [null]; // of chunks, which are long: a chunk is sorted as a whole
+  let page = 0;
   let accounts = [];
   let next = null;
   let lines = new Map();
-  const body = h('div', {});
   const due = new Set();
+  const sorting = new Sorting([
+    { title: t('column.account'), sort: (account) => accountLabel(account.id) },
+    { title: t('column.balance'), className: 'right', sort: (account) => Number(account.balance), descends: true },
+    { title: t('column.line') },
+    { title: t('column.numbers'), className: 'right wide-2', sort: (account) => account.numbers.length, descends: true },
+    { title: t('column.webhooks'), className: 'right wide-2', sort: (account) => account.webhooks.length, descends: true },
+    { title: t('column.rules'), className: 'right wide-3', sort: (account) => account.outcomes.length, descends: true },
+    { title: t('column.faults'), className: 'right wide-3', sort: (account) => account.faults.length, descends: true },
+    { title: t('column.held'), className: 'wide-3', sort: (account) => Number(account.calls_held), descends: true },
+  ], async () => {
+    page = 0;
+    render();
+    await draw(shown());
+  });
+  const rows = h('tbody');
+  const frame = h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': t('accounts.title') }, h('table', {},
+    h('caption', {}, t('accounts.title')),
+    h('thead', {}, h('tr', {}, sorting.heads)),
+    rows));
+  const pager = h('div', { class: 'pager' });
+  const blank = h('div', {});
 
   const view = {
     section: 'accounts',
@@ -27,13 +56,15 @@ export async function accountsView() {
     query: {},
     node: h('div', { class: 'list' },
       h('div', { class: 'head' }, h('h1', { tabindex: '-1' }, t('accounts.title')),
-        h('button', { type: 'button', on: { click: openAccount } }, t('action.open'))),
-      body),
+        h('div', { class: 'buttons' },
+          exportButtons('accounts', () => ({ gather: gatherAll }), FIELDS),
+          h('button', { type: 'button', on: { click: openAccount } }, t('action.open')))),
+      h('div', {}, frame, pager, blank)),
     async load() {
-      ({ items: accounts, next } = await get('accounts', { limit: PAGE, after: starts.at(-1) }));
+      ({ items: accounts, next } = await get('accounts', { limit: CHUNK, after: starts.at(-1) }));
       learn(accounts);
       render();
-      await draw(accounts);
+      await draw(shown());
     },
     async apply(batch) {
       const known = new Map(accounts.map((account, index) => [account.id, index]));
@@ -42,14 +73,10 @@ export async function accountsView() {
         await view.load();
         return;
       }
-      for (const [id, account] of batch.account) {
-        if (!known.has(id)) continue;
-        accounts[known.get(id)] = account;
-        due.add(account);
-      }
-      if (!due.size) return;
+      for (const [id, account] of batch.account) if (known.has(id)) accounts[known.get(id)] = account;
+      for (const account of shown()) if (batch.account.get(account.id) === account) due.add(account);
       render();
-      await redraw();
+      if (due.size) await redraw();
     },
     close: () => {},
   };
@@ -70,30 +97,54 @@ export async function accountsView() {
     render();
   }
 
-  function turn(pages) {
-    if (pages > 0) starts.push(next);
-    else starts.pop();
-    view.load();
+  function shown() {
+    return sorting.order(accounts).slice(page * PAGE, (page + 1) * PAGE);
+  }
+
+  async function gatherAll(start, most) {
+    const items = [];
+    let after = start || null;
+    do {
+      const chunk = await get('accounts', { limit: CHUNK, after });
+      items.push(...chunk.items);
+      after = chunk.next;
+    } while (after !== null && items.length < most);
+    return { items: items.slice(0, most), next: after };
+  }
+
+  async function turn(pages) {
+    page += pages;
+    if (page * PAGE >= accounts.length) {
+      starts.push(next);
+      page = 0;
+    } else if (page < 0) {
+      starts.pop();
+      page = CHUNK / PAGE - 1;
+    } else {
+      render();
+      await draw(shown());
+      return;
+    }
+    await view.load();
   }
 
   function render() {
-    if (!accounts.length && starts.length === 1) {
-      refill(body, emptyState(t('empty.accounts'),
-        h('p', {}, h('button', { type: 'button', class: 'primary', on: { click: openAccount } }, t('action.open')))));
-      return;
-    }
-    const heads = [
-      ['column.account'], ['column.balance', 'right'], ['column.line'], ['column.numbers', 'right wide-2'],
-      ['column.webhooks', 'right wide-2'], ['column.rules', 'right wide-3'], ['column.faults', 'right wide-3'], ['column.held', 'wide-3'],
-    ];
-    refill(body,
-      h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': t('accounts.title') }, h('table', {},
-        h('caption', {}, t('accounts.title')),
-        h('thead', {}, h('tr', {}, heads.map(([key, className]) => h('th', { scope: 'col', class: className }, t(key))))),
-        h('tbody', {}, accounts.map(row)))),
-      h('div', { class: 'pager' },
-        starts.length > 1 ? h('button', { type: 'button', 'data-key': 'newer', on: { click: () => turn(-1) } }, t('accounts.back')) : null,
-        next !== null ? h('button', { type: 'button', 'data-key': 'older', on: { click: () => turn(1) } }, t('accounts.more')) : null));
+    page = Math.min(page, Math.max(0, Math.ceil(accounts.length / PAGE) - 1));
+    const isEmpty = !accounts.length && starts.length === 1;
+    frame.hidden = pager.hidden = isEmpty;
+    blank.replaceChildren(...isEmpty ? [emptyState(t('empty.accounts'),
+      h('p', {}, h('button', { type: 'button', class: 'primary', on: { click: openAccount } }, t('action.open'))))] : []);
+    const shownRows = shown();
+    const first = (starts.length - 1) * CHUNK + page * PAGE;
+    const all = (starts.length - 1) * CHUNK + accounts.length;
+    const note = t('feed.of', { first: first + 1, last: first + shownRows.length, total: `${number(all)}${next === null ? '' : '+'}` });
+    const isPart = sorting.by && (next !== null || starts.length > 1);
+    refill(rows, shownRows.map(row));
+    refill(pager,
+      first > 0 ? h('button', { type: 'button', 'data-key': 'newer', on: { click: () => turn(-1) } }, t('accounts.back')) : null,
+      (page + 1) * PAGE < accounts.length || next !== null
+        ? h('button', { type: 'button', 'data-key': 'older', on: { click: () => turn(1) } }, t('accounts.more')) : null,
+      h('p', { class: 'note' }, note, isPart ? ` · ${t('accounts.sorted', { n: accounts.length })}` : null));
   }
 
   function row(account) {

@@ -100,6 +100,7 @@ export function editAccount(account, tag) {
   return formDialog({
     title: t('edit.title', { id: accountLabel(account.id) }),
     fields: [
+      textField('name', { label: t('account.name'), hint: t('account.name.hint'), value: account.name, maxlength: 100 }),
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), value: account.numbers.join('\n'), rows: 4 }),
       textField('credit', { label: t('edit.credit'), hint: t('edit.credit.hint'), value: account.credit, inputmode: 'decimal' }),
       textField('flash_643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
@@ -112,6 +113,7 @@ export function editAccount(account, tag) {
     submit: t('action.save'),
     act: async (values) => {
       await send('PATCH', at('accounts', account.id), {
+        name: values.name,
         numbers: values.numbers.split(/[\s,;]+/).filter(Boolean),
         credit: roubles(values.credit),
         tariff: {
@@ -134,6 +136,7 @@ export async function openAccount() {
   await formDialog({
     title: t('open.title'),
     fields: [
+      textField('name', { label: t('account.name'), hint: t('account.name.hint'), maxlength: 100 }),
       numberField('id', { label: t('open.id'), hint: t('open.id.hint'), min: 1, step: 1 }),
       textField('token', { label: t('open.token'), hint: t('open.token.hint') }),
       textField('balance', { label: t('open.balance'), value: '100.00', inputmode: 'decimal' }),
@@ -142,8 +145,9 @@ export async function openAccount() {
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), rows: 2 }),
     ],
     submit: t('action.open'),
-    act: async ({ id, token, balance, unlimited, credit, numbers }) => {
+    act: async ({ name, id, token, balance, unlimited, credit, numbers }) => {
       const asked = {
+        name,
         balance: unlimited ? 'unlimited' : roubles(balance) || '0.00',
         credit: roubles(credit) || '0.00',
         numbers: numbers.split(/[\s,;]+/).filter(Boolean),
@@ -151,7 +155,8 @@ export async function openAccount() {
       if (id !== null) asked.id = id;
       if (token) asked.token = token;
       opened = await send('POST', 'accounts', asked);
-      return t('open.done', { id: String(opened.id) });
+      learn([opened]);
+      return t('open.done', { id: accountLabel(opened.id) });
     },
   });
   if (!opened) return;

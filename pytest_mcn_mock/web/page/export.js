@@ -9,11 +9,11 @@ const MOST = 10_000;
 const TYPES = { csv: 'text/csv', json: 'application/json' };
 const LATER_MS = 60_000;
 
-/** Buttons that save the items of a feed. `fields` are `[name, value(item)]`, the columns of the CSV. */
-export function exportButtons(name, feed, fields) {
+/** Buttons that save what `source()` gathers, such as a feed. `fields` are `[name, value(item)]`, the columns of the CSV. */
+export function exportButtons(name, source, fields) {
   const save = async (kind) => {
     try {
-      const { items, next } = await feed().gather(0, MOST);
+      const { items, next } = await source().gather(0, MOST);
       download(`${name}.${kind}`, TYPES[kind], kind === 'csv' ? csv(items, fields) : `${JSON.stringify(items, null, 2)}\n`);
       announce(t(next === null ? 'export.done' : 'export.cut', { n: items.length }));
     } catch (error) {
@@ -25,6 +25,11 @@ export function exportButtons(name, feed, fields) {
     Object.keys(TYPES).map((kind) => h('button', {
       type: 'button', 'aria-label': t(`export.${kind}`), title: t('export.title', { most: number(MOST) }), on: { click: () => save(kind) },
     }, kind.toUpperCase())));
+}
+
+/** Columns that are fields of the items, by their names. */
+export function fieldsNamed(...names) {
+  return names.map((name) => [name, (item) => item[name]]);
 }
 
 /** RFC 4180, with the mark by which spreadsheets know UTF-8. */

@@ -3,12 +3,13 @@
 import { ApiError, get } from './api.js';
 import { h } from './dom.js';
 import { number, t } from './i18n.js';
+import { Sorting } from './sorting.js';
 
 const CHUNK = 1000;
 const MOST_CHUNKS = 20; // that are searched at once for rows that match
 
 /** `path` and `query` say which list; `cursor` is the field that `after` counts by and `key` the one that an item is
- * known by. `columns` are `{title, cell(item), className, sort(item)}`; one with `sort` can be sorted by. `matches`
+ * known by. `columns` are those of `Sorting`, with `cell(item)`. `matches`
  * says which items are shown; unless the API `hasFilter` for that, pages are gathered from as many of the API's as it
  * takes.
  * `merge(known, item)` gives the item to show in place of a known one. `total()` resolves to `{n, isCut}`, how many
@@ -23,7 +24,6 @@ export class Feed {
     Object.assign(this, { path, query, key, cursor, columns, matches, hasFilter, merge, countAll: total, empty, size, rowClass });
     this.starts = [0];
     this.page = 0; // of what is sorted
-    this.sorted = null;
     this.items = [];
     this.next = null;
     this.total = null;
@@ -38,11 +38,10 @@ export class Feed {
 
   make() {
     this.body = h('tbody');
-    this.heads = this.columns.map((column, index) => h('th', { scope: 'col', class: column.className }, column.sort
-      ? h('button', { type: 'button', class: 'sort', on: { click: () => this.sortBy(index) } }, column.title) : column.title));
+    this.sorting = new Sorting(this.columns, () => this.resort());
     this.table = h('table', {},
       h('caption', {}, this.captionText),
-      h('thead', {}, h('tr', {}, this.heads)),
+      h('thead', {}, h('tr', {}, this.sorting.heads)),
       this.body);
     this.note = h('p', { class: 'note' });
     this.error = h('p', { class: 'error', role: 'alert', hidden: true });
@@ -62,7 +61,7 @@ export class Feed {
     const load = this.loads;
     this.node.setAttribute('aria-busy', 'true');
     try {
-      const gathered = this.sorted ? this.gather(0, CHUNK) : this.gather(this.starts.at(-1), this.size);
+      const gathered = this.sorting.by ? this.gather(0, CHUNK) : this.gather(this.starts.at(-1), this.size);
       const [{ items, next }, total] = await Promise.all([gathered, this.countAll?.() ?? null]);
       if (load !== this.loads) return;
       this.items = items;
@@ -106,7 +105,7 @@ export class Feed {
   apply(changed) {
     if (!this.isLoaded || changed.size === 0) return;
     const known = new Map(this.items.map((item, index) => [item[this.key], index]));
-    const takesNew = (this.sorted || this.starts.length === 1) && !this.isPaused;
+    const takesNew = (this.sorting.by || this.starts.length === 1) && !this.isPaused;
     const top = Math.max(0, ...this.items.map((item) => item[this.cursor]));
     const added = [];
     for (const [key, item] of changed) {
@@ -120,7 +119,7 @@ export class Feed {
     if (this.total) this.total = { ...this.total, n: this.total.n + added.length + this.items.length - before };
     if (takesNew) {
       this.items = [...added, ...this.items].sort((a, b) => b[this.cursor] - a[this.cursor]);
-      const most = this.sorted ? CHUNK : this.size;
+      const most = this.sorting.by ? CHUNK : this.size;
       if (this.items.length > most) {
         this.items.length = most;
         this.next = this.items.at(-1)[this.cursor];
@@ -143,33 +142,19 @@ export class Feed {
     if (!isPaused) this.load();
   }
 
-  /** Sort by a column, then the other way round, then no more. */
-  async sortBy(index) {
-    const first = this.columns[index].descends ? 'descending' : 'ascending';
-    const other = first === 'ascending' ? 'descending' : 'ascending';
-    const now = this.sorted?.index === index ? this.sorted.direction : null;
-    this.sorted = now === other ? null : { index, direction: now === first ? other : first };
+  async resort() {
     this.page = 0;
     this.starts = [0];
-    this.heads.forEach((head, place) => {
-      if (place === this.sorted?.index) head.setAttribute('aria-sort', this.sorted.direction);
-      else head.removeAttribute('aria-sort');
-    });
     await this.load();
   }
 
   order() {
-    if (!this.sorted) return;
-    const value = this.columns[this.sorted.index].sort;
-    const sign = this.sorted.direction === 'ascending' ? 1 : -1;
-    const collator = new Intl.Collator(undefined, { numeric: true });
-    const compare = (a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : collator.compare(String(a ?? ''), String(b ?? '')));
-    this.items.sort((a, b) => sign * compare(value(a), value(b)) || b[this.cursor] - a[this.cursor]);
+    this.items = this.sorting.order(this.items);
     this.page = Math.min(this.page, Math.max(0, Math.ceil(this.items.length / this.size) - 1));
   }
 
   async turn(pages) {
-    if (this.sorted) {
+    if (this.sorting.by) {
       this.page += pages;
       this.render();
     } else {
@@ -189,8 +174,8 @@ export class Feed {
   }
 
   render() {
-    const isFirst = this.sorted ? this.page === 0 : this.starts.length === 1;
-    const hasMore = this.sorted ? (this.page + 1) * this.size < this.items.length : this.next !== null;
+    const isFirst = this.sorting.by ? this.page === 0 : this.starts.length === 1;
+    const hasMore = this.sorting.by ? (this.page + 1) * this.size < this.items.length : this.next !== null;
     const isEmpty = this.isLoaded && this.items.length === 0 && isFirst && this.next === null;
     this.frame.hidden = isEmpty;
     this.blank.hidden = !isEmpty;
@@ -209,16 +194,16 @@ export class Feed {
   /** The place of the rows among all, and what is sorted. */
   noteText(isFirst) {
     const rows = this.shown().length;
-    const page = (this.sorted ? this.page : this.starts.length - 1) * this.size;
-    const isWhole = isFirst && this.next === null && !this.sorted;
+    const page = (this.sorting.by ? this.page : this.starts.length - 1) * this.size;
+    const isWhole = isFirst && this.next === null && !this.sorting.by;
     const all = isWhole ? { n: rows, isCut: false } : this.total;
     const total = all ? `${number(all.n)}${all.isCut ? '+' : ''}` : null;
     const place = rows ? t(total ? 'feed.of' : 'feed.place', { first: page + 1, last: page + rows, total, n: all?.n ?? rows }) : t('feed.nothing');
-    return this.sorted && this.next !== null ? `${place} · ${t('feed.sorted', { n: this.items.length })}` : place;
+    return this.sorting.by && this.next !== null ? `${place} · ${t('feed.sorted', { n: this.items.length })}` : place;
   }
 
   shown() {
-    return this.sorted ? this.items.slice(this.page * this.size, (this.page + 1) * this.size) : this.items;
+    return this.sorting.by ? this.items.slice(this.page * this.size, (this.page + 1) * this.size) : this.items;
   }
 
   renderRows() {

@@ -3,7 +3,7 @@
 import { placeCall } from './actions.js';
 import { get } from './api.js';
 import { h } from './dom.js';
-import { exportButtons } from './export.js';
+import { exportButtons, fieldsNamed } from './export.js';
 import { Feed } from './feed.js';
 import { selectField, textField } from './fields.js';
 import { moment, t, word } from './i18n.js';
@@ -113,7 +113,7 @@ const KINDS = {
     columns: () => [
       { title: t('column.request'), sort: (one) => `${one.method} ${one.path}`, cell: requestText, className: 'request break' },
       { title: t('column.status'), sort: (one) => one.status ?? -1, cell: (one) => (one.status === null ? t('requests.flight') : statusChip(one.status)) },
-      { title: t('column.result'), cell: requestResult, className: 'break' },
+      { title: t('column.result'), cell: requestResult, className: 'break wide-2' },
       { title: t('column.at'), sort: (one) => one.seq, descends: true, cell: (one) => moment(one.at), className: 'time wide-2' },
       { title: t('column.account'), sort: (one) => one.account_id ?? '', cell: (one) => (one.account_id ? accountLabel(one.account_id) : '–'), className: 'wide-3 clip' },
     ],
@@ -125,10 +125,6 @@ const KINDS = {
     rowClass: (one) => (one.refusal ? 'refused' : ''),
   },
 };
-
-function fieldsNamed(...names) {
-  return names.map((name) => [name, (item) => item[name]]);
-}
 
 function sum(counts) {
   return Object.values(counts).reduce((all, n) => all + n, 0);
@@ -195,6 +191,7 @@ function requestText(one) {
   return [
     h('span', { class: 'mono' }, `${one.method} ${one.path}`),
     parameters.length ? h('span', { class: 'mono muted block' }, parameters.join('  ')) : null,
+    h('span', { class: 'under-narrow' }, requestResult(one)),
   ];
 }
 

@@ -111,3 +111,30 @@ def test_a_list_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(sandbox: San
     )
     saved(page, "Export as JSON")
     expect(page.get_by_role("status")).to_contain_text("older rows are left out")
+
+
+def test_accounts_are_shown_by_their_names_sorted_counted_and_saved(sandbox: Sandbox, open_page: OpenPage) -> None:
+    for n, name in enumerate([FORMULA, "<b>Alpha</b>"]):
+        send(sandbox, "POST", "accounts", {"id": 901 + n, "name": name, "balance": f"{n + 1}.00"})
+    send(sandbox, "POST", "accounts/902/calls", {"method": "flash_call", "login_did": "79150000001"})
+    page = open_page(f"{sandbox.url}/__admin/#/accounts", viewport={"width": 1300, "height": 700})
+    names = page.locator("tbody th a")
+    expect(names).to_have_text(["12345678", "=1+cmd · 901", "<b>Alpha</b> · 902"])
+    expect(page.locator(".pager .note")).to_have_text("1–3 of 3")
+    page.get_by_role("button", name="Balance").click()
+    expect(names).to_have_text(["12345678", "<b>Alpha</b> · 902", "=1+cmd · 901"])
+    expect(page.get_by_role("button", name="Balance")).to_be_focused()
+    rows = list(csv.DictReader(saved(page, "Export as CSV").removeprefix("\ufeff").splitlines()))
+    assert [row["name"] for row in rows] == ["", "'" + FORMULA, "<b>Alpha</b>"]
+    page.get_by_role("link", name="Alpha").click()
+    expect(page.get_by_role("heading", name="Account <b>Alpha</b> · 902")).to_be_focused()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_label("Name").fill("Beta")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Account Beta · 902")).to_be_visible()
+    page.get_by_role("link", name="Calls", exact=True).first.click()
+    expect(call_row(page, "79150000001").get_by_role("link", name="Beta · 902")).to_be_visible()
+    page.get_by_label("Account").select_option("Beta · 902")
+    expect(page.locator(".feed .note")).to_have_text("1–1 of 1")
+    page.get_by_role("banner").get_by_role("button", name="Place a call").click()
+    expect(page.get_by_role("dialog").get_by_label("Account").locator("option:checked")).to_have_text("Beta · 902")
