@@ -71,7 +71,7 @@ def test_a_wait_in_vain_says_what_was_refused(mcn: Account) -> None:
 def test_assert_no_cdr_fails_at_once_when_one_is_sent(mcn: Account, receiver: Receiver) -> None:
     mcn.subscribe(receiver.url)
     flash_call(mcn)
-    with pytest.raises(AssertionError, match="none was expected"):
+    with pytest.raises(AssertionError, match="expected no CDR"):
         mcn.assert_no_cdr(within=30)
 
 
