@@ -105,12 +105,21 @@ def test_an_overview(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver, 
     shoot(page, name)
 
 
-def test_the_form_of_a_webhook(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
+@pytest.mark.parametrize(
+    "name,locale,edit,body",
+    [
+        ("webhook-form", "en-GB", "Edit webhook 1", "Body"),
+        ("webhook-form-ru", "ru-RU", "Изменить вебхук 1", "Тело"),
+    ],
+)
+def test_the_form_of_a_webhook(
+    sandbox: Sandbox, open_page: OpenPage, receiver: Receiver, name: str, locale: str, edit: str, body: str
+) -> None:
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, **FORM})
-    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", viewport={"width": 1120, "height": 780})
-    page.get_by_role("button", name="Edit webhook 1").click()
-    expect(page.get_by_role("dialog").get_by_role("region", name="Body")).to_contain_text('"env": "staging"')
-    shoot(page, "webhook-form")
+    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", viewport={"width": 1120, "height": 780}, locale=locale)
+    page.get_by_role("button", name=edit).click()
+    expect(page.get_by_role("dialog").get_by_role("region", name=body)).to_contain_text('"env": "staging"')
+    shoot(page, name)
 
 
 def test_an_account(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
