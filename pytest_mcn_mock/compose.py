@@ -19,6 +19,7 @@ from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.events import Event, Events
 from pytest_mcn_mock.service.journal import Journal, Numbers, OwnNumbers
+from pytest_mcn_mock.service.mistakes import Mistakes
 from pytest_mcn_mock.service.ports import Clock, Storage
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.storage.memory import MemoryStorage
@@ -96,11 +97,13 @@ def compose(
     worker = DeliveryWorker(
         storage, clock, post, partial(make_sender or make_http_sender, targets), assumptions.ack_timeout_s
     )
+    # Requests are not part of the state; the processes that share one tell each other of them.
+    journal = Journal(clock, events, settings.journal_size, _request_numbers(storage))
     service = Service(
         storage=storage,
         clock=clock,
         worker=worker,
-        accounts=Accounts(storage, clock, worker, events, settings.tariff, targets),
+        accounts=Accounts(storage, clock, worker, events, journal, settings.tariff, targets),
         calls=Calls(
             storage,
             clock,
@@ -111,8 +114,8 @@ def compose(
             magic_numbers=settings.magic_numbers,
         ),
         deliveries=Deliveries(storage, clock, worker, events, assumptions),
-        # Requests are not part of the state. Processes with the same state report them to one another.
-        journal=Journal(clock, events, settings.journal_size, _request_numbers(storage)),
+        journal=journal,
+        mistakes=Mistakes(storage, clock, journal),
         events=events,
         assumptions=assumptions,
         opening=opening,

@@ -10,8 +10,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.money import Method
+from pytest_mcn_mock.model.requests import Level
 from pytest_mcn_mock.web.admin import ROUTES, Route
 from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
@@ -55,6 +57,8 @@ PAID_ERRORS = {
 }
 ADMIN_ERRORS = (400, 401, 403, 405, 413, 500, 503)
 
+_CODE = f"({'|'.join(RefusalCode)})"
+_LIST_OF_CODES = f"^{_CODE}(,{_CODE})*$"
 PARAMETERS: dict[str, dict[str, Any]] = {
     "account_id": {"description": "The account.", "schema": {"type": "integer"}, "example": 12345678},
     "verification_call_uuid": {
@@ -98,6 +102,22 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "wait": {
         "description": "Seconds for which the answer waits for an item; 0 if not given.",
         "schema": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
+    },
+    "accounts/<account_id>/mistakes.wait": {
+        "description": "Seconds for which the answer waits until nothing is in flight; 0 if not given.",
+        "schema": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_S},
+    },
+    "expect_refusal": {
+        "description": "Codes of refusals that are expected, with commas between them.",
+        "schema": {"type": "string", "pattern": _LIST_OF_CODES},
+    },
+    "expect_undelivered": {
+        "description": "Whether CDRs may go unacknowledged; false if not given.",
+        "schema": {"enum": ["true", "false"]},
+    },
+    "fidelity": {
+        "description": "The level that the application may rely on; assumed if not given.",
+        "schema": {"enum": [str(level) for level in Level]},
     },
 }
 LEVELS = {row["id"]: row["level"] for row in tomllib.loads(FIDELITY.read_text(encoding="utf-8"))["row"]}

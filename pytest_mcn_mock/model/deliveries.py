@@ -152,6 +152,14 @@ class Delivery(Struct, frozen=True):
     filter: tuple[Condition, ...] = ()
     """The webhook's filter at the time when the call was placed."""
 
+    def __str__(self) -> str:
+        attempts = "; ".join(map(str, self.attempts)) or "not tried yet"
+        fault = f" ({self.note})" if self.note else ""
+        state = describe_state(self.state, self.attempts)
+        return printable(
+            f"<Delivery {self.id} of {self.verification_call_uuid} to {self.url}, {state}{fault}: {attempts}>"
+        )
+
     @property
     def note(self) -> str:
         """The text of ``why``, for people; empty if there is none."""

@@ -14,6 +14,7 @@ from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.service.journal import Journal
+from pytest_mcn_mock.service.mistakes import Mistakes
 from pytest_mcn_mock.service.ports import Clock, Storage, Worker
 
 Opening = Callable[[Accounts], Iterable[tuple[Account, int]]]
@@ -35,6 +36,7 @@ class Service:
     calls: Calls
     deliveries: Deliveries
     journal: Journal
+    mistakes: Mistakes
     events: Events
     assumptions: Assumptions
     opening: Opening

@@ -18,6 +18,7 @@ from pytest_mcn_mock.model.outcomes import OutcomeRule
 from pytest_mcn_mock.model.webhooks import Subscription, Targets
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import AccountChanged, AccountClosed, Events, StateReset
+from pytest_mcn_mock.service.journal import Journal
 from pytest_mcn_mock.service.ports import AccountDecision, AccountState, Clock, Posting, Storage, Worker
 
 Roubles = str | int | Decimal
@@ -32,6 +33,7 @@ class Accounts:
         clock: Clock,
         worker: Worker,
         events: Events,
+        journal: Journal,
         default_tariff: Tariff,
         targets: Targets | None = None,
     ) -> None:
@@ -39,6 +41,7 @@ class Accounts:
         self._clock = clock
         self._worker = worker
         self._events = events
+        self._journal = journal
         self.default_tariff = default_tariff
         """The tariff of accounts that have none of their own."""
         self._targets = targets
@@ -119,6 +122,7 @@ class Accounts:
                     raise
                 drawn_id, drawn_token = draw_account(seed, attempt)
                 account = replace(account, id=account_id or drawn_id, token=token or drawn_token)
+        self._journal.note_opening(opened.id)
         self._events.publish(AccountChanged(opened.id))
         return opened
 
@@ -126,6 +130,7 @@ class Accounts:
         """Forget an account with its calls and deliveries."""
         await self._storage.close_account(account_id)
         self._worker.forget(account_id)
+        self._journal.note_closing(account_id)
         self._events.publish(AccountClosed(account_id))
 
     async def reset(self, opening: Iterable[tuple[Account, int]]) -> float:

@@ -54,6 +54,8 @@ class Journal:
         self._events = events
         self._requests: deque[ApiRequest] = deque(maxlen=size)
         self._numbers = numbers
+        self._before: dict[str, int] = {}
+        """The last request before each account was opened."""
         self.dropped = 0
         """How many requests are not listed any more, because the journal was full."""
 
@@ -92,6 +94,20 @@ class Journal:
         """Return the requests behind the one whose ``seq`` is ``after``, 0 for all."""
         return [request for request in self._requests.copy() if request.seq > after]
 
+    def note_opening(self, account_id: str) -> None:
+        """Note that an account was opened now."""
+        self._before[account_id] = self.last_seq()
+
+    def note_closing(self, account_id: str) -> None:
+        """Forget when an account was opened: it is closed."""
+        self._before.pop(account_id, None)
+
+    def since_opening(self, account_id: str) -> int | None:
+        """Return the ``seq`` of the last request before this process opened the account, 0 if there was none. Return
+        None if it has not opened it.
+        """
+        return self._before.get(account_id)
+
     def page(
         self,
         is_wanted: Callable[[ApiRequest], bool] = lambda _: True,
@@ -113,6 +129,7 @@ class Journal:
 
     def clear(self, reset_at: float) -> None:
         """Forget the requests before a reset, at a moment that the storage has returned."""
+        self._before.clear()
         kept = self.since(self._numbers.last_before(reset_at))
         self._requests.clear()
         self._requests.extend(kept)

@@ -17,6 +17,7 @@ from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind, fault_kind
+from pytest_mcn_mock.model.mistakes import Expectations
 from pytest_mcn_mock.model.money import Entry, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest, Level
@@ -56,7 +57,7 @@ class Account:
 
     def __init__(self, view: AccountView) -> None:
         self._view = view
-        self._expected = report.Expectations()
+        self._expected = Expectations()
         self._calls_on_test_thread = False
         arrivals = Arrivals(view)
         self._waits = AsyncWaits(view, arrivals, ThreadSignal)
@@ -446,7 +447,7 @@ class Account:
 
     def mistakes(self) -> list[str]:
         """Return the mistakes on the account or on the server that the test did not expect, one line each."""
-        return report.list_mistakes(self._view, self._expected)
+        return [str(mistake) for mistake in report.list_mistakes(self._view, self._expected)]
 
     @property
     def _accounts(self) -> Accounts:

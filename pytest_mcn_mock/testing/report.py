@@ -9,10 +9,10 @@ from itertools import takewhile
 from traceback import format_exception
 from typing import Final, TypeVar
 
-from pytest_mcn_mock.errors import RefusalCode
+from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.deliveries import DeliveryState, describe_state
+from pytest_mcn_mock.model.mistakes import Expectations, Mistake
 from pytest_mcn_mock.model.money import EntryKind, Method, format_roubles
-from pytest_mcn_mock.model.requests import Level
 from pytest_mcn_mock.testing.applications import LEFT, RAISED
 from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
 from pytest_mcn_mock.text import printable
@@ -24,7 +24,6 @@ _MOST_CALLS: Final = 5
 _MOST_ERRORS: Final = 10
 _MOST_FRAMES: Final = 20
 """Errors, and frames of each, in a failing test's report."""
-_UNACKNOWLEDGED: Final = {DeliveryState.FAILED: "failed", DeliveryState.PENDING: "not acknowledged"}
 
 _T = TypeVar("_T")
 
@@ -81,30 +80,10 @@ def describe_pending(view: AccountView) -> str:
     return "\n".join(f"  {printable(line)}" for line in lines)
 
 
-class Expectations:
-    """The mistakes that a test expects on its account, and the level that its application may rely on."""
-
-    def __init__(self) -> None:
-        self.refusals: set[RefusalCode] = set()
-        self.undelivered = False
-        self.fidelity = Level.ASSUMED
-
-
-def list_mistakes(view: AccountView, expected: Expectations) -> list[str]:
-    """Return the unexpected mistakes on the account or on the server, one line each."""
-    refused = [(request, request.refusal.code) for request in view.heard() if request.refusal is not None]
-    lines = [f"refused: {r}" for r, code in refused if r.is_mistake and code not in expected.refusals]
-    missing = expected.refusals - {code for _, code in refused}
-    lines += [f"expected a refusal {code}, got none" for code in sorted(missing)]
-    if not expected.undelivered:
-        lines += [f"{_UNACKNOWLEDGED[d.state]}: {d!r}" for d in view.deliveries() if _is_unacknowledged(d)]
-    relied_on = [
-        f"relied on: {request.method} …/{request.path.rstrip('/').rpartition('/')[2]}: {use}"
-        for request in view.requests()
-        for use in request.undocumented
-        if not expected.fidelity.allows(use.level)
-    ]
-    return [*lines, *dict.fromkeys(relied_on)]
+def list_mistakes(view: AccountView, expected: Expectations) -> list[Mistake]:
+    """Return the unexpected mistakes on the account or on the server."""
+    found = view.run(view.service.mistakes.find(view.account_id, expected))
+    return [mistake for mistake in found if mistake.delivery is None or not _is_of_the_test(view, mistake.delivery)]
 
 
 def describe_misses(view: AccountView, fields: Mapping[str, object]) -> str:
@@ -173,18 +152,16 @@ def describe_errors(errors: Sequence[BaseException], failure: BaseException | No
     return [*lines, f"and {left} more errors"] if left > 0 else lines
 
 
-def _is_unacknowledged(delivery: Delivery) -> bool:
-    """Return whether the webhook has not acknowledged the CDR: it failed, or its last attempt failed.
-
-    Not if a fault altered it, which is a scenario, if the test left the event loop of its application, or if the
-    application raised, which is reported as such.
+def _is_of_the_test(view: AccountView, delivery_id: int) -> bool:
+    """Return whether the test itself is why the CDR was not acknowledged: it left the event loop of its application, or
+    the application raised, which is reported as such.
     """
-    if delivery.note or delivery.state is DeliveryState.DELIVERED:
+    try:
+        attempts = view.run(view.storage.delivery(delivery_id)).attempts
+    except NotFound:  # it has left the bounded journal meanwhile
         return False
-    if not delivery.attempts:
-        return delivery.state is DeliveryState.FAILED
-    error = delivery.attempts[-1].error or ""
-    return error != LEFT and not error.startswith(RAISED)
+    error = (attempts[-1].error if attempts else None) or ""
+    return error == LEFT or error.startswith(RAISED)
 
 
 def _placed_too_early(view: AccountView) -> list[str]:

@@ -11,7 +11,7 @@ from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.errors import NotFound, WebhookRaised
 from pytest_mcn_mock.model import accounts, calls, deliveries
 from pytest_mcn_mock.model.calls import Explanation
-from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState, describe_state
+from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
@@ -81,7 +81,7 @@ class AccountView:
         """Return every request that may be this test's: to a path of the account, and the refused ones that went
         elsewhere.
         """
-        return [r for r in self._since_opening() if r.account_id == self.account_id or self._is_stray(r)]
+        return self.run(self.service.mistakes.heard(self.account_id, self._first_request))
 
     def calls(self) -> list[Call]:
         """Return the accepted calls, in order of arrival."""
@@ -121,18 +121,6 @@ class AccountView:
     def tried_within_s(self) -> float:
         """How long the first attempt at a delivery may take, in seconds."""
         return self.service.assumptions.ack_timeout_s + 1
-
-    def _is_stray(self, request: ApiRequest) -> bool:
-        """Return whether a refused request that names another account, or none, is this test's.
-
-        It is if it carries the account's token, or if its path names no account that is or was open. A late request of
-        an earlier test names that test's account.
-        """
-        if request.refusal is None or request.account_id == self.account_id:
-            return False
-        if request.token_account_id is not None:
-            return request.token_account_id == self.account_id
-        return request.account_id is None or not self.run(self.storage.is_taken(request.account_id))
 
     def _since_opening(self) -> Sequence[ApiRequest]:
         return self.service.journal.since(self._first_request)
@@ -288,13 +276,7 @@ class Delivery:
         self.call = call
 
     def __repr__(self) -> str:
-        now = self._now
-        attempts = "; ".join(map(str, now.attempts)) or "not tried yet"
-        fault = f" ({now.note})" if now.note else ""
-        state = describe_state(now.state, now.attempts)
-        return printable(
-            f"<Delivery {now.id} of {now.verification_call_uuid} to {now.url}, {state}{fault}: {attempts}>"
-        )
+        return str(self._now)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Delivery) and (other.id, other.call) == (self.id, self.call)

@@ -45,14 +45,18 @@ from pytest_mcn_mock.web.http import JSON_HEADERS, Endpoints, Request, Response,
 from pytest_mcn_mock.web.lists import (
     CALL_STATES,
     CURSOR,
+    EXPECTATIONS,
     OF_CALLS,
     OF_REQUESTS,
     PAGE,
     Wanted,
     cursor_and_limit,
     cut,
+    is_about_account,
     list_parameters,
     page,
+    read_expectations,
+    read_wait,
     read_wanted,
 )
 from pytest_mcn_mock.web.parameters import bounded, read_json
@@ -269,6 +273,22 @@ class AdminApi:
 
         await self._service.accounts.change(account_id, change)
         return await self.faults(request, account_id)
+
+    @_route("GET", f"{_ACCOUNT}/mistakes", answer="mistake.list", query=EXPECTATIONS)
+    async def mistakes(self, request: Request, account_id: str) -> Response:
+        """What went wrong on the account since it was opened, and was not expected: what strictness would say."""
+        given = list_parameters(request, EXPECTATIONS)
+        expected, wait_s = read_expectations(given), read_wait(given)
+        clock, mistakes = self._service.clock, self._service.mistakes
+        until = clock.now(account_id) + wait_s
+
+        async def settled() -> Sequence[bool]:
+            await self._service.accounts.get(account_id)
+            return [True] if await mistakes.is_settled(account_id, until) else []
+
+        await self._feed.waits.until_found(settled, lambda event: is_about_account(event, account_id), wait_s)
+        found = await mistakes.find(account_id, expected)
+        return json_response(200, {"items": [types.MistakeJson.of(mistake) for mistake in found], "next": None})
 
     @_route("GET", f"{_ACCOUNT}/webhooks", answer="webhook.list", etag=True)
     async def webhooks(self, request: Request, account_id: str) -> Response:

@@ -25,6 +25,7 @@ from pytest_mcn_mock.model.checks import MAX_URL_LENGTH
 from pytest_mcn_mock.model.deliveries import SENT_HEADERS, Attempt, CdrRequest, CdrResponse, Delivery, DeliveryState
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind
+from pytest_mcn_mock.model.mistakes import Mistake, MistakeCode
 from pytest_mcn_mock.model.money import Entry, EntryKind, Method, Tariff, format_roubles
 from pytest_mcn_mock.model.numbering import KAZAKHSTAN, RUSSIA, SLOVAKIA
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule
@@ -811,6 +812,25 @@ class RequestJson(Struct, kw_only=True):
             fault=None if request.fault is None else FaultKind(request.fault),
             verification_call_uuid=request.verification_call_uuid,
         )
+
+
+class MistakeJson(Struct, kw_only=True):
+    """A mistake.
+
+    Something that went wrong on an account and was not expected, as a strict test of the plugin would have it.
+    """
+
+    code: Annotated[MistakeCode, _is("Its kind.")]
+    message: Annotated[str, _is("For a person to read.")]
+    request: Annotated[int | None, _is("The seq of the request; null if it is not about one.")]
+    refusal: Annotated[RefusalCode | None, _is("The code of the refusal; null if it is not about one.")]
+    delivery: Annotated[int | None, _is("The id of the delivery; null if it is not about one.")]
+    verification_call_uuid: Annotated[Uuid | None, _is("The call; null if it is not about one.")]
+
+    @classmethod
+    def of(cls, mistake: Mistake) -> Self:
+        """Show a mistake."""
+        return cls(**{**msgspec.structs.asdict(mistake), "message": mistake.message[:MAX_SHOWN]})
 
 
 class AdvanceJson(Struct, kw_only=True):

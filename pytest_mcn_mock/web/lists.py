@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from pytest_mcn_mock.errors import nearest
+from pytest_mcn_mock.errors import RefusalCode, nearest
+from pytest_mcn_mock.model.mistakes import Expectations
 from pytest_mcn_mock.model.numbering import NUMBER_FORM, is_code, is_number
-from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.requests import ApiRequest, Level
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
@@ -27,6 +29,8 @@ PAGE: Final = (*CURSOR, "order")
 OF_REQUESTS: Final = (*PAGE, "account_id", "verification_call_uuid", "login_did", "code", "wait")
 OF_CALLS: Final = (*OF_REQUESTS, "state")
 """What the lists of calls and of deliveries take too."""
+EXPECTATIONS: Final = ("expect_refusal", "expect_undelivered", "fidelity", "wait")
+"""What the list of mistakes takes."""
 CALL_STATES: Final = ("ringing", "completed")
 _INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,16}(\.[0-9]{1,32})?(e-?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
@@ -105,9 +109,38 @@ def read_wanted(request: Request, known: Sequence[str], *, states: Sequence[str]
     values = {name: value for name, value in given.items() if name not in (*PAGE, "wait")}
     if states:
         _check_values(values, states)
-    return Wanted(
-        after=after, limit=limit, newest_first=order == "newest", wait_s=_seconds(given.get("wait", "0")), values=values
+    return Wanted(after=after, limit=limit, newest_first=order == "newest", wait_s=read_wait(given), values=values)
+
+
+def read_wait(given: Mapping[str, str]) -> float:
+    """Return for how long to wait, in seconds. Raises Refusal ``invalid_parameter``."""
+    text = given.get("wait", "0")
+    if not _NUMBER.fullmatch(text) or float(text) > MAX_WAIT_S:
+        raise invalid("wait", Reason("wait", {"value": repr(text[:40]), "most": MAX_WAIT_S}))
+    return float(text)
+
+
+def read_expectations(given: Mapping[str, str]) -> Expectations:
+    """Return what a test expects to go wrong. Raises Refusal ``invalid_parameter``."""
+    codes = given["expect_refusal"].split(",") if "expect_refusal" in given else []
+    return Expectations(
+        refusals={_word("expect_refusal", code, RefusalCode) for code in codes},
+        undelivered=_word("expect_undelivered", given.get("expect_undelivered", "false"), _Switch) is _Switch.TRUE,
+        fidelity=_word("fidelity", given.get("fidelity", Level.ASSUMED), Level),
     )
+
+
+def is_about_account(event: Event, account_id: str) -> bool:
+    """Return whether an event may have changed what is in flight on an account."""
+    match event:
+        case events.CallEnded(item) | events.RequestAnswered(item):
+            return item.account_id == account_id
+        case events.AttemptMade(delivery) | events.DeliverySettled(delivery):
+            return delivery.account_id == account_id
+        case events.AccountClosed(closed):
+            return closed == account_id
+        case _:
+            return isinstance(event, events.StateReset)
 
 
 def list_parameters(request: Request, known: Sequence[str]) -> dict[str, str]:
@@ -163,7 +196,17 @@ def _integer(parameters: Mapping[str, str], name: str, default: int, most: int) 
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    if not _NUMBER.fullmatch(text) or float(text) > MAX_WAIT_S:
-        raise invalid("wait", Reason("wait", {"value": repr(text[:40]), "most": MAX_WAIT_S}))
-    return float(text)
+class _Switch(StrEnum):
+    TRUE = "true"
+    FALSE = "false"
+
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def _word(name: str, text: str, words: type[_Word]) -> _Word:
+    try:
+        return words(text)
+    except ValueError:
+        hint = nearest(text, list(words))
+        raise invalid(name, Reason("word_unknown", {"name": name, "value": repr(text[:40]), "hint": hint})) from None
