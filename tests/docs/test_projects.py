@@ -55,6 +55,28 @@ def test_node(with_url: bool) -> None:
     assert int(passed[1]) >= 12
 
 
+@pytest.mark.skipif(shutil.which("go") is None, reason="go is missing: apt-get install golang-go")
+def test_go(tmp_path: Path) -> None:
+    with running_sandbox() as sandbox:
+        told = run(
+            *("go", "test", "-v", "./..."),
+            cwd=EXAMPLES / "go_login",
+            MCN_MOCK_URL=sandbox.url,
+            GOCACHE=str(tmp_path),
+            GOFLAGS="-count=1",
+        )
+    assert "--- PASS: TestABusyPhone" in told
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="javac is missing: apt-get install default-jdk-headless")
+def test_java(tmp_path: Path) -> None:
+    project = EXAMPLES / "java_login"
+    run("javac", "-Xlint:all", "-Werror", "-d", str(tmp_path), "Login.java", "LoginTest.java", cwd=project)
+    with running_sandbox() as sandbox:
+        told = run("java", "-ea", "-cp", str(tmp_path), "LoginTest", cwd=project, MCN_MOCK_URL=sandbox.url)
+    assert told == "1 passed\n"
+
+
 def test_locust(tmp_path: Path) -> None:
     """The page's own example, against the login in Flask: each login is a call, and each call's CDR arrives."""
     page = (EXAMPLES.parent / "how-to/load-tests.md").read_text(encoding="utf-8")
