@@ -1,4 +1,4 @@
-"""``mcn-mock accounts``: list, show, open, change, top up and close accounts."""
+"""``mcn-mock accounts``: list, show, open, edit, top up and close accounts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEDGER_SHOWN: Final = 10
 
 @click.group(cls=ListFirst)
 def accounts() -> None:
-    """List, show, open, change, top up and close accounts.
+    """List, show, open, edit, top up and close accounts.
 
     Without a command they are listed.
     """
@@ -122,7 +122,7 @@ def open_account(
     return CommandResult(account, lambda: _print_account(account))
 
 
-@accounts.command("change")
+@accounts.command("edit")
 @account_argument
 @click.option("--name", help="Its name, for people; empty for none.")
 @click.option(
@@ -133,7 +133,7 @@ def open_account(
 @click.option("--credit", callback=check_amount, help="How far below zero a call may take the balance, in roubles.")
 @connected
 @answered
-def change_account(
+def edit_account(
     sandbox: SandboxClient, account_id: int, name: str | None, balance: str | None, credit: str | None
 ) -> CommandResult:
     """Change the name, the balance and the credit of an account. What is not given stays."""

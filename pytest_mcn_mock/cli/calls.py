@@ -12,13 +12,14 @@ from pytest_mcn_mock.cli.client import (
     CommandResult,
     ListFirst,
     SandboxClient,
-    account_option,
     answered,
     call_argument,
     complete_account,
     connected,
+    filter_options,
     given,
     list_options,
+    missed,
     outcome_options,
     segment,
 )
@@ -37,12 +38,12 @@ def calls() -> None:
 
 
 @calls.command("list")
-@account_option
+@filter_options(["ringing", "completed"])
 @list_options
 @connected
 @answered
-def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> CommandResult:
-    """Calls, the newest first."""
+def list_calls(sandbox: SandboxClient, wanted: dict[str, Any], limit: int, after: str | None) -> CommandResult:
+    """List calls, the newest first: all, or those with the given values."""
     columns = (
         Column("PLACED (UTC)", lambda call: moment(call["placed_at"])[5:]),
         Column("CALL", "verification_call_uuid"),
@@ -53,8 +54,8 @@ def list_calls(sandbox: SandboxClient, account: int | None, limit: int, after: s
         Column("PRICE", "price", right=True),
         Column("OUTCOME", outcome_of),
     )
-    found = sandbox.list("calls", limit, after, account_id=account, order="newest")
-    return CommandResult(found, lambda: print_list(found, "calls", columns))
+    found = sandbox.list("calls", limit, after, order="newest", **wanted)
+    return CommandResult(found, lambda: print_list(found, "calls", columns), missed(found, wanted))
 
 
 @calls.command("show")

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import wraps
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -75,7 +76,7 @@ class SandboxClient:
         self.url = self._url + self._path
         self._admin_headers = _authorization(admin_token, "the admin token") if admin_token else {}
         self._cafile = cafile
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
 
     def get(self, path: str, **query: object) -> Any:
         """Return what the admin API shows at a path under ``/__admin/``. Parameters that are None are left out."""
@@ -94,12 +95,20 @@ class SandboxClient:
         """Delete what is at the path."""
         self._admin("DELETE", path)
 
-    def list(self, path: str, limit: int, after: str | None = None, **query: object) -> dict[str, Any]:
-        """Return at most ``limit`` items of a list, read page after page, and the cursor of the next ones, or None."""
+    def list(
+        self, path: str, limit: int, after: str | None = None, wait_s: float | None = None, **query: object
+    ) -> dict[str, Any]:
+        """Return at most ``limit`` items of a list, read page after page, and the cursor of the next ones, or None.
+
+        With ``wait_s`` the sandbox waits for so many seconds until there is an item.
+        """
         items: list[Any] = []
         following: object = after
+        patient = copy(self)
+        patient.timeout_s += wait_s or 0
         while True:
-            page = self.get(path, limit=min(limit - len(items), PAGE), after=following, **query)
+            wait = None if items else wait_s
+            page = patient.get(path, limit=min(limit - len(items), PAGE), after=following, wait=wait, **query)
             try:
                 items += page["items"]
                 came_from, following = following, page["next"]
@@ -173,7 +182,7 @@ class SandboxClient:
         self, method: str, path: str, headers: Mapping[str, str], content: object = None
     ) -> tuple[int, Any, str | None]:
         """Return status, content and ETag of an answer."""
-        with self._asking(method, path, headers, content, timeout_s=self._timeout_s) as response:
+        with self._asking(method, path, headers, content, timeout_s=self.timeout_s) as response:
             return response.status, self._content(response), response.headers["ETag"]
 
     @contextmanager
@@ -207,7 +216,7 @@ class SandboxClient:
 
     def _content(self, response: HTTPResponse) -> Any:
         """Return the JSON of an answer; None if it is empty."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self.timeout_s
         body = bytearray()
         while chunk := response.read1(65_536):
             body += chunk
@@ -228,9 +237,7 @@ class SandboxClient:
 
     def _silent(self, error: Exception) -> Unreachable:
         if isinstance(error, TimeoutError):
-            return Unreachable(
-                f"the sandbox at {self.url} has not answered within {self._timeout_s:g} s; see --timeout"
-            )
+            return Unreachable(f"the sandbox at {self.url} has not answered within {self.timeout_s:g} s; see --timeout")
         why = reason(error)
         if "CERTIFICATE" in str(error):
             return Unreachable(
@@ -470,6 +477,47 @@ def list_options(command: _Command) -> _Command:
         "--after", metavar="CURSOR", help="Go on behind this cursor: the `next` of a list that was not all."
     )
     return limit(after(command))
+
+
+MAX_WAIT_S: Final = 60
+"""How long the sandbox waits for an item at most."""
+
+
+def filter_options(states: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options for which items of a list are wanted, of which ``states`` are known, and
+    ``--wait``. The command gets them in a dictionary ``wanted``: arguments of ``SandboxClient.list``.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @account_option
+        @click.option("--login-did", metavar="NUMBER", help="Only calls to this number.")
+        @click.option("--code", metavar="DIGITS", help="Only calls from a number that ends in these four digits.")
+        @click.option("--state", type=click.Choice(states), help="Only what is in this state.")
+        @click.option(
+            "--wait", type=click.FloatRange(0, MAX_WAIT_S, min_open=True), metavar="SECONDS",
+            help="If nothing fits yet, wait so long until something does. If nothing comes, the status is 1.",
+        )  # fmt: skip
+        @wraps(command)
+        def run(
+            *arguments: Any,
+            account: int | None,
+            login_did: str | None,
+            code: str | None,
+            state: str | None,
+            wait: float | None,
+            **others: Any,
+        ) -> Any:
+            wanted = {"account_id": account, "login_did": login_did, "code": code, "state": state, "wait_s": wait}
+            return command(*arguments, wanted=wanted, **others)
+
+        return run
+
+    return add
+
+
+def missed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+    """Return the exit status of a list: 1 if somebody waited and nothing came."""
+    return int(wanted["wait_s"] is not None and not found["items"])
 
 
 def outcome_options(command: Callable[..., Any]) -> Callable[..., Any]:

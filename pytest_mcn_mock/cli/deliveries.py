@@ -13,11 +13,12 @@ from pytest_mcn_mock.cli.client import (
     CommandResult,
     ListFirst,
     SandboxClient,
-    account_option,
     answered,
     connected,
     delivery_argument,
+    filter_options,
     list_options,
+    missed,
 )
 from pytest_mcn_mock.cli.tables import Column, moment, print_fields, print_heading, print_list, print_table, utc
 from pytest_mcn_mock.errors import Unreachable
@@ -38,12 +39,12 @@ def deliveries() -> None:
 
 
 @deliveries.command("list")
-@account_option
+@filter_options(["pending", "delivered", "failed"])
 @list_options
 @connected
 @answered
-def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, after: str | None) -> CommandResult:
-    """Deliveries, the newest first."""
+def list_deliveries(sandbox: SandboxClient, wanted: dict[str, Any], limit: int, after: str | None) -> CommandResult:
+    """List deliveries, the newest first: all, or those with the given values."""
     columns = (
         Column("ID", "id", right=True),
         Column("CALL", "verification_call_uuid"),
@@ -52,8 +53,8 @@ def list_deliveries(sandbox: SandboxClient, account: int | None, limit: int, aft
         Column("NEXT (UTC)", lambda delivery: moment(delivery["due_at"])[5:], spare=1),
         Column("URL", lambda delivery: shown_url(delivery["url"]), fold=True),
     )
-    found = sandbox.list("deliveries", limit, after, account_id=account, order="newest")
-    return CommandResult(found, lambda: print_list(found, "deliveries", columns))
+    found = sandbox.list("deliveries", limit, after, order="newest", **wanted)
+    return CommandResult(found, lambda: print_list(found, "deliveries", columns), missed(found, wanted))
 
 
 @deliveries.command("show")

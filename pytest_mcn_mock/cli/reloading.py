@@ -191,6 +191,8 @@ def _restart_changes(before: Config, after: Config) -> Iterator[str]:
 
 def _account_changes(before: AccountConfig, after: AccountConfig) -> Iterator[tuple[str, Change]]:
     """Yield what the file changes of an account: a name for people, and the change."""
+    if before.name != after.name:
+        yield "name", partial(_set_name, after)
     if before.credit != after.credit:
         yield "credit", partial(_set_credit, after)
     if before.numbers != after.numbers:
@@ -205,6 +207,10 @@ def _change_all(changes: Sequence[Change], account: Account) -> Account:
     for change in changes:
         account = change(account)
     return account
+
+
+def _set_name(wanted: AccountConfig, account: Account) -> Account:
+    return replace(account, name=wanted.name)
 
 
 def _set_credit(wanted: AccountConfig, account: Account) -> Account:

@@ -250,3 +250,8 @@ def test_a_terminal_that_closes_ends_the_sandbox(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == 0
         finally:
             process.kill()
+
+
+def test_a_name_of_the_file_is_given_to_its_account(run: Run) -> None:
+    assert run.reload(FIRST.replace("seed = 1", 'seed = 1\nname = "Shop"'))["applied"] == ["account 12345678: name"]
+    assert run.account()["name"] == "Shop"

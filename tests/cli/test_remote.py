@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,36 @@ def test_a_list_follows_its_cursors_up_to_the_limit(stand_in: StandIn) -> None:
     told = run(stand_in, "calls", "list", "--limit", 2)
     assert done(told).count(UUID) == 2
     assert "--after 998" in told.stderr
+
+
+@pytest.mark.parametrize("words", [["calls", "--state", "ringing"], ["deliveries", "--state", "failed"]])
+def test_a_list_is_filtered_and_waited_for_by_the_sandbox(stand_in: StandIn, words: list[str]) -> None:
+    path, _, state = words
+    stand_in.answers[path] = listed(CALL if path == "calls" else DELIVERY, following=5)
+    options = ["--login-did", "79157777777", "--code", "0042", "--account", 5, "--wait", 7.5, "--limit", 2]
+    run(stand_in, *words, *options)
+    first, second = (asked.query for asked in stand_in.asked)
+    assert first == {
+        "login_did": "79157777777", "code": "0042", "account_id": "5", "state": state, "wait": "7.5", "limit": "2",
+        "order": "newest",
+    }  # fmt: skip
+    assert "wait" not in second  # something is there
+    stand_in.answers[path] = listed()
+    assert run(stand_in, *words, "--wait", 1, "--json").exit_code == 1
+    assert run(stand_in, *words, "--json").exit_code == 0
+    for wrong in (["--state", "nonsense"], ["--wait", 0], ["--wait", 61]):
+        assert run(stand_in, path, *wrong).exit_code == 2
+
+
+def test_a_wait_may_take_longer_than_an_answer(stand_in: StandIn) -> None:
+    def answer_late(asked: Asked) -> Answer:
+        threading.Event().wait(0.3)
+        return listed(CALL)
+
+    stand_in.answers["calls"] = answer_late
+    assert "no sandbox answers" not in run(stand_in, "calls", "--timeout", 0.1).stderr
+    assert run(stand_in, "calls", "--timeout", 0.1).exit_code == 3
+    assert UUID in done(run(stand_in, "calls", "--timeout", 0.1, "--wait", 60))
 
 
 def test_a_list_without_items_says_so(stand_in: StandIn) -> None:
@@ -455,14 +486,14 @@ NO_FIELDS: dict[str, dict[str, str]] = {"headers": {}, "query": {}, "constants":
             "90071992547409.93 roubles, unlimited",
         ),
         (
-            "accounts change 5 --credit 0.5",
+            "accounts edit 5 --credit 0.5",
             ("PATCH", "accounts/5", {"credit": "0.50"}),
             {**ACCOUNT, "credit": "0.50"},
             "0.50 roubles",
         ),
-        ("accounts change 5 --balance 1", ("PATCH", "accounts/5", {"balance": "1.00"}), ACCOUNT, "roubles\n"),
+        ("accounts edit 5 --balance 1", ("PATCH", "accounts/5", {"balance": "1.00"}), ACCOUNT, "roubles\n"),
         (
-            "accounts change 5 --balance unlimited",
+            "accounts edit 5 --balance unlimited",
             ("PATCH", "accounts/5", {"balance": "unlimited"}),
             ACCOUNT,
             "roubles",
@@ -723,7 +754,7 @@ def test_a_shell_completes_commands_outcomes_and_what_the_sandbox_has(stand_in: 
     }
     there = {"MCN_MOCK_URL": stand_in.url}
     assert complete("comp") == ["complete"]
-    assert set(complete("accounts ")) == {"list", "show", "open", "change", "top-up", "close"}
+    assert set(complete("accounts ")) == {"list", "show", "open", "edit", "top-up", "close"}
     assert complete("complete x --outcome b") == ["busy"]
     assert complete("complete x --q931-status 3") == ["3", "31", "34", "38"]
     assert complete("accounts show ", **there) == ["12345678", "5"]

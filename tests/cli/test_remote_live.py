@@ -100,7 +100,7 @@ def test_a_day_at_the_command_line(sandbox: Sandbox, endpoint: Receiver) -> None
     opened = asked(sandbox, "accounts open --balance 1 --number 79150000000 --name team")
     assert [account["name"] for account in asked(sandbox, "accounts")["items"]] == ["", "team"]
     account, token = opened["id"], opened["token"]
-    changed = asked(sandbox, f"accounts change {account} --balance 0 --credit 0.01 --name other")
+    changed = asked(sandbox, f"accounts edit {account} --balance 0 --credit 0.01 --name other")
     assert (changed["balance"], changed["credit"], changed["name"]) == ("0.00", "0.01", "other")
     words = f"call {RUSSIAN} --caller-did 79150000000 --account {account} --token {token}"
     assert asked(sandbox, words)["status"] == "success"
