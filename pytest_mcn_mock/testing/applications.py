@@ -33,23 +33,21 @@ from pytest_mcn_mock.text import printable
 
 Application = Callable[..., Any]
 Answer = CdrResponse | BaseException
-"""An application's answer, or what it raised: as an exception of a future, asyncio would make another of some."""
+"""An application's answer, or its exception. (As a future's exception, asyncio would replace some of them.)"""
 LEFT = "the application's event loop has stopped: its test ended before the CDR came"
-"""Why an attempt got no answer, where that is nobody's mistake."""
+"""Why an attempt got no answer, if that is not a mistake."""
 HOST = "testserver"
 """The Host of requests: that of Django's and Starlette's test clients, the only one Django allows in tests."""
 FORGOTTEN = "the application was subscribed in a test that has ended"
 """Why an attempt of an account that outlives its test got no answer."""
 RAISED = "the application raised"
-"""How the error of an attempt begins if the application raised, which fails the test by itself."""
+"""The beginning of an attempt's error if the application raised an exception, which already fails the test."""
 DOMAIN = "application.invalid"
-"""Where applications seem to be: a name that can never be resolved (RFC 6761, 6.4)."""
+"""The domain of applications: a name that can never be resolved (RFC 6761, 6.4)."""
 
 
 class _Raised(Struct):
-    """What an application, or a handler of the test's, raised when it was sent a request. ``is_taken`` if a wait has
-    raised it.
-    """
+    """An exception of an application or of a handler of the test. ``is_taken`` is true if a wait has raised it."""
 
     target: str
     body: bytes
@@ -59,10 +57,10 @@ class _Raised(Struct):
 
 @dataclass(eq=False)
 class _Subscribed:
-    """An application that CDRs are delivered into, and where it is called: on the ``thread`` with that number, while
-    that waits; on an event loop; or, a WSGI one, on any thread.
+    """An application that gets CDRs, and the place where it is called: on the ``thread`` with that number, while that
+    thread waits; on an event loop; or, if it is WSGI, on any thread.
 
-    ``pending`` are the deliveries under way on its ``loop``, and ``is_left`` says that no more go there.
+    ``pending`` are the deliveries in flight on its ``loop``. If ``is_left``, no more deliveries go there.
     """
 
     application: Application
@@ -91,27 +89,27 @@ class Applications:
         self._subscribed: dict[str, _Subscribed] = {}
         self._numbers = count(1)
         self.loop = LoopThread("mcn-mock-asgi")
-        """Where an ASGI application runs if no event loop was running when it was subscribed. It is not the loop that
-        owns the state: an application may take as long as it likes."""
+        """The loop of ASGI applications that were subscribed without a running loop. It is not the loop that owns the
+        state, because an application may take any time."""
         self.errors: list[BaseException] = []
         self._raised: list[_Raised] = []
 
     def add(self, application: object, path: str, *, on_test_thread: bool = False) -> str:
-        """Return the URL under which a WSGI or ASGI application is sent CDRs.
+        """Subscribe a WSGI or ASGI application, and return its URL.
 
-        An ASGI application runs on the event loop that is running now, if one is. ``on_test_thread`` has the
-        application called on the thread that runs now, while it waits.
+        An ASGI application runs on the event loop that is running now, if there is one. With ``on_test_thread`` the
+        application is called on the present thread, while that thread waits.
 
-        Raises UsageError for anything that is not an application, and for a path that does not start with a slash.
+        Raises UsageError if the object is not an application, or if the path does not start with a slash.
         """
         if not callable(application):
             raise UsageError(f"{str(application)[:80]!r} is neither a URL nor a WSGI or ASGI application")
         if not path.startswith("/"):
-            raise UsageError(f"path {path[:80]!r} must start with a slash, such as '/webhooks/mcn'")
+            raise UsageError(f"invalid path {path[:80]!r}: start it with a slash, such as '/webhooks/mcn'")
         loop = asyncio.get_running_loop() if is_asyncio_running() else None
         host = f"{next(self._numbers)}.{DOMAIN}"
         is_async = is_asgi(application)
-        # A loop that runs on this thread is where this thread calls it anyway.
+        # If a loop runs on this thread, the application is called on this thread anyway.
         thread = threading.get_ident() if on_test_thread and not (is_async and loop) else None
         self._subscribed[host] = _Subscribed(application, is_async, loop, thread)
         return f"http://{host}{path}"
@@ -121,9 +119,9 @@ class Applications:
         return self._subscribed.get(urlsplit(url).hostname or "")
 
     def leave_stopped_loops(self) -> None:
-        """Give up what is under way to an application whose event loop has stopped, as it has when a test has ended.
+        """End the attempts in flight to applications whose event loop has stopped, for example after their test.
 
-        Between two steps of a test it stands still too, and goes on with what has come meanwhile.
+        A loop also stands still between two steps of a test. It then continues with the work that has come meanwhile.
         """
         for subscribed in list(self._subscribed.values()):
             if subscribed.loop is not None and not subscribed.loop.is_running():
@@ -132,7 +130,7 @@ class Applications:
                     delivery.cancel()
 
     def note(self, target: str, body: bytes, error: BaseException) -> None:
-        """Remember what was raised for a request; ``target`` is the path with the query."""
+        """Remember the exception for a request; ``target`` is the path with the query."""
         self._raised.append(_Raised(target, body, error))
 
     @property
@@ -141,7 +139,7 @@ class Applications:
         return bool(self._raised)
 
     def take_raised(self, request: CdrRequest) -> BaseException | None:
-        """Return what was raised last for the request, once; None if there is nothing."""
+        """Return the last exception for the request, only once; None if there is none."""
         target = _target_of(request.url)
         for raised in reversed(self._raised):
             if (raised.target, raised.body) == (target, request.body):
@@ -300,7 +298,7 @@ async def call_asgi(application: Application, request: CdrRequest) -> CdrRespons
 
     async def receive() -> MutableMapping[str, Any]:
         if not unread:
-            await asyncio.Event().wait()  # who asks further waits for a disconnection, which never comes
+            await asyncio.Event().wait()  # a further call waits for a disconnection, which never comes
         return {"type": "http.request", "body": unread.pop(), "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:

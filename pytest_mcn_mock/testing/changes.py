@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 class Signal(ABC):
-    """Set on any thread, and waited for where it was made. It sets itself when the time is up."""
+    """It may be set on any thread. The thread or loop that made it waits for it. It sets itself after the time-out."""
 
     def __init__(self, timeout: float | None = None) -> None:
         """``timeout`` is in seconds; None for no end."""
@@ -42,11 +42,11 @@ class Signal(ABC):
         """Return once it is set; it is not set then."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to do then
-        """Nobody waits for it any more."""
+        """Release it, because nothing waits for it any more."""
 
 
 class ThreadSignal(Signal):
-    """Blocks the thread that waits: a coroutine that waits for nothing else never suspends; see ``run_blocking``."""
+    """Blocks the waiting thread. A coroutine that waits for nothing else never suspends; see ``run_blocking``."""
 
     def __init__(self, timeout: float | None = None) -> None:
         super().__init__(timeout)
@@ -77,7 +77,7 @@ class _LoopSignal(Signal):
         self._event = make_event()
 
     def set(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits on it any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits on it any more
             self._post(lambda: self._event.set())  # noqa: PLW0108 - the event of that later moment
 
     async def wait(self) -> None:
@@ -158,7 +158,7 @@ class Job(Protocol):
 
 
 class _Wait(NamedTuple):
-    """Somebody on a thread waits for changes of an account."""
+    """A wait on a thread for changes of an account."""
 
     account_id: str
     thread: int
@@ -166,9 +166,9 @@ class _Wait(NamedTuple):
 
 
 class Changes:
-    """Wakes whoever waits on an account. A thread that was given jobs does them while it waits.
+    """Wakes the waits on an account. A thread that was given jobs does them while it waits.
 
-    Whoever reads or writes what is here holds the door's lock, as the service does when it publishes an event.
+    Every access needs the door's lock, which the service holds when it publishes an event.
     """
 
     def __init__(self, door: Door) -> None:
@@ -177,10 +177,10 @@ class Changes:
         self._watchers: dict[str, Callable[[str], None]] = {}
         self._jobs: dict[int, deque[Job]] = {}
         self.is_stopping = False
-        """The server was stopped: nothing happens any more, so that nobody waits."""
+        """The server was stopped, so all waits end at once."""
 
     def stop(self) -> None:
-        """Let nobody wait, now or from now on."""
+        """End all waits, now and from now on."""
         with self._lock:
             self.is_stopping = True
             self._wake()
@@ -233,14 +233,14 @@ class Changes:
         self._wake(account_id)
 
     def _wake(self, account_id: str | None = None) -> None:
-        """Let those who wait on the account look again; without an account, everybody."""
+        """Wake the waits on the account or, without an account, all waits."""
         for wait in self._waits:
             if account_id in (None, wait.account_id):
                 wait.signal.set()
 
     async def wait(self, account_id: str, find: Callable[[], _T | None], signal: Signal) -> _T | None:
-        """Return what ``find`` finds, which is called again after each change of the account. Return None if the
-        signal's time is up or the server is stopped.
+        """Return the result of ``find``, which is called again after each change of the account, until it is not None.
+        Return None if the signal times out or the server is stopped.
         """
         __tracebackhide__ = True
         with self._waiting(account_id, signal):

@@ -105,7 +105,7 @@ class LoopThread:
             self._owned.acquire()
         try:
             loop.run_forever()
-            loop.run_until_complete(cancel_all())  # what hung when it was stopped
+            loop.run_until_complete(cancel_all())  # the tasks that hung when it was stopped
         finally:
             loop.close()
             if self._owned is not None:
@@ -178,7 +178,7 @@ class Door:
         self.loop = LoopThread("mcn-mock-cdrs", self.lock)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Return what the coroutine returns, when it has ended."""
+        """Return the result of the coroutine, when it has ended."""
         __tracebackhide__ = True
         with self.lock:
             waits_for = step(coroutine)
@@ -188,7 +188,7 @@ class Door:
         return self.loop.run(go_on(coroutine, waits_for)).result()
 
     def start(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Return a future of what the coroutine returns. To cancel it is to cancel the coroutine."""
+        """Return a future of the coroutine's result. Cancelling the future cancels the coroutine."""
         ended: Future[_T] = Future()
         with self.lock:
             try:
@@ -210,7 +210,7 @@ class Door:
         return self.loop.run(answer_of(flow, waits_for, watch)).result()
 
     def finish(self, flow: Flow) -> None:
-        """Do what follows the answer, which was sent or could not be sent."""
+        """Run the rest of the coroutine after the answer was sent or could not be sent."""
         with self.lock:
             waits_for = step(flow)
         if not isinstance(waits_for, Done):

@@ -27,7 +27,7 @@ from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.web.dialects import API_MCN, HOSTS
 
 ADDRESS: Final = "127.77.67.78"
-"""Stands for the vendor's hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3); nothing else uses this one."""
+"""The address of the vendor's hosts. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3). Nothing else uses it."""
 HTTP: Final = 80
 HTTPS: Final = 443
 # gevent and eventlet have a create_connection of their own, which resolves names in its own module.
@@ -46,7 +46,7 @@ _Function = Callable[..., Any]
 
 
 class _Interception:
-    """What one ``intercepted`` has replaced. Several may be nested: the one that began last is the one that holds."""
+    """The functions that one ``intercepted`` has replaced. Several may be nested: the last one that began is active."""
 
     def __init__(self, server: MCNServer) -> None:
         self.is_over = False
@@ -65,7 +65,7 @@ class _Interception:
                 self._replace(owner, name, makers[name])
 
     def end(self) -> None:
-        """Put back what was replaced, unless somebody has replaced it again since: then it does nothing from now on."""
+        """Restore the originals. A function that was replaced again by others stays, and has no effect from now on."""
         with _lock:
             self.is_over = True
             for owner, name in _REPLACED:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 OWN_HOSTS: Final = ("127.0.0.1", "localhost")
-"""Where the fixtures' servers are."""
+"""The hosts of the fixtures' servers."""
 _NO_PROXY: Final = ("NO_PROXY", "no_proxy")
 """Clients differ in which of the two they read, and read first."""
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy"})

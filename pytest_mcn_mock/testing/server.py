@@ -38,10 +38,10 @@ _ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
 
 
 class MCNServer(HTTPServer):
-    """A ``pytest_httpserver.HTTPServer`` on which the operator answers whatever no registered handler matches.
+    """A ``pytest_httpserver.HTTPServer``. The operator answers each request that no registered handler matches.
 
-    Takes the arguments of HTTPServer and ``settings``. Each request is answered in a thread of
-    its own, which is kept for a later one, unless ``threaded`` is False.
+    It accepts the arguments of HTTPServer and ``settings``. Each request is answered in its own thread, which is used
+    again for a later one, unless ``threaded`` is False.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class MCNServer(HTTPServer):
 
     @property
     def base_url(self) -> str:
-        """What stands for https://api.mcn.ru/v2/rest."""
+        """The base URL to use instead of https://api.mcn.ru/v2/rest."""
         return self.url + API_MCN.base_path
 
     @property
     def paid_url(self) -> str:
-        """What stands for https://paidmethods.mcn.ru."""
+        """The base URL to use instead of https://paidmethods.mcn.ru."""
         return self.url + PAIDMETHODS.base_path
 
     def use_settings(self, settings: Settings) -> None:
-        """Give these settings to the accounts that are opened from now on; those that are open keep theirs.
+        """Use these settings for accounts that are opened from now on. Open accounts keep theirs.
 
-        A request to an account's path meets the account's settings, any other one the settings that are in use now.
+        The account's settings apply to a request to an account's path. The present settings apply to any other request.
         """
         if not isinstance(settings, Settings):
             raise UsageError(f"settings is {show(settings)}; use a Settings, also as the fixture mcn_settings")
@@ -117,14 +117,15 @@ class MCNServer(HTTPServer):
         numbers: Iterable[str] = (),
         tariff: Tariff | Mapping[str, Any] | None = None,
     ) -> Account:
-        """Open an account. What is not given is drawn from the seed, and the seed from how many were opened before.
+        """Open an account. Missing arguments are drawn from the seed. A missing seed depends on the number of accounts
+        that were opened before.
 
-        ``balance`` is in roubles; or ``"unlimited"``, for load tests: it begins at 0, and every call is accepted and
+        ``balance`` is in roubles, or ``"unlimited"`` for load tests: it begins at 0, and every call is accepted and
         charged. ``credit``, in roubles, is how far below zero a call may take the balance. ``name`` is for people.
 
-        ``tariff`` is a Tariff, or prices in roubles as the marker ``mcn`` takes them.
+        ``tariff`` is a Tariff, or prices in roubles as for the marker ``mcn``.
 
-        UsageError for an invalid argument, and for an id or a token that is taken.
+        Raises UsageError if an argument is invalid, or if the id or the token is already used.
         """
         connected = check_list(numbers, name="numbers", example='["79158888888"]')
         wanted_id = str(account_id) if type(account_id) is int and 0 < account_id < MAX_ID else account_id
@@ -148,12 +149,12 @@ class MCNServer(HTTPServer):
 
     @property
     def errors(self) -> list[BaseException]:
-        """What handlers and applications of the user's raised since ``take_errors``."""
+        """The exceptions of the user's handlers and applications since the last ``take_errors``."""
         assertions = [e if isinstance(e, AssertionError) else AssertionError(e) for e in self.assertions]
         return [*assertions, *self.handler_errors, *self._applications.errors]
 
     def take_errors(self) -> list[BaseException]:
-        """The same, once: they are forgotten then."""
+        """Return these exceptions and forget them."""
         errors = self.errors
         self.clear_assertions()
         self.clear_handler_errors()
@@ -161,7 +162,7 @@ class MCNServer(HTTPServer):
         return errors
 
     def leave_stopped_loops(self) -> None:
-        """Give up the CDRs that are under way to ASGI applications whose event loop has stopped."""
+        """End the attempts in flight to ASGI applications whose event loop has stopped."""
         self._applications.leave_stopped_loops()
 
     def clear(self) -> None:
@@ -177,11 +178,11 @@ class MCNServer(HTTPServer):
 
     @property
     def tls_port(self) -> int:
-        """The port of ``listen_tls``, 0 before it was called."""
+        """The port of ``listen_tls``; 0 if it was not called."""
         return self._tls_port
 
     def listen_tls(self, context: ssl.SSLContext) -> int:
-        """Answer the same over TLS on a second port, until stopped; return the port.
+        """Answer over TLS on a second port too, until stopped. Return the port.
 
         A server that is started again listens on that port again.
         """
@@ -202,8 +203,8 @@ class MCNServer(HTTPServer):
             return make_server(self.host, 0, app, threaded=True, ssl_context=context)
 
     def start(self) -> None:
-        """Answer from now on; HTTPServerError if it does already. After a ``stop`` what is pending goes on: calls that
-        ring end when they are due, and CDRs that were not delivered are sent.
+        """Start answering. Raise HTTPServerError if the server is running. After a ``stop``, pending work continues:
+        ringing calls end when they are due, and pending CDRs are sent.
         """
         was_stopped = self._changes.is_stopping
         if was_stopped:
@@ -221,7 +222,7 @@ class MCNServer(HTTPServer):
                 self._door.start(fake.worker.resume()).result()
 
     def stop(self) -> None:
-        """Stop answering, and stop sending CDRs. Waits for no client, and tells whoever waits for something at once."""
+        """Stop answering and sending CDRs. Do not wait for clients, and end all waits of tests at once."""
         self._door.run(self._stop_waiting())
         self._changes.stop()
         if self._tls is not None:
@@ -246,11 +247,11 @@ class MCNServer(HTTPServer):
             await fake.worker.close()
 
     def application(self, request: Request) -> Response:
-        """Answer a request. Whatever a handler raises becomes a 500, and the test hears of it from ``check()``."""
+        """Answer a request. An exception of a handler becomes a 500, and ``check()`` raises it in the test."""
         read = request.environ[wsgi.READ]
         if isinstance(read, Unreadable):
             return wsgi.refuse_unread(self._fake_of(request).application, read)
-        if read.body is None or not read.is_whole:  # no handler is to take half a body for a whole one
+        if read.body is None or not read.is_whole:  # no handler must see half a body as a whole one
             if wsgi.is_own_path(read.path):
                 return wsgi.answer(self._fake_of(request).application, request, self._door)
             return Response("the request's body ended before it was whole", 400)
@@ -269,15 +270,15 @@ class MCNServer(HTTPServer):
             del self.log[:-_LOG_SIZE]
 
     def dispatch(self, request: Request) -> Response:
-        """Return the answer of a registered handler if one matches, else the operator's, which leaves ordered handlers
-        alone.
+        """Return the answer of a matching registered handler. If there is none, return the operator's answer, without
+        a change to ordered handlers.
         """
         if wsgi.is_own_path(request.path) and not self._has_handler(request):
             return wsgi.answer(self._fake_of(request).application, request, self._door)
         return super().dispatch(request)
 
     def respond_nohandler(self, request: Request, extra_message: str = "") -> Response:
-        """Nothing registered matches, so that the operator answers: ``not_found`` for a path that is not its own."""
+        """Answer as the operator if no registered handler matches: ``not_found`` for an unknown path."""
         return wsgi.answer(self._fake_of(request).application, request, self._door)
 
     def _fake_of(self, request: Request) -> Fake:

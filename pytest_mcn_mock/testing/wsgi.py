@@ -54,7 +54,7 @@ READ: Final = "mcn_mock.request"
 _BUFFER: Final = 16_384
 _OWN: Final = (*(f"{dialect.root}/" for dialect in DIALECTS), f"{ADMIN_PATH}/")
 _POLL_S: Final = 0.02
-"""How often the server's thread looks whether to stop; werkzeug's half a second is what makes its stop() slow."""
+"""How often the server's thread checks whether to stop. werkzeug's stop() is slow because it checks every 0.5 s."""
 _PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
 
 _log = logging.getLogger("werkzeug")
@@ -286,12 +286,12 @@ class _Rest(io.BufferedIOBase):
 
 
 def _max_body(path: str) -> int:
-    """What a user's own handlers answer may be larger."""
+    """Return the size limit of a body. It does not apply to paths of the user's own handlers."""
     return MAX_BODY if is_own_path(path) else sys.maxsize
 
 
 def _log_safely(kind: str, message: str, *args: object) -> None:
-    """Log for werkzeug's server, which quotes what a handler raised: no line of that begins as a line of the log's."""
+    """Log for werkzeug's server, which quotes exceptions of handlers. Indent their lines, so they forge no log line."""
     text = printable_lines(message % args if args else message).replace("\n", "\n    ")
     _log.log(logging.getLevelNamesMapping()[kind.upper()], "%s", text)
 
@@ -329,9 +329,7 @@ class Acceptor:
                 self._workers.stop()
 
     def stop(self) -> None:
-        """Read nothing more from any connection, nor from one that comes later. The server's ``shutdown`` has to
-        follow.
-        """
+        """Stop reading from all connections, also from later ones. Call the server's ``shutdown`` afterwards."""
         self._has_ended = True
         for connection in self._open.copy():
             self._shut(connection)
