@@ -23,6 +23,8 @@ BIN := $(VENV)/bin
 RUN_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),$(VENV)-run)
 # Compile each module once, not in each of the hundreds of processes that tests start: a container may say otherwise.
 export PYTHONDONTWRITEBYTECODE :=
+# uv trusts the machine's certificates, as pip does: a proxy may have one of its own.
+export UV_SYSTEM_CERTS := 1
 # Debian's packages of the programs that tests drive. One that is missing is installed where make may do that; elsewhere
 # its tests are skipped, and say so.
 PROGRAMS := chromium curl default-jdk-headless fonts-dejavu-core golang-go nginx-light nodejs php-cli php-curl postgresql
@@ -134,7 +136,7 @@ $(VENV)/.ready: pyproject.toml uv.lock | $(BIN)/uv
 
 $(BIN)/uv:
 	$(call new_venv,$(VENV))
-	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.13'
 
 $(VENV)-run/.ready: pyproject.toml
 	$(call new_venv,$(VENV)-run)
