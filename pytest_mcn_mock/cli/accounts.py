@@ -10,6 +10,7 @@ import click
 
 from pytest_mcn_mock.cli.client import (
     ACCOUNT_ID,
+    MAX_WAIT_S,
     CommandResult,
     ListFirst,
     SandboxClient,
@@ -25,7 +26,9 @@ from pytest_mcn_mock.cli.faults import FAULT_COLUMNS
 from pytest_mcn_mock.cli.outcomes import OUTCOME_COLUMNS
 from pytest_mcn_mock.cli.tables import Column, moment, numbered, print_fields, print_list, print_part
 from pytest_mcn_mock.cli.webhooks import WEBHOOK_COLUMNS, trust_of
+from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
+from pytest_mcn_mock.model.requests import Level
 
 _LEDGER_SHOWN: Final = 10
 
@@ -66,6 +69,50 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
     account = sandbox.get(f"accounts/{account_id}")
     ledger = sandbox.get(f"accounts/{account_id}/ledger", order="newest", limit=_LEDGER_SHOWN)["items"]
     return CommandResult({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
+
+
+@accounts.command("mistakes")
+@account_argument
+@click.option(
+    "--expect-refusal", "refusals", multiple=True, metavar="CODE", type=click.Choice([str(c) for c in RefusalCode]),
+    help="A refusal with this code is expected, such as insufficient_funds; may be given several times.",
+)  # fmt: skip
+@click.option("--expect-undelivered", is_flag=True, help="CDRs that nobody acknowledges are expected.")
+@click.option(
+    "--fidelity", type=click.Choice([str(level) for level in Level]), default=str(Level.ASSUMED), show_default=True,
+    help="What the application may rely on.",
+)  # fmt: skip
+@click.option(
+    "--wait", type=click.FloatRange(0, MAX_WAIT_S, min_open=True), metavar="SECONDS",
+    help="Wait so long until nothing is in flight.",
+)  # fmt: skip
+@connected
+@answered
+def list_mistakes(
+    sandbox: SandboxClient,
+    account_id: int,
+    refusals: tuple[str, ...],
+    expect_undelivered: bool,
+    fidelity: str,
+    wait: float | None,
+) -> CommandResult:
+    """List what went wrong on account ID since it was opened, as a strict test of the plugin would.
+
+    The exit status is 0 if there is nothing, and 1 if there is a mistake.
+    """
+    expected = given(
+        expect_refusal=",".join(refusals) or None,
+        expect_undelivered="true" if expect_undelivered else None,
+        fidelity=fidelity,
+        wait=wait,
+    )
+    found = sandbox.get(f"accounts/{account_id}/mistakes", **expected)
+    columns = (
+        Column("CODE", "code"),
+        Column("MISTAKE", "message", fold=True),
+        Column("CALL", "verification_call_uuid", spare=1),
+    )
+    return CommandResult(found, lambda: print_list(found, "mistakes", columns), int(bool(found["items"])))
 
 
 @accounts.command("open")

@@ -79,9 +79,14 @@ class SandboxClient:
         self.timeout_s = timeout_s
 
     def get(self, path: str, **query: object) -> Any:
-        """Return what the admin API shows at a path under ``/__admin/``. Parameters that are None are left out."""
+        """Return what the admin API shows at a path under ``/__admin/``. Parameters that are None are left out.
+
+        With ``wait``, in seconds, the answer may take so much longer.
+        """
         given = {name: value for name, value in query.items() if value is not None}
-        return self._admin("GET", f"{path}?{urlencode(given)}" if given else path)
+        patient = copy(self)
+        patient.timeout_s += float(str(given.get("wait", 0)))
+        return patient._admin("GET", f"{path}?{urlencode(given)}" if given else path)  # noqa: SLF001 - its own
 
     def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
         """Return the answer to a POST of a JSON object."""
@@ -104,11 +109,9 @@ class SandboxClient:
         """
         items: list[Any] = []
         following: object = after
-        patient = copy(self)
-        patient.timeout_s += wait_s or 0
         while True:
             wait = None if items else wait_s
-            page = patient.get(path, limit=min(limit - len(items), PAGE), after=following, wait=wait, **query)
+            page = self.get(path, limit=min(limit - len(items), PAGE), after=following, wait=wait, **query)
             try:
                 items += page["items"]
                 came_from, following = following, page["next"]

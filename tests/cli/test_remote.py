@@ -319,6 +319,25 @@ def test_whether_calls_are_held_is_read(stand_in: StandIn) -> None:
     assert in_json(run(stand_in, "hold", "show", 5, "--json")) == {"id": 5, "calls_held": True}
 
 
+def test_the_mistakes_of_an_account_make_the_command_fail(stand_in: StandIn) -> None:
+    mistake = {
+        "code": "refused", "message": "a request was refused: \x1b[2J", "request": 1, "refusal": "invalid_parameter",
+        "delivery": None, "verification_call_uuid": None,
+    }  # fmt: skip
+    stand_in.answers["accounts/5/mistakes"] = listed(mistake)
+    options = ["--expect-refusal", "not_found", "--expect-refusal", "conflict", "--expect-undelivered", "--wait", 2]
+    result = run(stand_in, "accounts", "mistakes", 5, *options)
+    assert result.exit_code == 1
+    assert r"a request was refused: \x1b[2J" in result.stdout
+    assert stand_in.asked[-1].query == {
+        "expect_refusal": "not_found,conflict", "expect_undelivered": "true", "fidelity": "assumed", "wait": "2.0",
+    }  # fmt: skip
+    stand_in.answers["accounts/5/mistakes"] = listed()
+    assert in_json(run(stand_in, "accounts", "mistakes", 5, "--fidelity", "documented", "--json"))["items"] == []
+    assert stand_in.asked[-1].query == {"fidelity": "documented"}
+    assert run(stand_in, "accounts", "mistakes", 5, "--expect-refusal", "nonsense").exit_code == 2
+
+
 def test_an_unlimited_balance_is_in_the_list_of_accounts(stand_in: StandIn) -> None:
     stand_in.answers["accounts"] = listed({**ACCOUNT, "unlimited": True})
     assert " unlimited " in done(run(stand_in, "accounts"))
@@ -754,7 +773,7 @@ def test_a_shell_completes_commands_outcomes_and_what_the_sandbox_has(stand_in: 
     }
     there = {"MCN_MOCK_URL": stand_in.url}
     assert complete("comp") == ["complete"]
-    assert set(complete("accounts ")) == {"list", "show", "open", "edit", "top-up", "close"}
+    assert set(complete("accounts ")) == {"list", "show", "mistakes", "open", "edit", "top-up", "close"}
     assert complete("complete x --outcome b") == ["busy"]
     assert complete("complete x --q931-status 3") == ["3", "31", "34", "38"]
     assert complete("accounts show ", **there) == ["12345678", "5"]
