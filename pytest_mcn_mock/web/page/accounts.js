@@ -43,7 +43,7 @@ export async function accountsView() {
     await draw(shown());
   });
   const rows = h('tbody');
-  const frame = h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': t('accounts.title') }, h('table', {},
+  const frame = h('div', { class: 'table', tabindex: '0', role: 'group', 'aria-label': t('accounts.title') }, h('table', {},
     h('caption', {}, t('accounts.title')),
     h('thead', {}, h('tr', {}, sorting.heads)),
     rows));

@@ -51,7 +51,7 @@ export class Feed {
     this.news = h('button', { type: 'button', class: 'news', on: { click: () => this.toNewest() } });
     this.pager = h('div', { class: 'pager' }, this.newest, this.newer, this.older, this.note);
     this.blank = h('div', { class: 'blank', hidden: true });
-    this.frame = h('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': this.captionText }, this.table);
+    this.frame = h('div', { class: 'table', tabindex: '0', role: 'group', 'aria-label': this.captionText }, this.table);
     this.node = h('div', { class: 'feed' }, this.error, this.news, this.frame, this.blank, this.pager);
   }
 
