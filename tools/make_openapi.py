@@ -29,28 +29,28 @@ SERVER = "http://127.0.0.1:8643"
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NOT_BUNDLED = ("config", "recording")
-"""Schemas of what is no message."""
+"""Schemas that do not describe a message."""
 
 ERRORS = {
-    400: "A parameter, or the body, is wrong.",
-    401: "No token, or an unknown one.",
+    400: "A parameter or the body is invalid.",
+    401: "The token is missing or unknown.",
     402: "The call costs more than the balance.",
     403: "The account or the number is not the token's, or the request is from a foreign web page.",
-    404: "There is no such thing.",
-    405: "The header Allow says which method to use.",
-    409: "The thing is in a state in which this cannot be done.",
-    412: "It was changed since it was read.",
-    413: "The body is over 64 KiB; it was not read.",
-    429: "As many CDRs are pending as may be.",
-    500: "The fake failed; its log says why.",
-    503: "As many clients listen to the events or wait as may, or the sandbox could not write its state.",
+    404: "The path, or the resource that it names, does not exist.",
+    405: "The header Allow names the method to use.",
+    409: "The current state does not allow this.",
+    412: "The resource was changed after it was read.",
+    413: "The body is larger than 64 KiB. It was not read.",
+    429: "max_pending CDRs are pending.",
+    500: "The fake failed. Its log has the reason.",
+    503: "Too many clients listen to the events or wait, or the sandbox could not write its state.",
 }
 VENDOR_ERRORS = (400, 401, 402, 403, 404, 405, 413, 429, 500, 503)
 PAID_ERRORS = {
-    400: "A parameter, or the body, is wrong, or the body is over 64 KiB.",
+    400: "A parameter or the body is invalid, or the body is larger than 64 KiB.",
     401: ERRORS[401],
     403: "The call costs more than the balance, or the number is not the account's.",
-    404: "There is no such path, or it has another HTTP method.",
+    404: "The path does not exist, or has another HTTP method.",
     429: ERRORS[429],
     500: ERRORS[500],
     503: "The sandbox could not write its state.",
@@ -70,11 +70,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "delivery_id": {"description": "The delivery's id.", "schema": {"type": "integer", "minimum": 0}, "example": 1},
     "name": {"description": "The schema's name.", "schema": {"type": "string"}, "example": "cdr"},
     "after": {
-        "description": "The cursor: the next of the page before.",
+        "description": "The cursor: next of the previous page.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 10**15},
     },
     "limit": {
-        "description": "Items at most; 100 if not given.",
+        "description": "The maximum number of items; 100 if not given.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 1000},
     },
     "order": {"description": "newest: the newest first.", "schema": {"enum": ["oldest", "newest"]}},
@@ -88,7 +88,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "calls.state": {"description": "Whether the call has ended.", "schema": {"enum": list(CALL_STATES)}},
     "deliveries.state": {
-        "description": "What became of it.",
+        "description": "The state of the delivery.",
         "schema": {"enum": [str(state) for state in DeliveryState]},
     },
     "requests.login_did": {
@@ -144,7 +144,7 @@ HEADERS = {
 OTHERWISE = {
     "accept": (
         "a_request_without_the_two_headers_is_taken",
-        "No Accept, or */*, is what clients of other methods send.",
+        "Clients of other methods send no Accept, or */*.",
     ),
     "content_type": (
         "a_request_without_the_two_headers_is_taken",
@@ -168,7 +168,7 @@ OTHERWISE = {
         "Authorization: Basic is taken; its password is the token (RFC 7617, 2).",
     ),
 }
-"""What the fake takes that OpenAPI has no place for, with its row of docs/fidelity.toml."""
+"""Behaviour that OpenAPI cannot describe, with its row of docs/fidelity.toml."""
 PAID_OTHERWISE = {
     **{key: OTHERWISE[key] for key in ("authorization", "ignored_body", "mixed", "path", "slashes")},
     "accept": (OTHERWISE_WRITTEN, "No Accept, or */*, is taken."),
@@ -210,7 +210,7 @@ PAID_JSON: dict[str, list[dict[str, Any]]] = {
     "country_id": [{"type": ["integer", "boolean", "null"]}],
     "is_with_redirect": [{"type": ["integer", "boolean", "null"]}],
 }
-"""What is taken in place of text in a JSON body."""
+"""Values that are accepted instead of text in a JSON body."""
 
 
 def make() -> dict[str, Any]:
@@ -220,7 +220,7 @@ def make() -> dict[str, Any]:
         "info": {
             "title": "api.mcn.ru and paidmethods.mcn.ru: flash call, and the fake's admin API",
             "version": VERSION,
-            "summary": "What pytest-mcn-mock answers.",
+            "summary": "The API of pytest-mcn-mock.",
             "description": (
                 "The vendor's two methods, as its article «Flash call: звонки для авторизации, API» of 27 May 2022 has "
                 "them, the two that followed, as its handbook of 2026 has them, and the admin API of pytest-mcn-mock. "
@@ -270,7 +270,7 @@ def make() -> dict[str, Any]:
                 "admin_token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The admin token, where the server has one.",
+                    "description": "The admin token, if the server has one.",
                     "x-mcn-level": "own",
                 },
                 "session": {
@@ -424,7 +424,7 @@ def _admin_operation(route: Route, path: str) -> dict[str, Any]:
         described = {key: parameter[key] for key in ("description", "schema")}
         parameters.append({"name": name, "in": "query", **described})
     if etag and method != "get":
-        text = "The ETag of what was read: the change is made if it is still that."
+        text = "The ETag of the resource as it was read. The change is refused if the resource has another ETag now."
         parameters.append({"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}})
     is_found = [404] if in_path or route.query else []
     codes = sorted({*ADMIN_ERRORS, *route.errors, *is_found, *([412] if etag else [])})
@@ -461,17 +461,17 @@ def _responses(
     *,
     etag: bool = False,
 ) -> dict[str, Any]:
-    sound: dict[str, Any] = {"description": "Done." if status == 204 else "What was asked for."}
+    success: dict[str, Any] = {"description": "Done." if status == 204 else "The result."}
     if status != 204:
-        sound["content"] = {content_type: {"schema": _ref(answer)} if answer else {"schema": {"type": "object"}}}
+        success["content"] = {content_type: {"schema": _ref(answer)} if answer else {"schema": {"type": "object"}}}
     if content_type != JSON:
         written: dict[str, Any] = {"schema": {"type": "string"}}
-        sound["content"] = {content_type: written if answer is None else {**written, "x-mcn-event": _ref(answer)}}
+        success["content"] = {content_type: written if answer is None else {**written, "x-mcn-event": _ref(answer)}}
     if etag:
         text = "For If-Match: it is another one after a change."
-        sound["headers"] = {"ETag": {"description": text, "schema": {"type": "string"}}}
+        success["headers"] = {"ETag": {"description": text, "schema": {"type": "string"}}}
     refused = {str(code): {"$ref": f"#/components/responses/error_{code}"} for code in errors}
-    return {str(status): sound, **refused}
+    return {str(status): success, **refused}
 
 
 def _error(status: int, description: str, schema: str = "error") -> dict[str, Any]:

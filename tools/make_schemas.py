@@ -1,6 +1,6 @@
 """Makes the schemas of the admin API from its types, ``web/admin_types.py``; ``--check`` only compares.
 
-Every other schema in ``schemas/`` is written by hand: it says what the vendor sends and takes.
+Every other schema in ``schemas/`` is written by hand: it describes the messages of the vendor.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ SHARED: dict[type[Enum | Struct], str] = {
     types.ConditionJson: "condition",
 }
 """Types whose schema is written by hand in ``common.schema.json``, by their names there."""
-CHANGE = "What is not given stays. A header given as *** keeps its value; enabled true counts its failures anew."
-NULL = "Null is as if not given."
+CHANGE = (
+    "Fields that are not given stay unchanged. A header with the value *** keeps its value. enabled true counts the "
+    "failures from 0."
+)
+NULL = "Null counts as not given."
 
 SHOWN: dict[str, type[Struct]] = {
     "account": types.AccountJson,
@@ -55,7 +58,7 @@ SHOWN: dict[str, type[Struct]] = {
     "webhook": types.WebhookJson,
     "webhook.previewed": types.PreviewJson,
 }
-"""What is shown, by the names of the schemas."""
+"""Schemas of answers, by name."""
 GIVEN: dict[str, type[Struct]] = {
     "account.change": types.AccountChangeJson,
     "account.open": types.OpeningJson,
@@ -69,7 +72,7 @@ GIVEN: dict[str, type[Struct]] = {
     "webhook.create": types.WebhookGivenJson,
     "webhook.preview": types.PreviewedWebhookJson,
 }
-"""What is given. A field that has a default may be left out or null."""
+"""Schemas of requests. A field that has a default may be left out or null."""
 LISTS: dict[str, str] = {
     "account": "accounts",
     "call": "calls",
@@ -81,13 +84,13 @@ LISTS: dict[str, str] = {
     "request": "requests",
     "webhook": "webhooks",
 }
-"""What is shown in lists, in the plural."""
+"""The items of lists, in the plural."""
 REPLACED: dict[str, int] = {"fault": MAX_FAULTS, "outcome": MAX_RULES}
 """Lists that are given as a whole, and how many items each has at most."""
 
 
 class Maker:
-    """Makes the schema of what is shown, or of what is given."""
+    """Makes the schema of an answer or of a request."""
 
     def __init__(self, *, is_given: bool, is_change: bool = False) -> None:
         self._is_given = is_given
@@ -140,7 +143,7 @@ class Maker:
         return text
 
     def _tidy(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """A part of what msgspec makes, with our references in place of its own."""
+        """Return a part of msgspec's schema, with our references instead of its own."""
         text = {"description": schema["description"]} if "description" in schema else {}
         reference = schema.get("$ref", "")
         if "#" in reference:
@@ -170,11 +173,11 @@ def make() -> dict[str, Any]:
     for name, kind in GIVEN.items():
         has_optional = any(not field.required for field in msgspec.structs.fields(kind))
         made[name] = {**_head(name, kind, NULL if has_optional else ""), **given.make(kind)}
-    change = _named("webhook.change", "What to change of a webhook", f"{CHANGE} {NULL}")
+    change = _named("webhook.change", "The changes of a webhook", f"{CHANGE} {NULL}")
     made["webhook.change"] = {**change, **changed.make(types.WebhookGivenJson)}
     following = {"$ref": f"{COMMON}/next"}
     for name, many in LISTS.items():
-        head = _named(f"{name}.list", f"A list of {many}", "At most limit items, and the cursor for what follows.")
+        head = _named(f"{name}.list", f"A list of {many}", "At most limit items, and the cursor of the next page.")
         items = {
             "description": f"The {many}.",
             "type": "array",
@@ -192,7 +195,7 @@ def make() -> dict[str, Any]:
     for name, kind in types.EVENTS.items():
         title, _ = _said(kind)
         data = {"$ref": f"{names[kind]}.schema.json"} if kind in names else {"description": title, **shown.make(kind)}
-        events.append(_object(event={"description": "What happened.", "const": name}, data=data))
+        events.append(_object(event={"description": "The kind of event.", "const": name}, data=data))
     head = _named("event", "A server-sent event", "Its event and, as an object, its data.")
     made["event"] = {**head, "oneOf": events}
     return made

@@ -55,7 +55,7 @@ _T = TypeVar("_T", bound=Struct)
 
 
 def _is(text: str) -> Meta:
-    """What a field means."""
+    """The description of a field."""
     return Meta(description=text)
 
 
@@ -135,12 +135,12 @@ class RuleJson(Struct, kw_only=True):
 class FaultJson(Struct, kw_only=True):
     """A fault.
 
-    What goes wrong on purpose. One that is given strikes once if times is not given, and every time if it is null.
+    An error on purpose. In a request, a fault without times strikes once, and with times null every time.
     """
 
     rule: ClassVar = "fault_given"
 
-    kind: Annotated[FaultKind, _is("What goes wrong; docs/how-to/faults.md explains each.")]
+    kind: Annotated[FaultKind, _is("The kind of fault. docs/how-to/faults.md explains each.")]
     times: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_TIMES)] | None,
         _is("How many requests, or CDRs, it still alters; null for every one."),
@@ -193,7 +193,7 @@ class WebhookGivenJson(Struct, kw_only=True):
     The settings of the vendor's form.
     """
 
-    url: Annotated[str, _common("url_given"), _is("Where CDRs go: http or https.")]
+    url: Annotated[str, _common("url_given"), _is("The URL for CDRs: http or https.")]
     body: Annotated[
         Variables | None,
         _is("The variables of the CDR, in their order; the three of the article if not given."),
@@ -211,12 +211,12 @@ class WebhookGivenJson(Struct, kw_only=True):
     data_type: Annotated[DataType, _is("json, or text: the template.")] = DataType.JSON
     template: Annotated[
         Annotated[str, Meta(max_length=MAX_TEMPLATE)] | None,
-        _is("The body of data_type text; ${{name}} stands for a variable. null for json."),
+        _is("The body for data_type text, with ${{name}} for a variable; null for json."),
     ] = None
     values: Annotated[Values, _is("Whether the values of body and constants keep their types, or are all text.")] = (
         Values.TYPED
     )
-    ignore_response: Annotated[bool, _is("Whether a CDR counts as delivered whatever the endpoint answers.")] = False
+    ignore_response: Annotated[bool, _is("Whether a CDR counts as delivered, whatever the endpoint answers.")] = False
     filter: Annotated[
         list[ConditionJson],
         Meta(max_length=MAX_CONDITIONS, description="Conditions: a CDR is sent only if all of them hold."),
@@ -251,7 +251,7 @@ class WebhookJson(WebhookGivenJson, kw_only=True):
     """
 
     n: Annotated[Count, _is("Numbers the account's subscriptions from 1.")]
-    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_LENGTH, description="Where CDRs go: http or https.")]
+    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_LENGTH, description="The URL for CDRs: http or https.")]
     body: Annotated[Variables, _is("The variables of the CDR, in their order.")]
     failed_in_a_row: Annotated[int, Meta(ge=0, description="CDRs failed since the last that was acknowledged.")]
     disabled_at: Annotated[
@@ -349,9 +349,9 @@ class TariffJson(Struct, kw_only=True):
 
 
 class AccountChangeJson(Struct, kw_only=True):
-    """What to change of an account.
+    """The changes of an account.
 
-    What is not given stays.
+    Fields that are not given stay unchanged.
     """
 
     name: Annotated[Name | None, _is("Its name, for people; empty for none.")] = None
@@ -372,13 +372,15 @@ class AccountChangeJson(Struct, kw_only=True):
 class OpeningJson(Struct, kw_only=True):
     """An account to open.
 
-    All of it optional; what is not given is drawn or empty.
+    Every field is optional. A missing value is drawn from the seed, or empty.
     """
 
     id: Annotated[Id | None, _is("The account's id; drawn from the seed if not given.")] = None
     name: Annotated[Name | None, _is("Its name, for people; empty or not given for none.")] = None
-    token: Annotated[Token | None, _is("What the Authorization header bears; drawn from the seed if not given.")] = None
-    seed: Annotated[Seed | None, _is("What numbers, uuids and faults are drawn from; random if not given.")] = None
+    token: Annotated[Token | None, _is("The token of the Authorization header. Drawn from the seed if not given.")] = (
+        None
+    )
+    seed: Annotated[Seed | None, _is("The seed of numbers, uuids and faults. Random if not given.")] = None
     balance: Annotated[
         BalanceGiven | None, _is('Roubles; or "unlimited", which begins at 0.00. 100.00 if not given.')
     ] = None
@@ -404,7 +406,7 @@ class AccountJson(Struct, kw_only=True):
     name: Annotated[Name, _is("Its name, for people; empty if it has none.")]
     balance: Annotated[Roubles, _is("Roubles; always the sum of the ledger.")]
     credit: Annotated[Roubles, _is("How far below zero a call may take the balance, in roubles.")]
-    unlimited: Annotated[bool, _is("Whether every call is accepted, whatever balance and credit are.")]
+    unlimited: Annotated[bool, _is("Whether every call is accepted, at any balance and credit.")]
     numbers: Annotated[list[Number], _is("Connected numbers, for call_for_2fa.")]
     seed: Seed
     tariff: Annotated[TariffJson, _is("Prices in roubles.")]
@@ -479,8 +481,8 @@ class EntryJson(Struct, kw_only=True):
 class OrderJson(EndingJson, kw_only=True):
     """A call to place.
 
-    With the checks and refusals of the vendor's API, but without a token. Empty text is as if not given. With outcome
-    or q931_status it ends so, and else as the account's outcome rules say.
+    The checks and refusals are those of the vendor's API, but no token is needed. Empty text counts as not given.
+    outcome or q931_status sets the ending; without them the account's outcome rules decide.
     """
 
     rule: ClassVar = "order_given"
@@ -520,7 +522,7 @@ class ReasonJson(Struct, kw_only=True):
 class ExplanationJson(Struct, kw_only=True):
     """Why a call is as it is.
 
-    Which rule chose what.
+    The rules that decided the call.
     """
 
     country: Annotated[str, _is("The country of the number that calls; empty for call_for_2fa.")]
@@ -542,7 +544,7 @@ class CallDeliveryJson(Struct, kw_only=True):
     """
 
     id: Annotated[Count, _is("Numbers the deliveries of the server.")]
-    state: Annotated[DeliveryState, _is("What became of it.")]
+    state: Annotated[DeliveryState, _is("The state of the delivery.")]
 
 
 class CallJson(Struct, kw_only=True):
@@ -562,14 +564,14 @@ class CallJson(Struct, kw_only=True):
     country_id: Annotated[
         Literal[643, 703, 398] | None, _is("The country of the number that calls; null for call_for_2fa.")
     ]
-    price: Annotated[Roubles, _is("What was charged.")]
+    price: Annotated[Roubles, _is("The price that was charged.")]
     state: Annotated[Literal["ringing", "completed"], _is("Whether it has ended.")]
     outcome: Annotated[Outcome | None, _is("How it ended.")]
     q931_status: Annotated[Cause | None, _is("The Q.850 cause.")]
     final_status: Annotated[
-        Annotated[str, _common("final_status")] | None, _is("As in the CDR; null where none is documented.")
+        Annotated[str, _common("final_status")] | None, _is("As in the CDR; null if none is documented.")
     ]
-    explanation: Annotated[ExplanationJson, _is("Why the call is as it is: which rule chose what.")]
+    explanation: Annotated[ExplanationJson, _is("The rules that decided the call.")]
     placed_at: Annotated[Time, _is("When it was accepted.")]
     ends_at: Annotated[Time | None, _is("When it ends; null while it is held.")]
     ended_at: Annotated[Time | None, _is("When it ended.")]
@@ -683,7 +685,7 @@ class CdrRequestJson(Struct, kw_only=True):
 
 
 class PreviewJson(CdrRequestJson, kw_only=True):
-    """What would be sent to a webhook.
+    """The request that a webhook would get.
 
     For the newest call of the account that has ended and has a CDR or, if there is none, for a made-up one.
     """
@@ -691,7 +693,7 @@ class PreviewJson(CdrRequestJson, kw_only=True):
     body: Annotated[str, _is("Its first 65536 characters.")]
     verification_call_uuid: Annotated[Uuid, _is("The call.")]
     made_up: Annotated[bool, _is("Whether the call is made up.")]
-    note: Annotated[str, _is("Why the filter does not let the call through, so that nothing is sent; else empty.")]
+    note: Annotated[str, _is("Why the filter does not let the call through; empty if it does.")]
     why: Annotated[ReasonJson | None, _is("The note as a code and values; null if there is none.")]
 
     @classmethod
@@ -720,7 +722,7 @@ class DeliveryJson(Struct, kw_only=True):
     verification_call_uuid: Annotated[Uuid, _is("The call.")]
     account_id: Id
     webhook: Annotated[Count, _is("The number of the webhook.")]
-    url: Annotated[str, _is("Where the CDR goes.")]
+    url: Annotated[str, _is("The URL of the webhook.")]
     state: Annotated[DeliveryState, _is("pending until it was acknowledged or failed.")]
     due_at: Annotated[
         Time | None, _is("When it is tried next; null while the call is held, and when nothing is pending.")
@@ -779,7 +781,7 @@ class RequestJson(Struct, kw_only=True):
     at: Annotated[Time, _is("When it arrived.")]
     method: Annotated[str, _is("The HTTP method.")]
     path: Annotated[str, _is("The path, without the query.")]
-    dialect: Annotated[Dialect | None, _is("The dialect that the path belongs to; null if it is nobody's.")]
+    dialect: Annotated[Dialect | None, _is("The dialect of the path; null if it belongs to none.")]
     account_id: Annotated[
         str | None,
         _is(
@@ -790,7 +792,7 @@ class RequestJson(Struct, kw_only=True):
     parameters: Annotated[dict[str, str], _is("Those that were understood, without a token.")]
     status: Annotated[int | None, _is("The HTTP status of the answer; null while there is none.")]
     refusal: Annotated[RefusalJson | None, _is("Why it was refused; null if it was not.")]
-    undocumented: Annotated[list[str], _is("What it relied on that is not documented, a sentence each.")]
+    undocumented: Annotated[list[str], _is("The undocumented behaviour that it relied on, one sentence each.")]
     fault: Annotated[FaultKind | None, _is("The fault that altered it.")]
     verification_call_uuid: Annotated[Uuid | None, _is("The call that was placed.")]
 
@@ -863,7 +865,7 @@ class SessionJson(Struct, kw_only=True):
 class DoneJson(Struct, kw_only=True):
     """Something was done.
 
-    There is nothing else to show.
+    The action is done, and there is no other result.
     """
 
     status: Annotated[Literal["ok"], _is("It was done.")] = "ok"
@@ -875,9 +877,9 @@ class ReloadedJson(Struct, kw_only=True):
     Each list has a sentence, or the name of a setting, for each thing.
     """
 
-    applied: Annotated[list[str], _is("What has changed, and holds from now on.")] = []
+    applied: Annotated[list[str], _is("The changes that apply from now on.")] = []
     restart: Annotated[list[str], _is("Settings that have changed, and hold after a restart.")] = []
-    differs: Annotated[list[str], _is("What is in the state otherwise than in the file, and stays so.")] = []
+    differs: Annotated[list[str], _is("The parts of the state that differ from the file, and stay so.")] = []
 
 
 class HealthJson(Struct, kw_only=True):
@@ -889,7 +891,7 @@ class HealthJson(Struct, kw_only=True):
     status: Annotated[Literal["ok"], _is("It answers.")] = "ok"
     version: Annotated[str, _is("Of the package.")]
     ready: Annotated[bool, _is("Whether it takes requests.")]
-    store: Annotated[str, _is("Where its state is: memory, sqlite or postgresql.")]
+    store: Annotated[str, _is("The kind of state: memory, sqlite or postgresql.")]
     replica: Annotated[str, _is("Its name among the servers that share its state.")]
 
 
@@ -940,13 +942,13 @@ class MinuteJson(Struct, kw_only=True):
 
 
 class OverviewJson(Struct, kw_only=True):
-    """What has happened, in numbers.
+    """Counts of calls, deliveries and requests.
 
     Of an account or of all.
     """
 
     accepted: Annotated[Total, _is("How many calls were accepted since the accounts were opened.")]
-    spent: Annotated[Roubles, _is("What they have cost.")]
+    spent: Annotated[Roubles, _is("The cost of these calls.")]
     listed: Annotated[Total, _is("How many of them are listed.")]
     most: Annotated[Total, _is("At most so many calls, deliveries and requests are counted below, the newest ones.")]
     calls: Annotated[OutcomesJson, _is("Listed calls.")]
@@ -1054,7 +1056,7 @@ def decode(
     """Return the typed value of a parsed JSON object; ``place`` names it in an error. ``now`` are the values of fields
     that are not given; any other has its default.
 
-    Types are checked here, and the rules of the model check values. A field that is null is as if not given, unless
+    Types are checked here, and the rules of the model check values. A field that is null counts as not given, unless
     null has a meaning of its own.
 
     Raises Refusal ``invalid_parameter`` or ``missing_parameter``, which names the field.
