@@ -33,6 +33,9 @@ class SystemClock:
         self._offset += seconds
         self.moved_s += seconds
 
+    def begin_again(self, account_id: str) -> None:
+        """Do nothing: all accounts have the machine's time."""
+
     def reach(self, account_id: str | None, moment: float) -> None:
         """Nothing to do: time passes by itself."""
 
@@ -57,6 +60,10 @@ class VirtualClock:
     def move(self, account_id: str | None, seconds: float) -> None:
         """Put the account's time forward."""
         self._passed[account_id] = self._passed.get(account_id, 0.0) + seconds
+
+    def begin_again(self, account_id: str) -> None:
+        """Let the time of a closed account begin again."""
+        self._passed.pop(account_id, None)
 
     def reach(self, account_id: str | None, moment: float) -> None:
         """Put the account's time forward to the moment, if it is not later already."""

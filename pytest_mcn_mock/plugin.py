@@ -29,6 +29,8 @@ _PASSED = pytest.StashKey[bool]()
 _FAILED = pytest.StashKey[bool]()
 _REPORT = pytest.StashKey[str]()
 _SERVER = pytest.StashKey["MCNServer"]()
+_TEST = pytest.StashKey[str]()
+"""The test that runs now."""
 _IS_OURS = pytest.StashKey[bool]()
 """Whether the server is the one of this plugin's fixture, and not of one that overrides it."""
 _HAS_RUN = pytest.StashKey[bool]()
@@ -47,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "mcn(strict=…, fidelity=…, balance=…, credit=…, seed=…, outcome=…, tariff=…): "
+        "mcn(strict=…, fidelity=…, account_id=…, token=…, balance=…, credit=…, numbers=…, seed=…, outcome=…, "
+        "tariff=…): "
         "settings of the mcn fixture's account",
     )
 
@@ -64,6 +67,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
     """Keep a test's requests to the fake from a proxy, those of its fixtures too."""
     with _without_proxy() if _uses_us(item) else nullcontext():
         return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell the server which test begins."""
+    if _uses_us(item):
+        item.config.stash[_TEST] = item.nodeid
+        if _SERVER in item.config.stash:
+            item.config.stash[_SERVER].test_name = item.nodeid
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -251,6 +263,7 @@ def mcn_server(request: pytest.FixtureRequest) -> Iterator[MCNServer]:
         server = session.make_server(_settings(request))
         server.start()
     config.stash[_SERVER], config.stash[_IS_OURS], config.stash[_HAS_RUN] = server, True, True
+    server.test_name = config.stash.get(_TEST, "")
     try:
         yield server
     finally:

@@ -109,6 +109,10 @@ class DemoClock:
         else:
             self._machine.move(account_id, seconds)
 
+    def begin_again(self, account_id: str) -> None:
+        """Let the time of a closed account begin again."""
+        self._passed.pop(account_id, None)
+
     def reach(self, account_id: str | None, moment: float) -> None:
         """Put the account's time forward to the moment, if it is not later already."""
         if self.is_past:

@@ -133,6 +133,20 @@ class Accounts:
         self._journal.note_closing(account_id)
         self._events.publish(AccountClosed(account_id))
 
+    async def release(self, account_id: str) -> None:
+        """Let the id of a closed account be given to an account again, whose time begins again too."""
+        await self._storage.release_id(account_id)
+        self._clock.begin_again(account_id)
+
+    async def reopen(self, account: Account, opening: int) -> Account:
+        """Close an account, and open it again with these settings and an opening balance in kopecks."""
+        await self.close(account.id)
+        await self.release(account.id)
+        opened = await self._storage.open_account(account, opening, self._clock.now(account.id))
+        self._journal.note_opening(opened.id)
+        self._events.publish(AccountChanged(opened.id))
+        return opened
+
     async def reset(self, opening: Iterable[tuple[Account, int]]) -> float:
         """Forget everything, and open these accounts with their opening balances, in kopecks. Return the moment; see
         ``Storage.reset``.

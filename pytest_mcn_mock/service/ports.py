@@ -204,6 +204,9 @@ class Storage(Protocol):
         """Return the account that a token names, or None."""
         ...
 
+    async def release_id(self, account_id: str) -> None:
+        """Let the id of a closed account be given to an account again."""
+
     async def is_taken(self, account_id: str) -> bool:
         """Return whether an account has or had the id."""
         ...
@@ -350,6 +353,9 @@ class Clock(Protocol):
 
     def move(self, account_id: str | None, seconds: float) -> None:
         """Put the account's time forward."""
+
+    def begin_again(self, account_id: str) -> None:
+        """Let the time of a closed account begin again, if it has its own."""
 
     def reach(self, account_id: str | None, moment: float) -> None:
         """Put a time that stands still forward to the moment, if it is not later already."""

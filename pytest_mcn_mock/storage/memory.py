@@ -297,6 +297,10 @@ class MemoryStorage:
         row = self._by_token.get(token)
         return None if row is None else row.account
 
+    async def release_id(self, account_id: str) -> None:
+        if account_id not in self._accounts:
+            self._taken.discard(account_id)
+
     async def is_taken(self, account_id: str) -> bool:
         return account_id in self._taken
 

@@ -111,6 +111,7 @@ _LOCK_TO_CLOSE: Final = _READ_ACCOUNT.with_for_update(of=accounts)
 _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_by(accounts.c.seq).limit(bindparam("n"))
 _READ_TOKEN: Final = select(accounts.c.data).where(accounts.c.token == _ID)
 _READ_TAKEN: Final = select(taken_ids.c.id).where(taken_ids.c.id == _ID)
+_RELEASE_ID: Final = delete(taken_ids).where(taken_ids.c.id == _ID, ~exists().where(accounts.c.id == taken_ids.c.id))
 _READ_NUMBERS: Final = select(numbers)
 _LOCK_NUMBERS: Final = _READ_NUMBERS.with_for_update()
 _READ_COUNTS: Any = select(
@@ -766,6 +767,11 @@ class SqlStorage:
             return None
         row = await self._db.first(_READ_TOKEN, key=token)
         return None if row is None else decode_account(row.data)
+
+    async def release_id(self, account_id: str) -> None:
+        async with self._db.step() as step:
+            await step.write(_RELEASE_ID, {"key": account_id})
+        await step.kept()
 
     async def is_taken(self, account_id: str) -> bool:
         return await self._db.first(_READ_TAKEN, key=account_id) is not None

@@ -57,6 +57,10 @@ class Account:
 
     def __init__(self, view: AccountView) -> None:
         self._view = view
+        self._begin()
+
+    def _begin(self) -> None:
+        view = self._view
         self._expected = Expectations()
         self._calls_on_test_thread = False
         arrivals = Arrivals(view)
@@ -70,9 +74,26 @@ class Account:
         return f"<Account {self.account_id} at {self.base_url}, seed {self.seed}>"
 
     def close(self) -> None:
-        """Close the account. Its token is unknown from now on. Closing it again has no effect."""
+        """Close the account. Its token is unknown from now on. Closing it again has no effect.
+
+        An id that was given, not drawn, can be given to another account then.
+        """
         with suppress(NotFound):
             self._run(self._accounts.close(self.account_id))
+            if self._view.is_id_given:
+                self._run(self._accounts.release(self.account_id))
+
+    def reset(self) -> None:
+        """Put the account back to how it was opened, for an account that several tests share.
+
+        Its id, token and settings are those it was opened with. Calls, requests, webhooks, outcome rules, faults, money
+        and expectations are forgotten, and its time begins again. Its numbers and uuids are drawn from the test's name,
+        as those of ``mcn``, unless a seed was given when it was opened.
+
+        NotFound if it is closed.
+        """
+        self._view.reopen()
+        self._begin()
 
     # Who it is, and what has happened to it
 

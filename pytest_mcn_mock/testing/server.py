@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import UsageError
-from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT, MAX_ID, is_account_id
+from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT, MAX_ID, is_account_id, parse_balance
 from pytest_mcn_mock.model.checks import check_list, show
 from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
@@ -68,6 +68,8 @@ class MCNServer(HTTPServer):
         self._tls_context: ssl.SSLContext | None = None
         self._tls: tuple[BaseWSGIServer, wsgi.Acceptor, threading.Thread] | None = None
         self._tls_port = 0
+        self.test_name = ""
+        """The test that runs now, from which ``account.reset()`` draws a seed."""
 
     @property
     def url(self) -> str:
@@ -133,6 +135,10 @@ class MCNServer(HTTPServer):
             raise UsageError(f"account_id is {show(account_id)}; use one to fifteen digits, such as '12345678'")
         number = next(self._accounts_opened)
         fake = self._fake
+
+        def draw_seed() -> int:
+            return seed_from_name(self.test_name or str(number)) if seed is None else seed
+
         opening = fake.service.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
             balance=balance,
@@ -145,7 +151,9 @@ class MCNServer(HTTPServer):
         )
         opened = self._door.run(opening)
         urls = self.base_url, self.paid_url
-        return Account(AccountView(opened, fake, self._door, self._changes, self._applications, *urls))
+        kopecks = parse_balance(balance) or 0
+        parts = opened, fake, self._door, self._changes, self._applications
+        return Account(AccountView(*parts, *urls, kopecks, draw_seed, is_id_given=wanted_id is not None))
 
     @property
     def errors(self) -> list[BaseException]:

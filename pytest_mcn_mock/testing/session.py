@@ -18,7 +18,18 @@ from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
 
-ARGUMENTS: Final = ("strict", "fidelity", "balance", "credit", "seed", "outcome", "tariff")
+ARGUMENTS: Final = (
+    "strict",
+    "fidelity",
+    "account_id",
+    "token",
+    "balance",
+    "credit",
+    "numbers",
+    "seed",
+    "outcome",
+    "tariff",
+)
 """The arguments of the marker ``mcn``."""
 _SETTLE_MARGIN_S: Final = 1.0
 
@@ -60,6 +71,9 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     seed = wanted.get("seed", seed_from_name(node.nodeid))
     account = server.open_account(
         seed=seed,
+        account_id=wanted.get("account_id"),
+        token=wanted.get("token"),
+        numbers=wanted.get("numbers", ()),
         balance=wanted.get("balance", DEFAULT_BALANCE),
         credit=wanted.get("credit", DEFAULT_CREDIT),
         tariff=wanted.get("tariff"),

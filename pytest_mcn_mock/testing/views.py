@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.compose import Fake
 from pytest_mcn_mock.errors import NotFound, WebhookRaised
@@ -39,8 +41,15 @@ class AccountView:
         applications: Applications,
         base_url: str,
         paid_url: str,
+        opening: int,
+        draw_seed: Callable[[], int],
+        *,
+        is_id_given: bool,
     ) -> None:
         self.opened = opened
+        self._opening = opening
+        self._draw_seed = draw_seed
+        self.is_id_given = is_id_given
         self.fake = fake
         self.door = door
         self.changes = changes
@@ -48,6 +57,12 @@ class AccountView:
         self.base_url = base_url
         self.paid_url = paid_url
         self._first_request = fake.service.journal.last_seq()
+
+    def reopen(self) -> None:
+        """Open the account again as it was opened, with a new seed unless its seed was given."""
+        settings = replace(self.opened, seed=self._draw_seed())
+        self.opened = self.run(self.service.accounts.reopen(settings, self._opening))
+        self._first_request = self.service.journal.last_seq()
 
     @property
     def account_id(self) -> str:

@@ -73,6 +73,19 @@ def test_an_id_and_a_token_are_one_accounts(steps: Steps, taken: Account, proble
     assert steps.open("3").seq == 2
 
 
+def test_the_id_of_a_closed_account_can_be_released(steps: Steps) -> None:
+    steps.place()
+    steps.run(steps.storage.release_id("1"))
+    assert steps.run(steps.storage.is_taken("1")), "it is open"
+    steps.run(steps.storage.close_account("1"))
+    assert steps.run(steps.storage.is_taken("1"))
+    steps.run(steps.storage.release_id("1"))
+    assert not steps.run(steps.storage.is_taken("1"))
+    assert steps.open("1").id == "1"
+    assert steps.run(steps.storage.calls("1", 0, 9)) == []
+    assert steps.balance() == OPENING
+
+
 def test_accounts_are_listed_in_order_of_opening(steps: Steps) -> None:
     for account_id in ("9", "5", "7"):
         steps.open(account_id)

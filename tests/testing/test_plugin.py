@@ -56,6 +56,77 @@ def test_the_modules(mcn):
     ).assert_outcomes(passed=4)
 
 
+def test_the_marker_gives_id_token_and_numbers(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+@pytest.mark.mcn(account_id=71800001, token="of-my-own", numbers=["+7 915 888-88-88"], credit="0.30", balance="0")
+class TestThem:
+    def test_one(self, mcn):
+        assert (mcn.account_id, mcn.token) == ("71800001", "of-my-own")
+        response = requests.post(
+            f"{mcn.base_url}/account/71800001/call_for_2fa",
+            params={"login_did": "79157777777", "caller_did": "79158888888"},
+            headers={"Authorization": "Bearer of-my-own"},
+        )
+        assert response.status_code == 200
+        assert str(mcn.balance) == "-0.01"
+
+    def test_the_next_one_has_them_too_and_nothing_else_of_it(self, mcn):
+        assert (mcn.account_id, mcn.token) == ("71800001", "of-my-own")
+        assert (mcn.calls, mcn.requests, str(mcn.balance)) == ([], [], "0.00")
+        assert mcn.clock.now == 1_653_655_800.0
+""",
+    ).assert_outcomes(passed=2)
+
+
+SHARED = """
+@pytest.fixture(scope="session")
+def operator(mcn_server):
+    return mcn_server.open_account(account_id="71800002", token="t", balance="1.00", numbers=["79158888888"])
+
+@pytest.fixture(autouse=True)
+def fresh(operator):
+    operator.reset()
+
+def use(operator, mcn_server):
+    assert (operator.account_id, operator.token, str(operator.balance)) == ("71800002", "t", "1.00")
+    assert (operator.calls, operator.deliveries, operator.requests) == ([], [], [])
+    assert [str(entry.amount) for entry in operator.ledger] == ["1.00"]
+    now = operator.clock.now
+    mcn_server.expect_request("/hook").respond_with_data(status=204)
+    operator.subscribe(mcn_server.url_for("/hook"))
+    operator.connect_number("79150000000")
+    assert flash_call(operator).status_code == 200
+    assert operator.wait_for_call().login_did == "79157777777"
+    assert operator.wait_for_cdr().status == 204
+    assert operator.calls[0].outcome == "answered"
+    with open("seen.txt", "a") as seen:
+        print(operator.calls[0].verification_call_uuid, now, file=seen)
+    operator.set_outcome("busy")
+    operator.fail_next(times=None)
+    operator.top_up(5)
+    operator.clock.advance(30)
+
+def test_one(operator, mcn_server):
+    use(operator, mcn_server)
+
+def test_other(operator, mcn_server):
+    use(operator, mcn_server)
+"""
+
+
+def test_an_account_of_a_session_is_reset_between_tests(project: pytest.Pytester) -> None:
+    seen = []
+    for arguments in ((), ("-p", "xdist", "-n", "2"), ("-k", "other")):
+        run(project, SHARED, *arguments).assert_outcomes(passed=1 if "-k" in arguments else 2)
+        seen.append(sorted((project.path / "seen.txt").read_text().splitlines()))
+        (project.path / "seen.txt").unlink()
+    assert seen[0] == seen[1], "each test draws the same in every run"
+    assert len({line.split()[0] for line in seen[0]}) == 2
+    assert seen[2][0] in seen[0]
+
+
 WRONG_MARKERS = {
     "balanse='1'": "no argument 'balanse'; did you mean 'balance'?",
     "'1.00'": "only keyword arguments",
