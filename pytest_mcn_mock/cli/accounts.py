@@ -46,7 +46,7 @@ def accounts() -> None:
 @connected
 @answered
 def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> CommandResult:
-    """Every account, in order of opening."""
+    """List the accounts in order of opening."""
     columns = (
         Column("ACCOUNT", "id", right=True),
         Column("NAME", "name", fold=True),
@@ -65,7 +65,7 @@ def list_accounts(sandbox: SandboxClient, limit: int, after: str | None) -> Comm
 @connected
 @answered
 def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
-    """One account with its webhooks, its outcome rules and the end of its ledger."""
+    """Show account ID with its webhooks, outcome rules, faults and newest ledger entries."""
     account = sandbox.get(f"accounts/{account_id}")
     ledger = sandbox.get(f"accounts/{account_id}/ledger", order="newest", limit=_LEDGER_SHOWN)["items"]
     return CommandResult({**account, "ledger": ledger}, lambda: _print_account(account, ledger))
@@ -75,16 +75,16 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
 @account_argument
 @click.option(
     "--expect-refusal", "refusals", multiple=True, metavar="CODE", type=click.Choice([str(c) for c in RefusalCode]),
-    help="A refusal with this code is expected, such as insufficient_funds; may be given several times.",
+    help="A refusal with this code is expected, such as insufficient_funds; can be repeated.",
 )  # fmt: skip
 @click.option("--expect-undelivered", is_flag=True, help="CDRs that nobody acknowledges are expected.")
 @click.option(
     "--fidelity", type=click.Choice([str(level) for level in Level]), default=str(Level.ASSUMED), show_default=True,
-    help="What the application may rely on.",
+    help="The level of fidelity that the application may rely on.",
 )  # fmt: skip
 @click.option(
     "--wait", type=click.FloatRange(0, MAX_WAIT_S, min_open=True), metavar="SECONDS",
-    help="Wait so long until nothing is in flight.",
+    help="Wait at most this long until nothing is in flight.",
 )  # fmt: skip
 @connected
 @answered
@@ -116,15 +116,15 @@ def list_mistakes(
 
 
 @accounts.command("open")
-@click.option("--id", "account_id", type=ACCOUNT_ID, help="Its number; drawn if not given.")
-@click.option("--name", help="Its name, for people.")
-@click.option("--token", help="Its token; drawn, and printed, if not given.")
+@click.option("--id", "account_id", type=ACCOUNT_ID, help="The id of the account.  [default: a random one]")
+@click.option("--name", help="The name of the account, for people.")
+@click.option("--token", help="The token of the account.  [default: a random one, which is printed]")
 @click.option(
     "--balance",
     callback=check_balance,
     default=DEFAULT_BALANCE,
     show_default=True,
-    help="Its money, in roubles; or unlimited, which begins at 0.00 and accepts every call.",
+    help="The balance in roubles; or unlimited, which begins at 0.00 and accepts every call.",
 )
 @click.option(
     "--credit",
@@ -133,9 +133,9 @@ def list_mistakes(
     show_default=True,
     help="How far below zero a call may take the balance, in roubles.",
 )
-@click.option("--number", "numbers", multiple=True, help="A number connected to it; may be given several times.")
+@click.option("--number", "numbers", multiple=True, help="A number that is connected to the account; can be repeated.")
 @click.option(
-    "--webhook", "webhooks", multiple=True, metavar="URL", help="Where its CDRs go; may be given several times."
+    "--webhook", "webhooks", multiple=True, metavar="URL", help="The URL of a webhook for its CDRs; can be repeated."
 )
 @click.option(
     "--webhook-cacert",
@@ -144,7 +144,9 @@ def list_mistakes(
     help="A PEM file of authorities to trust for https webhooks, on the sandbox's machine.",
 )
 @click.option("--webhook-insecure", is_flag=True, help="Accept any certificate of https webhooks.")
-@click.option("--seed", type=click.IntRange(0), help="What its numbers and uuids are drawn from.")
+@click.option(
+    "--seed", type=click.IntRange(0), help="The seed of its random numbers and uuids.  [default: a random one]"
+)
 @connected
 @answered
 def open_account(
@@ -171,11 +173,11 @@ def open_account(
 
 @accounts.command("edit")
 @account_argument
-@click.option("--name", help="Its name, for people; empty for none.")
+@click.option("--name", help="The name of the account, for people; empty for none.")
 @click.option(
     "--balance",
     callback=check_balance,
-    help="Its money, in roubles; or unlimited, which leaves the balance as it is and accepts every call.",
+    help="The balance in roubles; or unlimited, which leaves the balance as it is and accepts every call.",
 )
 @click.option("--credit", callback=check_amount, help="How far below zero a call may take the balance, in roubles.")
 @connected
@@ -183,7 +185,7 @@ def open_account(
 def edit_account(
     sandbox: SandboxClient, account_id: int, name: str | None, balance: str | None, credit: str | None
 ) -> CommandResult:
-    """Change the name, the balance and the credit of an account. What is not given stays."""
+    """Change the name, the balance or the credit of account ID. Values that you do not give stay."""
     change = given(name=name, balance=balance, credit=credit)
     if not change:
         raise click.UsageError("nothing to change: give --name, --balance or --credit")
@@ -197,7 +199,7 @@ def edit_account(
 @connected
 @answered
 def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> CommandResult:
-    """Give an account AMOUNT roubles, such as 10.00."""
+    """Add AMOUNT roubles, such as 10.00, to account ID."""
     account = sandbox.post(f"accounts/{account_id}/top_up", {"amount": amount})
     return CommandResult(account, f"account {account_id} has {account['balance']} roubles")
 
@@ -207,7 +209,7 @@ def top_up(sandbox: SandboxClient, account_id: int, amount: str) -> CommandResul
 @connected
 @answered
 def close_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
-    """Close an account; its calls and CDRs are gone with it."""
+    """Close account ID and delete its calls and CDRs."""
     sandbox.delete(f"accounts/{account_id}")
     return CommandResult({"status": "ok"}, f"account {account_id} is closed")
 

@@ -63,7 +63,7 @@ def list_calls(sandbox: SandboxClient, wanted: dict[str, Any], limit: int, after
 @connected
 @answered
 def show_call(sandbox: SandboxClient, verification_call_uuid: str) -> CommandResult:
-    """One call with why it is so, and every attempt to deliver its CDR."""
+    """Show call UUID, the reasons for its values, and every attempt to deliver its CDR."""
     call = sandbox.get(f"calls/{segment(verification_call_uuid)}")
     deliveries = sandbox.list("deliveries", 1000, verification_call_uuid=verification_call_uuid)["items"]
     return CommandResult({**call, "deliveries": deliveries}, lambda: _print_call(call, deliveries))
@@ -98,9 +98,9 @@ def call(
     token: str,
     dialect: str,
 ) -> CommandResult:
-    """Place a call to LOGIN_DID.
+    """Place a call to LOGIN_DID through the vendor's API, as an application does.
 
-    As an application does, through the vendor's API: a flash_call, or with --caller-did a call_for_2fa.
+    It is a flash_call, or with --caller-did a call_for_2fa.
     """
     if caller_did is not None and (code is not None or country_id is not None):
         raise click.UsageError("--caller-did makes it a call_for_2fa, which has no --code and no --country-id")
@@ -124,7 +124,7 @@ def complete(
 ) -> CommandResult:
     """End the ringing call UUID.
 
-    As an option says, or without one as the outcome rules planned.
+    Without an option it ends as the outcome rules planned.
     """
     wanted = given(outcome=outcome, q931_status=q931_status)
     ended = sandbox.post(f"calls/{segment(verification_call_uuid)}/complete", wanted)

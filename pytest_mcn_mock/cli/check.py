@@ -57,7 +57,7 @@ _UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}_[0-9]{1,15}", re.ASCII)
     show_default=True,
     help="The operator's time-out, in seconds.",
 )
-@click.option("--strict", is_flag=True, help="Let warnings fail too.")
+@click.option("--strict", is_flag=True, help="Let warnings fail the check too.")
 @trust_options
 @click.option("--junit", type=click.File("wb", lazy=False), metavar="FILE", help="Write a JUnit report.")
 @answered
@@ -76,7 +76,7 @@ def check(
     insecure: bool,
     junit: BinaryIO | None,
 ) -> CommandResult:
-    """Check a webhook: send it what the operator may send, and say what is wrong and how to fix it."""
+    """Check a webhook: send it everything that the operator may send, and explain each mistake and its fix."""
     from pytest_mcn_mock.conformance.cases import choose
     from pytest_mcn_mock.conformance.run import Run
     from pytest_mcn_mock.conformance.sending import SocketTransport

@@ -49,7 +49,7 @@ _WORD = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 ACCOUNT_ID: Final = click.IntRange(1, 10**15 - 1)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,15 +373,15 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     )  # fmt: skip
     @click.option(
         "--admin-token", envvar="MCN_MOCK_ADMIN_TOKEN", show_envvar=True,
-        help="The token of its admin API, if it demands one.",
+        help="The token of its admin API, if it requires one.",
     )  # fmt: skip
     @click.option(
         "--cacert", type=click.Path(path_type=Path), envvar="MCN_MOCK_CACERT", show_envvar=True,
-        help="A file with the authority of its certificate, where that is not a public one.",
+        help="A PEM file with the authority of its certificate, if that is not a public one.",
     )  # fmt: skip
     @click.option(
         "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True,
-        help="The seconds that an answer may take.",
+        help="The maximum time for an answer, in seconds.",
     )  # fmt: skip
     @wraps(command)
     def run(
@@ -441,7 +441,7 @@ def _complete_cause(ctx: click.Context, param: click.Parameter, incomplete: str)
 complete_account = _completed("accounts", "id", lambda account: f"{account['balance']} roubles")
 account_argument = click.argument("account_id", metavar="ID", type=ACCOUNT_ID, shell_complete=complete_account)
 account_option = click.option(
-    "--account", type=ACCOUNT_ID, metavar="ID", help="Only what is of this account.", shell_complete=complete_account
+    "--account", type=ACCOUNT_ID, metavar="ID", help="Only this account.", shell_complete=complete_account
 )
 call_argument = click.argument(
     "verification_call_uuid",
@@ -474,11 +474,13 @@ def without(position: int, items: Sequence[Any], what: str) -> list[Any]:
 def list_options(command: _Command) -> _Command:
     """Add ``--limit`` and ``--after``: how much of a list, and from where."""
     limit = click.option(
-        "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="The most items to show."
+        "--limit",
+        type=click.IntRange(1, 1_000_000),
+        default=100,
+        show_default=True,
+        help="The maximum number of items.",
     )
-    after = click.option(
-        "--after", metavar="CURSOR", help="Go on behind this cursor: the `next` of a list that was not all."
-    )
+    after = click.option("--after", metavar="CURSOR", help="Continue after this cursor: the `next` of an earlier list.")
     return limit(after(command))
 
 
@@ -495,10 +497,10 @@ def filter_options(states: Sequence[str]) -> Callable[[Callable[..., Any]], Call
         @account_option
         @click.option("--login-did", metavar="NUMBER", help="Only calls to this number.")
         @click.option("--code", metavar="DIGITS", help="Only calls from a number that ends in these four digits.")
-        @click.option("--state", type=click.Choice(states), help="Only what is in this state.")
+        @click.option("--state", type=click.Choice(states), help="Only this state.")
         @click.option(
             "--wait", type=click.FloatRange(0, MAX_WAIT_S, min_open=True), metavar="SECONDS",
-            help="If nothing fits yet, wait so long until something does. If nothing comes, the status is 1.",
+            help="Wait this long for a first item. The exit status is 1 if none comes.",
         )  # fmt: skip
         @wraps(command)
         def run(

@@ -109,23 +109,22 @@ def mcn_mock() -> None:
     type=click.Choice(_LEVELS),
     default="info",
     show_default=True,
-    help="What is logged, to standard error.",
+    help="The lowest level that is logged, to standard error.",
 )
 @click.option(
-    "--log-format", type=click.Choice(_LOG_FORMATS), default="text", show_default=True, help="How a line is written."
+    "--log-format", type=click.Choice(_LOG_FORMATS), default="text", show_default=True, help="The format of the log."
 )
 @click.option(
     "--admin-token",
     envvar="MCN_MOCK_ADMIN_TOKEN",
-    help="What everything under /__admin demands. The environment variable MCN_MOCK_ADMIN_TOKEN hides it from ps.",
+    help="The token that everything under /__admin requires. The environment variable MCN_MOCK_ADMIN_TOKEN hides it "
+    "from ps.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS with this certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's unencrypted key, PEM.")
-@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a throw-away authority.")
-@click.option(
-    "--reset-state", is_flag=True, help="Empty the state first: start from the configuration, as if it were new."
-)
-@click.option("--demo", is_flag=True, help="Fill the sandbox with a day's traffic, to look at.")
+@click.option("--tls-self-signed", is_flag=True, help="Speak TLS with a certificate of a temporary authority.")
+@click.option("--reset-state", is_flag=True, help="Empty the state first, and start from the configuration.")
+@click.option("--demo", is_flag=True, help="Fill the sandbox with the traffic of a day, for a first look.")
 @click.option("--open", "opens_page", is_flag=True, help="Open the monitoring page in the browser once it serves.")
 def serve(
     host: str | None,
@@ -186,7 +185,7 @@ for _parameter in serve.params:
 @mcn_mock.command()
 @click.argument("name", required=False)
 def schema(name: str | None) -> None:
-    """Print a JSON Schema, or openapi; the list of their names without NAME."""
+    """Print a JSON Schema, or openapi. Without NAME, list their names."""
     from pytest_mcn_mock import schemas
 
     if name is None:

@@ -62,7 +62,7 @@ def list_deliveries(sandbox: SandboxClient, wanted: dict[str, Any], limit: int, 
 @connected
 @answered
 def show_delivery(sandbox: SandboxClient, delivery_id: int) -> CommandResult:
-    """One delivery with its request and what each attempt was answered."""
+    """Show delivery DELIVERY_ID with its request and every answer."""
     delivery = sandbox.get(f"deliveries/{delivery_id}")
     return CommandResult(delivery, lambda: _print_delivery(delivery))
 

@@ -21,7 +21,7 @@ from pytest_mcn_mock.errors import Declined, McnMockError
 @click.option("--url", help="Ask the sandbox at this URL, whatever the other options say.")
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 600), default=2.0, show_default=True,
-    help="The seconds that an answer may take.",
+    help="The maximum time for an answer, in seconds.",
 )  # fmt: skip
 def health(url: str | None, timeout: float, host: str | None, port: int | None, config: Path | None, **_: Any) -> None:
     """Say whether the sandbox is ready: status 0 if it is, 1 if not.

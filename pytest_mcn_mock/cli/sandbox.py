@@ -14,9 +14,9 @@ from pytest_mcn_mock.text import printable
 @connected
 @answered
 def advance(sandbox: SandboxClient, seconds: float) -> CommandResult:
-    """Put the sandbox's clock forward.
+    """Put the sandbox's clock forward by SECONDS.
 
-    By SECONDS; it returns once everything that fell due has been tried.
+    The command ends when everything that fell due has been attempted.
     """
     answer = sandbox.post("clock/advance", {"seconds": seconds})
     return CommandResult(answer, f"the sandbox's clock says {moment(answer['now'])} UTC")
@@ -50,8 +50,8 @@ def _print_reloaded(answer: dict[str, list[str]]) -> None:
 @connected
 @answered
 def reset(sandbox: SandboxClient) -> CommandResult:
-    """Return to the configured state.
+    """Return to the configured state, without asking.
 
-    Every call and CDR is gone, and every account that was opened since. Nothing is asked first.
+    Deletes every call and CDR, and every account that is not configured.
     """
     return CommandResult(sandbox.post("reset"), "the sandbox is as it was configured")

@@ -11,14 +11,14 @@ from pytest_mcn_mock.errors import UsageError
 
 @click.group()
 def state() -> None:
-    """Look at a state without a sandbox."""
+    """Inspect a state without a sandbox."""
 
 
 @state.command("check")
 @click.argument("url", required=False, envvar="MCN_MOCK_STATE")
 @answered
 def check_state(url: str | None) -> CommandResult:
-    """Say what is in the state that URL, or the environment variable MCN_MOCK_STATE, names. Nothing is changed."""
+    """Show what is in the state at URL, or at MCN_MOCK_STATE. Nothing is changed."""
     from pytest_mcn_mock.storage.inspection import inspect_state
 
     if not url:

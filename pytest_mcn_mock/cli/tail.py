@@ -38,9 +38,9 @@ _COLOURS: Final = {
 @connected
 @json_option
 def tail(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> None:
-    """Print what happens, as it happens.
+    """Print calls, deliveries, requests and accounts as they change, until Ctrl-C.
 
-    A line each, until Ctrl-C; with --json a JSON document each. When the sandbox goes, wait until it is back.
+    Prints one line for each; with --json, one JSON document. If the sandbox stops, tail waits until it is back.
     """
     if account is not None:
         sandbox.get(f"accounts/{account}")  # so that an unknown one is refused at once

@@ -55,7 +55,7 @@ _OPTIONS = (
     click.option("--account", type=click.IntRange(1, 10**15 - 1), metavar="ID", help="The account of the token."),
     click.option(
         "--spend", type=click.IntRange(1, MOST_KOPECKS), metavar="KOPECKS",
-        help="Also ask what places calls, as long as it costs no more than this by the vendor's prices.",
+        help="Also ask questions that place calls, as long as they cost no more than this by the vendor's prices.",
     ),
     click.option("--ring", metavar="NUMBER", help="The number to ring then: your own."),
     click.option("--caller-did", metavar="NUMBER", help="A number connected to the account, for call_for_2fa."),
@@ -66,7 +66,7 @@ _OPTIONS = (
     ),
     click.option(
         "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True,
-        help="The seconds that an answer may take.",
+        help="The maximum time for an answer, in seconds.",
     ),
     click.option(
         "--cacert", type=click.Path(path_type=Path),
@@ -82,7 +82,7 @@ _OPTIONS = (
 @click.option("--list", "is_list", is_flag=True, help="List the questions and ask none.")
 @answered
 def verify(replay: Path | None, config: Path | None, is_list: bool, **asked: Any) -> CommandResult:
-    """Ask a real server what the fake is asked, and report where they differ.
+    """Ask a real server the questions that the fake answers, and report the differences.
 
     The harmless questions, which a correct server refuses, come first; the questions that can cost money are asked only
     with --spend and --ring. The status is 0 if there is no difference, 1 if there is one, 2 for a wrong argument and 3

@@ -67,15 +67,13 @@ def webhook_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option(
         "--body", metavar="VARIABLES",
-        help=f"The variables of the CDR, with commas between them.  [default: {','.join(DEFAULT_VARIABLES)}]",
+        help=f"The variables of the CDR, separated by commas.  [default: {','.join(DEFAULT_VARIABLES)}]",
     )  # fmt: skip
-    @click.option(
-        "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be given several times."
-    )
-    @click.option("--query", multiple=True, metavar="NAME=VALUE", help="A query parameter; may be given several times.")
+    @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; can be repeated.")
+    @click.option("--query", multiple=True, metavar="NAME=VALUE", help="A query parameter; can be repeated.")
     @click.option(
         "--constant", "constants", multiple=True, metavar="NAME=VALUE",
-        help="A parameter of your own, text, or with := a number or boolean; may be given several times.",
+        help="A constant of your own: text, or with := a number or boolean; can be repeated.",
     )  # fmt: skip
     @form_options
     @wraps(command)

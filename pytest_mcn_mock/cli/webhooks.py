@@ -32,8 +32,8 @@ def _sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option(
         "--filter", "conditions", multiple=True, metavar="CONDITION",
-        help="Send a CDR only if the condition holds: NAME=VALUE, NAME!=VALUE, 'NAME in A,B' or 'NAME not in A,B'; may "
-        "be given several times.",
+        help="Send a CDR only if the condition holds: NAME=VALUE, NAME!=VALUE, 'NAME in A,B' or 'NAME not in A,B'; can "
+        "be repeated.",
     )  # fmt: skip
     @click.option("--retry/--no-retry", default=True, help="Whether a CDR that is not acknowledged is sent again.")
     @click.option(
@@ -113,9 +113,7 @@ def add_webhook(
 @click.option("--webhook-url", metavar="URL", help="Where its CDRs go.")
 @webhook_options
 @_sending_options
-@click.option(
-    "--clear", "cleared", multiple=True, type=click.Choice(_CLEARED), help="Empty this; may be given several times."
-)
+@click.option("--clear", "cleared", multiple=True, type=click.Choice(_CLEARED), help="Empty this; can be repeated.")
 @connected
 @answered
 def edit_webhook(

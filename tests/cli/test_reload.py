@@ -18,6 +18,9 @@ from click.testing import CliRunner
 from helpers.sandbox import Sandbox, running_sandbox, wait_until
 
 from pytest_mcn_mock.cli.commands import mcn_mock
+from pytest_mcn_mock.cli.reloading import merge_webhooks
+from pytest_mcn_mock.model.accounts import Account, add_subscription
+from pytest_mcn_mock.model.webhooks import Subscription, make_subscription
 
 ACCOUNT = '[[account]]\nid = 12345678\ntoken = "test-token"\nbalance = "100.00"\nseed = 1\n'
 FIRST = f"""{ACCOUNT}numbers = ["79158888888"]
@@ -255,3 +258,34 @@ def test_a_terminal_that_closes_ends_the_sandbox(tmp_path: Path) -> None:
 def test_a_name_of_the_file_is_given_to_its_account(run: Run) -> None:
     assert run.reload(FIRST.replace("seed = 1", 'seed = 1\nname = "Shop"'))["applied"] == ["account 12345678: name"]
     assert run.account()["name"] == "Shop"
+
+
+def test_a_second_sandbox_on_the_same_state_changes_the_webhooks_once() -> None:
+    def hooks(*names: str, **settings: Any) -> list[Subscription]:
+        return [make_subscription(f"http://localhost/{name}", **settings) for name in names]
+
+    before = hooks("kept", "moved", "gone", "removed-by-a-tester")
+    after = [*hooks("kept", method="GET"), *hooks("here", "new")]
+    account = Account("5", "five", 1)
+    for webhook in [*before[:3], *hooks("testers")]:
+        account = add_subscription(account, webhook)
+    first = merge_webhooks(before, after, account)
+    assert [(s.number, s.url.rpartition("/")[2], s.method) for s in first.subscriptions] == [
+        (1, "kept", "GET"), (2, "here", "POST"), (3, "new", "POST"), (4, "testers", "POST"),
+    ]  # fmt: skip
+    assert merge_webhooks(before, after, first) == first
+
+
+def test_one_change_that_is_not_possible_refuses_the_others_too(tmp_path: Path) -> None:
+    """The targets of webhooks need a restart, and so does a webhook that only the new ones allow."""
+    with started(tmp_path, f'[server]\nwebhook_targets = ["127.0.0.0/8"]\n{FIRST}') as run:
+        before = run.account()
+        run.write(
+            '[server]\nwebhook_targets = ["127.0.0.0/8", "10.0.0.0/8"]\n[tariff]\ncall_for_2fa = "0.05"\n'
+            + FIRST.replace("127.0.0.1:1/second", "10.0.0.1/second")
+            + '[[account]]\nid = 5\ntoken = "five"\n'
+        )
+        refused = requests.post(f"{run.sandbox.url}/__admin/reload", timeout=60)
+        assert refused.status_code == 409
+        assert "account 12345678: " in refused.json()["errors"][0]["message"]
+        assert run.sandbox.admin("accounts")["items"] == [before]
