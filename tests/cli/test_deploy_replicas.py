@@ -105,11 +105,16 @@ def test_nginx_asks_another_sandbox_if_one_is_gone_and_repeats_no_order(cluster:
                 sandbox.admin("health")["replica"] for sandbox in (one, two, three)
             }
             assert [order() for _ in range(6)] == [200] * 6
+            fault = {"kind": "reset", "times": 6}
+            faults = f"{one.url}/__admin/accounts/12345678/faults"
+            assert requests.put(faults, json={"items": [fault]}, headers=admin, timeout=30).status_code == 200
+            assert [order() for _ in range(6)] == [502] * 6, "nginx repeats no order"
+            assert [order() for _ in range(6)] == [200] * 6, "a connection that was reset takes no sandbox away"
             one.process.kill()
             one.process.wait()
             assert two.stop()[0] == 0
             assert [order() for _ in range(6)] == [200] * 6
-            assert len(get("calls?limit=100")["items"]) == 12
+            assert len(get("calls?limit=100")["items"]) == 24
             # A session of the page holds at each of them.
             session = requests.Session()
             signed_in = session.post(f"http://127.0.0.1:{port}/__admin/session", json={"token": TOKEN}, timeout=30)
