@@ -316,10 +316,11 @@ class Postgres:
             self._pool.cut(HUNG_S)
             if self.failure is None:
                 continue
+            began = time.monotonic()
             if await self._has_recovered():
                 self.on_recovery()
-            else:
-                await asyncio.sleep(RETRY_S)
+            else:  # RETRY_S after the last attempt began; one at a server that is silent takes CONNECT_TIMEOUT_S
+                await asyncio.sleep(RETRY_S - (time.monotonic() - began))
 
     async def _has_recovered(self) -> bool:
         self._has_failed.clear()

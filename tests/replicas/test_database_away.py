@@ -17,6 +17,10 @@ from helpers.replicas import Watcher, at_once, running_replicas, wait_for_delive
 from helpers.sandbox import Sandbox, running_sandbox, wait_until, with_webhook
 from helpers.webhook_endpoints import Receiver
 
+from pytest_mcn_mock.delivery import worker
+from pytest_mcn_mock.storage import postgres, replicas
+from pytest_mcn_mock.storage.transactions import RETRY_S
+
 BRIEF_LOCKS = 'import pytest_mcn_mock.storage.postgres as postgres; postgres._SETTINGS["lock_timeout"] = "300ms"'
 SECOND = '[[account]]\nid = 222\ntoken = "token-222"\nbalance = "1.00"\n'
 
@@ -50,6 +54,11 @@ def assert_unready(sandbox: Sandbox) -> None:
 def wait_for_recovery(sandbox: Sandbox) -> None:
     wait_until(lambda: not is_refused(sandbox))
     assert sandbox.admin("health/ready")["ready"]
+
+
+def test_a_database_that_is_back_is_found_within_two_seconds() -> None:
+    """An attempt begins so long after the one before, or when that one was given up."""
+    assert max(RETRY_S, postgres.CONNECT_TIMEOUT_S, worker.RETRY_S, replicas.POLL_S) <= 2
 
 
 def test_a_server_that_crashes_and_comes_back(receiver: Receiver) -> None:
