@@ -119,7 +119,7 @@ RIVALS = [
         "Express",
         lambda port, hook, _: ["node", str(PEERS / "express.cjs"), str(port), hook],
         ("Express",),
-        "about 60 lines by hand, its CDRs by fetch(): no money, no journal, no record of deliveries, no retries",
+        "about 60 lines of our own, its CDRs by fetch(): no money, no journal, no record of deliveries, no retries",
     ),
     Rival(
         "Express, tuned",
@@ -128,7 +128,7 @@ RIVALS = [
         "the same, its CDRs over kept connections of Node's own client",
         environment=(("TUNED", "1"),),
     ),
-    Rival("Flask", _python("flask_mock.py"), ("Flask",), "by hand, on its own server; a thread for each CDR"),
+    Rival("Flask", _python("flask_mock.py"), ("Flask",), "our own code, on its own server; a thread for each CDR"),
     Rival(
         "Flask, tuned",
         _python("flask_mock.py"),
@@ -140,7 +140,7 @@ RIVALS = [
         "pytest-httpserver",
         _python("httpserver_mock.py"),
         ("pytest-httpserver",),
-        "by hand; a thread for each CDR; its log of requests grows without a bound",
+        "our own handler; a thread for each CDR; its log of requests grows without a bound",
     ),
     Rival("mountebank", _mountebank, ("mountebank",), "has no webhooks: JavaScript injected into it posts the CDR"),
     Rival("WireMock", _wiremock, ("WireMock",), "keeps no money and no calls; its request journal is switched off"),
@@ -162,7 +162,7 @@ RIVALS = [
         ("Mockoon",),
         "its CDR takes the uuid from a global variable, where another call may have put its own; takes any token",
     ),
-    Rival("nginx", _nginx, ("nginx",), "the bound: a constant answer, a mirrored request; nothing is looked at"),
+    Rival("nginx", _nginx, ("nginx",), "the upper limit: a constant answer, a mirrored request; nothing is checked"),
 ]  # fmt: skip
 
 

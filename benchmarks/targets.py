@@ -112,7 +112,7 @@ def _alone(found: Found) -> list[Row]:
 def _fixture(found: Found) -> list[Row]:
     of = {name: median(values) for name, values in found["fixture"].items() if isinstance(values, list)}
     plugin_ms = 1000 * median(plugin for _, plugin in found["plugin"])
-    by_hand = "against pytest-httpserver by hand"
+    by_hand = "against a manual handler of pytest-httpserver"
     return [
         _at_most(f"`requests.post` in a test, p50, {by_hand}", of["post, fixture"], of["post, by hand"], 1, "ms"),
         Row("a fresh account, set-up and teardown", "under 150 µs", f"{of['account']:.0f} µs", of["account"] < 150,
