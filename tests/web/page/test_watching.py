@@ -93,6 +93,21 @@ def test_the_balance_is_drawn_and_follows(sandbox: Sandbox, open_page: OpenPage)
     expect(row.get_by_role("img", name="From 100.00 ₽ to 99.40 ₽ in 3 entries")).to_be_visible()
 
 
+def test_the_axis_of_the_balance_begins_at_zero_or_says_that_it_does_not(sandbox: Sandbox, open_page: OpenPage) -> None:
+    sandbox.flash_call()
+    page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}")
+    chart = page.locator("figure.plot")
+    expect(chart).to_contain_text("The axis begins at 99.85 ₽, not at 0.")
+    expect(chart.locator(".scale span").first).to_have_text("99.85 ₽")
+    expect(chart.locator(".axis span").first).to_have_text(re.compile(r"^\d{1,2} \w+, \d\d:\d\d:\d\d$"))
+    send(sandbox, "PATCH", ACCOUNT, {"balance": "5.00"})
+    expect(chart.locator(".scale span").first).to_have_text("0.00 ₽")
+    expect(chart).not_to_contain_text("The axis begins")
+    send(sandbox, "PATCH", ACCOUNT, {"credit": "50.00", "balance": "-20.00"})
+    expect(chart.locator(".scale span").first).to_have_text("-50.00 ₽")
+    expect(chart).not_to_contain_text("The axis begins")
+
+
 def test_filters_find_a_call_and_are_in_the_address(sandbox: Sandbox, open_page: OpenPage) -> None:
     send(sandbox, "PUT", f"{ACCOUNT}/outcomes", [{"login_did": "7915*", "outcome": "busy"}])
     for number in ("79150000001", "79150000002", "79160000001"):
