@@ -3,7 +3,8 @@
 A Python block with a test in it is run by a pytest of its own, in an empty folder; one without is a module if its first
 line names it (``# app.py``), and else goes before the tests that follow. A TOML block is what its first line names. A
 bash block is run; in it ``mcn-mock serve`` starts a sandbox on a free port, which stands for the default one from then
-on, ``$SANDBOX`` for its process; one with ``--port`` stands for that port only. DATABASE stands for a new database.
+on, ``$SANDBOX`` for its process, also after a start with ``&``; one with ``--port`` stands for that port only. DATABASE
+stands for a new database.
 ``flask --app`` and ``mcn-mock listen`` start an application, which stands for the one at port 8000 from then on,
 in files too; what the listener prints is what a later text block may show. A PHP or
 JavaScript block is the file that its first comment names; the page is skipped where the machine does not have the
@@ -40,7 +41,18 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted({ROOT / "README.md", *ROOT.glob("docs/**/*.md")} - set(ROOT.glob("docs/ru/**/*.md")))
 _NAMED = re.compile(r"# (?P<name>[\w.-]+\.(?:py|toml))\n")
 # What installs; what the page is written for; and Locust, which test_projects.py runs with an application.
-_NOT_RUN = ("locust ", "pip install", "pytest", "make ", "cd ", "git ", "python -m venv", "python3 -m venv", ". .venv/")
+_NOT_RUN = (
+    "SANDBOX=",
+    "locust ",
+    "pip install",
+    "pytest",
+    "make ",
+    "cd ",
+    "git ",
+    "python -m venv",
+    "python3 -m venv",
+    ". .venv/",
+)
 DEFAULT_PORT = "8643"
 APPLICATION = "http://127.0.0.1:8000"
 DATABASE = "postgresql://mcn@db.example.test/mcn"
@@ -98,7 +110,12 @@ def _bash(example: Example) -> None:
         if not command.strip() or command.startswith(("#", *_NOT_RUN)):
             continue
         if command.startswith("mcn-mock serve"):
-            arguments = command.replace(DATABASE, namespace["database"]).removeprefix("mcn-mock serve").split()
+            arguments = (
+                command.replace(DATABASE, namespace["database"])
+                .removeprefix("mcn-mock serve")
+                .removesuffix(" &")
+                .split()
+            )
             port = arguments[arguments.index("--port") + 1] if "--port" in arguments else None
             arguments += ["--port", "0"]
             sandbox = namespace["stack"].enter_context(running_sandbox(*arguments, cwd=namespace["pytester"].path))
