@@ -73,7 +73,8 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
-RUSSIAN = translation("sphinx", Path(sphinx.locale.__file__).parent, ["ru"])
+SPHINX_TEXTS = Path(sphinx.locale.__file__).parent
+RUSSIAN = translation("sphinx", SPHINX_TEXTS, ["ru"])
 THEME_IN_RUSSIAN = {
     "Next": "Далее",
     "Previous": "Назад",
@@ -85,6 +86,8 @@ THEME_IN_RUSSIAN = {
     "Made with ": "Сделано с помощью ",
 }
 OPENAPI = "<!-- openapi -->"
+SEARCHES = {"en": "search", "ru": "docs/ru/search"}
+html_additional_pages = {SEARCHES["ru"]: "search.html"}
 MENUS = {"en": "docs/README", "ru": "docs/ru/README"}
 
 
@@ -190,11 +193,15 @@ def use_its_language(app: Sphinx, page: str, _template: str, context: dict[str, 
     context["site_sister"] = context["pathto"](sister if sister in app.env.all_docs else start)
     captions = captions_of(MENUS[own])
     sections = re.split(r'(?=<p class="caption")', context["furo_navigation_tree"])
-    context["furo_navigation_tree"] = "".join(
-        section for section in sections if any(f">{escape(caption)}<" in section for caption in captions)
-    )
+    tree = "".join(section for section in sections if any(f">{escape(caption)}<" in section for caption in captions))
+    if "current-page" not in tree:  # a page may be in both menus, and the theme marked it in the last one only
+        tree = tree.replace('toctree-l1 current"', 'toctree-l1 current current-page"')
+    context["furo_navigation_tree"] = tree
+    context["site_search"] = SEARCHES[own]
     if own == "ru":
         context.update(language="ru", _=in_russian, gettext=in_russian)
+        if page == SEARCHES["ru"]:
+            app.add_js_file("sphinx_in_russian.js")
 
 
 def in_russian(text: str) -> str:
@@ -209,8 +216,9 @@ def captions_of(page: str) -> set[str]:
 
 
 def add_start(app: Sphinx, error: Exception | None) -> None:
-    """Let the site begin at index.html."""
+    """Let the site begin at index.html, and its Russian search speak Russian."""
     if error is None and app.builder.name == "html":
+        shutil.copy(SPHINX_TEXTS / "ru/LC_MESSAGES/sphinx.js", app.outdir / "_static/sphinx_in_russian.js")
         shutil.copy(app.outdir / f"{root_doc}.html", app.outdir / "index.html")
 
 
