@@ -1,4 +1,4 @@
-"""Why something is as it is, or was refused: a stable code word and its values, and the English text of each.
+"""Reasons of explanations and refusals: a stable code word and its values, and the English text of each.
 
 The admin API shows both. The page shows a reason in the language of its reader, so it needs no text of ours: it has a
 text of its own for every code (``web/page/ru.js``).
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 TEXTS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # Why a call is as it is; the first part of the word says what it is about.
+        # Explanations of a call. The first part of the code names the subject.
         "country_russian": "no country_id, and login_did is Russian: from a Russian number",
         "country_kazakh": "no country_id, and login_did is Kazakh: from a Kazakh number",
         "country_foreign": "no country_id, and login_did is of {region}, not Russian: from a {country} number",
@@ -46,7 +46,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             "it until it is enabled again"
         ),
         "cdr_filtered": "the filter of webhook {n} does not let the call through: {why}",
-        # What is special about a delivery.
+        # Remarks on a delivery.
         "fault": "fault {kind}",
         "webhook_removed": "the webhook was removed",
         "filtered": "the filter does not let the call through: {why}",
@@ -136,16 +136,16 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "overloaded_pending": "{n} CDRs are pending; at most {most} may be",
         "overloaded_unlisted": "{n} unlisted calls ring or have a pending CDR; wait until one ends",
         "delivery_no_cdr": "delivery {delivery} has no CDR yet: its call has not ended; complete the call first",
-        "delivery_no_webhook": "delivery {delivery} has nowhere to go: its webhook was removed",
+        "delivery_no_webhook": "delivery {delivery} cannot be sent: its webhook was removed",
         "delivery_too_often": "delivery {delivery} was tried {most} times; place another call",
         "account_not_found": "there is no account {account}",
         "call_not_found": "there is no call {uuid}",
         "delivery_not_found": "there is no delivery {delivery}",
-        "account_taken": "account {account} exists already, or did; choose another id",
-        "token_taken": "the token of account {account} is another account's; a token names one account",
+        "account_taken": "account id {account} is or was in use; choose another id",
+        "token_taken": "the token of account {account} is used by another account; choose another token",
         "advance_stalled": (
             "the time was not put forward to the end: no attempt to send a CDR ended for {seconds} s, and {n} "
-            "are under way; look at the webhooks, then advance again"
+            "are in flight; check the webhooks, then advance again"
         ),
         "stopped": "the server was stopped meanwhile",
         "no_xml": (
@@ -158,12 +158,12 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "token_unknown": "the token is unknown",
         "waits_full": "{n} requests wait already; ask again when one has its answer",
         "listeners": "{n} listen already; close one",
-        "foreign_host": "Host {host} is not this machine's; list it in [server] allowed_hosts if it is to be",
+        "foreign_host": "Host {host} is not this machine; to allow it, add it to [server] allowed_hosts",
         "not_admin_token": "the token that was given is not the admin token",
         "admin_token_required": "an admin token is required: Authorization: Bearer <token>, or a session of the page",
         "wrong_admin_token": "that is not the admin token",
-        "foreign_page": "a web page of another site may not ask this",
-        "foreign_origin": "Origin {origin} is another site's; list its host in [server] allowed_hosts if it may ask",
+        "foreign_page": "a web page of another site may not send this request",
+        "foreign_origin": "Origin {origin} is another site; to allow it, add its host to [server] allowed_hosts",
         "advance_too_far": "seconds is {value}, which leads beyond the year 8999; advance by less",
         "no_metrics": (
             "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
@@ -212,7 +212,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         ),
         "required_unknown_given": "{name} is required; the request has {given}, which the method does not know",
         "value_too_long": "{name} is longer than {most} characters",
-        "not_whole_body": "{name} ended before it was whole",
+        "not_whole_body": "{name} ended before it was complete",
         "query_not_utf8": "{name} is not UTF-8, percent-encoded",
         "too_many_parameters": "{name} has more than {most} parameters",
         "not_parameters": "{name} is JSON, but not an object of parameters",

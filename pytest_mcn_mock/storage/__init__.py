@@ -1,4 +1,4 @@
-"""Storages: where the state is kept. This module has what they share."""
+"""The storages of the state. This module has their common parts."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ TIMEOUT_S: Final = 1.0
 _ROOM: Final = 65_536
 """A disk that takes so many bytes takes the next transactions too."""
 _NOT_ENCODED: Final = re.compile(r"[^\w.~!$&'()*+,;=%-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
-"""What RFC 3986, 3.2.1, has no place for in a password."""
+"""Characters that a password cannot have by RFC 3986, 3.2.1."""
 _PASSWORDS: Final = ("password", "sslpassword")
 """Parameters of the driver that are secrets too."""
 FORM: Final = "sqlite:///path/to/file (a path from the root has four slashes), or postgresql://user@host/database"
@@ -125,7 +125,7 @@ def _size(path: Path) -> int:
 
 
 class Database:
-    """An open database, which nobody else has open, and the one ``connection`` to it."""
+    """A database that only this process has open, and the one ``connection`` to it."""
 
     def __init__(self, engine: Engine, unlock: Callable[[], None], files: _Files) -> None:
         self._engine = engine
@@ -194,7 +194,7 @@ def open_database(url: str, load: Callable[[Connection], None]) -> Database:
             path.unlink(missing_ok=True)
         _unlock(lock)
         if isinstance(error, SQLAlchemyError):
-            # What SQLite says to a full disk depends on which of its files finds it so.
+            # If the disk is full, SQLite's error depends on the file that it was writing.
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error
         raise
@@ -265,8 +265,8 @@ def _lock(path: Path) -> BaseFileLock:
         raise ConfigError("state", [f"{path} cannot be opened: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError("state", [f"names no file, but {str(path)!r}: {error}"]) from error
-    # A file beside it, by whatever name the state is reached: SQLite's own locks let go between two transactions, and
-    # on Windows a lock of the file itself would keep SQLite from reading it.
+    # A file beside it, the same for every name of the state: SQLite's own locks end between two transactions, and on
+    # Windows a lock of the file itself would prevent SQLite from reading it.
     beside = f"{os.path.realpath(path)}.lock"
     lock = FileLock(beside, mode=0o600, thread_local=False)
     try:
@@ -301,8 +301,8 @@ def _set_up_sqlite(engine: Engine, files: _Files) -> None:
 def _keep_log(engine: Engine) -> None:
     """Let SQLite keep a write-ahead log, with which ``synchronous = NORMAL`` flushes nothing to the disk at a commit.
 
-    What was committed is with the operating system then, and a process that is killed loses none of it. A power cut may
-    cost the last commits, but never damages the file. A fake can live with that, and is several times as fast.
+    A commit is then with the operating system, so that a killed process loses nothing. A power cut may lose the last
+    commits, but never damages the file. That is acceptable for a fake, and several times as fast.
     """
     connection = engine.raw_connection()
     try:

@@ -28,7 +28,7 @@ class Statements(Protocol):
 class Step(Statements, Protocol):
     """Statements that happen as a whole: a step reads, lets the rules decide, and writes.
 
-    Raises StorageFailed if the database fails it. What the rules raise is raised, and nothing has changed then.
+    Raises StorageFailed if the database fails. Exceptions of the rules are passed on; nothing has changed then.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -68,21 +68,21 @@ class Engine(Protocol):
         ...
 
     async def kept_rows(self, query: Any, **values: Any) -> Sequence[Any]:
-        """Read what is committed."""
+        """Read committed rows."""
         ...
 
     async def kept_first(self, query: Any, **values: Any) -> Any:
-        """Read the first row of what is committed; None if there is none."""
+        """Read the first committed row; None if there is none."""
         ...
 
     async def watch(self) -> None:
         """See ``service.ports.Storage``, as for ``close``."""
 
     async def close(self) -> None:
-        """Commit what is open, and close the database."""
+        """Commit open transactions, and close the database."""
 
 
 Load = Callable[[Statements, bool], Coroutine[Any, Any, None]]
-"""Reads the state when the database is opened; it is told whether the database has replicas. Raises ValueError if the
-state is damaged.
+"""Reads the state when the database is opened. Its second argument says whether the database has replicas. Raises
+ValueError if the state is damaged.
 """

@@ -1,4 +1,4 @@
-"""What is in the database that a URL names: it is read, never changed, and nobody who uses it is kept waiting."""
+"""The content of the database at a URL. It is only read, never changed, and other users do not have to wait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Ask = Callable[[str], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a database has. ``schema_version`` is None if there are no tables yet. The counts are None unless this
+    """The content of a database. ``schema_version`` is None if there are no tables yet. The counts are None unless this
     program knows that version. ``size`` is in bytes.
     """
 
@@ -39,7 +39,7 @@ class Contents:
 
 
 def inspect_state(url: str) -> Contents:
-    """Return what is there. Raises ConfigError, which names no password, if the database cannot be used."""
+    """Return the content. Raises ConfigError, without the password, if the database cannot be used."""
     return _inspect_postgres(url) if is_postgres(url) else _inspect_sqlite(url)
 
 
@@ -62,7 +62,7 @@ def _inspect_sqlite(url: str) -> Contents:
     if not path.is_file():
         raise ConfigError("state", [f"{path} cannot be used: there is no such file"])
     log = path.with_name(f"{path.name}-wal")
-    # Without a log nobody has it open. SQLite need not make one to read it then, perhaps in a folder of another user.
+    # Without a log no process has it open. Then SQLite need not make a log, perhaps in a folder of another user.
     mode = "ro" if log.exists() else "ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=1)) as connection:

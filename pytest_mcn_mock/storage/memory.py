@@ -59,7 +59,7 @@ class AccountRow:
 
 @dataclass(slots=True, eq=False)
 class CallRow:
-    """A call with its deliveries, and its work that nobody has claimed, by the delivery's id."""
+    """A call with its deliveries, and its unclaimed work, by the delivery's id."""
 
     owner: AccountRow
     call: Call
@@ -85,7 +85,7 @@ class Work:
 
 
 class Queue:
-    """Work in the order in which it is due. What is due to a host without room waits for it in a line of its own."""
+    """Work in the order in which it is due. Work for a host without room waits in a separate queue."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Work]] = []
@@ -141,7 +141,7 @@ class Queue:
         return any(not work.is_over for line in self._lines.values() for work in line)
 
     def overdue(self, now: float) -> Iterator[float]:
-        """Yield when each delivery was due that nobody has claimed by now."""
+        """Yield the due time of each due delivery that is not claimed."""
         lined = (work for line in self._lines.values() for work in line)
         for work in (*lined, *(work for due_at, _, work in self._heap if due_at <= now)):
             if not work.is_over and work.delivery_id != THE_CALL:
@@ -513,7 +513,7 @@ class MemoryStorage:
         return Settled(before, changed, account_before, owner.account, follower_due_at)
 
     def _follow(self, row: CallRow, settled: Delivery, now: float) -> float | None:
-        """Make due what waited for the delivery; return when, None if nothing did."""
+        """Make the delivery that waited for this one due. Return its due time, or None if none waited."""
         own = [
             (row, delivery)
             for delivery in row.deliveries
@@ -535,7 +535,7 @@ class MemoryStorage:
     # The queue
 
     def _enqueue_all(self, row: CallRow) -> None:
-        """Queue what the call has to do, if its order was answered."""
+        """Queue the call's work, if its order was answered."""
         if not row.is_answered:
             return
         if row.call.ending is None:

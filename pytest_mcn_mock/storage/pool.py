@@ -82,7 +82,7 @@ class Pool:
         self._wake()
 
     def renew(self, why: StorageFailed) -> None:
-        """Keep no connection: each of them may be dead, or read only. Let nobody wait for one any longer."""
+        """Drop all connections, because each may be dead or read-only, and end all waits for one."""
         while self._idle:
             self._drop(self._idle.pop())
         self._stale.update(self._taken)
@@ -95,7 +95,7 @@ class Pool:
         """Cut the connections that were taken so long ago: the server does not answer."""
         for connection, taken_at in self._taken.items():
             if time.monotonic() - taken_at > older_than_s and not connection.closed:
-                # Its step waits for the socket, which has to stay what it is until the step has seen that.
+                # Its step waits for the socket, which must stay open until the step has noticed that.
                 with suppress(OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as same:
                     same.shutdown(socket.SHUT_RDWR)
 

@@ -31,7 +31,7 @@ from pytest_mcn_mock.storage.transactions import RETRY_S
 from pytest_mcn_mock.storage.wire import DIALECT, Wire, bind
 
 SCHEMA: Final = "mcn_mock"
-"""The schema that has our tables, so that they meet nobody else's."""
+"""The schema of our tables, separate from those of other programs."""
 OLDEST_SERVER: Final = 130_000
 STATEMENT_TIMEOUT_S: Final = 5
 LOCK_TIMEOUT_S: Final = 2
@@ -206,7 +206,7 @@ class Postgres:
                 self.process_number: int = row[0]
                 """Which process on the database this is, counted from 1."""
                 self.session_key = _session_key(connection)
-                """What sessions of the page are made with, at every process on the database."""
+                """The key of the page's sessions, the same for every process on the database."""
                 complete(load(_Load(connection), True))
         except psycopg.Error as error:
             why = without_password(reason(error), parsed)
@@ -227,7 +227,7 @@ class Postgres:
         return self._set_within_s + DRIFT * (time.monotonic() - self._set_at)
 
     async def set_time(self) -> None:
-        """Ask the database what the time is."""
+        """Ask the database for its time."""
         began = time.monotonic()
         self._set_time(await self.first(_READ_TIME), began)
 
@@ -238,7 +238,7 @@ class Postgres:
     def _set_time(self, row: Any, began: float) -> None:
         now = time.monotonic()
         within_s = (now - began) / 2
-        if within_s <= self._within_s():  # the quicker the answer, the better is what it says
+        if within_s <= self._within_s():  # a quicker answer is more accurate
             self._set_at, self._set_within_s = now, within_s
             self._ahead_s = row[0] - began - within_s
 
@@ -304,7 +304,7 @@ class Postgres:
     kept_rows = rows
 
     async def kept_first(self, query: Any, **values: Any) -> Any:
-        """Read the first row of what is committed; None if there is none."""
+        """Read the first committed row; None if there is none."""
         rows = await self.rows(query, **values)
         return rows[0] if rows else None
 

@@ -1,4 +1,4 @@
-"""What the processes on one database tell one another: what has happened, the requests, and the time put forward.
+"""The messages between the processes on one database: events, requests, and the time put forward.
 
 The database decides everything else. Messages are sent some milliseconds after a step was kept, and in bulk, because
 commits that notify wait for one another. A process that may have missed messages says so to those who watch it.
@@ -104,9 +104,7 @@ def _last_before(reset_at: float) -> int:
 
 
 class Replicas:
-    """Tells the other processes on the database what happens here, and this one what happens there. ``name`` is this
-    process's.
-    """
+    """Exchanges events with the other processes on the database. ``name`` is the name of this process."""
 
     def __init__(
         self,
@@ -131,11 +129,11 @@ class Replicas:
         self._name = f"{name}-{secrets.token_hex(4)}"
         self._told: dict[_Key, None] = {}
         self._requests: dict[int, ApiRequest] = {}
-        """Those that the others are not told of yet."""
+        """The requests that were not reported to the others yet."""
         self._reset_at = storage.reset_at
         """The last reset that is known, by the database's clock."""
         self._has_reset = False
-        """Whether the state was reset here, and the others are not told of it yet."""
+        """Whether the state was reset here, and that was not reported to the others yet."""
         clock.move(None, self._database.now() - clock.now(None) + storage.forward_s)
         self._forward_s = storage.forward_s
         """How far the time of all is known to be put forward."""
@@ -149,11 +147,11 @@ class Replicas:
 
     @property
     def session_key(self) -> bytes:
-        """What sessions of the page are made with, at every process on the database."""
+        """The key of the page's sessions, the same for every process on the database."""
         return self._database.session_key
 
     def hear(self, event: Event) -> None:
-        """Remember what has happened here, for the next message."""
+        """Remember an event of this process for the next message."""
         match event:
             case events.CallPlaced(call) | events.CallEnded(call):
                 self._told["call", call.verification_call_uuid] = None
@@ -204,7 +202,7 @@ class Replicas:
             self._look(more)
 
     def _forget_before(self, reset_at: float) -> None:
-        """Forget the requests before a reset that the others are not told of yet."""
+        """Forget the requests before a reset that was not reported to the others yet."""
         self._reset_at = max(self._reset_at, reset_at)
         last = _last_before(self._reset_at)
         self._requests = {seq: request for seq, request in self._requests.items() if seq > last}
@@ -266,7 +264,7 @@ class Replicas:
                     sender, told = json.loads(notification.payload)
                     if sender != self._name:
                         await self._hear_of([(kind, key) for kind, key in told])
-                except (TypeError, ValueError):  # anybody who may use the database may send such a message
+                except (TypeError, ValueError):  # every user of the database may send such a message
                     _log.debug("a message of another program: %.80r", notification.payload)
 
     async def _hear_of(self, told: Sequence[_Key]) -> None:

@@ -93,7 +93,7 @@ _LOCKED_AT_LEAST: Final = 8
 ORDER_S: Final = 30.0
 """How long after an order another process waits for its answer. It is renewed as long as the process lives."""
 
-# Statements, each written once: SQLAlchemy finds what it has compiled by the statement
+# Statements, each written once: SQLAlchemy finds the compiled text by the statement
 
 
 def _sum(column: Any) -> Any:
@@ -324,7 +324,7 @@ _READ_HELD: Final = [
 _DROP_CALL: Final = delete(calls).where(calls.c.seq == _ID)
 _DROP_DELIVERY: Final = delete(deliveries).where(deliveries.c.id == _ID)
 _DROP_DELIVERIES: Final = delete(deliveries).where(deliveries.c.call_seq == _ID)
-# The order in which other steps lock rows too: an account lets no order in any more, and then what it has is deleted.
+# Other steps lock rows in the same order: first the account, so that it accepts no more orders, then its rows.
 _FORGET_ACCOUNT: Final = [
     delete(accounts).where(accounts.c.id == _ID),
     delete(calls).where(calls.c.account_id == _ID),
@@ -355,7 +355,7 @@ def _states_of(*, has_replicas: bool) -> Select[Any]:
 
 @cache
 def _totals(*, of_account: bool) -> Select[Any]:
-    """Return the query for what an account has, or all have."""
+    """Return the query for the counts of an account, or of all."""
     columns = (totals.c.accepted_calls, totals.c.spent, totals.c.listed, totals.c.pending)
     query = select(*(_sum(column).label(column.name) for column in columns))
     return query.where(totals.c.account_id == _ID) if of_account else query
@@ -413,8 +413,8 @@ def _can_be_claimed(table: Table, *, of_account: bool) -> Any:
 
 @cache
 def _next_due(*, of_account: bool, has_full_hosts: bool) -> Select[Any]:
-    """Return the query for the next moments at which a call has to be ended and a delivery has to be sent. A delivery
-    that is due already and has no room does not count.
+    """Return the query for the next times at which a call must be ended and a delivery must be sent. A delivery that is
+    due already but has no room does not count.
     """
     call = select(calls.c.ends_at).where(calls.c.ends_at.is_not(None), _can_be_claimed(calls, of_account=of_account))
     delivery = select(deliveries.c.due_at).where(
@@ -605,7 +605,7 @@ class SqlStorage:
     # Opening
 
     async def _load(self, step: Statements, has_replicas: bool) -> None:
-        """Check what is there, and fit it into the journal. ValueError if it is damaged."""
+        """Check the state, and cut it to the size of the journal. Raise ValueError if it is damaged."""
         if (given := await step.first(_READ_NUMBERS)) is None:
             if await step.first(select(accounts.c.id).limit(1)) is not None:
                 raise ValueError("it has lost count of what it has")
@@ -638,7 +638,7 @@ class SqlStorage:
 
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         async with self._db.step() as step:
-            await step.write(_WRITE_NUMBERS, {"listed": 0})  # which locks out those who open accounts
+            await step.write(_WRITE_NUMBERS, {"listed": 0})  # this lock also stops the opening of accounts
             reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.has_replicas else at
             for statement in _FORGET_ALL:
                 await step.write(statement)
@@ -740,10 +740,10 @@ class SqlStorage:
         return before, AccountState(account, balance)
 
     async def _lock_account(self, step: Step, account_id: str, query: Any, **values: Any) -> Any:
-        """Lock an account and return the row of a query for it. NotFound if there is no such account.
+        """Lock an account and return the row of a query for it. Raise NotFound if there is no such account.
 
-        Those who settle do not wait for the lock: it is not that of ``totals``, to which they add. A query of its own
-        sees what those have written for whom the lock had to wait.
+        Settling does not wait for this lock, because it adds to ``totals``, which has another lock. A separate query
+        sees the rows that were written while this step waited for the lock.
         """
         locked, found = await step.rows_of_each(
             (_LOCK_ACCOUNT, {"key": account_id}), (query, {"key": account_id, **values})
@@ -1322,7 +1322,7 @@ class SqlStorage:
         return [settled.pop(claimed.id, None) for claimed, _ in results]
 
     async def _follow(self, step: Step, settled: Any, now: float) -> float | None:
-        """Make due what waited for the delivery; return when, None if nothing did."""
+        """Make the delivery that waited for this one due. Return its due time, or None if none waited."""
         followers = await step.rows(_READ_FOLLOWERS, key=settled.account_id, call_seq=settled.call_seq, id=settled.id)
         for row in followers:
             before = decode_delivery(row.data)

@@ -90,7 +90,7 @@ calls = Table(
     Column("outcome", String(12)),
     Column("placed_at", Float(53), nullable=False),
     Column("ended_at", Float(53)),
-    # When it has to be ended: NULL if it has ended, and if it rings until somebody completes it.
+    # When it ends: NULL if it has ended, and if it rings until it is completed manually.
     Column("ends_at", Float(53)),
     Column("is_answered", Boolean, nullable=False),
     Column("is_listed", Boolean, nullable=False),
@@ -105,7 +105,7 @@ deliveries = Table(
     Column("call_seq", BigInteger, nullable=False),
     Column("account_id", String(15), nullable=False),
     Column("state", String(10), nullable=False),
-    # When it has to be sent: NULL if it is not pending, if the call rings, and if it waits for another one.
+    # When it must be sent: NULL if it is not pending, if the call rings, and if it waits for another one.
     Column("due_at", Float(53)),
     Column("waits_for", BigInteger),
     Column("host", Text, nullable=False),
@@ -179,7 +179,7 @@ _index(
     deliveries.c.answers_size,
     where=deliveries.c.answers_size > ZERO,
 )
-for _table in (calls, deliveries):  # what a process that died has left unanswered
+for _table in (calls, deliveries):  # orders that a process left unanswered when it died
     Index(f"{_table.name}_unanswered", _table.c.lease_until, postgresql_where=_table.c.is_answered.is_(False)).ddl_if(
         dialect="postgresql"
     )

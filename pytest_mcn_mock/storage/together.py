@@ -1,4 +1,4 @@
-"""What many ask for at the same time is done in one step: a round trip, a commit and a lock for all of them."""
+"""Requests that come at the same time are done in one step, with one round trip, one commit and one lock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import on_loop
 
 GATHER_S: Final = 0.005
-"""How long what no client waits for is gathered while there is much of it: a step for many costs little more than for
-one.
+"""How long items that no client waits for are gathered if there are many: a step for many items takes little longer
+than for one.
 """
 
 _Item = TypeVar("_Item")
@@ -20,11 +20,11 @@ _Result = TypeVar("_Result")
 
 
 class Together(Generic[_Item, _Result]):
-    """Gathers the items of a key while those before them are under way. By default nobody waits for more items to come.
-    After a step that did several, the next one waits ``gather_s`` for more.
+    """Gathers the items of a key while earlier items are being done. By default it does not wait for more items. After
+    a step with several items, the next step waits ``gather_s`` for more.
 
-    ``run`` does the items of a key, ``limit`` at most, and returns what became of each, in order: its result or its
-    error. What ``run`` raises is every item's error.
+    ``run`` does at most ``limit`` items of a key. It returns the result or the error of each, in order. If ``run``
+    raises an exception, that is the error of every item.
     """
 
     def __init__(

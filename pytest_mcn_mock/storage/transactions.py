@@ -172,7 +172,7 @@ class Transactions:
             if transaction.is_over:
                 return
             try:
-                self._database.check_files()  # if they are gone, nobody would find the commit
+                self._database.check_files()  # if they are gone, the commit would be lost
                 self.connection.commit()
             except Exception as error:
                 self._fail(error)
@@ -218,7 +218,7 @@ class Transactions:
         return rows[0] if rows else None
 
     async def kept_rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
-        """Read what is committed: what others have written is read once that is, or as it was if that fails."""
+        """Read committed rows. Wait for an open commit; if it fails, read the rows as they were before."""
         while True:
             rows, transaction = await self.rows(query, **values), self._transaction
             if transaction is None:
@@ -228,7 +228,7 @@ class Transactions:
                 return rows
 
     async def kept_first(self, query: Select[Any], **values: Any) -> Any:
-        """Read the first row of what is committed; None if there is none."""
+        """Read the first committed row; None if there is none."""
         rows = await self.kept_rows(query, **values)
         return rows[0] if rows else None
 

@@ -72,8 +72,8 @@ def _encode(value: Any) -> bytes | None:
 
 
 class Wire:
-    """The statements of a connection, for one step. Queue them with ``send``. ``exchange`` sends what is queued, in one
-    round trip. ``end`` leaves the connection as psycopg knows it.
+    """The statements of a connection, for one step. Queue them with ``send``. ``exchange`` sends the queue in one round
+    trip. ``end`` restores the state of the connection that psycopg expects.
     """
 
     _prepared: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], dict[bytes, bytes]]] = WeakKeyDictionary()
@@ -82,7 +82,7 @@ class Wire:
         self._pgconn = connection.pgconn
         self._names = self._prepared.setdefault(connection, {})
         self._sent: list[bytes | None] = []
-        """What each result is of: the text that is prepared, or None for an execution."""
+        """The origin of each result: the prepared text, or None for an execution."""
         self.is_exchanging = False
         """Whether answers are waited for. If that was cancelled, or failed, the connection is of no more use."""
         self._pgconn.enter_pipeline_mode()

@@ -262,7 +262,7 @@ class MCNServer(HTTPServer):
         if read.body is None or not read.is_whole:  # no handler must see half a body as a whole one
             if wsgi.is_own_path(read.path):
                 return wsgi.answer(self._fake_of(request).application, request, self._door)
-            return Response("the request's body ended before it was whole", 400)
+            return Response("the request's body ended before it was complete", 400)
         try:
             return super().application(request)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The admin API, under ``/__admin``: what a tester asks for and changes, and what the monitoring page shows.
+"""The admin API, under ``/__admin``, for testers and for the monitoring page.
 
 Lists are bounded: at most ``limit`` items from behind the cursor ``after``. Editable resources have an ETag, and a
 change may ask for one with If-Match. A tag covers what a person edits: traffic changes the balance, counts failures,
@@ -65,11 +65,11 @@ OVERVIEW_MINUTES: Final = 60
 MOST_COUNTED: Final = 20_000
 """Calls, deliveries and requests that an overview looks at, which takes some 30 ms; the default journal is shorter."""
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
-"""No time is put further, so that whatever falls due later still has a date (at most the year 9999)."""
+"""The latest time that can be set. Work that falls due later then still has a date (at most the year 9999)."""
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
 Reload = Callable[[], Awaitable[Struct]]
-"""Loads the configuration file again. Returns what came of it; for mistakes, raises ConfigError and changes nothing."""
+"""Loads the configuration file again, and returns the result. Raises ConfigError and changes nothing if it is invalid."""
 _ACCOUNT: Final = "accounts/<account_id>"
 _WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
 _CALL: Final = "calls/<verification_call_uuid>"
@@ -89,11 +89,11 @@ _E = TypeVar("_E", bound=Callable[..., Coroutine[Any, Any, Response | None]])
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """An endpoint, and what the OpenAPI description says of it.
+    """An endpoint, and its part of the OpenAPI description.
 
     ``query`` are the names of its parameters; ``body`` and ``answer`` the names of schemas. ``errors`` are the statuses
-    beside the usual ones, and ``otherwise`` names the schema of an answer with another status that is not an error.
-    ``etag``: what it shows has an ETag, and a change takes If-Match. ``is_open``: it demands no admin token.
+    besides the usual ones, and ``otherwise`` names the schema of an answer with another status that is not an error.
+    ``etag``: the resource has an ETag, and a change accepts If-Match. ``is_open``: it requires no admin token.
     """
 
     method: str
@@ -276,7 +276,7 @@ class AdminApi:
 
     @_route("GET", f"{_ACCOUNT}/mistakes", answer="mistake.list", query=EXPECTATIONS)
     async def mistakes(self, request: Request, account_id: str) -> Response:
-        """What went wrong on the account since it was opened, and was not expected: what strictness would say."""
+        """List the unexpected mistakes on the account since it was opened, as a strict test reports them."""
         given = list_parameters(request, EXPECTATIONS)
         expected, wait_s = read_expectations(given), read_wait(given)
         clock, mistakes = self._service.clock, self._service.mistakes
@@ -305,7 +305,7 @@ class AdminApi:
 
     @_route("POST", f"{_ACCOUNT}/webhooks/preview", body="webhook.preview", answer="webhook.previewed", errors=(409,))
     async def preview(self, request: Request, account_id: str) -> Response:
-        """What would be sent to a webhook with these settings. Nothing is changed, and nothing is sent.
+        """Show the request that a webhook with these settings would get, without changing or sending anything.
 
         It is for the account's newest call that has ended, as if it ended as is given here, or for a made-up call.
         """
@@ -326,7 +326,7 @@ class AdminApi:
 
     @_route("PATCH", _WEBHOOK, body="webhook.change", answer="webhook", etag=True, errors=(409,))
     async def change_webhook(self, request: Request, account_id: str, number: int) -> Response:
-        """Change a webhook: what is given of its fields. CDRs that were rendered before stay as they are."""
+        """Change the given fields of a webhook. CDRs that were rendered before stay as they are."""
         given = _read_body(request)
 
         def change(account: Account) -> Account:
@@ -350,7 +350,7 @@ class AdminApi:
 
     @_route("GET", "overview", answer="overview", query=("account_id",))
     async def overview(self, request: Request) -> Response:
-        """What has happened, in numbers: of an account or of all."""
+        """Count calls, deliveries and requests, of an account or of all."""
         account_id = list_parameters(request, ("account_id",)).get("account_id")
         if account_id is not None:
             await self._service.accounts.get(account_id)
@@ -439,7 +439,7 @@ class AdminApi:
 
     @_route("POST", f"{_DELIVERY}/resend", body="common#nothing", answer="delivery", errors=(409,))
     async def resend(self, request: Request, delivery_id: int) -> Response:
-        """Send a CDR again, whatever became of it."""
+        """Send a CDR again, in any state."""
         _read(request, types.NothingJson)
         return json_response(200, types.DeliveryJson.of(await self._service.deliveries.resend(delivery_id)))
 
@@ -488,7 +488,7 @@ class AdminApi:
 
     @_route("POST", "reload", body="common#nothing", answer="reloaded", errors=(409,))
     async def reload(self, request: Request) -> Response:
-        """Load the configuration file again, and apply what has changed in it."""
+        """Load the configuration file again, and apply its changes."""
         _read(request, types.NothingJson)
         if self._reload is None:
             raise Conflict("there is no configuration file to load; start the sandbox with --config")
@@ -500,7 +500,7 @@ class AdminApi:
 
     @_route("GET", "events", answer="event", content_type="text/event-stream", query=("account_id",))
     async def events(self, request: Request) -> Response:
-        """What changes from now on, as it changes: server-sent events."""
+        """Send each change from now on as a server-sent event."""
         account_id = list_parameters(request, ("account_id",)).get("account_id")
         if account_id is not None:
             await self._service.accounts.get(account_id)
@@ -508,7 +508,7 @@ class AdminApi:
 
     @_route("GET", "health", answer="health", is_open=True)
     async def health(self, request: Request) -> Response:
-        """That the server answers, its version and name, where its state is, and whether it is ready."""
+        """Show that the server is running, its version and name, the kind of its state, and whether it is ready."""
         ready = not await self._service.why_not_ready()
         shown = types.HealthJson(version=self._version, ready=ready, store=self._store, replica=self._replica)
         return json_response(200, shown, headers=_NOT_STORED)
@@ -527,7 +527,7 @@ class AdminApi:
 
     @_route("GET", "metrics", content_type="text/plain", errors=(404,))
     async def metrics(self, request: Request) -> Response:
-        """What the server counts, in Prometheus's text format."""
+        """Show the metrics in Prometheus's text format."""
         if self._render_metrics is None:
             raise NotFound(Reason("no_metrics"))
         content_type, text = await self._render_metrics()
@@ -579,7 +579,7 @@ class AdminApi:
     async def _find(
         self, wanted: Wanted, find: Callable[[], Awaitable[Sequence[_T]]], is_about: Callable[[Event], bool]
     ) -> Sequence[_T]:
-        """Return what is found, when there is something or the wait for it is over. NotFound for an unknown account."""
+        """Return the items as soon as there are any, or when the wait is over. NotFound for an unknown account."""
 
         async def look() -> Sequence[_T]:
             if (account_id := wanted.values.get("account_id")) is not None:
@@ -675,7 +675,7 @@ def _subscription(given: types.WebhookGivenJson, trust: Trust) -> Subscription:
 def _change_webhook(webhook: Subscription, content: Any) -> Subscription:
     """The webhook with the fields that are given. A header whose value is ``***``, as it is shown, keeps its value.
 
-    The template is dropped with the data type json. One that is enabled starts to count its failures anew.
+    The data type json drops the template. Enabling it counts its failures from 0.
     """
     shown = types.WebhookJson.of(webhook)
     now = {name: getattr(shown, name) for name in types.WebhookGivenJson.__struct_fields__}
@@ -712,7 +712,7 @@ def _shown_rules(account: Account) -> list[types.RuleJson]:
 
 
 def _edited(account: Account) -> Any:
-    """What a person edits of an account, for its entity tag."""
+    """Return the editable settings of an account, for its entity tag."""
     tariff = types.TariffJson.of(account.tariff)
     return [
         account.name,
@@ -732,8 +732,8 @@ def _edited_webhooks(account: Account) -> Any:
 
 
 def _edited_webhook(account: Account, subscription: Subscription) -> Any:
-    """What a person edits of a webhook. Values of headers are among it, and nobody can guess them from the tag: they
-    are hashed with the token.
+    """Return the editable settings of a webhook, with the values of headers. They cannot be guessed from the tag,
+    because they are hashed with the token.
     """
     is_on = subscription.enabled or subscription.disabled_at is not None
     shown = types.WebhookJson.of(replace(subscription, enabled=is_on, failed_in_a_row=0, disabled_at=None))

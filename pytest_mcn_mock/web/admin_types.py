@@ -1109,7 +1109,7 @@ def _fields_of(kind: type[Struct]) -> list[tuple[str, str, Any, bool]]:
 
 
 def _decode_value(value: Any, hint: Any, name: str, where: str) -> Any:
-    """Return the value if its type is what the hint says: an enum for its word, and typed items of a list."""
+    """Return the value if it has the hint's type: an enum for its word, and typed items of a list."""
     kinds = [kind for kind in (get_args(hint) if get_origin(hint) in _UNIONS else (hint,)) if kind is not NoneType]
     for kind in kinds:
         base = get_origin(kind) or kind

@@ -70,8 +70,8 @@ class Application:
         return [route for api in (*self._clients, self._admin) for route in api.routes()]
 
     async def serve(self, request: Request) -> None:
-        """Serve a request, from the guard to what follows the answer. The journal gets a client's request before
-        anything else happens.
+        """Serve a request, from the guard to the work after the answer. First of all the journal gets a client's
+        request.
         """
         path = request.path
         if "//" in path:
@@ -124,7 +124,7 @@ class Application:
         return self._clients[0].refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
 
     def _api_of(self, path: str) -> tuple[Api, Dialect | None]:
-        """Return the API that answers for a path, and its dialect. The first one answers if the path is nobody's."""
+        """Return the API that answers for a path, and its dialect. The first API answers for unknown paths."""
         for api in self._clients:
             if api.dialect.has_path(path):
                 return api, api.dialect.name

@@ -57,7 +57,7 @@ class ClientApi:
         return {("POST", path): partial(self._serve, method) for method, path in self.dialect.methods.items()}
 
     async def _serve(self, method: Method, request: Request, entry: ApiRequest, account_id: str | None = None) -> None:
-        """Serve an order: from the token to what follows the answer."""
+        """Serve an order, from the token to the work after the answer."""
         account, parameters = await self._enter(request, entry, account_id, method)
         try:
             order = self.dialect.read_order(method, parameters, self._service.assumptions)

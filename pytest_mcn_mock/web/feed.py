@@ -1,4 +1,4 @@
-"""Server-sent events: what happens on the server, for those who watch it live, and for requests that wait.
+"""Server-sent events: the changes on the server, for live clients and for requests that wait.
 
 The format is that of the HTML standard, 9.2 "Server-sent events".
 """
@@ -24,7 +24,7 @@ from pytest_mcn_mock.web.waits import Waits
 
 MAX_LISTENERS: Final = 32
 MAX_PENDING: Final = 1000
-"""Items that changed since a listener last took them; a slower one is told how many it missed."""
+"""Changed items that wait for a listener. A slower listener gets the number of items that it missed."""
 MAX_MESSAGE: Final = 1_048_576
 """Bytes that are sent to a listener at once, and one event more."""
 
@@ -53,7 +53,7 @@ class Feed:
         match event:
             case events.CallPlaced(call) | events.CallEnded(call):
                 self._tell(call.account_id, ("call", call.seq), call)
-                self._tell(call.account_id, ("account", call.account_id))  # what a call costs changes the account
+                self._tell(call.account_id, ("account", call.account_id))  # the price of a call changes the account
             case events.AttemptMade(delivery) | events.DeliveryResent(delivery) | events.DeliverySettled(delivery):
                 self._tell(delivery.account_id, ("delivery", delivery.id), delivery)
             case events.AccountChanged(account_id) | events.AccountClosed(account_id):
@@ -112,7 +112,7 @@ class Feed:
             key, item = listener.pending.popitem(last=False)
             try:
                 told.append(await self._show(*key, item, states))
-            except StorageFailed:  # the stream goes on, and a state that nobody can read is one more that was missed
+            except StorageFailed:  # the stream continues, and a state that cannot be read counts as missed
                 listener.missed += 1
             else:
                 size += len(told[-1])
@@ -125,7 +125,7 @@ class Feed:
         return b"".join(told)
 
     async def _states_of(self, calls: Sequence[Call]) -> _States | None:
-        """Return the states of the calls' deliveries; None if nobody can read them now."""
+        """Return the states of the calls' deliveries; None if they cannot be read now."""
         try:
             return await self._storage.states_of(calls) if calls else {}
         except StorageFailed:
@@ -188,7 +188,7 @@ class Listener:
         return await self._feed.take(self)
 
     def close(self) -> None:
-        """End: nobody listens any more."""
+        """End the listener."""
         self._feed.leave(self)
 
 

@@ -105,7 +105,7 @@ class Guard:
         return f"{COOKIE}={value}; HttpOnly; SameSite=Strict{secure}"
 
     def _is_visit(self, request: Request) -> bool:
-        """Return whether somebody follows a link to the page, the same for everybody, which may be in no frame."""
+        """Return whether it is a navigation by a link to the page, which is the same for everybody and not framed."""
         headers = request.headers
         return (
             request.method in _READS

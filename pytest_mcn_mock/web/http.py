@@ -19,7 +19,7 @@ from pytest_mcn_mock.flow import go_on_until, step
 MAX_BODY: Final = 65_536
 """Bytes of a request's body. The API's own parameters are some dozens of bytes; a larger body is refused unread."""
 KEEP_ALIVE: Final = b":\n\n"
-"""A comment in a stream of events, so that a connection on which nothing happens is not taken for dead."""
+"""A comment in a stream of events, so that an idle connection does not look dead."""
 KEEP_ALIVE_S: Final = 15.0
 STREAM_PACE_S: Final = 0.1
 """Between two messages of a stream."""
@@ -56,7 +56,7 @@ class Closing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseFault:
-    """How the server has to send an answer that a fault alters: after ``delay_s``, its body over ``drip_s`` seconds."""
+    """How the server sends an answer that a fault alters: after ``delay_s``, its body over ``drip_s`` seconds."""
 
     delay_s: float = 0.0
     drip_s: float = 0.0
@@ -94,11 +94,11 @@ class Response:
 
 
 Flow = Coroutine[Any, None, None]
-"""A request's life: see ``pytest_mcn_mock.flow``. It yields its Response once, to have it sent, and whatever else it
-waits for.
+"""The coroutine of a request: see ``pytest_mcn_mock.flow``. It yields its Response once, so that it is sent, and every
+other value that it waits for.
 """
 Endpoint = Callable[..., Coroutine[Any, None, Response | None]]
-"""Answers a request. An endpoint that returns None has sent its answer itself, and done what follows it."""
+"""Answers a request. An endpoint that returns None has sent its answer and done the work after it."""
 Endpoints = Mapping[tuple[str, str], Endpoint]
 """The endpoints by method and path."""
 

@@ -1,4 +1,4 @@
-"""The lists of the admin API: what a request may ask of one, its pages, and which events may add to it."""
+"""The lists of the admin API: their parameters, their pages, and the events that may add items."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CURSOR: Final = ("after", "limit")
 PAGE: Final = (*CURSOR, "order")
 OF_REQUESTS: Final = (*PAGE, "account_id", "verification_call_uuid", "login_did", "code", "wait")
 OF_CALLS: Final = (*OF_REQUESTS, "state")
-"""What the lists of calls and of deliveries take too."""
+"""Further parameters of the lists of calls and of deliveries."""
 EXPECTATIONS: Final = ("expect_refusal", "expect_undelivered", "fidelity", "wait")
-"""What the list of mistakes takes."""
+"""The parameters of the list of mistakes."""
 CALL_STATES: Final = ("ringing", "completed")
 _INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,16}(\.[0-9]{1,32})?(e-?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What a request asks of a list: at most ``limit`` items behind the cursor ``after``, with these values.
+    """A request for a list: at most ``limit`` items after the cursor ``after``, with these values.
 
     ``wait_s`` is for how long it waits for an item, in seconds of real time.
     """
@@ -97,7 +97,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 def read_wanted(request: Request, known: Sequence[str], *, states: Sequence[str] = ()) -> Wanted:
-    """Return what a request asks of a list that takes the ``known`` parameters. Raises Refusal ``invalid_parameter``.
+    """Return a request for a list with the ``known`` parameters. Raises Refusal ``invalid_parameter``.
 
     Values are checked if the items of the list can have valid ones only, which is so if they have ``states``.
     """
@@ -121,7 +121,7 @@ def read_wait(given: Mapping[str, str]) -> float:
 
 
 def read_expectations(given: Mapping[str, str]) -> Expectations:
-    """Return what a test expects to go wrong. Raises Refusal ``invalid_parameter``."""
+    """Return the mistakes that a test expects. Raises Refusal ``invalid_parameter``."""
     codes = given["expect_refusal"].split(",") if "expect_refusal" in given else []
     return Expectations(
         refusals={_word("expect_refusal", code, RefusalCode) for code in codes},
@@ -131,7 +131,7 @@ def read_expectations(given: Mapping[str, str]) -> Expectations:
 
 
 def is_about_account(event: Event, account_id: str) -> bool:
-    """Return whether an event may have changed what is in flight on an account."""
+    """Return whether an event may have changed the requests or CDRs in flight on an account."""
     match event:
         case events.CallEnded(item) | events.RequestAnswered(item):
             return item.account_id == account_id

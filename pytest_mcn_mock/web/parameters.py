@@ -31,7 +31,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class Given(NamedTuple):
-    """The parameters of a request that are not empty, as text: ``all`` of them, and by where they were.
+    """The parameters of a request that are not empty, as text: ``all`` of them, and by place.
 
     ``body`` is None if there is none, and ``body_type`` its media type. ``not_text`` names the values of a JSON body
     that were a number or null.

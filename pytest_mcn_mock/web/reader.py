@@ -94,7 +94,7 @@ class RequestReader:
         self._limit = MAX_BODY
         self._parser = HttpRequestParser(self)
         self.target = b""
-        """The target of the request that is read: the path and the query, percent-encoded, whatever form it had."""
+        """The target of the request that is being read: the path and the query, percent-encoded."""
         self.version = "1.1"
         """The version of HTTP of the last request whose head has arrived: 1.0 or 1.1."""
         self._headers: dict[str, str] = {}
@@ -137,7 +137,7 @@ class RequestReader:
         self.stage = Stage.END
         del self._parser, self._taker
 
-    # What the parser calls
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -213,7 +213,7 @@ class RequestReader:
         self.stage = Stage.NOTHING if keeps else Stage.END
         self._taker.take(request, keeps=keeps)
 
-    # What a head must be
+    # The rules for a head
 
     def _check_head(self) -> None:
         if self._lines > MAX_HEADERS or self._head_size + _FIRST_LINE > MAX_HEAD:
@@ -253,14 +253,14 @@ class RequestReader:
                 self._unreadable(400, f"invalid target {self.target[:80]!r}: send a path, such as {API_MCN.root}")
             )
         else:
-            self._headers["host"] = host  # the target's host counts, whatever Host says
+            self._headers["host"] = host  # the target's host counts, not Host
             path = parts[2]
             self.target = path if path.startswith(b"/") else b"/" + path
 
     def _without_upgrade(self, rest: memoryview) -> memoryview:
-        """Return what a new parser reads in place of ``rest``, which follows a head that asks for another protocol.
+        """Return the bytes for a new parser, instead of ``rest`` behind a head that asks for another protocol.
 
-        The server speaks no other protocol, and ignores the wish (RFC 9110, 7.8). The parser would skip the body.
+        The server ignores that, because it has no other protocol (RFC 9110, 7.8). The parser would skip the body.
         """
         lines = [f"{self._parser.get_method().decode()} / HTTP/{self.version}"]
         self._parser = HttpRequestParser(self)
@@ -278,7 +278,7 @@ class RequestReader:
         method, path = self._parser.get_method().decode(), raw_path.decode("utf-8", "replace")
         return Request(method, path, query, self._headers, body, is_whole)
 
-    # What cannot be read
+    # Requests that cannot be read
 
     def _too_large(self) -> None:
         self._refuse(self._request(None))

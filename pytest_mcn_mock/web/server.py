@@ -186,7 +186,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.abort()
 
     def _is_being_taken(self) -> bool:
-        """Return whether an answer is under way, and the client has read a part of it since the last call."""
+        """Return whether an answer is being sent, and the client has read a part of it since the last call."""
         if self._transport is None or not self._transport.get_write_buffer_size():
             return False
         before, self._unsent = self._unsent, unsent_bytes(self._transport)
@@ -218,7 +218,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self.is_idle:
             self.close()
 
-    # What asyncio calls
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See ``asyncio.BufferedProtocol``, here and for the next methods."""
@@ -272,7 +272,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._wait_for_more()
         self._answer_waiting()
 
-    # What the reader calls
+    # Called by the reader
 
     def head_began(self) -> None:
         """See ``reader.Taker``, here and for the next methods."""
@@ -336,11 +336,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         if keeps and not self._is_at_end():
             self._wait_for_more()
             return
-        # Nothing follows this answer, and nothing is done of what was sent behind its request (RFC 9112, 9.6).
+        # This is the last answer. Requests that were sent behind this one are ignored (RFC 9112, 9.6).
         self._lingers = self._lingers or bool(self._waiting)
         self._waiting.clear()
         self._reader.stage = Stage.END
-        self._loop.call_soon(self._leave)  # by then what else was read with the request has been seen
+        self._loop.call_soon(self._leave)  # by then the other bytes of the same read have been handled
 
     def _wait_for_more(self) -> None:
         if self._reader.stage is Stage.NOTHING and not self._is_choked:
@@ -385,7 +385,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         return whole_answer(response, self._server.date, keeps=keeps, says_keep=says_keep, is_head=is_head)
 
     async def _drive(self, flow: Flow, waits_for: Any, request: Request, *, keeps: bool, version: str) -> None:
-        """Run the rest of a request that waits: until its answer is sent and what follows it is done."""
+        """Run the rest of a request that waits, until its answer is sent and the work after it is done."""
         try:
             response = await answer_of(flow, waits_for, self._watched)
             try:
@@ -395,7 +395,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             except Exception:
                 _log.exception("an answer could not be sent")
                 keeps = False
-            finally:  # what was accepted takes its course, also if the server stops
+            finally:  # an accepted order is completed, also if the server stops
                 if not isinstance(rest := step(flow), Done):
                     self._server.run(self._loop.create_task(go_on(flow, rest)))
         finally:
@@ -484,7 +484,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 _SWEEP_S = 1.0
 """How often connections past their deadline are ended, and the Date header is made."""
 _NO_DESCRIPTOR_S = 0.1
-"""How long the server takes no connection after there was no file descriptor for one."""
+"""How long the server accepts no connection after it had no file descriptor for one."""
 _SAID_S = 60.0
 """How long the log does not repeat that."""
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
@@ -501,7 +501,7 @@ class Served(Protocol):
     """Answers requests: ``web.application`` and the receiver of ``mcn-mock listen``."""
 
     def serve(self, request: Request) -> Flow:
-        """Serve a request, from its answer to what follows it."""
+        """Serve a request, including the work after its answer."""
         ...
 
     def refuse_unread(self, status: int, why: str) -> Response:
@@ -544,7 +544,7 @@ class HttpServer:
         self._sweep()
 
     async def stop(self, timeout_s: float) -> None:
-        """Take no more connections, answer what has begun to arrive, and end, after ``timeout_s`` seconds at most."""
+        """Accept no more connections, answer requests that have begun, and end within ``timeout_s`` seconds."""
         self._is_stopping = True
         if self._accepting is not None and self._listener is not None:
             self._accepting.cancel()

@@ -51,10 +51,10 @@ class Waits:
     async def until_found(
         self, look: Callable[[], Awaitable[Sequence[_T]]], is_about: Callable[[Event], bool], timeout_s: float
     ) -> Sequence[_T]:
-        """Return what ``look`` finds: at once if it finds something, else after an event, or nothing after
-        ``timeout_s`` seconds of real time, and at once if the client goes away or the server stops.
+        """Return the items that ``look`` finds, at once or after an event. Return nothing after ``timeout_s`` seconds
+        of real time, or as soon as the client goes away or the server stops.
 
-        ``is_about`` says whether ``look`` may find something after an event. Raises what ``look`` raises, and Refusal
+        ``is_about`` says whether ``look`` may find something after an event. Raises exceptions of ``look``, and Refusal
         ``service_unavailable`` if there are too many waits.
         """
         found = await look()
@@ -82,7 +82,7 @@ class _Wait:
 
     def wake(self) -> None:
         """Look again."""
-        if self._loop is None:  # nobody waits for it yet
+        if self._loop is None:  # nothing waits for it yet
             self._changed.set()
         else:
             self._loop.call_soon_threadsafe(self._changed.set)

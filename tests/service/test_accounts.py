@@ -57,7 +57,7 @@ def test_an_id_or_a_token_that_was_asked_for_is_not_changed_for_another(steps: S
 
 def test_a_closed_accounts_id_is_not_given_out_again(steps: ServiceSteps, accounts: Accounts) -> None:
     run(accounts.close(ACCOUNT))
-    with pytest.raises(Conflict, match="exists already, or did"):
+    with pytest.raises(Conflict, match="is or was in use"):
         steps.open(ACCOUNT)
     first = run(accounts.open(seed=5, balance=0))
     run(accounts.close(first.id))

@@ -332,7 +332,7 @@ def tried_too_often(steps: ServiceSteps) -> None:
 @pytest.mark.parametrize(
     "make, problem",
     [
-        (without_webhook, "has nowhere to go: its webhook was removed"),
+        (without_webhook, "cannot be sent: its webhook was removed"),
         (ringing, "has no CDR yet: its call has not ended"),
         (tried_too_often, "was tried 2 times; place another call"),
     ],

@@ -23,7 +23,7 @@ Parameters = Mapping[str, str]
 
 
 DIGITS: Final = f"write a number in international form, with digits only, such as {EXAMPLE_NUMBER}"
-"""What to do about a number that is written in another form."""
+"""The hint for a number in another form."""
 _SCHEMA: Final = "schemas/common.schema.json#/$defs"
 VALUE_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -53,7 +53,7 @@ VALUE_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
     }
 )
-"""Ways to write a value beyond what is documented. They are the same in every dialect."""
+"""Undocumented ways to write a value. They are the same in every dialect."""
 
 
 class ErrorForm(NamedTuple):
@@ -110,7 +110,7 @@ class DialectTable:
     errors: Callable[[Assumptions], ErrorSettings]
     """Returns the settings of its refusals."""
     settings_prefix: str
-    """What the names of those settings begin with in ``[assumed]``, such as ``paidmethods.``."""
+    """The prefix of the names of these settings in ``[assumed]``, such as ``paidmethods.``."""
 
     def refuse(self, refusal: Refusal, assumptions: Assumptions, status: int | None = None) -> ErrorForm:
         """Return the answer to a refused request, with ``status`` in place of the refusal's own if it is given."""
@@ -147,7 +147,7 @@ class DialectTable:
             return ""
 
     def has_path(self, path: str) -> bool:
-        """Return whether the path is the dialect's, also if there is no such route."""
+        """Return whether the path belongs to the dialect, also if it has no such route."""
         return path.startswith(f"{self.root}/")
 
     def account_of(self, path: str) -> str | None:
