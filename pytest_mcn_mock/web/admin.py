@@ -69,7 +69,7 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 RenderMetrics = Callable[[], Awaitable[tuple[str, bytes]]]
 """The metrics' content type and text."""
 Reload = Callable[[], Awaitable[Struct]]
-"""Loads the configuration file again, and returns the result. Raises ConfigError, without a change, if it is invalid."""
+"""Loads the configuration file again, and returns the result. Raises ConfigError, without changes, if it is bad."""
 _ACCOUNT: Final = "accounts/<account_id>"
 _WEBHOOK: Final = f"{_ACCOUNT}/webhooks/<int:number>"
 _CALL: Final = "calls/<verification_call_uuid>"
