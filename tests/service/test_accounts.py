@@ -50,7 +50,7 @@ def test_two_accounts_may_share_a_seed(steps: ServiceSteps, accounts: Accounts) 
 def test_an_id_or_a_token_that_was_asked_for_is_not_changed_for_another(steps: ServiceSteps) -> None:
     with pytest.raises(Conflict, match="token"):
         steps.open("7", token=TOKEN)
-    with pytest.raises(Conflict, match=f"account {ACCOUNT} exists"):
+    with pytest.raises(Conflict, match=f"account id {ACCOUNT} is or was in use"):
         steps.open(ACCOUNT)
     assert len(run(steps.service.storage.accounts(0, 10))) == 1
 
