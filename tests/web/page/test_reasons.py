@@ -38,6 +38,7 @@ OF_THE_CONFIGURATION = {
     "webhooks.py": {"make_targets"},
     "checks.py": {"check_url"},
     "application.py": {"refuse_unread", "answer_to"},
+    "admin.py": {"reload"},
 }
 """What no form of the page can ask for: functions of a file whose errors may be only a text; None is the whole file."""
 
