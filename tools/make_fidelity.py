@@ -99,7 +99,7 @@ def _page(table: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> 
         parts += lines
     parts.append("\n## Not emulated\n\n" + _line("the real service", "source") + "|---" * 2 + "|\n")
     parts += [_line(fact["says"], _source(fact, table)) for fact in table["absent"]]
-    parts.append("\n")
+    parts.append("\n---\n\n[Glossary](glossary.md) · [All pages](README.md)\n\n")
     parts += [f"[{key}]: {source['url']}\n" for key, source in sources.items() if "url" in source]
     return "".join(parts)
 

@@ -13,6 +13,7 @@ import pytest_mcn_mock
 
 ROOT = Path(__file__).parents[2]
 MENU = ROOT / "docs/README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 OPENAPI = json.loads((ROOT / "schemas/openapi.json").read_text(encoding="utf-8"))
 
 
@@ -75,6 +76,13 @@ def test_every_page_is_in_the_menu() -> None:
     linked = {(MENU.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)\)", MENU.read_text("utf-8"))}
     english = {path for path in (ROOT / "docs").rglob("*.md") if "ru" not in path.parts}
     assert english - linked == {MENU}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_links_to_the_glossary_and_to_all_pages(page: Path) -> None:
+    links = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)\)", page.read_text("utf-8"))}
+    menu = ROOT / "docs/ru/README.md" if "ru" in page.parts else MENU
+    assert {menu, ROOT / "docs/glossary.md"} - {page} <= links
 
 
 def test_every_public_name_is_on_the_page_of_the_python_api() -> None:
