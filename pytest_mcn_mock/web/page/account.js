@@ -35,19 +35,23 @@ export async function accountView(id) {
       { title: t('column.at'), sort: (entry) => entry.n, descends: true, cell: (entry) => moment(entry.at), className: 'time' },
       { title: t('column.call'), cell: (entry) => (entry.verification_call_uuid ? callLink(entry.verification_call_uuid) : '–'), className: 'wide-2' },
     ],
+    total: async () => ({ n: entries.length, isCut: hasMore }),
     empty: () => t('ledger.none'),
   });
   let account = null;
   let tag = null;
   let entries = [];
+  let hasMore = false; // entries that are older than those
   let title = t('account.title', { id: accountLabel(id) });
 
   async function loadMoney() {
-    entries = (await get(at('accounts', id, 'ledger'), { order: 'newest', limit: CHART_ENTRIES })).items.reverse();
+    const { items, next } = await get(at('accounts', id, 'ledger'), { order: 'newest', limit: CHART_ENTRIES });
+    entries = items.reverse();
+    hasMore = next !== null;
     renderMoney();
   }
   const refresh = atMostEvery(() => REFRESH_MS, async () => {
-    await Promise.all([loadAccount(), loadMoney(), ledger.load()].map((load) => load.catch(() => null))); // closed meanwhile
+    await Promise.all([loadAccount(), loadMoney().then(() => ledger.load())].map((load) => load.catch(() => null))); // closed meanwhile
   });
   async function loadAccount() {
     ({ content: account, tag } = await getWithTag(at('accounts', id)));
@@ -68,7 +72,8 @@ export async function accountView(id) {
         ledger.node)),
     async load() {
       await loadAccount();
-      await Promise.all([loadMoney(), ledger.load()]);
+      await loadMoney();
+      await ledger.load();
     },
     async apply(batch) {
       const isOurs = (item) => String(item.account_id) === id;

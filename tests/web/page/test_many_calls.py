@@ -59,4 +59,5 @@ def test_ten_thousand_calls_leave_it_small_and_at_work(sandbox: Sandbox, open_pa
 
     page.goto(f"{sandbox.url}/__admin/#/{ACCOUNT}")
     expect(page.get_by_role("img", name=re.compile("Balance over 1,000 entries"))).to_be_visible()
+    expect(page.get_by_text("1–50 of 1,000+")).to_be_visible()
     assert rows.count() <= MOST_ROWS
