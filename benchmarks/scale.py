@@ -1,4 +1,4 @@
-"""Replicas on one PostgreSQL: ``python benchmarks/scale.py rates|latency|trips|rows``, or all of them without a word.
+"""Replicas on one PostgreSQL: ``python benchmarks/scale.py rates|latency|trips|rows|plans``, or all without a word.
 
 It starts a PostgreSQL of its own (Debian: ``postgresql``), the sandboxes, the load and the receiver of the CDRs, all on
 this machine. A cycle is an order that is accepted, charged and answered, and whose CDR is acknowledged. ``--disk`` lets
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -330,14 +330,14 @@ async def _trips(cluster: Cluster, folder: Path) -> None:
 
 
 _GENERATE: Final = (
-    """INSERT INTO calls SELECT copy.* FROM generate_series({first}, {last}) AS n,
-       (SELECT DISTINCT ON (account_id) * FROM calls ORDER BY account_id) AS one, jsonb_populate_record(one,
-       jsonb_build_object('seq', n, 'verification_call_uuid', md5(n::text) || '_' || account_id)) AS copy
-       WHERE one.account_id = (n % 16 + 1)::text""",
-    """INSERT INTO deliveries SELECT copy.* FROM generate_series({first}, {last}) AS n,
-       (SELECT DISTINCT ON (account_id) * FROM deliveries ORDER BY account_id) AS one, jsonb_populate_record(one,
-       jsonb_build_object('id', n, 'call_seq', n, 'verification_call_uuid', md5(n::text) || '_' || account_id)) AS copy
-       WHERE one.account_id = (n % 16 + 1)::text""",
+    """INSERT INTO calls SELECT copy.* FROM generate_series({first}, {last}) AS n, calls AS one,
+       jsonb_populate_record(one, jsonb_build_object('seq', n, 'verification_call_uuid',
+       md5(n::text) || '_' || account_id)) AS copy
+       WHERE one.account_id = (n % 16 + 1)::text AND one.seq IN (SELECT min(seq) FROM calls GROUP BY account_id)""",
+    """INSERT INTO deliveries SELECT copy.* FROM generate_series({first}, {last}) AS n, deliveries AS one,
+       jsonb_populate_record(one, jsonb_build_object('id', n, 'call_seq', n, 'verification_call_uuid',
+       md5(n::text) || '_' || account_id)) AS copy
+       WHERE one.account_id = (n % 16 + 1)::text AND one.id IN (SELECT min(id) FROM deliveries GROUP BY account_id)""",
     """INSERT INTO ledger (account_id, n, kind, kopecks, balance, at, verification_call_uuid)
        SELECT (n % 16 + 1)::text, n + 10, 'charge', -15, 0, n, md5(n::text) || '_1'
        FROM generate_series({first}, {last}) AS n""",
@@ -346,17 +346,20 @@ _FIRST: Final = 1_000_000_000
 """Numbers that no sandbox of a benchmark gets to."""
 
 
+def fill(connection: psycopg.Connection[Any], count: int) -> None:
+    """Add ``count`` calls with their deliveries and ledger entries: copies of those that are there."""
+    for statement in _GENERATE:
+        connection.execute(statement.format(first=_FIRST, last=_FIRST + count).encode())
+    connection.execute("VACUUM (ANALYZE)")
+
+
 def rows(cluster: Cluster, folder: Path, count: int, seconds: float) -> None:
-    """Print what a table of ``count`` calls costs: its size, cycles a second before and after, and the plans of the
-    statements on the way of an order.
-    """
+    """Print what a table of ``count`` calls costs: its size, and cycles a second before and after."""
     state = cluster.new_url()
     before = asyncio.run(load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=seconds, state=state))
     print(f"{before.cycles:,} calls: {before}", flush=True)
     with psycopg.connect(state, autocommit=True, options="-c search_path=mcn_mock") as connection:
-        for statement in _GENERATE:
-            connection.execute(statement.format(first=_FIRST, last=_FIRST + count).encode())
-        connection.execute("VACUUM (ANALYZE)")
+        fill(connection, count)
         found = connection.execute(
             "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
             " WHERE relkind = 'r' AND relnamespace = 'mcn_mock'::regnamespace ORDER BY 2 DESC LIMIT 3"
@@ -378,16 +381,40 @@ def rows(cluster: Cluster, folder: Path, count: int, seconds: float) -> None:
         print(f"10,000 calls were deleted in {time.perf_counter() - began:.2f} s")
 
 
+def plans(cluster: Cluster, folder: Path, count: int) -> None:
+    """Print how PostgreSQL finds the rows of each statement that orders and their CDRs need, with ``count`` calls."""
+    state, log = cluster.new_url(), cluster.folder / "log"
+    first = asyncio.run(load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=1, state=state))
+    with psycopg.connect(state, autocommit=True, options="-c search_path=mcn_mock") as connection:
+        fill(connection, count)
+        for setting in ("session_preload_libraries = auto_explain", "auto_explain.log_min_duration = 0"):
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {setting}".encode())
+    before = log.stat().st_size
+    # So many orders that PostgreSQL chooses a plan for all values of a statement.
+    asyncio.run(
+        load(cluster, folder, replicas=1, accounts=ACCOUNTS, seconds=2, state=state, port=first.port, pace=60.0)
+    )
+    found: dict[str, list[str]] = {}
+    for entry in log.read_text(encoding="utf-8")[before:].split(" plan:\n\tQuery Text: ")[1:]:
+        lines = [line.strip() for line in entry.splitlines() if line.startswith("\t") or line == entry.splitlines()[0]]
+        begin = next(n for n, line in enumerate(lines) if "(cost=" in line)
+        scans = [line.partition("  (cost=")[0].removeprefix("->  ") for line in lines[begin:] if " Scan" in line]
+        found[" ".join(lines[:begin])] = list(dict.fromkeys(scans))  # the last plan is the one that stays
+    for statement, scans in found.items():
+        if scans:
+            print(f"{statement[:150]}\n" + "\n".join(f"    {scan}" for scan in scans), flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", help="rates, latency, trips or rows; all without a word")
+    parser.add_argument("what", nargs="*", help="rates, latency, trips, rows or plans; all without a word")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--disk", action="store_true", help="wait for the disk with each commit")
     given = parser.parse_args(arguments)
-    what = given.what or ["trips", "rates", "latency", "rows"]
+    what = given.what or ["trips", "rates", "latency", "rows", "plans"]
     cluster = Cluster("" if given.disk else "-F")
     try:
         with tempfile.TemporaryDirectory() as name:
@@ -402,6 +429,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 latency(cluster, folder, given.seconds, highest or {1: 450.0, ACCOUNTS: 900.0})
             if "rows" in what:
                 rows(cluster, folder, given.rows, given.seconds)
+            if "plans" in what:
+                plans(cluster, folder, given.rows)
     finally:
         cluster.end()
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
-from sqlalchemy import BigInteger, bindparam, cast, delete, func, or_, select, update
+from sqlalchemy import BigInteger, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pytest_mcn_mock.clocks import SystemClock
@@ -58,9 +58,7 @@ _OLDEST: Final = select(requests.c.seq).order_by(requests.c.seq.desc()).offset(b
 _IS_KEPT: Final = requests.c.seq > _LAST_BEFORE_RESET
 _READ: Final = select(requests.c.data).where(is_one_of(requests.c.seq, "seqs"), _IS_KEPT)
 _READ_LAST: Final = select(requests.c.data).where(_IS_KEPT).order_by(requests.c.seq.desc()).limit(bindparam("n"))
-_TIDY: Final = delete(requests).where(
-    or_(requests.c.seq <= _LAST_BEFORE_RESET, requests.c.seq <= _OLDEST.scalar_subquery())
-)
+_TIDY: Final = delete(requests).where(requests.c.seq <= func.greatest(_LAST_BEFORE_RESET, _OLDEST.scalar_subquery()))
 _PUT_FORWARD: Final = (
     update(numbers).values(forward_s=numbers.c.forward_s + bindparam("more")).returning(numbers.c.forward_s)
 )
