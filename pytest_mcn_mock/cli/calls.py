@@ -162,7 +162,7 @@ def _print_call(call: Mapping[str, Any], deliveries: list[dict[str, Any]]) -> No
         }
     )
     print_heading("Why")
-    print_fields({name: sentence or None for name, sentence in call["explanation"].items()})
+    print_fields({name: sentence or None for name, sentence in call["explanation"].items() if name != "reasons"})
     for delivery in deliveries:
         print_heading(f"Delivery {printable(delivery['id'])} to {printable(shown_url(delivery['url']))}")
         print_progress(delivery)
