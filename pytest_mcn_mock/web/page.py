@@ -19,7 +19,7 @@ from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import MAGIC_NUMBERS, Outcome
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.web.admin_types import EVENTS
-from pytest_mcn_mock.web.dialects import API_MCN
+from pytest_mcn_mock.web.dialects import DIALECTS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 from pytest_mcn_mock.web.http import Endpoints, Request, Response, dump
 
@@ -109,7 +109,6 @@ def _words() -> bytes:
         "DIALECTS": list(Dialect),
         "EVENTS": list(EVENTS),
         "FAULTS": list(FaultKind),
-        "FLASH_CALL_PATH": API_MCN.path(Method.FLASH_CALL, "{account_id}"),
         "FILTER_OPERATORS": list(FilterOperator),
         "MAGIC_NUMBERS": [
             (number, magic.outcome or "held")
@@ -117,6 +116,14 @@ def _words() -> bytes:
             if magic.refusal is None and magic.q931_status is None
         ],
         "OUTCOMES": list(Outcome),
+        "SERVICES": {
+            table.name: {
+                "vendor": table.vendor_url,
+                "base": table.base_path,
+                "paths": {method: table.path(method, "{account_id}") for method in Method},
+            }
+            for table in DIALECTS
+        },
         "VARIABLES": list(VARIABLES),
     }
     return b"".join(b"export const %b = %b;\n" % (name.encode(), dump(words)) for name, words in lists.items())

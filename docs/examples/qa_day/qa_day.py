@@ -99,7 +99,7 @@ def main(folder):
 
             page.get_by_role("link", name="Deliveries").click()
             page.get_by_role("link", name=re.compile(r"Delivery \d+")).first.click()
-            page.get_by_role("button", name=re.compile(r"Send delivery \d+ again")).click()
+            page.get_by_role("button", name=re.compile(r"Send again: delivery \d+")).click()
             expect(page.get_by_role("heading", name="Attempt 2")).to_be_visible()
             assert CDRS[-1] == CDRS[-2]
             print("sent its CDR again")

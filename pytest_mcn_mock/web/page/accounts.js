@@ -3,12 +3,14 @@
 import { openAccount } from './actions.js';
 import { at, get } from './api.js';
 import { sparkline } from './chart.js';
+import { actionButton } from './dialogs.js';
 import { atMostEvery, h, refill } from './dom.js';
 import { exportButtons, fieldsNamed } from './export.js';
 import { money, number, t } from './i18n.js';
 import { accountLabel, learn } from './names.js';
 import { accountLink, amount, count, emptyState } from './parts.js';
 import { Sorting } from './sorting.js';
+import { enableWebhook } from './webhooks.js';
 
 const CHUNK = 1000;
 const PAGE = 50;
@@ -157,10 +159,19 @@ export async function accountsView() {
       h('td', {}, lineOf(account)),
       h('td', { class: 'right wide-2' }, count(account.numbers.length)),
       h('td', { class: 'right wide-2' }, count(account.webhooks.length),
-        disabled ? h('span', { class: 'chip failed' }, t('accounts.disabled', { n: disabled })) : null),
+        disabled ? [h('span', { class: 'chip failed' }, t('accounts.disabled', { n: disabled })), ' ', enableButton(account)] : null),
       h('td', { class: 'right wide-3' }, count(account.outcomes.length)),
       h('td', { class: 'right wide-3' }, count(account.faults.length)),
       h('td', { class: 'wide-3' }, account.calls_held ? t('yes') : '–'));
+  }
+
+  /** One press enables every disabled webhook of an account. */
+  function enableButton(account) {
+    return actionButton(t('webhook.enable'), async () => {
+      const disabled = account.webhooks.filter((webhook) => !webhook.enabled);
+      for (const { n } of disabled) await enableWebhook(account.id, n);
+      return t('accounts.enabled', { id: String(account.id) });
+    }, { 'data-key': `enable-${account.id}`, 'aria-label': t('accounts.enable', { id: String(account.id) }) });
   }
 
   function lineOf(account) {

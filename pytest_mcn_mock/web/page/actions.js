@@ -103,25 +103,26 @@ export function editAccount(account, tag) {
       textField('name', { label: t('account.name'), hint: t('account.name.hint'), value: account.name, maxlength: 100 }),
       areaField('numbers', { label: t('edit.numbers'), hint: t('edit.numbers.hint'), value: account.numbers.join('\n'), rows: 4 }),
       textField('credit', { label: t('edit.credit'), hint: t('edit.credit.hint'), value: account.credit, inputmode: 'decimal' }),
-      textField('flash_643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
-      textField('flash_703', { label: t('edit.flash_703'), value: tariff.flash_call['703'], inputmode: 'decimal' }),
-      textField('call_for_2fa', { label: t('edit.call_for_2fa'), value: tariff.call_for_2fa, inputmode: 'decimal' }),
-      textField('paid_643', { label: t('edit.paid_643'), value: paid.flash_call['643'], inputmode: 'decimal' }),
-      textField('paid_398', { label: t('edit.paid_398'), value: paid.flash_call['398'], inputmode: 'decimal' }),
-      textField('paid_2fa', { label: t('edit.paid_2fa'), value: paid.call_for_2fa, inputmode: 'decimal' }),
+      textField('tariff.flash_call.643', { label: t('edit.flash_643'), value: tariff.flash_call['643'], inputmode: 'decimal' }),
+      textField('tariff.flash_call.703', { label: t('edit.flash_703'), value: tariff.flash_call['703'], inputmode: 'decimal' }),
+      textField('tariff.call_for_2fa', { label: t('edit.call_for_2fa'), value: tariff.call_for_2fa, inputmode: 'decimal' }),
+      textField('tariff.paidmethods.flash_call.643', { label: t('edit.paid_643'), value: paid.flash_call['643'], inputmode: 'decimal' }),
+      textField('tariff.paidmethods.flash_call.398', { label: t('edit.paid_398'), value: paid.flash_call['398'], inputmode: 'decimal' }),
+      textField('tariff.paidmethods.call_for_2fa', { label: t('edit.paid_2fa'), value: paid.call_for_2fa, inputmode: 'decimal' }),
     ],
     submit: t('action.save'),
     act: async (values) => {
+      const price = (name) => roubles(values[`tariff.${name}`]);
       await send('PATCH', at('accounts', account.id), {
         name: values.name,
         numbers: values.numbers.split(/[\s,;]+/).filter(Boolean),
         credit: roubles(values.credit),
         tariff: {
-          call_for_2fa: roubles(values.call_for_2fa),
-          flash_call: { 643: roubles(values.flash_643), 703: roubles(values.flash_703) },
+          call_for_2fa: price('call_for_2fa'),
+          flash_call: { 643: price('flash_call.643'), 703: price('flash_call.703') },
           paidmethods: {
-            call_for_2fa: roubles(values.paid_2fa),
-            flash_call: { 643: roubles(values.paid_643), 398: roubles(values.paid_398) },
+            call_for_2fa: price('paidmethods.call_for_2fa'),
+            flash_call: { 643: price('paidmethods.flash_call.643'), 398: price('paidmethods.flash_call.398') },
           },
         },
       }, tag);

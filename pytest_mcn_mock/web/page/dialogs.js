@@ -13,6 +13,13 @@ export function announce(message) {
   announcer.classList.add('shown');
 }
 
+/** Tell who only listens: who looks has seen it. */
+export function announceQuietly(message) {
+  const announcer = document.getElementById('announcer');
+  announcer.classList.remove('shown');
+  announcer.textContent = message;
+}
+
 const PAUSE_MS = 250;
 
 /** Ask for values and act on them. `act(values)` returns what to announce; a refusal is shown at its field, or above the
@@ -106,7 +113,8 @@ export function formDialog({ title, intro = null, fields, submit, isDanger = fal
 /** The visible field that an error is about, if there is one. */
 function fieldOf(error, fields) {
   const words = (error.parameter ?? '').split(/[.[\]]+/);
-  return fields.find((one) => one.fail && !one.node.hidden && words.includes(one.name));
+  const shown = fields.filter((one) => one.fail && !one.node.hidden);
+  return shown.find((one) => one.name === error.parameter) ?? shown.find((one) => words.includes(one.name));
 }
 
 function showError(error, fields, problem) {

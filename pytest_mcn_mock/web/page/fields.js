@@ -5,7 +5,7 @@ import { h, newId } from './dom.js';
 function field(name, control, { label, hint, read, wrap = 'p' }) {
   const id = newId('field');
   const hintNode = hint ? h('span', { class: 'hint', id: `${id}-hint` }, hint) : null;
-  const problem = h('span', { class: 'problem', id: `${id}-problem`, hidden: true });
+  const problem = h('span', { class: 'problem', id: `${id}-problem`, role: 'alert', hidden: true });
   const described = [hint ? `${id}-hint` : null, `${id}-problem`].filter(Boolean).join(' ');
   control.id = id;
   control.setAttribute('aria-describedby', described);
@@ -70,7 +70,7 @@ export function checkField(name, { label, hint, value = false }) {
 /** A group of controls as a field; `read` gives its value, and the focus goes to the first control. */
 export function groupField(name, { label, hint, className, content, read }) {
   const id = newId('group');
-  const problem = h('span', { class: 'problem', id: `${id}-problem`, hidden: true });
+  const problem = h('span', { class: 'problem', id: `${id}-problem`, role: 'alert', hidden: true });
   const hintNode = hint ? h('span', { class: 'hint', id: `${id}-hint` }, hint) : null;
   const described = [hint ? `${id}-hint` : null, `${id}-problem`].filter(Boolean).join(' ');
   const node = h('fieldset', { class: `field ${className}`, 'aria-describedby': described },

@@ -5,9 +5,10 @@ import { accountsView } from './accounts.js';
 import { advanceClock, placeCall, reset, signOut } from './actions.js';
 import { ApiError } from './api.js';
 import { callPanel } from './call.js';
+import { connectFooter } from './connect.js';
 import { deliveryPanel } from './delivery.js';
 import { announce } from './dialogs.js';
-import { h } from './dom.js';
+import { h, refill } from './dom.js';
 import { listen } from './events.js';
 import { selectField } from './fields.js';
 import { LANGUAGES, speak, spoken, t } from './i18n.js';
@@ -16,10 +17,13 @@ import { learn } from './names.js';
 import { overviewView } from './overview.js';
 import { THEMES, chooseLanguage, chooseTheme, chosenLanguage, chosenTheme, isSignedIn, showTheme } from './prefs.js';
 import { signInView } from './signin.js';
+import { countFailed, showIcon } from './tab.js';
 
+const DEFAULT_ACCOUNT = '12345678'; // that of a server without a configuration, as in the vendor's examples
 const SECTIONS = ['overview', 'calls', 'accounts', 'deliveries', 'requests'];
 const header = document.getElementById('header');
 const main = document.getElementById('main');
+const footer = document.getElementById('footer');
 const status = h('span', { class: 'status' });
 let view = null; // the list, or the page
 let panel = null; // beside the list
@@ -28,6 +32,7 @@ let isLive = null;
 let stop = null;
 let shows = 0;
 let showing = null;
+const failed = countFailed(() => showTitle());
 
 function parse(hash) {
   const [path, search = ''] = hash.replace(/^#\/?/, '').split('?');
@@ -73,7 +78,9 @@ async function display({ isFirst = false, isAnew = false } = {}) {
     panel = null;
     panelId = null;
     if (hasPanel) {
-      const made = route.section === 'calls' ? callPanel(route.id) : deliveryPanel(route.id);
+      const filter = new URLSearchParams(view.query);
+      if (!location.hash.includes('?') && filter.size) history.replaceState(null, '', `${location.hash}?${filter}`); // it survives the panel
+      const made = route.section === 'calls' ? callPanel(route.id, addressOfList) : deliveryPanel(route.id, addressOfList);
       await made.load();
       if (turn !== shows) return;
       panel = made;
@@ -90,7 +97,21 @@ async function display({ isFirst = false, isAnew = false } = {}) {
     if (!isFirst) focusOn(null);
   }
   renderHeader();
-  document.title = `${panel?.title ?? view?.title ?? t('error.gone')} – mcn-mock`;
+  refill(footer, connectFooter(shownAccount() ?? DEFAULT_ACCOUNT));
+  showTitle();
+}
+
+/** The list behind a panel, with its filter. */
+function addressOfList() {
+  const filter = new URLSearchParams(Object.entries(view.query).filter(([, value]) => value));
+  return `#/${view.section}${filter.size ? `?${filter}` : ''}`;
+}
+
+/** The title and the icon of the tab, which say how many deliveries have failed. */
+function showTitle() {
+  const title = panel?.title ?? view?.title ?? t('error.gone');
+  document.title = `${failed.n ? `(${failed.n}) ` : ''}${title} – mcn-mock`;
+  showIcon(failed.n);
 }
 
 function markSelected() {
@@ -110,7 +131,7 @@ function showError(error) {
   main.classList.remove('has-panel');
   main.replaceChildren(h('div', { class: 'list' },
     h('h1', { tabindex: '-1' }, error.status === 404 ? t('error.gone') : t('error.title')),
-    h('p', { class: 'error', role: 'alert', lang: error.status ? 'en' : null }, error.message),
+    h('p', { class: 'error', role: 'alert' }, error.message),
     h('p', {}, h('button', { type: 'button', on: { click: () => show() } }, t('error.again')), ' ',
       h('a', { href: '#/calls' }, t('calls.title')))));
 }
@@ -178,9 +199,11 @@ function renderStatus() {
 
 function start() {
   stop?.();
+  failed.look();
   stop = listen(async (batch) => {
     try {
       learn(batch.account.values());
+      if (batch.stale || batch.delivery.size) failed.look();
       await showing; // events before the view is there belong to it too
       await Promise.all([view?.apply(batch), panel?.apply(batch)]);
     } catch (error) {
@@ -204,12 +227,21 @@ document.addEventListener('signedout', () => {
   for (const dialog of document.querySelectorAll('dialog')) dialog.close();
   header.replaceChildren(h('span', { class: 'brand' }, 'mcn-mock'));
   main.classList.remove('has-panel');
-  main.replaceChildren(signInView());
-  document.title = `${t('signin.title')} – mcn-mock`;
+  footer.replaceChildren();
+  showSignIn();
+  showIcon(0);
 });
 
+function showSignIn() {
+  main.replaceChildren(signInView(() => {
+    showSignIn();
+    queueMicrotask(() => main.querySelector('select').focus()); // behind the form's own focus
+  }));
+  document.title = `${t('signin.title')} – mcn-mock`;
+}
+
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && panel !== null && !document.querySelector('dialog[open]')) location.hash = `#/${view.section}`;
+  if (event.key === 'Escape' && panel !== null && !document.querySelector('dialog[open]')) location.hash = addressOfList();
 });
 
 addEventListener('hashchange', () => show());

@@ -1,10 +1,11 @@
 // Small parts that several views share.
 
 import { SERVER } from './api.js';
-import { h } from './dom.js';
+import { announceQuietly } from './dialogs.js';
+import { h, s } from './dom.js';
 import { because, money, number, t, word } from './i18n.js';
 import { accountLabel } from './names.js';
-import { FLASH_CALL_PATH, OUTCOMES } from './words.js';
+import { OUTCOMES, SERVICES } from './words.js';
 
 /** How a call ended, or that it rings. */
 export function outcomeChip(call) {
@@ -86,22 +87,42 @@ export function facts(pairs) {
   ));
 }
 
-/** A command to paste, with a button that copies it. */
-export function command(text) {
-  const button = h('button', { type: 'button', on: { click: copy } }, t('copy'));
-  const code = h('code', {}, text);
+const COPIED_MS = 2000;
+const COPY_SIGN = 'M5 5V3.5A1.5 1.5 0 0 1 6.5 2h6A1.5 1.5 0 0 1 14 3.5v6a1.5 1.5 0 0 1-1.5 1.5H11M3.5 5h6A1.5 1.5 0 0 1 11 6.5v6A1.5 1.5 0 0 1 9.5 14h-6A1.5 1.5 0 0 1 2 12.5v-6A1.5 1.5 0 0 1 3.5 5Z';
+const COPIED_SIGN = 'M3 8.5 6.5 12 13 4.5';
+
+function sign(path) {
+  return s('svg', { viewBox: '0 0 16 16', 'aria-hidden': 'true' }, s('path', { d: path }));
+}
+
+/** A button that copies a text; it shows `label`, or a sign that `name` explains. Without a clipboard, which needs TLS or
+ * this machine, it selects the element `of`, for Ctrl+C; by default that is the element before it. */
+export function copyButton(text, name, { of = null, label = null, key = null } = {}) {
+  const shown = () => label ?? sign(COPY_SIGN);
+  const attributes = label === null ? { class: 'copy', 'aria-label': name, title: name } : {};
+  const button = h('button', { type: 'button', 'data-key': key, ...attributes, on: { click: copy } }, shown());
   async function copy() {
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = t('copied');
     } catch {
-      const range = document.createRange(); // no clipboard without TLS: select it, for Ctrl+C
-      range.selectNodeContents(code);
+      const range = document.createRange();
+      range.selectNodeContents(of ?? button.previousElementSibling);
       getSelection().removeAllRanges();
       getSelection().addRange(range);
+      return;
     }
+    button.replaceChildren(label === null ? sign(COPIED_SIGN) : t('copied'));
+    announceQuietly(t('copied'));
+    setTimeout(() => button.replaceChildren(shown()), COPIED_MS);
   }
-  return h('div', { class: 'command' }, h('pre', { tabindex: '0', role: 'region', 'aria-label': t('command') }, code), button);
+  return button;
+}
+
+/** A command to paste, with a button that copies it. */
+export function command(text) {
+  const code = h('code', {}, text);
+  const button = copyButton(text, t('copy'), { of: code, label: t('copy') });
+  return h('div', { class: 'command' }, h('pre', { tabindex: '0', role: 'group', 'aria-label': t('command') }, code), button);
 }
 
 /** What there is when there is nothing. */
@@ -112,8 +133,8 @@ export function emptyState(title, ...content) {
 /** The command that places a flash call, for an account. */
 export function curlFor(accountId) {
   // The token of the vendor's example is public; any other one is the tester's to fill in.
-  const token = String(accountId) === '12345678' ? "'Authorization: Bearer test-token'" : '"Authorization: Bearer $TOKEN"';
-  const path = FLASH_CALL_PATH.slice(1).replace('{account_id}', accountId);
+  const token = String(accountId) === '12345678' ? "'Authorization: Bearer test-token'" : '"Authorization: Bearer $MCN_TOKEN"';
+  const path = SERVICES.api_mcn.paths.flash_call.slice(1).replace('{account_id}', accountId);
   return `curl -X POST -H ${token} '${SERVER}${path}?login_did=79157777777'`;
 }
 
@@ -128,7 +149,7 @@ export function pairsTable(caption, pairs) {
 /** A body, laid out if it is JSON. */
 export function bodyBlock(label, text) {
   if (!text) return null;
-  return h('pre', { class: 'body', tabindex: '0', role: 'region', 'aria-label': label }, layOut(text));
+  return h('pre', { class: 'body', tabindex: '0', role: 'group', 'aria-label': label }, layOut(text));
 }
 
 const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;

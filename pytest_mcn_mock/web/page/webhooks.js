@@ -49,7 +49,7 @@ function whatIsSent(webhook) {
 }
 
 /** CDRs go to the webhook again, and its failures are counted from 0. */
-async function enableWebhook(accountId, n) {
+export async function enableWebhook(accountId, n) {
   await send('PATCH', at('accounts', accountId, 'webhooks', n), { enabled: true });
   return t('webhook.enabled.again', { n: String(n) });
 }

@@ -139,7 +139,7 @@ def test_send_a_cdr_again(sandbox: Sandbox, open_page: OpenPage, receiver: Recei
     page = open_page(f"{sandbox.url}/__admin/#/deliveries")
     expect(page.locator("tbody tr")).to_contain_text("Delivered")
     page.get_by_role("link", name=re.compile(r"Delivery \d+")).click()
-    page.get_by_role("button", name=re.compile(r"Send delivery \d+ again")).click()
+    page.get_by_role("button", name=re.compile(r"Send again: delivery \d+")).click()
     expect(page.get_by_role("heading", name="Attempt 2")).to_be_visible()
     (delivery,) = sandbox.admin("deliveries")["items"]
     assert [attempt["status"] for attempt in delivery["attempts"]] == [204, 204]
@@ -346,10 +346,10 @@ def test_a_webhook_that_was_disabled_says_why_and_is_enabled_again(
         panel = page.get_by_role("region", name="Call", exact=True)
         expect(panel.get_by_text("webhook 1 is disabled since").last).to_be_visible()
         panel.get_by_role("link", name="Set up the webhooks of the account").click()
-        webhooks.get_by_role("button", name="Enable webhook 1 again").click()
+        webhooks.get_by_role("button", name="Enable again: webhook 1").click()
         expect(page.get_by_text("Webhook 1 is enabled: it gets the CDRs of new calls")).to_be_visible()
         expect(webhooks).not_to_contain_text("failed in a row")
-        expect(webhooks.get_by_role("button", name="Enable webhook 1 again")).to_have_count(0)
+        expect(webhooks.get_by_role("button", name="Enable again: webhook 1")).to_have_count(0)
         uuid = sandbox.flash_call()["verification_call_uuid"]
         page.goto(f"{sandbox.url}/__admin/#/calls/{uuid}")
         expect(page.get_by_role("region", name="Call", exact=True).locator("ol.timeline")).to_contain_text("204")

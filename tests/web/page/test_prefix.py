@@ -32,7 +32,7 @@ def below(folder: Path, **sandboxes: Sandbox) -> Iterator[str]:
 def test_the_page_works_below_a_path(sandbox: Sandbox, open_page: OpenPage, tmp_path: Path) -> None:
     with below(tmp_path, mcn=sandbox) as url:
         page = open_page(f"{url}/mcn/__admin/#/calls")
-        command = page.get_by_role("region", name="Command to paste").inner_text()
+        command = page.get_by_role("group", name="Command to paste").inner_text()
         assert f"'{url}/mcn/v2/rest/account/12345678/flash_call?login_did=" in command
         sandbox.flash_call(login_did="79150000001")
         expect(call_row(page, "79150000001")).to_contain_text("Answered")

@@ -118,7 +118,7 @@ def test_the_form_of_a_webhook(
     send(sandbox, "POST", f"{ACCOUNT}/webhooks", {"url": receiver.url, **FORM})
     page = open_page(f"{sandbox.url}/__admin/#/{ACCOUNT}", viewport={"width": 1120, "height": 780}, locale=locale)
     page.get_by_role("button", name=edit).click()
-    expect(page.get_by_role("dialog").get_by_role("region", name=body)).to_contain_text('"env": "staging"')
+    expect(page.get_by_role("dialog").get_by_role("group", name=body)).to_contain_text('"env": "staging"')
     shoot(page, name)
 
 

@@ -17,7 +17,7 @@ from pytest_mcn_mock import Account, MCNServer
 def test_an_empty_journal_says_how_to_place_the_first_call(sandbox: Sandbox, open_page: OpenPage) -> None:
     page = open_page(f"{sandbox.url}/__admin/#/calls")
     expect(page.get_by_text("No calls yet")).to_be_visible()
-    command = page.get_by_role("region", name="Command to paste").inner_text()
+    command = page.get_by_role("group", name="Command to paste").inner_text()
     assert command == (
         "curl -X POST -H 'Authorization: Bearer test-token' "
         f"'{sandbox.url}/v2/rest/account/12345678/flash_call?login_did=79157777777'"

@@ -30,7 +30,7 @@ def tick(form: Locator, *names: str) -> None:
 
 
 def previewed(form: Locator) -> Locator:
-    return form.get_by_role("region", name="Preview").get_by_role("region", name="Body")
+    return form.get_by_role("region", name="Preview").get_by_role("group", name="Body")
 
 
 def saved(page: Page, form: Locator) -> None:
@@ -211,13 +211,13 @@ def test_a_call_shows_what_every_kind_of_webhook_got(sandbox: Sandbox, open_page
     expect(text.locator("summary").first).to_contain_text("Delivered, answer ignored")
     for one in (whole, text):
         one.locator("summary").first.click()
-    expect(whole.get_by_role("region", name="Body").first).to_contain_text('"call4raw": {')
-    assert whole.get_by_role("region", name="Body").first.evaluate("node => node.scrollHeight > node.clientHeight")
+    expect(whole.get_by_role("group", name="Body").first).to_contain_text('"call4raw": {')
+    assert whole.get_by_role("group", name="Body").first.evaluate("node => node.scrollHeight > node.clientHeight")
     expect(whole).to_contain_text("Attempt 16")
     expect(whole.get_by_text("Attempt 1", exact=True)).to_be_hidden()
     whole.get_by_text("15 earlier attempts").click()
     expect(whole.get_by_text("Attempt 1", exact=True)).to_be_visible()
-    expect(text.get_by_role("region", name="Body").first).to_have_text(
+    expect(text.get_by_role("group", name="Body").first).to_have_text(
         "call 79157777777\nwas ANSWERED", use_inner_text=True
     )
     expect(text).to_contain_text("The CDR counts as delivered and is not sent again")
