@@ -108,7 +108,7 @@ schemas: $(VENV)/.ready
 screenshots: $(VENV)/.ready $(VENV)/.programs
 	MCN_MOCK_SCREENSHOTS=1 $(BIN)/python -m pytest -p no:randomly tests/web/page/test_screenshots.py
 
-# Programs of Node: what checks the workflows, and a second type checker. Without npm their tests are skipped, and say so.
+# Programs of Node: what checks the workflows, a second type checker, and what checks the page's accessibility. Without npm their tests are skipped, and say so.
 $(VENV)/.node: tools/node/package-lock.json | $(VENV)/.ready
 	@mkdir -p $(VENV)/node && cp tools/node/package.json tools/node/package-lock.json $(VENV)/node
 	@npm ci --prefix $(VENV)/node --ignore-scripts --silent \

@@ -165,6 +165,8 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "foreign_page": "a web page of another site may not send this request",
         "foreign_origin": "Origin {origin} is another site; to allow it, add its host to [server] allowed_hosts",
         "advance_too_far": "seconds is {value}, which leads beyond the year 8999; advance by less",
+        "reload_no_file": "there is no configuration file to load; start the sandbox with --config",
+        "reload_invalid": "nothing was changed, because the configuration cannot be used\n{problems}",
         "no_metrics": (
             "only the sandbox has metrics: pip install 'pytest-mcn-mock[sandbox]', and start it with mcn-mock serve"
         ),

@@ -491,12 +491,12 @@ class AdminApi:
         """Load the configuration file again, and apply its changes."""
         _read(request, types.NothingJson)
         if self._reload is None:
-            raise Conflict("there is no configuration file to load; start the sandbox with --config")
+            raise Conflict(Reason("reload_no_file"))
         await on_loop()
         try:
             return json_response(200, await self._reload())
         except ConfigError as error:
-            raise Conflict(f"nothing was changed, because the configuration cannot be used\n{error}") from None
+            raise Conflict(Reason("reload_invalid", {"problems": str(error)})) from None
 
     @_route("GET", "events", answer="event", content_type="text/event-stream", query=("account_id",))
     async def events(self, request: Request) -> Response:

@@ -1,26 +1,21 @@
 """What axe-core, the checker of accessibility, says of every view: in both languages and in both themes.
 
-It comes from npm into ``build/``, and into the browser from there: the page loads nothing from elsewhere.
+It comes from npm, as ``tools/node`` says, and into the browser from the disk: the page loads nothing from elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.node import module
 from helpers.page import ACCOUNT, OpenPage, send
 from helpers.sandbox import Sandbox, running_sandbox
 from playwright.sync_api import Page, expect
 
-VERSION = "4.14.1"
-FOLDER = Path(__file__).parents[3] / "build/axe"
-SCRIPT = FOLDER / f"{VERSION}/node_modules/axe-core/axe.min.js"
 RUN = """async (rules) => {
   const options = { resultTypes: ['violations'], ...(rules ? { runOnly: { type: 'rule', values: rules } } : {}) };
   const { violations } = await axe.run(document, options);
@@ -38,22 +33,7 @@ SETTLED = """() => document.getAnimations().every(
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The script of axe-core."""
-    if not SCRIPT.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("axe-core comes from npm, which is not here: apt-get install npm")
-        folder = FOLDER / VERSION
-        folder.mkdir(parents=True, exist_ok=True)
-        words = ["install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
-        try:
-            done = subprocess.run(
-                [npm, *words, f"axe-core@{VERSION}"], capture_output=True, text=True, timeout=120, check=False
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip("axe-core comes from npm, which did not answer within two minutes")
-        if done.returncode or not SCRIPT.exists():
-            pytest.skip(f"axe-core comes from npm, which cannot be reached: {done.stderr[-300:]}")
-    return SCRIPT.read_text(encoding="utf-8")
+    return (module("axe-core") / "axe.min.js").read_text(encoding="utf-8")
 
 
 def a_day(sandbox: Sandbox) -> str:
