@@ -25,7 +25,11 @@ def create_app(**config):
         answer = requests.post(
             f"{app.config['MCN_BASE_URL']}/account/{app.config['MCN_ACCOUNT']}/flash_call",
             params={"login_did": request.form["phone"], "code": code},
-            headers={"Authorization": f"Bearer {app.config['MCN_TOKEN']}"},
+            headers={
+                "Authorization": f"Bearer {app.config['MCN_TOKEN']}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
             timeout=10,
         )
         answer.raise_for_status()

@@ -6,12 +6,15 @@ from pytest_mcn_mock import Outcome
 
 @pytest.fixture
 def app(mcn):
-    app = create_app(MCN_BASE_URL=mcn.base_url, MCN_ACCOUNT=mcn.account_id, MCN_TOKEN=mcn.token)
+    app = create_app(TESTING=True, MCN_BASE_URL=mcn.base_url, MCN_ACCOUNT=mcn.account_id, MCN_TOKEN=mcn.token)
     mcn.subscribe(app, path="/webhooks/mcn")
     return app
 
 
-@pytest.mark.parametrize("outcome,final_status", [(Outcome.ANSWERED, "ANSWERED"), (Outcome.BUSY, "NO ANSWER")])
+@pytest.mark.parametrize(
+    "outcome,final_status",
+    [(Outcome.ANSWERED, "ANSWERED"), (Outcome.BUSY, "NO ANSWER")],  # the operator reports busy as NO ANSWER
+)
 def test_login(app, mcn, outcome, final_status):
     mcn.set_outcome(outcome)
     browser = app.test_client()

@@ -8,7 +8,7 @@ from pytest_mcn_mock import FaultKind, Outcome
 
 @pytest.fixture
 def app(mcn):
-    app = create_app(MCN_BASE_URL=mcn.base_url, MCN_ACCOUNT=mcn.account_id, MCN_TOKEN=mcn.token)
+    app = create_app(TESTING=True, MCN_BASE_URL=mcn.base_url, MCN_ACCOUNT=mcn.account_id, MCN_TOKEN=mcn.token)
     mcn.subscribe(app, path="/webhooks/mcn")
     return app
 
