@@ -233,7 +233,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
 """The English text of every code. ``{name}`` is a value."""
 
 
-class Reason(Struct, frozen=True, array_like=True):
+class Reason(Struct, frozen=True, array_like=True, gc=False):
     """A code of ``TEXTS`` and the values of its text, by name: text, numbers, and other reasons. ``str`` of it is the
     English text.
     """
