@@ -63,7 +63,8 @@ def test_an_account_is_opened_with_its_balance_and_a_number(steps: Steps) -> Non
 
 
 @pytest.mark.parametrize(
-    "taken, problem", [(Account("1", "other", 1), "account 1 exists"), (Account("2", "token-1", 1), "the token of")]
+    "taken, problem",
+    [(Account("1", "other", 1), "account id 1 is or was in use"), (Account("2", "token-1", 1), "the token of")],
 )
 def test_an_id_and_a_token_are_one_accounts(steps: Steps, taken: Account, problem: str) -> None:
     before = steps.contents()
