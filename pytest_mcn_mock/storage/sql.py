@@ -324,6 +324,17 @@ _READ_HELD: Final = [
 _DROP_CALL: Final = delete(calls).where(calls.c.seq == _ID)
 _DROP_DELIVERY: Final = delete(deliveries).where(deliveries.c.id == _ID)
 _DROP_DELIVERIES: Final = delete(deliveries).where(deliveries.c.call_seq == _ID)
+_UNLIST_CALLS: Final = update(calls).where(is_one_of(calls.c.seq, "keys")).values(is_listed=False)
+_DROP_SETTLED_CALLS: Final = (
+    delete(calls)
+    .where(
+        is_one_of(calls.c.seq, "keys"),
+        calls.c.state == "completed",
+        ~exists().where(deliveries.c.call_seq == calls.c.seq, IS_PENDING),
+    )
+    .returning(calls.c.seq, calls.c.account_id)
+)
+_DROP_DELIVERIES_OF_CALLS: Final = delete(deliveries).where(is_one_of(deliveries.c.call_seq, "keys"))
 # Other steps lock rows in the same order: first the account, so that it accepts no more orders, then its rows.
 _FORGET_ACCOUNT: Final = [
     delete(accounts).where(accounts.c.id == _ID),
@@ -896,20 +907,34 @@ class SqlStorage:
         """Take calls off a journal that is too long. In a database that has replicas no order does that itself."""
         while True:
             async with self._db.step() as step:
-                total = (await step.first(_READ_LISTED))[0]
-                excess = min(total - self._journal_size, _TIDIED_AT_ONCE)
-                if excess <= 0:
+                if await self._excess(step) <= 0:
                     break
                 await step.first(_LOCK_NUMBERS)  # one process at a time
-                oldest = await step.rows(_LOCK_OLDEST, n=excess)
-                for row in sorted(oldest, key=lambda row: row.account_id):
-                    await self._unlist(step, row)
+                excess = min(await self._excess(step), _TIDIED_AT_ONCE)  # another one may have done it meanwhile
+                oldest = await step.rows(_LOCK_OLDEST, n=max(0, excess))
+                if not oldest:
+                    break
+                await self._unlist_all(step, oldest)
                 await step.write(_DROP_MORE, {"more": len(oldest)})
-            if not oldest:
-                break
         async with self._db.step() as step:
             for statement in _ANSWER_LEFT:
                 await step.write(statement, {"now": self._now()})
+
+    async def _excess(self, step: Statements) -> int:
+        """Return how many calls are listed beyond what the journal may have."""
+        listed: int = (await step.first(_READ_LISTED))[0]
+        return listed - self._journal_size
+
+    async def _unlist_all(self, step: Statements, oldest: Sequence[Any]) -> None:
+        """Do the same as ``_unlist`` for several calls. The totals, which every order changes, come last."""
+        keys = as_array(row.seq for row in oldest)
+        await step.write(_UNLIST_CALLS, {"keys": keys})
+        dropped = await step.rows(_DROP_SETTLED_CALLS, keys=keys)
+        await step.write(_DROP_DELIVERIES_OF_CALLS, {"keys": as_array(row.seq for row in dropped)})
+        unlisted, gone = (Counter(row.account_id for row in rows) for rows in (oldest, dropped))
+        for account_id in sorted(unlisted):
+            left = unlisted[account_id] - gone[account_id]
+            await self._add_to_totals(step, account_id, listed=-unlisted[account_id], unlisted=left)
 
     async def renew_orders(self, uuids: Collection[str]) -> None:
         """Keep orders open whose answer is still to be sent."""
