@@ -75,7 +75,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if _uses_us(item):
         item.config.stash[_TEST] = item.nodeid
         if _SERVER in item.config.stash:
-            item.config.stash[_SERVER].test_name = item.nodeid
+            item.config.stash[_SERVER].opened.begin(item.nodeid)
+        item.stash[_FAILED] = item.stash[_PASSED] = False  # a plugin may repeat a test
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -113,14 +114,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         is_plain = report.passed and not hasattr(report, "wasxfail")
         item.stash[_PASSED] = is_plain and item.stash.get(_RETURNED, True)
     account = item.stash.get(_ACCOUNT, None)
-    if account is not None and report.failed and not item.stash[_FAILED]:
+    server = item.config.stash.get(_SERVER, None)
+    if server is not None and _uses_us(item) and report.failed and not item.stash.get(_FAILED, False):
         item.stash[_FAILED] = True
         from pytest_mcn_mock.testing.report import describe_errors
 
-        lines = [item.stash[_REPORT] or _report_of(account)]
-        errors = item.config.stash[_SERVER].errors
+        lines = [] if account is None else [item.stash[_REPORT] or _report_of(account)]
+        lines += _reports_of_others(server, item)
+        errors = server.errors
         lines += map(printable, describe_errors(errors, call.excinfo.value if call.excinfo else None))
-        report.sections.append(("mcn-mock", "\n".join(lines)))
+        if lines:
+            report.sections.append(("mcn-mock", "\n".join(lines)))
     if account is not None or _uses_us(item):
         _make_printable(report)
     return report
@@ -150,6 +154,13 @@ def _report_of(account: Account) -> str:
         return printable(f"the account's story could not be made: {error!r}")
 
 
+def _reports_of_others(server: MCNServer, item: pytest.Item) -> list[str]:
+    try:
+        return server.opened.stories(list(getattr(item, "funcargs", {}).values()))
+    except Exception as error:  # as above
+        return [printable(f"the stories of accounts could not be made: {error!r}")]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
     """Reset the server after each test. Fail the test if a handler raised an exception that ``mcn`` has not reported.
@@ -159,12 +170,26 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     __tracebackhide__ = True
     server = item.config.stash.get(_SERVER, None)
     is_stopped = server is not None and item.config.stash[_HAS_RUN] and not server.is_running()
+    others: list[str] = []
+    problem: Exception | None = None
+    if server is not None and _uses_us(item):
+        try:
+            others = _other_mistakes(server, item)
+        except Exception as error:  # the fixtures have to be torn down first
+            problem = error
     try:
-        result = yield
-        if server is not None and server.errors and item.stash.get(_PASSED, False):
+        try:
+            result = yield
+        except BaseException as error:
+            for mistake in others:
+                error.add_note(printable(mistake))
+            raise
+        if problem is not None:
+            raise problem
+        if server is not None and (others or server.errors) and item.stash.get(_PASSED, False):
             from pytest_mcn_mock.testing.session import raise_mistakes
 
-            raise_mistakes(server)
+            raise_mistakes(server, others=others)
     finally:
         if server is not None:
             server.clear()
@@ -173,6 +198,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
             start_again(server, item, is_wanted=nextitem is not None)
     return result
+
+
+def _other_mistakes(server: MCNServer, item: pytest.Item) -> list[str]:
+    """Return the mistakes on accounts other than ``mcn``, while the fixtures are alive; none if the test has failed."""
+    from pytest_mcn_mock.testing.session import take_other_mistakes
+
+    has_passed = item.stash.get(_PASSED, False) and not item.stash.get(_FAILED, False)
+    return take_other_mistakes(server, item, has_passed=has_passed)
 
 
 def _uses_us(item: pytest.Item) -> bool:
@@ -263,7 +296,7 @@ def mcn_server(request: pytest.FixtureRequest) -> Iterator[MCNServer]:
         server = session.make_server(_settings(request))
         server.start()
     config.stash[_SERVER], config.stash[_IS_OURS], config.stash[_HAS_RUN] = server, True, True
-    server.test_name = config.stash.get(_TEST, "")
+    server.opened.begin(config.stash.get(_TEST, ""))
     try:
         yield server
     finally:

@@ -20,13 +20,13 @@ class Mistakes:
         self._clock = clock
         self._journal = journal
 
-    async def find(self, account_id: str, expected: Expectations) -> list[Mistake]:
-        """Return what went wrong and was not expected."""
+    async def find(self, account_id: str, expected: Expectations, since: int | None = None) -> list[Mistake]:
+        """Return what went wrong and was not expected. For ``since`` see ``heard``."""
         deliveries: list[Delivery] = []
         for state in (DeliveryState.PENDING, DeliveryState.FAILED):
             deliveries += await self._storage.deliveries(account_id, 0, _ALL, fields={"state": state.value})
         deliveries.sort(key=lambda delivery: delivery.id)
-        return find_mistakes(account_id, await self.heard(account_id), deliveries, expected)
+        return find_mistakes(account_id, await self.heard(account_id, since), deliveries, expected)
 
     async def heard(self, account_id: str, since: int | None = None) -> list[ApiRequest]:
         """Return every request that may be the account's: to its paths, and the refused ones that went elsewhere.

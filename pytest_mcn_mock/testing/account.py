@@ -17,7 +17,6 @@ from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.checks import check_bool, check_text, check_whole
 from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.model.faults import MAX_TIMES, Fault, FaultKind, fault_kind
-from pytest_mcn_mock.model.mistakes import Expectations
 from pytest_mcn_mock.model.money import Entry, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
 from pytest_mcn_mock.model.requests import ApiRequest, Level
@@ -61,7 +60,6 @@ class Account:
 
     def _begin(self) -> None:
         view = self._view
-        self._expected = Expectations()
         self._calls_on_test_thread = False
         arrivals = Arrivals(view)
         self._waits = AsyncWaits(view, arrivals, ThreadSignal)
@@ -79,6 +77,7 @@ class Account:
         An id that was given, not drawn, can be given to another account then.
         """
         with suppress(NotFound):
+            self._view.on_close(self._view)
             self._run(self._accounts.close(self.account_id))
             if self._view.is_id_given:
                 self._run(self._accounts.release(self.account_id))
@@ -451,24 +450,24 @@ class Account:
         (everything). A request that uses more is a mistake.
         """
         try:
-            self._expected.fidelity = Level(str(level))
+            self._view.fidelity = self._view.expected.fidelity = Level(str(level))
         except ValueError:
             raise UsageError(f"fidelity {str(level)[:40]!r} is unknown; {nearest(str(level), list(Level))}") from None
 
     def expect_refusal(self, code: RefusalCode | str) -> None:
         """Expect at least one refusal with this code. Such refusals do not fail the test; if none comes, it fails."""
         try:
-            self._expected.refusals.add(RefusalCode(str(code)))
+            self._view.expected.refusals.add(RefusalCode(str(code)))
         except ValueError:
             raise UsageError(f"code {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}") from None
 
     def expect_undelivered(self) -> None:
         """Allow CDRs that are not acknowledged. They do not fail the test."""
-        self._expected.undelivered = True
+        self._view.expected.undelivered = True
 
     def mistakes(self) -> list[str]:
         """Return the mistakes on the account or on the server that the test did not expect, one line each."""
-        return [str(mistake) for mistake in report.list_mistakes(self._view, self._expected)]
+        return [str(mistake) for mistake in report.list_mistakes(self._view, self._view.expected)]
 
     @property
     def _accounts(self) -> Accounts:

@@ -176,6 +176,8 @@ class Changes:
         self._waits: list[_Wait] = []
         self._watchers: dict[str, Callable[[str], None]] = {}
         self._jobs: dict[int, deque[Job]] = {}
+        self.touched: set[str] = set()
+        """The accounts on which something has happened since the set was last emptied."""
         self.is_stopping = False
         """The server was stopped, so all waits end at once."""
 
@@ -234,6 +236,8 @@ class Changes:
 
     def _wake(self, account_id: str | None = None) -> None:
         """Wake the waits on the account or, without an account, all waits."""
+        if account_id is not None:
+            self.touched.add(account_id)
         for wait in self._waits:
             if account_id in (None, wait.account_id):
                 wait.signal.set()

@@ -80,9 +80,9 @@ def describe_pending(view: AccountView) -> str:
     return "\n".join(f"  {printable(line)}" for line in lines)
 
 
-def list_mistakes(view: AccountView, expected: Expectations) -> list[Mistake]:
+def list_mistakes(view: AccountView, expected: Expectations, since: int | None = None) -> list[Mistake]:
     """Return the unexpected mistakes on the account or on the server."""
-    found = view.run(view.service.mistakes.find(view.account_id, expected))
+    found = view.run(view.service.mistakes.find(view.account_id, expected, view.since(since)))
     return [mistake for mistake in found if mistake.delivery is None or not _is_of_the_test(view, mistake.delivery)]
 
 

@@ -18,7 +18,7 @@ from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Fake, compose
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT, MAX_ID, is_account_id, parse_balance
-from pytest_mcn_mock.model.checks import check_list, show
+from pytest_mcn_mock.model.checks import check_bool, check_list, show
 from pytest_mcn_mock.model.draws import seed_from_name
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.service.accounts import Roubles
@@ -28,6 +28,7 @@ from pytest_mcn_mock.testing.account import Account
 from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.door import Door
+from pytest_mcn_mock.testing.opened import OpenedAccounts
 from pytest_mcn_mock.testing.views import AccountView
 from pytest_mcn_mock.web.application import one_slash
 from pytest_mcn_mock.web.dialects import API_MCN, DIALECTS, PAIDMETHODS
@@ -68,8 +69,8 @@ class MCNServer(HTTPServer):
         self._tls_context: ssl.SSLContext | None = None
         self._tls: tuple[BaseWSGIServer, wsgi.Acceptor, threading.Thread] | None = None
         self._tls_port = 0
-        self.test_name = ""
-        """The test that runs now, from which ``account.reset()`` draws a seed."""
+        self.opened = OpenedAccounts(self._changes, self._fakes)
+        """The accounts of ``open_account``."""
 
     @property
     def url(self) -> str:
@@ -118,6 +119,7 @@ class MCNServer(HTTPServer):
         token: str | None = None,
         numbers: Iterable[str] = (),
         tariff: Tariff | Mapping[str, Any] | None = None,
+        strict: bool = True,
     ) -> Account:
         """Open an account. Missing arguments are drawn from the seed. A missing seed depends on the number of accounts
         that were opened before.
@@ -128,7 +130,11 @@ class MCNServer(HTTPServer):
         ``tariff`` is a Tariff, or prices in roubles as for the marker ``mcn``.
 
         Raises UsageError if an argument is invalid, or if the id or the token is already used.
+
+        A test that fails reports what happened on the account, and mistakes on it fail a test that passes, as those on
+        ``mcn``, unless ``strict`` is False.
         """
+        check_bool(strict, name="strict")
         connected = check_list(numbers, name="numbers", example='["79158888888"]')
         wanted_id = str(account_id) if type(account_id) is int and 0 < account_id < MAX_ID else account_id
         if wanted_id is not None and not (isinstance(wanted_id, str) and is_account_id(wanted_id)):
@@ -137,7 +143,7 @@ class MCNServer(HTTPServer):
         fake = self._fake
 
         def draw_seed() -> int:
-            return seed_from_name(self.test_name or str(number)) if seed is None else seed
+            return seed_from_name(self.opened.test_name or str(number)) if seed is None else seed
 
         opening = fake.service.accounts.open(
             seed=seed_from_name(str(number)) if seed is None else seed,
@@ -153,7 +159,12 @@ class MCNServer(HTTPServer):
         urls = self.base_url, self.paid_url
         kopecks = parse_balance(balance) or 0
         parts = opened, fake, self._door, self._changes, self._applications
-        return Account(AccountView(*parts, *urls, kopecks, draw_seed, is_id_given=wanted_id is not None))
+        given = wanted_id is not None
+        view = AccountView(*parts, *urls, kopecks, draw_seed, is_id_given=given, on_close=self.opened.closing)
+        view.is_strict = strict
+        account = Account(view)
+        self.opened.add(account, view)
+        return account
 
     @property
     def errors(self) -> list[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ from pytest_mcn_mock.errors import MistakesError, UsageError, WaitTimeout, neare
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT
 from pytest_mcn_mock.model.checks import check_bool
 from pytest_mcn_mock.model.draws import seed_from_name
+from pytest_mcn_mock.model.requests import Level
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing.account import Account
+from pytest_mcn_mock.testing.opened import SETTLE_MARGIN_S
 from pytest_mcn_mock.testing.server import MCNServer
 from pytest_mcn_mock.text import printable, printable_lines
 
@@ -31,7 +34,6 @@ ARGUMENTS: Final = (
     "tariff",
 )
 """The arguments of the marker ``mcn``."""
-_SETTLE_MARGIN_S: Final = 1.0
 
 
 def make_server(settings: Settings | None) -> MCNServer:
@@ -78,6 +80,7 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
         credit=wanted.get("credit", DEFAULT_CREDIT),
         tariff=wanted.get("tariff"),
     )
+    server.opened.leave(account)  # the fixture looks at it itself
     try:
         account.require_fidelity(wanted.get("fidelity", fidelity))
         if "outcome" in wanted:
@@ -88,7 +91,25 @@ def open_for_test(server: MCNServer, node: pytest.Item, *, strict: bool, fidelit
     return account, strict
 
 
-def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict: bool = False) -> None:
+def take_other_mistakes(server: MCNServer, item: pytest.Item, *, has_passed: bool) -> list[str]:
+    """Return the unexpected mistakes on the accounts that the test has opened itself, or has from its fixtures, after
+    they have settled. There are none if it has not passed or is not strict.
+    """
+    if not has_passed:
+        server.opened.take_mistakes((), Level.ASSUMED, settles=False)
+        return []
+    server.leave_stopped_loops()
+    wanted = _arguments(item)
+    strict = check_bool(wanted.get("strict", read_strict(item.config)), name="strict")
+    fidelity = _level(wanted.get("fidelity", item.config.getini("mcn_fidelity")))
+    values = list(getattr(item, "funcargs", {}).values())
+    found = server.opened.take_mistakes(values, fidelity, settles=strict)
+    return found if strict else []
+
+
+def raise_mistakes(
+    server: MCNServer, account: Account | None = None, *, strict: bool = False, others: Sequence[str] = ()
+) -> None:
     """Wait until the account has settled, then raise all unexpected mistakes in one error.
 
     An exception of a handler or of an application fails the test even if the test is not strict, or has no account.
@@ -97,11 +118,12 @@ def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict:
     server.leave_stopped_loops()
     if account is not None:
         with suppress(WaitTimeout):  # a request that hangs is not a mistake
-            account.settle(account.ack_timeout_s + _SETTLE_MARGIN_S)
+            account.settle(account.ack_timeout_s + SETTLE_MARGIN_S)
     errors = server.take_errors()
     mistakes = [printable_lines(f"a handler raised {type(error).__name__}: {error}") for error in errors]
     if account is not None and strict:
         mistakes += map(printable, account.mistakes())
+    mistakes += map(printable, others)
     if not mistakes:
         return
     lines = "\n".join(f"  {mistake}" for mistake in mistakes)
@@ -111,6 +133,14 @@ def raise_mistakes(server: MCNServer, account: Account | None = None, *, strict:
         "If the test provokes it on purpose, use mcn.expect_refusal(code), mcn.expect_undelivered(), "
         "or @pytest.mark.mcn(strict=False)."
     ) from cause
+
+
+def _level(fidelity: object) -> Level:
+    try:
+        return Level(str(fidelity))
+    except ValueError:
+        hint = nearest(str(fidelity), list(Level))
+        raise UsageError(f"fidelity {str(fidelity)[:40]!r} is unknown; {hint}") from None
 
 
 def _arguments(node: pytest.Item) -> dict[str, Any]:

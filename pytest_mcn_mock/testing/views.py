@@ -15,9 +15,10 @@ from pytest_mcn_mock.model import accounts, calls, deliveries
 from pytest_mcn_mock.model.calls import Explanation
 from pytest_mcn_mock.model.deliveries import Attempt, CdrRequest, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.dialects import Dialect
+from pytest_mcn_mock.model.mistakes import Expectations
 from pytest_mcn_mock.model.money import Method, format_roubles, to_decimal
 from pytest_mcn_mock.model.outcomes import Outcome, ending
-from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.requests import ApiRequest, Level
 from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.service.ports import Storage
 from pytest_mcn_mock.testing.applications import Applications
@@ -45,11 +46,16 @@ class AccountView:
         draw_seed: Callable[[], int],
         *,
         is_id_given: bool,
+        on_close: Callable[[AccountView], None],
     ) -> None:
         self.opened = opened
         self._opening = opening
         self._draw_seed = draw_seed
         self.is_id_given = is_id_given
+        self.on_close = on_close
+        self.is_strict = True
+        """Whether mistakes on the account fail a test that is strict."""
+        self._expect_nothing()
         self.fake = fake
         self.door = door
         self.changes = changes
@@ -63,6 +69,21 @@ class AccountView:
         settings = replace(self.opened, seed=self._draw_seed())
         self.opened = self.run(self.service.accounts.reopen(settings, self._opening))
         self._first_request = self.service.journal.last_seq()
+        self._expect_nothing()
+
+    def is_open(self) -> bool:
+        """Return whether the account is open."""
+        try:
+            self.run(self.storage.account(self.account_id))
+        except NotFound:
+            return False
+        return True
+
+    def _expect_nothing(self) -> None:
+        self.expected = Expectations()
+        """What the test expects to go wrong."""
+        self.fidelity: Level | None = None
+        """What the test has required of the application, None if it has not."""
 
     @property
     def account_id(self) -> str:
@@ -87,6 +108,10 @@ class AccountView:
     def now(self) -> float:
         """Return the account's time, in seconds since the epoch."""
         return self.service.clock.now(self.account_id)
+
+    def since(self, mark: int | None) -> int:
+        """Return the last request before the account was opened, or before the mark if that is later."""
+        return max(self._first_request, mark or 0)
 
     def requests(self) -> list[ApiRequest]:
         """Return the requests to paths of the account, as they arrived."""

@@ -436,3 +436,80 @@ def test_a_story_begins_with_the_money(mcn_server: MCNServer, money: dict[str, s
     account = mcn_server.open_account(seed=7, **money)  # type: ignore[arg-type]  # both are Roubles
     assert account.story().splitlines()[0].endswith(told)
     account.close()
+
+
+OPENED = """
+def test_passes_and_is_wrong(mcn_server):
+    account = mcn_server.open_account(name="second")
+    flash_call(account, "x")
+
+def test_closes_it(mcn_server):
+    account = mcn_server.open_account()
+    flash_call(account, "x")
+    account.close()
+
+def test_beside_mcn(mcn, mcn_server):
+    flash_call(mcn_server.open_account(), "x")
+
+def test_fails(mcn_server):
+    account = mcn_server.open_account(name="third")
+    flash_call(account)
+    assert not account.calls
+
+@pytest.fixture(scope="module")
+def operator(mcn_server):
+    return mcn_server.open_account(account_id="71900077", name="operator")
+
+def test_of_the_module(operator):
+    flash_call(operator, "x")
+
+def test_of_the_module_again(operator):
+    flash_call(operator)
+
+def test_expects_it(operator):
+    operator.expect_refusal("invalid_parameter")
+    flash_call(operator, "x")
+
+def test_expects_it_no_more(operator):
+    flash_call(operator, "x")
+
+def test_expects_what_does_not_come(operator):
+    operator.expect_refusal("unauthorized")
+
+def test_asks_nobody(operator):
+    requests.get(f"{operator.base_url}/nowhere")
+
+def test_fails_with_it(operator):
+    operator.set_outcome("busy")
+    assert operator.calls == []
+
+def test_without_any(mcn_server):
+    requests.get(f"{mcn_server.base_url}/nowhere")
+
+@pytest.mark.mcn(strict=False)
+def test_that_does_not_care(operator):
+    flash_call(operator, "x")
+
+def test_an_account_that_does_not_care(mcn_server):
+    flash_call(mcn_server.open_account(strict=False), "x")
+
+@pytest.mark.mcn(fidelity="documented")
+def test_of_fidelity(operator):
+    flash_call(operator)
+"""
+
+
+def test_accounts_that_tests_open_have_report_and_strictness_as_mcn_has(project: pytest.Pytester) -> None:
+    result = run(project, OPENED, "-rA")
+    said = {line.split("::")[-1].split()[0]: line.split()[0] for line in result.outlines if "::test_" in line}
+    wrong = {
+        "test_passes_and_is_wrong", "test_closes_it", "test_beside_mcn", "test_of_the_module",
+        "test_expects_it_no_more", "test_expects_what_does_not_come", "test_asks_nobody", "test_of_fidelity",
+    }  # fmt: skip
+    failed = {"test_fails", "test_fails_with_it"}
+    assert {name for name, outcome in said.items() if outcome == "ERROR"} == wrong
+    assert {name for name, outcome in said.items() if outcome == "FAILED"} == failed
+    text = result.stdout.str()
+    assert "(third): balance 99.85 roubles" in text
+    assert "account 71900077 (operator): balance" in text
+    assert "expected a refusal unauthorized, got none" in text
