@@ -77,7 +77,7 @@ def show_account(sandbox: SandboxClient, account_id: int) -> CommandResult:
     "--expect-refusal", "refusals", multiple=True, metavar="CODE", type=click.Choice([str(c) for c in RefusalCode]),
     help="A refusal with this code is expected, such as insufficient_funds; can be repeated.",
 )  # fmt: skip
-@click.option("--expect-undelivered", is_flag=True, help="CDRs that nobody acknowledges are expected.")
+@click.option("--expect-undelivered", is_flag=True, help="Expect CDRs that are not acknowledged.")
 @click.option(
     "--fidelity", type=click.Choice([str(level) for level in Level]), default=str(Level.ASSUMED), show_default=True,
     help="The level of fidelity that the application may rely on.",
@@ -96,7 +96,7 @@ def list_mistakes(
     fidelity: str,
     wait: float | None,
 ) -> CommandResult:
-    """List what went wrong on account ID since it was opened, as a strict test of the plugin would.
+    """List the mistakes on account ID since it was opened, as a strict test of the plugin does.
 
     The exit status is 0 if there is nothing, and 1 if there is a mistake.
     """

@@ -16,10 +16,10 @@ from pytest_mcn_mock.web.dialects import API_MCN, PAIDMETHODS
 from pytest_mcn_mock.web.guard import ADMIN_PATH
 
 PUBLIC_TOKEN = "test-token"  # noqa: S105 - the token of the documentation
-"""The only token that is printed: any other is a secret, and what is printed ends in logs."""
+"""The only token that is printed. All others are secret, and printed text is kept in logs."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
 _TOP_UP = 100_00
-"""What an account without money is to be given, in kopecks."""
+"""The suggested top-up of an account without money, in kopecks."""
 
 
 def reachable(host: str) -> str:
@@ -103,7 +103,7 @@ class _Banner:
         if account.token == PUBLIC_TOKEN:
             return f", account {account.id}, token {PUBLIC_TOKEN}"
         is_configured = any(account.token == configured.token for configured in self.config.accounts)
-        where = f"is in {self.config.source}" if is_configured else "was said when the account was opened"
+        where = f"is in {self.config.source}" if is_configured else "was shown when the account was opened"
         return f", account {account.id}; its token {where}: export TOKEN=…"
 
     @property
@@ -137,5 +137,5 @@ def _can_pay(state: AccountState) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """Return the text in the shell's quotes; in double ones if the shell has to fill in a variable."""
+    """Return the text in the shell's quotes; in double quotes if the shell must fill in a variable."""
     return f'"{text}"' if "$" in text else f"'{text}'"

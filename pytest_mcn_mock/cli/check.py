@@ -137,7 +137,7 @@ def _go_through(run: Run, cases: Sequence[Case]) -> None:
 
 
 def _report(run: Run) -> None:
-    """Print the table, what was found and how to fix it, and a line that sums up."""
+    """Print the table, the findings and how to fix them, and a summary line."""
     from pytest_mcn_mock.conformance.verdict import Severity
 
     print_table(_RESULTS, run.verdicts)
@@ -159,15 +159,15 @@ def _report(run: Run) -> None:
         _explain(f"to fix it: {hint}")
         if len(found) == 1:
             case = next(verdict.case for verdict in run.verdicts if verdict.case.name == name)
-            _explain(f"correct is: {case.sound}")
+            _explain(f"a correct endpoint {case.sound}")
             _explain(f"why it is sent: {case.why} ({case.source})")
     click.echo()
     if run.is_lenient:
         _explain(_LENIENT, indent="")
     errors, warnings = run.count(Severity.ERROR), run.count(Severity.WARNING)
     causes = sum(level == "error" for level, *_ in groups)
-    told = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
-    result = f"{count(errors, 'error')}{told}, {count(warnings, 'warning')}" if errors or warnings else "sound"
+    by_cause = f" ({count(causes, 'cause')})" if any(cause for *_, cause in groups) else ""
+    result = f"{count(errors, 'error')}{by_cause}, {count(warnings, 'warning')}" if errors or warnings else "sound"
     worst = "error" if errors else "warning" if warnings else "sound"
     _say(f"{shown_url(run.webhook.url)}: {count(len(run.verdicts), 'case')}, {result}", worst)
 

@@ -32,19 +32,19 @@ from pytest_mcn_mock.text import printable
 
 DEFAULT_URL: Final = "http://127.0.0.1:8643"
 MAX_ANSWER: Final = 64 * 2**20
-"""Bytes of one answer. A page of deliveries holds what endpoints answered, so it can be long."""
+"""Bytes of one answer. A page of deliveries has the answers of endpoints, so it can be long."""
 MAX_EVENT: Final = 8 * 2**20
 """Bytes of one event of the stream, and of one line."""
 PAGE: Final = 100
 """Items asked for at a time."""
 SILENCE_S: Final = 45.0
-"""The stream says something every 15 s. After three times as long the sandbox is taken for dead."""
+"""The stream sends something every 15 s. After three times as long the sandbox is considered dead."""
 EDITS: Final = 5
-"""How often a list is read and replaced before somebody else's changes to it are taken for too many."""
+"""How often a list is read and replaced, if others change it meanwhile, before the command fails."""
 _CHANGED_MEANWHILE: Final = 412
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 COMPLETE_WITHIN_S: Final = 1.0
-"""How long a shell waits for a completion that the sandbox has to be asked for."""
+"""How long a shell waits for a completion that the sandbox must answer."""
 _WORD = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -79,7 +79,7 @@ class SandboxClient:
         self.timeout_s = timeout_s
 
     def get(self, path: str, **query: object) -> Any:
-        """Return what the admin API shows at a path under ``/__admin/``. Parameters that are None are left out.
+        """Return the answer of the admin API for a path under ``/__admin/``. Parameters that are None are left out.
 
         With ``wait``, in seconds, the answer may take so much longer.
         """
@@ -97,7 +97,7 @@ class SandboxClient:
         return self._admin("PATCH", path, dict(content))
 
     def delete(self, path: str) -> None:
-        """Delete what is at the path."""
+        """Delete the resource at the path."""
         self._admin("DELETE", path)
 
     def list(
@@ -121,8 +121,8 @@ class SandboxClient:
                 return {"items": items[:limit], "next": following}
 
     def edit_list(self, path: str, edit: Callable[[Sequence[Any]], Sequence[Any]]) -> Any:
-        """Replace a list by what ``edit`` makes of it, and return it as it is then. If somebody else changes the list
-        meanwhile, begin again.
+        """Replace a list by the result of ``edit``, and return the new list. If others change the list meanwhile, begin
+        again.
         """
         path = f"/__admin/{path}"
         for _ in range(EDITS):
@@ -170,7 +170,7 @@ class SandboxClient:
         return answer
 
     def _check(self, status: int, answer: Any) -> None:
-        """Raise what the refusal says, unless it is a success."""
+        """Raise an error with the refusal's message, if the answer is a refusal."""
         if 200 <= status <= 299:
             return
         message = _refusal(answer)
@@ -236,7 +236,7 @@ class SandboxClient:
 
     def stranger(self, why: str) -> Unreachable:
         """Return the error for a server that is not a sandbox, or one of quite another version."""
-        return Unreachable(f"what answers at {self.url} is not an mcn-mock sandbox: {why}; give the sandbox's as --url")
+        return Unreachable(f"no mcn-mock sandbox answers at {self.url}: {why}; give the sandbox's URL as --url")
 
     def _silent(self, error: Exception) -> Unreachable:
         if isinstance(error, TimeoutError):
@@ -257,7 +257,7 @@ def reason(error: Exception) -> str:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Return the values that are not None, by name: what a request has to say."""
+    """Return the values that are not None, by name, for a request."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -316,7 +316,7 @@ def split_url(url: str) -> tuple[str, str]:
     except ValueError:
         is_valid = False
     if not is_valid or not _VISIBLE.fullmatch(url) or parts.query or parts.fragment or "@" in parts.netloc:
-        shown = "that was given" if "@" in url else repr(url[:80])  # what is before an @ is a secret
+        shown = "that was given" if "@" in url else repr(url[:80])  # the part before an @ is secret
         raise UsageError(f"--url {shown} is not the URL of a sandbox, such as {DEFAULT_URL}")
     path = parts.path.rstrip("/")
     if path:
@@ -411,10 +411,10 @@ def check_balance(ctx: click.Context, param: click.Parameter, value: str | None)
 def _completed(
     path: str, field: str, hint: Callable[[dict[str, Any]], object], **query: object
 ) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Complete a parameter with a field of what the sandbox lists; with nothing if it does not answer at once."""
+    """Complete a parameter with a field of the sandbox's items; with nothing if it does not answer at once."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the values that begin with what is typed so far."""
+        """Return the values that begin with the typed text."""
         given = ctx.params
         try:
             sandbox = SandboxClient(
@@ -521,7 +521,7 @@ def filter_options(states: Sequence[str]) -> Callable[[Callable[..., Any]], Call
 
 
 def missed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
-    """Return the exit status of a list: 1 if somebody waited and nothing came."""
+    """Return the exit status of a list: 1 if the command waited and no item came."""
     return int(wanted["wait_s"] is not None and not found["items"])
 
 

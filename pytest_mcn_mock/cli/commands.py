@@ -25,7 +25,7 @@ STATUS: Final[Mapping[type[McnMockError], int]] = {Declined: 1, UsageError: 2, C
 INTERRUPTED: Final = 130
 """The exit status after Ctrl-C, as a shell has it."""
 OUTPUT_S: Final = 1.0
-"""How long `serve` waits at its end for a reader who has stopped reading, for each of its two outputs."""
+"""How long `serve` waits at its end for a reader that has stopped reading, for each of its two outputs."""
 _MODULES: Final = {
     "accounts": ("accounts",),
     "calls": ("call", "calls", "complete"),
@@ -101,7 +101,7 @@ def mcn_mock() -> None:
 @click.option(
     "--state",
     envvar="MCN_MOCK_STATE",
-    help="Where the state is kept: sqlite:///path, or postgresql://user@host/database for several sandboxes. The "
+    help="The database of the state: sqlite:///path, or postgresql://user@host/database for several sandboxes. The "
     "environment variable MCN_MOCK_STATE hides it from ps.  [default: in memory]",
 )
 @click.option(

@@ -93,7 +93,7 @@ _T = TypeVar("_T")
 class AccountConfig:
     """An account to open; ``balance`` and ``credit`` are in roubles, and the balance may be ``"unlimited"``.
 
-    ``is_seed_drawn`` says that nobody has chosen the seed.
+    ``is_seed_drawn`` is true if the file has no seed.
     """
 
     id: str
@@ -253,7 +253,7 @@ class _Reader:
         self._touched = frozenset(path[:length] for path in self._bad for length in range(1, len(path) + 1))
 
     def read(self, source: str) -> Config:
-        """Return the configuration. It is of use only if there is no problem."""
+        """Return the configuration. Use it only if there are no problems."""
         server, tariff, assumed = (self._content.get(name) for name in ("server", "tariff", "assumed"))
         assumptions = self._build(("assumed",), assumed, _assumptions) or Assumptions()
         prices = self._build(("tariff",), tariff, tariff_from_roubles) or Tariff()
@@ -300,7 +300,7 @@ class _Reader:
 
     def _rule(self, path: TomlPath, table: dict[str, Any], unavailable_cause: int) -> OutcomeRule | None:
         if not self._touched.isdisjoint({(*path, "outcome"), (*path, "q931_status")}):
-            return None  # nobody can say whether one of them is given
+            return None  # it is not certain whether one of them is given
         given = self._allowed(path, table)
 
         def build() -> OutcomeRule:
@@ -329,7 +329,7 @@ class _Reader:
     def _build(self, path: TomlPath, table: Any, build: Callable[[dict[str, Any]], _T]) -> _T | None:
         """Return the value that ``build`` makes of the allowed parts of a table.
 
-        If that fails, try every field and item alone, to find each mistake.
+        If that fails, try every field and item separately, to find each mistake.
         """
         given = self._allowed(path, table)
         try:
@@ -391,7 +391,7 @@ def _check_money_and_numbers(table: dict[str, Any]) -> None:
 
 
 def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:
-    """Return the webhook. If a field is tried alone, or the URL is missing, another URL stands for its own."""
+    """Return the webhook. If a field is tried separately, or the URL is missing, another URL is used."""
     given = {"url": "http://localhost/", **table}
     if list(table) == ["template"]:
         given["data_type"] = "text"
@@ -435,7 +435,7 @@ def _with_refusals(table: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 
 
 def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath, dict[str, Any]]]:
-    """Yield the fields of a table, each alone and item by item, with their paths."""
+    """Yield the fields of a table, each separately and item by item, with their paths."""
     for key, value in table.items():
         if isinstance(value, dict) and key != "error_body":
             yield from (((*path, key, name), {key: {name: item}}) for name, item in value.items())
@@ -446,7 +446,7 @@ def _parts(path: TomlPath, table: Mapping[str, Any]) -> Iterator[tuple[TomlPath,
 
 
 def _with_brackets_fixed(value: Any, rules: Mapping[str, Any], path: TomlPath, problems: list[Problem]) -> Any:
-    """Return the value with ``[account]`` taken for ``[[account]]`` and ``[[server]]`` for ``[server]``.
+    """Return the value with ``[account]`` read as ``[[account]]`` and ``[[server]]`` as ``[server]``.
 
     These mistakes are added to ``problems``. So the contents of such a table are checked too.
     """
@@ -467,7 +467,7 @@ def _with_brackets_fixed(value: Any, rules: Mapping[str, Any], path: TomlPath, p
 
 
 def schema_problems(content: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Problem]:
-    """Return what the schema does not allow in the content of a file."""
+    """Return the problems that the schema finds in the content of a file."""
     # Takes a quarter of the sandbox's start, and a start without a file has nothing to check.
     from jsonschema import Draft202012Validator
 
@@ -514,7 +514,7 @@ def _sentence(error: Any, path: TomlPath, rules: Mapping[str, Any]) -> str:
         hint = f"; did you mean {near!r}?" if near else ""
         is_shown = isinstance(value, (str, bool, int, float))
         return f"{shown if is_shown else 'the value'} is not one of {', '.join(words)}{hint}"
-    sentence = _SENTENCES.get(error.validator, "it is not valid; docs/reference/config.md says what is")
+    sentence = _SENTENCES.get(error.validator, "it is not valid; see docs/reference/config.md")
     return sentence.format(shown=shown, limit=limit, form=rules.get("x-mcn-form", "valid"))
 
 

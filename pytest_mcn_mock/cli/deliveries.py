@@ -86,7 +86,7 @@ def resend(sandbox: SandboxClient, delivery_id: int) -> CommandResult:
 def _wait_for_attempt(sandbox: SandboxClient, resent: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the delivery once its new attempt has ended, and that attempt; None if none was made.
 
-    An attempt that was under way before began earlier, so it is not taken for the new one.
+    An attempt that was in flight before began earlier, so it is not the new one.
     """
     known, since = len(resent["attempts"]), str(resent["due_at"])
     ends_at = time.monotonic() + ATTEMPT_WITHIN_S
@@ -154,7 +154,7 @@ def result_of(delivery: Mapping[str, Any]) -> str:
 
 
 def print_message(first: str, headers: Mapping[str, Any], body: str) -> None:
-    """Print a request or an answer as it goes over the wire, but for what could steer a terminal."""
+    """Print a request or an answer as it goes over the wire, without characters that could control a terminal."""
     click.echo(printable(first))
     for name, value in headers.items():
         click.echo(printable(f"{name}: {value}"))
@@ -166,7 +166,7 @@ def print_message(first: str, headers: Mapping[str, Any], body: str) -> None:
 
 
 def without_user(url: str) -> str:
-    """Return the URL of a request without user and password. Its query stays: with GET it is what was sent."""
+    """Return the URL of a request without user and password. Its query stays, because a GET sends its data there."""
     try:
         parts = urlsplit(url)
     except ValueError:

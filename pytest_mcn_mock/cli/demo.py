@@ -42,7 +42,7 @@ SLOT_S: Final = 150
 """An account's calls are at least so far apart that one is settled, retries included, before the next is placed."""
 SETTLED_S: Final = 100.0
 WEBHOOK: Final = "http://localhost:8000/webhooks/mcn"
-"""Where the accounts' CDRs go: a developer's own application, once the demo runs."""
+"""The URL of the accounts' webhooks: a developer's own application, while the demo runs."""
 RULES: Final = (
     OutcomeRule(ending("busy", unavailable_cause=18), "*1", 3.0),
     OutcomeRule(ending("no_answer", unavailable_cause=18), "*2", 30.0),
@@ -161,9 +161,10 @@ class _Account:
 
 
 class Demo:
-    """A day's traffic, the same for the same seed but for the date. To be made before ``compose`` and filled in after.
+    """A day's traffic. Except for the date, it is the same for the same seed. Make it before ``compose`` and fill it in
+    afterwards.
 
-    ConfigError where Faker is not installed.
+    Raises ConfigError if Faker is not installed.
     """
 
     def __init__(self, seed: int = SEED, make_sender: Callable[..., Sender] = make_http_sender) -> None:
@@ -192,11 +193,11 @@ class Demo:
     async def fill(self, fake: Fake) -> None:
         """Let the day pass, and hand over to the machine's time. One call is left ringing.
 
-        Where the accounts are there already, from an earlier start, nothing is added to them.
+        If the accounts exist already, from an earlier start, nothing is added to them.
         """
         accounts = [self._draw(client) for client in CLIENTS]
         if await fake.service.storage.is_taken(accounts[0].id):
-            _log.warning("the demo's accounts are there already: nothing is filled in")
+            _log.warning("the demo's accounts exist already, so no traffic is added")
         else:
             for account in accounts:
                 await self._open(fake, account)
@@ -267,7 +268,7 @@ class Demo:
         return Request("POST", path, urlencode(parameters).encode(), headers)
 
     def _statuses(self, client: Client, offset: float) -> Iterator[int]:
-        """What the client's endpoint answers to the CDR of a call, attempt by attempt."""
+        """The answers of the client's endpoint to the CDR of a call, one for each attempt."""
         start, end = client.outage
         if start <= offset / 3600 < end:
             return iter((503,) * 4)
@@ -286,7 +287,7 @@ class Demo:
         return response.status
 
     async def _leave_ringing(self, fake: Fake, account: _Account) -> None:
-        """A call that somebody is to complete manually, placed a minute ago."""
+        """A call to complete manually, placed a minute ago."""
         self.clock.pass_day(account.id, DAY_S - 60)
         await fake.service.accounts.top_up(account.id, account.client.top_up)
         await fake.service.accounts.change(account.id, lambda held: replace(held, calls_held=True))

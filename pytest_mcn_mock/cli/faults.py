@@ -31,7 +31,7 @@ FAULT_COLUMNS: Final = (
 
 @click.group()
 def faults() -> None:
-    """List, add and remove faults: what goes wrong on purpose."""
+    """List, add and remove faults: errors on purpose."""
 
 
 @faults.command("list")
@@ -80,7 +80,7 @@ def add_fault(
     jitter: float | None,
     rejected: bool,
 ) -> CommandResult:
-    """Switch a fault on for account ID. KIND says what goes wrong: docs/how-to/faults.md explains each."""
+    """Switch a fault on for account ID. docs/how-to/faults.md explains each KIND."""
     fault = {
         "kind": kind,
         "times": times,

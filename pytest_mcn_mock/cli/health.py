@@ -18,7 +18,7 @@ from pytest_mcn_mock.errors import Declined, McnMockError
 
 
 @click.command()
-@click.option("--url", help="Ask the sandbox at this URL, whatever the other options say.")
+@click.option("--url", help="Ask the sandbox at this URL, and ignore the other options.")
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 600), default=2.0, show_default=True,
     help="The maximum time for an answer, in seconds.",
@@ -93,4 +93,4 @@ def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:
             return None
         return f"the sandbox at {netloc} is not ready: {', '.join(map(str, content['reasons']))}"
     except (KeyError, TypeError, ValueError):  # it answers without JSON, or with other JSON
-        return f"what answers at {netloc} is not a sandbox"
+        return f"the server at {netloc} is not a sandbox"

@@ -1,4 +1,4 @@
-"""``mcn-mock hold``: let calls ring until somebody completes them."""
+"""``mcn-mock hold``: let calls ring until they are completed manually."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_mcn_mock.cli.client import CommandResult, SandboxClient, account_arg
 
 @click.group()
 def hold() -> None:
-    """Let the calls of an account ring until somebody completes them, or end as planned."""
+    """Let the calls of an account ring until they are completed manually, or end as planned."""
 
 
 @hold.command("show")

@@ -1,4 +1,4 @@
-"""What the servers of the command line share: the address to listen on, and the signals that end them."""
+"""Shared by the servers of the command line: the address to listen on, and the signals that end them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _has_terminal() -> bool:
 
 
 async def resolve(host: str) -> str:
-    """Return the address of a host, IPv4 if it has both kinds. ConfigError if there is no such host."""
+    """Return the address of a host, IPv4 if it has both kinds. Raise ConfigError if there is no such host."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -38,7 +38,7 @@ _FIELDS: Final = (
     "delivery",
     "url",
 )
-"""What a line may have beside its message, in this order."""
+"""The fields that a line may have besides its message, in this order."""
 REFUSALS_S: Final = 1.0
 """Refusals with the same code are logged once in so many seconds: a load test may have thousands."""
 
@@ -59,14 +59,14 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def shut_down(timeout_s: float) -> None:
-    """Write what was logged, for at most ``timeout_s`` seconds; what is logged later is lost."""
+    """Write the logged lines, for at most ``timeout_s`` seconds. Later lines are lost."""
     for handler in _handlers():
         handler.end_counting()
         handler.outlet.close(timeout_s)
 
 
 def dropped_lines() -> int:
-    """How many lines were lost because nobody read them, or because they could not be written."""
+    """How many lines were lost because they were not read, or could not be written."""
     return sum(handler.outlet.dropped for handler in _handlers())
 
 
@@ -75,7 +75,7 @@ def _handlers() -> list[LogHandler]:
 
 
 class LogHandler(logging.Handler):
-    """Writes each line through an ``Outlet``, so that nobody waits for the reader of the log.
+    """Writes each line through an ``Outlet``, so that the server does not wait for the reader of the log.
 
     The first refusal with a code has a line of its own. Those of the next REFUSALS_S seconds are counted, and so on.
     Lines about refusals are logged on the event loop.
@@ -109,7 +109,7 @@ class LogHandler(logging.Handler):
     def _count_for_a_while(self, code: str) -> None:
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # nobody would log the number
+        except RuntimeError:  # the number would not be logged
             return
         self._counts[code] = 0
         loop.call_later(REFUSALS_S, self._log_counted, code)
@@ -134,13 +134,13 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
     def _note(self, dropped: int) -> str:
-        text = "%d lines of the log were lost: nobody has read it"
+        text = "%d lines of the log were lost, because it was not read"
         record = logging.LogRecord(_log.name, logging.WARNING, __file__, 0, text, (dropped,), None)
         return f"{self.format(record)}\n"
 
 
 class TextFormatter(logging.Formatter):
-    """``time LEVEL logger: message field=value …``, a line, whatever is in the message. A traceback follows it."""
+    """One line, ``time LEVEL logger: message field=value …``, with any message. A traceback follows it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -151,7 +151,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """An object a line: ``time``, ``level``, ``logger``, ``message``, and what the line is about."""
+    """One JSON object for each line: ``time``, ``level``, ``logger``, ``message``, and further fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -169,7 +169,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_event(event: Event) -> None:
-    """Log what has happened: a subscriber to ``service.events``."""
+    """Log an event: a subscriber to ``service.events``."""
     match event:
         case events.CallPlaced(call) if call.ending is None:
             _log_call(call)

@@ -1,4 +1,4 @@
-"""What the sandbox counts, for Prometheus.
+"""The sandbox's metrics, for Prometheus.
 
 Counting is done here, with plain numbers on the event loop's thread, at a few microseconds a call; the library is asked
 for the text alone, when somebody asks for that. Whatever is a label has few values, none of them from a request.
@@ -58,7 +58,7 @@ class _Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is counted elsewhere, and asked for when it is shown.
+    """Values that are counted elsewhere, and read when the metrics are shown.
 
     ``pending`` and ``max_pending`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s``
     the age in seconds of the oldest CDR that is due and not settled, 0 if there is none; ``dropped`` what bounded lists
@@ -76,7 +76,7 @@ class Gauges:
 
 
 class Metrics:
-    """Counts what happens: subscribes to ``service.events``."""
+    """Counts events: a subscriber to ``service.events``."""
 
     def __init__(self, version: str, clock: Clock, *, store: str, replica: str) -> None:
         self._version = version
@@ -116,11 +116,11 @@ class Metrics:
             case events.AccountClosed(account_id):
                 for uuid in [uuid for uuid in self._answered if account_of(uuid) == account_id]:
                     del self._answered[uuid]
-            case events.StateReset():  # what was counted stays counted: a counter does not go back
+            case events.StateReset():  # the counters stay, because a counter does not go back
                 self._answered.clear()
 
     async def render(self) -> tuple[str, bytes]:
-        """Return content type and text. Raises NotFound, with what to install, if the library is missing."""
+        """Return content type and text. Raises NotFound, with the package to install, if the library is missing."""
         try:
             from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
         except ModuleNotFoundError as error:
@@ -134,18 +134,18 @@ class Metrics:
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, for the library."""
-        yield _info("mcn_mock_build", "What is running.", version=self._version, python=platform.python_version())
+        yield _info("mcn_mock_build", "The running version.", version=self._version, python=platform.python_version())
         # Not a label of every series: Prometheus gives the series of each scraped server its ``instance``.
         # https://prometheus.io/docs/instrumenting/writing_exporters/#target-labels-not-static-scraped-labels
         yield _info(
-            "mcn_mock_replica", "This server, and where its state is.", replica=self._replica, store=self._store
+            "mcn_mock_replica", "This server, and the kind of its state.", replica=self._replica, store=self._store
         )
         yield _counter("mcn_mock_requests", "Requests to the vendor's API, by HTTP status.", "status", self._requests)
         yield _counter("mcn_mock_refusals", "Refused requests to the vendor's API, by code.", "code", self._refusals)
         yield _counter("mcn_mock_faults", "Requests that a fault has altered, by its kind.", "kind", self._faults)
         yield _counter("mcn_mock_calls", "Calls that have ended.", "method dialect outcome", self._calls)
         yield _counter(
-            "mcn_mock_charged_kopecks", "What accepted calls cost, in kopecks.", "method dialect", self._charged
+            "mcn_mock_charged_kopecks", "The cost of accepted calls, in kopecks.", "method dialect", self._charged
         )
         yield _counter("mcn_mock_deliveries", "CDRs that are settled, by result.", "result", self._deliveries)
         yield _counter("mcn_mock_attempts", "Attempts to deliver a CDR, by result.", "result", self._attempts)
@@ -159,7 +159,7 @@ class Metrics:
         yield _gauge("mcn_mock_attempts_under_way", "Attempts that wait for an answer.", now.under_way)
         yield _gauge("mcn_mock_cdr_lag_seconds", f"Age of the oldest CDR that is due, not settled{_SHARED}.", now.lag_s)
         yield _gauge("mcn_mock_ready", "Whether new calls are taken.", int(now.is_ready))
-        yield _counter("mcn_mock_dropped", f"What bounded lists have lost; calls{_SHARED}.", "what", now.dropped)
+        yield _counter("mcn_mock_dropped", f"Items dropped by bounded lists; calls{_SHARED}.", "what", now.dropped)
         yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)
 
     def _count_request(self, entry: ApiRequest) -> None:

@@ -1,4 +1,4 @@
-"""Opening the configured accounts beside what a state has kept."""
+"""Opening the configured accounts, if the state has accounts already."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.text import shown_url
 
 MOST_SHOWN: Final = 20
-"""Accounts of which it is said one by one what differs."""
+"""The number of accounts whose differences are logged one by one."""
 _OF_THE_STATE: Final = frozenset({"url", "number", "enabled", "failed_in_a_row", "disabled_at"})
 """Fields of a webhook that are not configured, and its URL, which is shown."""
 _log = logging.getLogger("mcn_mock")
@@ -73,7 +73,7 @@ def opening(config: Config, accounts: Accounts) -> list[tuple[Account, int]]:
 
 
 async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service) -> None:
-    """Log what became of the accounts that were there, or had been."""
+    """Log which accounts of the state differ from the configuration, and which were closed."""
     found, closed = dict[str, list[str]](), list[str]()
     for account in known:
         try:
@@ -83,15 +83,15 @@ async def _tell(known: Sequence[AccountConfig], tariff: Tariff, service: Service
     other = [(account_id, "; ".join(differences)) for account_id, differences in found.items() if differences]
     if found:
         names = _names(list(found))
-        _log.info("as the state has kept them, not as configured: %s; a reset opens them again", names)
+        _log.info("the state has these accounts already, and keeps them: %s; a reset opens them as configured", names)
     for account_id, said in other[:MOST_SHOWN]:
-        _log.warning("account %s is as the state has kept it, and configured otherwise: %s", account_id, said)
+        _log.warning("account %s in the state differs from the configuration: %s", account_id, said)
     if len(other) > MOST_SHOWN:
-        _log.warning("%d more accounts are configured otherwise", len(other) - MOST_SHOWN)
+        _log.warning("%d more accounts differ from the configuration", len(other) - MOST_SHOWN)
     if closed:
-        _log.warning("closed, and left so: %s; a reset opens them again", _names(closed))
+        _log.warning("these accounts were closed, and stay closed: %s; a reset opens them again", _names(closed))
     if other:
-        _log.warning("start with --reset-state to use what is configured: every call and change is forgotten then")
+        _log.warning("to use the configuration, start with --reset-state, which forgets every call and change")
 
 
 async def differences(configured: AccountConfig, tariff: Tariff, service: Service) -> list[str]:

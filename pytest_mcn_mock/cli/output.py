@@ -118,7 +118,7 @@ def _write(descriptor: int | None, data: bytes | memoryview) -> int:
 
 
 class Outlet:
-    """Writes whole lines to a standard stream from its own thread: a reader who has stopped reading stops nobody else.
+    """Writes whole lines to a standard stream from its own thread, so that a reader that stops reading blocks nothing.
 
     At most MAX_SIZE bytes wait. Text beyond that, or text that cannot be written, is dropped and counted. As soon as
     text can be written again, ``note`` makes the line that says how many texts were dropped.

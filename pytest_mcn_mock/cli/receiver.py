@@ -1,4 +1,4 @@
-"""The webhook receiver of ``mcn-mock listen``: it prints each CDR that arrives and answers as told."""
+"""The webhook receiver of ``mcn-mock listen``: it prints each CDR and answers as configured."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MAX_CONNECTIONS: Final = 128
 HEAD_TIMEOUT_S: Final = 60.0
 """How long a connection may be idle: a sandbox keeps its connections."""
 STOP_S: Final = 0.5
-"""How long an answer that is under way may still take at Ctrl-C."""
+"""How long an answer in flight may still take at Ctrl-C."""
 _TOO_LARGE: Final = 413
 _SECRET: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Headers of which only the first word is shown, such as ``Bearer``: what is printed ends in logs."""
+"""Headers of which only the first word is shown, such as ``Bearer``, because printed text is kept in logs."""
 
 
 class Receiver:
@@ -84,7 +84,7 @@ async def receive(host: str, port: int, *, status: int, delay_s: float, as_json:
 
 
 def _content_of(request: Request) -> Any:
-    """Return what a request carries: parsed JSON, or the text if it is not JSON; the query of a GET."""
+    """Return the data of a request: parsed JSON, or the text if it is not JSON; the query of a GET."""
     if request.method == "GET" and not request.body:
         return _query_of(request)
     text = (request.body or b"").decode("utf-8", "replace")

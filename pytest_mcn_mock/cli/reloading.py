@@ -52,7 +52,7 @@ class Reloader:
         self._served = fake, guard
 
     def start(self) -> None:
-        """Reload in the background; the log says what came of it. Do nothing before there is a fake."""
+        """Reload in the background, and log the result. Do nothing before there is a fake."""
         if self._served is not None:
             task = asyncio.get_running_loop().create_task(self._reload_quietly())
             self._tasks.add(task)
@@ -63,7 +63,7 @@ class Reloader:
             await self.reload()
 
     async def reload(self) -> ReloadedJson:
-        """Load the file and apply it; log and return what came of it.
+        """Load the file and apply it. Log and return the result.
 
         Raise ConfigError, when nothing was changed, if the file cannot be used. Raise StorageFailed if the state
         cannot be written; a later reload applies the rest.
@@ -115,7 +115,7 @@ async def _apply(started: Config, before: Config, after: Config, fake: Fake, gua
 
 
 async def _all_account_changes(before: Config, after: Config, service: Service) -> list[tuple[str, list[str], Change]]:
-    """Return the change of each account that the file changes, with what it changes. Nothing is changed here.
+    """Return the changes of each account that the file changes. Pure.
 
     Raise ConfigError if one of the changes, or of the new accounts, is not possible.
     """
@@ -190,7 +190,7 @@ def _restart_changes(before: Config, after: Config) -> Iterator[str]:
 
 
 def _account_changes(before: AccountConfig, after: AccountConfig) -> Iterator[tuple[str, Change]]:
-    """Yield what the file changes of an account: a name for people, and the change."""
+    """Yield the file's changes of an account: a name for people, and the change."""
     if before.name != after.name:
         yield "name", partial(_set_name, after)
     if before.credit != after.credit:

@@ -26,7 +26,7 @@ def advance(sandbox: SandboxClient, seconds: float) -> CommandResult:
 @connected
 @answered
 def reload(sandbox: SandboxClient) -> CommandResult:
-    """Load the sandbox's configuration file again, and apply what has changed in it.
+    """Load the sandbox's configuration file again, and apply its changes.
 
     If the file has a mistake, every mistake is printed and nothing is changed.
     """

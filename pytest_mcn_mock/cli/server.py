@@ -36,7 +36,7 @@ from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.server import HttpServer
 
 STOP_S = 10.0
-"""How long a stop may take: the requests under way first, then the CDRs that are still pending."""
+"""How long a stop may take: first the requests in flight, then the pending CDRs."""
 MAX_CONNECTIONS = 1024
 """Connections that are served at once; MAX_WAITING more wait in the kernel's queue. Fewer if descriptors are scarce."""
 RESERVE: Final = 1024
@@ -226,7 +226,7 @@ async def _gauges(fake: Fake, guard: Guard) -> Gauges:
 
 
 async def _stop(fake: Fake, server: HttpServer, *, has_state: bool) -> None:
-    """Answer requests that are under way, then try once more to send pending CDRs.
+    """Answer requests in flight, then try once more to send pending CDRs.
 
     With a state file only those that are due: the others are sent when they are due, after the next start.
     """

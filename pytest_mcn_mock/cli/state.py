@@ -18,7 +18,7 @@ def state() -> None:
 @click.argument("url", required=False, envvar="MCN_MOCK_STATE")
 @answered
 def check_state(url: str | None) -> CommandResult:
-    """Show what is in the state at URL, or at MCN_MOCK_STATE. Nothing is changed."""
+    """Show the content of the state at URL, or at MCN_MOCK_STATE, without changing it."""
     from pytest_mcn_mock.storage.inspection import inspect_state
 
     if not url:

@@ -1,4 +1,4 @@
-"""Tables: as wide as the terminal and drawn with rich where a person reads them, and whole where they are piped."""
+"""Tables: on a terminal they are drawn with rich in its width; in a pipe they are printed in full."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 def print_heading(text: str) -> None:
-    """Print a line above what follows."""
+    """Print a heading line."""
     click.echo()
     click.secho(text, bold=True, color=is_coloured())
 

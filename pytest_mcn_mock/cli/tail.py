@@ -1,4 +1,4 @@
-"""``mcn-mock tail``: print what happens in a sandbox, as it happens."""
+"""``mcn-mock tail``: print the events of a sandbox as they happen."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _follow(sandbox: SandboxClient, account: int | None, *, as_json: bool) -> No
                     note(
                         f"listens to {sandbox.url}"
                         if state == "new"
-                        else f"{sandbox.url} is back; what happened meanwhile is not shown"
+                        else f"{sandbox.url} is back; earlier events are not shown"
                     )
                     state = "connected"
                 else:
@@ -90,7 +90,7 @@ def _show(event: Event, *, as_json: bool) -> None:
 
 
 def _line(name: str, data: Any) -> tuple[str, str]:
-    """Return when it happened, and what."""
+    """Return the time and the text of an event."""
     match name:
         case "call":
             final_status = f", {data['final_status']}" if data["final_status"] else ""

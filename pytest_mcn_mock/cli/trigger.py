@@ -77,7 +77,7 @@ def trigger(
         "request": {
             "method": str(request.method),
             "url": without_user(request.url),
-            # The user's own values are not printed: what is printed ends in logs.
+            # The user's own values are not printed, because printed text is kept in logs.
             "headers": {k: "***" if k in subscription.headers else v for k, v in request.headers.items()},
             "body": request.body.decode(),
         },

@@ -1,4 +1,4 @@
-"""``mcn-mock verify`` and ``mcn-mock record``: ask a real server what the fake is asked, and compare."""
+"""``mcn-mock verify`` and ``mcn-mock record``: send the same requests to a real server and to the fake, and compare."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _OPTIONS = (
     ),
     click.option(
         "--cacert", type=click.Path(path_type=Path),
-        help="A file with the authority of the server's certificate, where that is not a public one.",
+        help="A file with the authority of the server's certificate, if that is not a public one.",
     ),
 )  # fmt: skip
 

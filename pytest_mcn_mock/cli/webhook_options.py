@@ -61,7 +61,7 @@ def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def webhook_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for what is sent to a webhook. The command gets them in a dictionary ``settings``: arguments of
+    """Add the options of a webhook's records. The command gets them in a dictionary ``settings``: arguments of
     ``make_subscription``. Raise UsageError, which shows no value that may be a secret, for a value that is not valid.
     """
 

@@ -38,7 +38,7 @@ def _sending_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--retry/--no-retry", default=True, help="Whether a CDR that is not acknowledged is sent again.")
     @click.option(
         "--ignore-response/--heed-response", default=False,
-        help="Whether a CDR counts as delivered whatever the endpoint answers.",
+        help="Whether a CDR counts as delivered, whatever the endpoint answers.",
     )  # fmt: skip
     @click.option(
         "--webhook-cacert", type=click.Path(path_type=Path), metavar="FILE",
@@ -110,7 +110,7 @@ def add_webhook(
 @webhooks.command("edit")
 @account_argument
 @webhook_argument
-@click.option("--webhook-url", metavar="URL", help="Where its CDRs go.")
+@click.option("--webhook-url", metavar="URL", help="The URL for its CDRs.")
 @webhook_options
 @_sending_options
 @click.option("--clear", "cleared", multiple=True, type=click.Choice(_CLEARED), help="Empty this; can be repeated.")
@@ -254,7 +254,7 @@ def _enabled(webhook: Mapping[str, Any]) -> str:
 
 
 def _body(webhook: Mapping[str, Any]) -> str:
-    """Return what is sent to a webhook, in a few words."""
+    """Return a short description of a webhook's records."""
     if webhook["all_variables"]:
         return "the whole event"
     if webhook["data_type"] == "text":

@@ -98,7 +98,7 @@ def test_a_sandbox_below_a_path_is_asked_there_and_another_server_is_not_healthy
         assert health("--url", f"{stand_in.url}/mcn/v2/rest")[0] == 0
         status, line = health("--url", stand_in.url)
     assert status == 1
-    assert re.fullmatch(r"mcn-mock: what answers at \S+ is not a sandbox\n", line)
+    assert re.fullmatch(r"mcn-mock: the server at \S+ is not a sandbox\n", line)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

@@ -108,8 +108,8 @@ def test_the_states_accounts_stay_as_they_are_and_new_ones_are_opened(tmp_path: 
         assert [(a["id"], a["balance"]) for a in everything(sandbox, "accounts")] == expected
         sandbox.flash_call("1", "other")
         _, _, log = sandbox.stop()
-    assert "as the state has kept them, not as configured: account 1;" in log
-    assert "closed, and left so: account 2;" in log
+    assert "the state has these accounts already, and keeps them: account 1;" in log
+    assert "these accounts were closed, and stay closed: account 2;" in log
     with running_sandbox(*state, config=config) as sandbox:
         assert next((a["id"], a["balance"]) for a in everything(sandbox, "accounts")) == (1, "0.85")
         assert [call["seq"] for call in everything(sandbox, "calls")] == [2]
@@ -149,7 +149,7 @@ def test_credit_and_unlimited_balance_are_kept(tmp_path: Path) -> None:
         assert "WARNING" not in log, "nothing differs"
     with running_sandbox(*state, config=config.replace("100.00", "0.00")) as sandbox:
         _, _, log = sandbox.stop()
-    assert "configured otherwise: whether the balance is unlimited\n" in log
+    assert "differs from the configuration: whether the balance is unlimited\n" in log
 
 
 def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None
     with running_sandbox(*state, config=config) as sandbox:
         sandbox.flash_call("5", "s3cret-1")
         _, out, log = sandbox.stop()
-    (warning,) = [line for line in log.splitlines() if "configured otherwise" in line]
+    (warning,) = [line for line in log.splitlines() if "differs from the configuration" in line]
     assert " WARNING " in warning
     for difference in (
         "token;", "seed 3, configured 4", "balance at the opening 1.00, configured 2.00", "tariff", "outcome rules",
