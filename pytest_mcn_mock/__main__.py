@@ -1,4 +1,4 @@
-"""``python -m pytest_mcn_mock``: the command ``mcn-mock`` where its script is not on the path."""
+"""``python -m pytest_mcn_mock``: the command ``mcn-mock``, if its script is not on the path."""
 
 from __future__ import annotations
 

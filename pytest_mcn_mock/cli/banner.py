@@ -97,7 +97,7 @@ class _Banner:
         return [f"no account is open; open one: {self._mcn_mock} accounts open --number 79158888888"]
 
     def credentials(self, account: Account | None) -> str:
-        """Return the account that the commands use, and its token or where that is."""
+        """Return the account that the commands use, and its token or the place of the token."""
         if account is None:
             return ""
         if account.token == PUBLIC_TOKEN:

@@ -169,7 +169,7 @@ class Storage(Protocol):
         """Watch whether the state can be kept, until cancelled. Return at once if there is nothing to watch."""
 
     async def close(self) -> None:
-        """Close the place where the state is kept."""
+        """Close the storage."""
 
     async def resume(self) -> None:
         """Void every claim, and treat every order as answered: the process that had them has ended."""

@@ -238,7 +238,7 @@ def _check_postgres(url: str, parsed: URL) -> None:
         ) from None
     if not parsed.database:
         raise ConfigError("state", [f"names no database; it is {FORM}"])
-    # The driver would show a part of it, where it thinks that the host begins.
+    # The driver would show a part of the password if it misreads the beginning of the host.
     userinfo = url.partition("//")[2].rpartition("@")[0]
     if _NOT_ENCODED.search(userinfo.partition(":")[2]):
         raise ConfigError("state", ["the password has characters that have to be encoded, such as %40 for @"])

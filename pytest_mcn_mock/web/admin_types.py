@@ -2,7 +2,7 @@
 
 Answers are encoded from these types and bodies are decoded into them. ``make schemas`` writes their JSON Schemas: the
 first line of a docstring is the title, and the rest is the description. ``_common`` names a definition in
-``schemas/common.schema.json``, where the conditions that a type cannot say are written by hand.
+``schemas/common.schema.json``, which has the conditions that a type cannot express.
 """
 
 from __future__ import annotations
