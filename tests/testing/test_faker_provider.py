@@ -165,7 +165,7 @@ def test_the_same_seed_gives_the_same_values(fake: Faker) -> None:
         (lambda mcn: mcn.mcn_did(code=1234), "four digits"),
         (lambda mcn: mcn.mcn_login_did(1), "643"),
         (lambda mcn: mcn.mcn_cdr("bussy"), "busy"),
-        (lambda mcn: mcn.mcn_cdr("busy", q931_status=17), "not both"),
+        (lambda mcn: mcn.mcn_cdr("busy", q931_status=17), "exactly one of outcome and q931_status"),
         (lambda mcn: mcn.mcn_cdr(body=["q931"]), "q931_status"),
         (lambda mcn: mcn.mcn_cdr(account_id="x"), "account id"),
         (lambda mcn: mcn.mcn_cdr(values="numbers"), "use typed or text"),
