@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _FIXTURES: Final = frozenset({"mcn", "mcn_server", "mcn_intercept"})
 
+_LEVELS: Final = frozenset({"documented", "observed", "assumed"})
+"""The values of ``model.requests.Level``, which would be slow to import here."""
+_OF_ANY_ACCOUNT: Final = frozenset({"strict", "fidelity"})
+"""Arguments of the marker that also say what a test's other accounts may do."""
+
 _ACCOUNT = pytest.StashKey["Account"]()
 _RETURNED = pytest.StashKey[bool]()
 """Whether the test's function has returned: it was neither skipped nor interrupted, and it did not fail."""
@@ -46,13 +51,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker. End the run at once if an ini option is invalid."""
+    _check_options(config)
     config.addinivalue_line(
         "markers",
         "mcn(strict=…, fidelity=…, account_id=…, token=…, balance=…, credit=…, numbers=…, seed=…, outcome=…, "
         "tariff=…): "
         "settings of the mcn fixture's account",
     )
+
+
+def _check_options(config: pytest.Config) -> None:
+    try:
+        config.getini("mcn_strict")
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        why = str(error).partition("\n")[0][:200]
+        raise pytest.UsageError(f"invalid ini option mcn_strict ({why}): use true or false") from None
+    try:
+        fidelity = config.getini("mcn_fidelity")
+    except (TypeError, pytest.UsageError) as error:
+        fidelity = str(error).partition("\n")[0]
+    if fidelity not in _LEVELS:
+        raise pytest.UsageError(
+            f"invalid ini option mcn_fidelity ({str(fidelity)[:200]!r}): use documented, observed or assumed"
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -91,7 +113,9 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
     """Prepare the server for the test itself: a fixture may have changed settings and environment since."""
     if not _uses_us(item):
         return (yield)
+    __tracebackhide__ = True
     config = item.config
+    _check_marker(item)
     _use_settings(config, getattr(item, "funcargs", {}).get("mcn_settings"))
     if _SERVER in config.stash:
         config.stash[_HAS_RUN] |= config.stash[_SERVER].is_running()
@@ -212,6 +236,21 @@ def _uses_us(item: pytest.Item) -> bool:
     return not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
+def _check_marker(item: pytest.Item) -> None:
+    """Fail the test if its marker is for the plugin's ``mcn``, and a fixture of the user's own overrides that."""
+    __tracebackhide__ = True
+    if _ACCOUNT in item.stash or "mcn" not in getattr(item, "fixturenames", ()):
+        return
+    given = {name for marker in item.iter_markers("mcn") for name in marker.kwargs} - _OF_ANY_ACCOUNT
+    if given:
+        names = ", ".join(sorted(given))
+        pytest.fail(
+            f"the marker mcn has no effect: this test's mcn is not the plugin's; use its methods, such as "
+            f"mcn.set_balance, in place of {names}",
+            pytrace=False,
+        )
+
+
 def _without_proxy() -> AbstractContextManager[None]:
     from pytest_mcn_mock.testing.proxies import OWN_HOSTS, bypassed
 
@@ -312,7 +351,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     Its seed comes from the test's name, so that a test gets the same numbers and uuids in every run. Unexpected
     mistakes on the account or on the server fail the test when it ends; see the marker ``mcn``.
     """
-    from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes, read_strict
+    from pytest_mcn_mock.testing.session import open_for_test, raise_mistakes
 
     __tracebackhide__ = True
     stash = request.node.stash
@@ -323,7 +362,7 @@ def mcn(request: pytest.FixtureRequest, mcn_server: MCNServer) -> Iterator[Accou
     # Some plugins repeat a test: forget the results of the earlier run.
     stash[_FAILED] = stash[_PASSED] = False
     stash[_REPORT] = ""
-    strict, fidelity = read_strict(request.config), request.config.getini("mcn_fidelity")
+    strict, fidelity = request.config.getini("mcn_strict"), request.config.getini("mcn_fidelity")
     account, strict = open_for_test(mcn_server, request.node, strict=strict, fidelity=fidelity)
     stash[_ACCOUNT] = account
     try:

@@ -194,6 +194,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "not_here": "the page is at {page}/, and the API is under {root}",
         "method_not_allowed": "use {methods} for this path",
         "path_not_found": "there is no such path; the methods are under {base}",
+        "method_not_found": "there is no method {value}; {hint}",
         "internal_error": "the mock failed; its log says why",
         "amount_fraction": "invalid {name} {value}: it has a fraction of a kopeck; use at most two decimals",
         "cacert_type": "{name} is {value}; give the path of a PEM file of authorities",

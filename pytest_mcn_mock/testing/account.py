@@ -420,7 +420,8 @@ class Account:
         if delivery.state is not DeliveryState.DELIVERED or status not in (None, delivery.status):
             expected = "acknowledged" if status is None else f"acknowledged with {status}"
             attempts = "\n".join(f"  {attempt}" for attempt in delivery.attempts) or "  it was never sent"
-            raise AssertionError(f"expected the CDR to be {expected}: {delivery!r}\n{attempts}")
+            hint = report.hint_at_hidden_error(delivery)
+            raise AssertionError(f"expected the CDR to be {expected}: {delivery!r}{hint}\n{attempts}")
         return delivery
 
     def assert_ledger_balanced(self) -> None:

@@ -5,15 +5,17 @@ and at the end of a strict test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from itertools import takewhile
 from traceback import format_exception
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.deliveries import DeliveryState, describe_state
 from pytest_mcn_mock.model.mistakes import Expectations, Mistake
 from pytest_mcn_mock.model.money import EntryKind, Method, format_roubles
-from pytest_mcn_mock.testing.applications import LEFT, RAISED
+from pytest_mcn_mock.testing.applications import DOMAIN, LEFT, RAISED
 from pytest_mcn_mock.testing.views import AccountView, Call, Delivery
 from pytest_mcn_mock.text import printable
 
@@ -66,18 +68,30 @@ def describe_pending(view: AccountView) -> str:
             when = "until call.complete()" if call.ends_at is None else f"for {call.ends_at - now:g} s more"
             lines.append(f"ringing {when}: {call!r}")
         pending = [delivery for delivery in call.deliveries if delivery.state is DeliveryState.PENDING]
-        lines += [f"{delivery!r}{_due(delivery, now)}" for delivery in pending]
+        lines += [f"{delivery!r}{_due(delivery, now)}{hint_at_hidden_error(delivery)}" for delivery in pending]
     lines += [f"no CDR: {c!r}: {c.explanation.cdr}" for c in view.calls() if c.explanation.cdr][-_MOST:]
     lines += [f"not accepted: {request}" for request in view.heard() if request.refusal is not None][-_MOST:]
     if not requests:
         lines.append(f"no request arrived for account {view.account_id}: does the application use mcn.base_url?")
     lines += _placed_too_early(view)
     if not view.run(view.service.accounts.get(view.account_id)).subscriptions:
-        lines.append("the account has no subscription, so no CDR is sent: use mcn.subscribe(url)")
+        lines.append(
+            "the account has no subscription, so no CDR is sent: use mcn.subscribe(url) or mcn.subscribe(app, path=…)"
+        )
     lines = lines or ["nothing is pending"]
     if count := view.changes.count_jobs():
         lines.append(f"{count} of the CDRs wait for the thread that subscribed with on_test_thread=True to wait")
     return "\n".join(f"  {printable(line)}" for line in lines)
+
+
+def hint_at_hidden_error(delivery: Delivery) -> str:
+    """Return where to find the exception if an application object answered 500: its framework may hide it. Otherwise
+    return an empty text.
+    """
+    is_object = (urlsplit(delivery.url).hostname or "").endswith(f".{DOMAIN}")
+    if not is_object or delivery.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ""
+    return "; an application that answers 500 may hide an exception: let it raise (Flask: app.testing = True)"
 
 
 def list_mistakes(view: AccountView, expected: Expectations, since: int | None = None) -> list[Mistake]:

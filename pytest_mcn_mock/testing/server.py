@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from pytest_mcn_mock.clocks import VirtualClock
 from pytest_mcn_mock.compose import Fake, compose
-from pytest_mcn_mock.errors import UsageError
+from pytest_mcn_mock.errors import Conflict, NotFound, UsageError
 from pytest_mcn_mock.model.accounts import DEFAULT_BALANCE, DEFAULT_CREDIT, MAX_ID, is_account_id, parse_balance
 from pytest_mcn_mock.model.checks import check_bool, check_list, show
 from pytest_mcn_mock.model.draws import seed_from_name
@@ -155,7 +155,15 @@ class MCNServer(HTTPServer):
             numbers=connected,
             tariff=tariff if tariff is None or isinstance(tariff, Tariff) else tariff_from_roubles(tariff),
         )
-        opened = self._door.run(opening)
+        try:
+            opened = self._door.run(opening)
+        except Conflict as conflict:
+            if conflict.parameter == "id" and self._is_open(str(wanted_id)):
+                raise Conflict(
+                    f"account {wanted_id} is still open; close it first (account.close()), or choose another id",
+                    "account_id",
+                ) from None
+            raise
         urls = self.base_url, self.paid_url
         kopecks = parse_balance(balance) or 0
         parts = opened, fake, self._door, self._changes, self._applications
@@ -165,6 +173,13 @@ class MCNServer(HTTPServer):
         account = Account(view)
         self.opened.add(account, view)
         return account
+
+    def _is_open(self, account_id: str) -> bool:
+        try:
+            self._door.run(self._fake.service.accounts.get(account_id))
+        except NotFound:
+            return False
+        return True
 
     @property
     def errors(self) -> list[BaseException]:

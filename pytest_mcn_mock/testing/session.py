@@ -100,7 +100,7 @@ def take_other_mistakes(server: MCNServer, item: pytest.Item, *, has_passed: boo
         return []
     server.leave_stopped_loops()
     wanted = _arguments(item)
-    strict = check_bool(wanted.get("strict", read_strict(item.config)), name="strict")
+    strict = check_bool(wanted.get("strict", item.config.getini("mcn_strict")), name="strict")
     fidelity = _level(wanted.get("fidelity", item.config.getini("mcn_fidelity")))
     values = list(getattr(item, "funcargs", {}).values())
     found = server.opened.take_mistakes(values, fidelity, settles=strict)
@@ -153,12 +153,3 @@ def _arguments(node: pytest.Item) -> dict[str, Any]:
                 raise UsageError(f"the marker mcn has no argument {name!r}; {nearest(name, ARGUMENTS)}")
             wanted.setdefault(name, value)
     return wanted
-
-
-def read_strict(config: pytest.Config) -> bool:
-    """Return the ini option ``mcn_strict``. Raise UsageError if it is neither true nor false."""
-    try:
-        return bool(config.getini("mcn_strict"))
-    except (ValueError, TypeError, pytest.UsageError) as error:
-        why = str(error).partition("\n")[0][:200]
-        raise UsageError(f"invalid ini option mcn_strict ({why}): use true or false") from None

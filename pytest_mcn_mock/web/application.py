@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -12,8 +13,9 @@ from typing import Any, Final
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
-from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError
+from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions
+from pytest_mcn_mock.model.checks import show
 from pytest_mcn_mock.model.dialects import Dialect
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.journal import Journal
@@ -99,7 +101,7 @@ class Application:
             if response is None:
                 return
         except Exception as error:
-            response, _ = self._admin.answer_to(error)
+            response, _ = self._admin.answer_to(error, request.path)
         await send(response)
 
     async def _serve_client(self, request: Request, path: str) -> None:
@@ -113,7 +115,7 @@ class Application:
             if entry.status is not None:
                 _log.exception("what follows an answer failed")
                 return
-            response, entry.refusal = api.answer_to(error)
+            response, entry.refusal = api.answer_to(error, request.path)
             entry.status, entry.verification_call_uuid = response.status, None
             await send(response)
         finally:
@@ -167,8 +169,8 @@ class Api:
         """
         return self._find(self._route(request.path), request.method)
 
-    def answer_to(self, error: Exception) -> tuple[Response, Refusal]:
-        """Return the answer to a request that failed with the error, and the refusal that it shows."""
+    def answer_to(self, error: Exception, path: str) -> tuple[Response, Refusal]:
+        """Return the answer to a request to the path that failed with the error, and the refusal that it shows."""
         headers = None
         match error:
             case Refusal():
@@ -182,7 +184,7 @@ class Api:
             case NotFound():
                 refusal = Refusal(RefusalCode.NOT_FOUND, error.reason or str(error))
             case HTTPException():
-                refusal = Refusal(RefusalCode.NOT_FOUND, Reason("path_not_found", {"base": self._base}))
+                refusal = Refusal(RefusalCode.NOT_FOUND, self._unknown(path))
             case Conflict():
                 refusal = Refusal(RefusalCode.CONFLICT, error.reason or str(error), error.parameter)
             case UsageError():
@@ -193,6 +195,16 @@ class Api:
                 _log.error("a request could not be answered", exc_info=error)
                 refusal = Refusal(RefusalCode.INTERNAL_ERROR, Reason("internal_error"))
         return self.refuse(refusal, headers), refusal
+
+    def _unknown(self, path: str) -> Reason:
+        """Return why there is no such path: if only its last word is wrong, the method that may be meant."""
+        above, _, word = self._route(path).removesuffix("/").rpartition("/")
+        methods = [rule.rpartition("/")[2] for rule in self.dialect.methods.values()]
+        if self._base == self.dialect.root and word not in methods:
+            with suppress(HTTPException):
+                self._find(f"{above}/{methods[0]}", "POST")
+                return Reason("method_not_found", {"value": show(word), "hint": nearest(word, methods)})
+        return Reason("path_not_found", {"base": self._base})
 
     def refuse(self, refusal: Refusal, headers: dict[str, str] | None = None, *, status: int | None = None) -> Response:
         """Return the error envelope, with the code's own status if no other is given."""

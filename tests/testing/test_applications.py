@@ -466,3 +466,17 @@ def test_a_cdr_before_the_answer_is_refused_for_an_application_on_the_tests_thre
     mcn.subscribe(Threads().wsgi, on_test_thread=True)
     with pytest.raises(UsageError, match="cdr_early"):
         mcn.inject("cdr_early")
+
+
+@pytest.mark.parametrize("wait", ["assert_cdr_delivered(status=204)", "wait_for_cdr(timeout=0.01)"])
+def test_an_application_that_answers_500_may_hide_an_exception(mcn: Account, wait: str) -> None:
+    def application(environ: object, start_response: Any) -> list[bytes]:
+        start_response("500 Internal Server Error", [])
+        return [b""]
+
+    mcn.expect_undelivered()
+    mcn.subscribe(application, path="/hook", retry="wait_for" in wait)
+    flash_call(mcn)
+    mcn.settle()
+    with pytest.raises(AssertionError, match=r"let it raise \(Flask: app\.testing = True\)"):
+        eval(f"mcn.{wait}", {"mcn": mcn})

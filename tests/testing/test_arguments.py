@@ -12,6 +12,7 @@ from helpers.client import flash_call
 from helpers.inner_pytest import run
 
 from pytest_mcn_mock import Account, Assumptions, MCNServer, PaidMethodsAssumptions, Settings, Tariff, UsageError
+from pytest_mcn_mock.model.requests import Level
 
 NAN, INF, HUGE = float("nan"), float("inf"), 10**400
 NOT_SECONDS = ("1", None, True, NAN, INF, -1, HUGE, [1], Decimal(1))
@@ -225,7 +226,61 @@ def test_a_call_of_another_account_is_refused(mcn: Account, mcn_server: MCNServe
     other.close()
 
 
-def test_an_ini_option_that_is_neither_true_nor_false_is_an_error_that_names_it(project: pytest.Pytester) -> None:
-    result = run(project, "def test_it(mcn): pass\ndef test_other(): pass\n", "-o", "mcn_strict=maybe")
-    result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["*UsageError: invalid ini option mcn_strict (*maybe*): use true or false"])
+@pytest.mark.parametrize(
+    "option,message",
+    [
+        ("mcn_strict=maybe", "invalid ini option mcn_strict (*maybe*): use true or false"),
+        (
+            "mcn_fidelity=documentd",
+            "invalid ini option mcn_fidelity ('documentd'): use documented, observed or assumed",
+        ),
+    ],
+)
+def test_an_invalid_ini_option_ends_the_run_at_once(project: pytest.Pytester, option: str, message: str) -> None:
+    result = run(project, "def test_it(mcn): pass\n", "-o", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message.replace('[', '[[]')}"])
+
+
+@pytest.mark.parametrize("level", Level)
+def test_every_level_is_a_valid_ini_option(project: pytest.Pytester, level: Level) -> None:
+    run(project, "def test_it(mcn): pass\n", "-o", f"mcn_fidelity={level}").assert_outcomes(passed=1)
+
+
+OWN_MCN = """
+@pytest.fixture
+def mcn(mcn_server):
+    account = mcn_server.open_account()
+    yield account
+    account.close()
+
+@pytest.mark.mcn(balance="0.10")
+def test_in_vain(mcn): pass
+
+@pytest.mark.mcn(strict=False, fidelity="observed")
+def test_of_any_account(mcn): pass
+
+@pytest.mark.mcn(balance="0.10")
+def test_of_no_account(mcn_server): pass
+"""
+
+
+def test_a_marker_that_has_no_effect_fails_the_test(project: pytest.Pytester) -> None:
+    result = run(project, OWN_MCN)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*the marker mcn has no effect: *use its methods, such as mcn.set_balance, in place of balance"]
+    )
+
+
+def test_a_marker_reaches_the_plugins_account_through_a_fixture_of_the_same_name(project: pytest.Pytester) -> None:
+    tests = """
+@pytest.fixture
+def mcn(mcn):
+    mcn.connect_number("79158888888")
+    return mcn
+
+@pytest.mark.mcn(balance="0.10")
+def test_it(mcn): assert str(mcn.balance) == "0.10"
+"""
+    run(project, tests).assert_outcomes(passed=1)

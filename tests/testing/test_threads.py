@@ -56,7 +56,7 @@ def test_threads_that_open_accounts_without_a_seed_get_a_seed_each() -> None:
 
 
 def test_an_id_or_a_token_that_is_given_and_taken_is_still_refused(mcn: Account, mcn_server: MCNServer) -> None:
-    with pytest.raises(UsageError, match="is or was in use"):
+    with pytest.raises(UsageError, match=r"account \d+ is still open; close it first \(account\.close\(\)\)"):
         mcn_server.open_account(account_id=mcn.account_id)
     with pytest.raises(UsageError, match="is used by another account"):
         mcn_server.open_account(token=mcn.token)

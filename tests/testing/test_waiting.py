@@ -57,7 +57,7 @@ def test_a_wait_in_vain_says_that_a_call_is_held_or_ringing(mcn: Account, receiv
 
 def test_a_wait_in_vain_says_that_there_is_no_subscription(mcn: Account) -> None:
     flash_call(mcn)
-    with pytest.raises(WaitTimeout, match=r"no subscription.*mcn\.subscribe"):
+    with pytest.raises(WaitTimeout, match=r"no subscription.*mcn\.subscribe\(url\) or mcn\.subscribe\(app, path=…\)"):
         mcn.wait_for_cdr(timeout=0.01)
 
 

@@ -158,6 +158,7 @@ export default {
   'not_here': 'Страница — на {page}/, а API — на {root}',
   'method_not_allowed': 'Для этого пути нужен метод {methods}',
   'path_not_found': 'Такого пути нет. Методы API начинаются с {base}',
+  'method_not_found': 'Метода {value} нет: {hint}',
   'internal_error': 'Внутренняя ошибка сервера. Подробности — в его журнале',
   'cacert_type': 'Нужен путь к PEM-файлу, а указано {value}',
   'cacert_unreadable': 'Файл {value} не удалось прочитать: {why}',

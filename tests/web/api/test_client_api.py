@@ -181,6 +181,21 @@ def test_another_path_of_the_dialect_is_404(api: Api, path: str) -> None:
     assert refusal(requests.post(url, headers=api.auth, timeout=30)) == (404, "not_found", None)
 
 
+@pytest.mark.parametrize("word", ["x", "%0D%0A%1B", "%E2%80%AE", "y" * 500, "<b>"])
+def test_a_404_says_which_method_may_be_meant(api: Api, word: str) -> None:
+    with speaking(Dialect.API_MCN):  # the other dialect's refusals have no message
+        url = api.method_url()
+        misspelt = requests.post(url.replace("flash_call", "flash_cal"), headers=api.auth, timeout=30)
+        unknown = requests.post(url.replace("flash_call", word), headers=api.auth, timeout=30)
+        assert refusal(misspelt) == refusal(unknown) == (404, "not_found", None)
+    assert misspelt.json()["errors"][0]["message"] == "there is no method 'flash_cal'; did you mean 'flash_call'?"
+    message = unknown.json()["errors"][0]["message"]
+    assert message.startswith("there is no method '")
+    assert message.endswith("; known are call_for_2fa, flash_call")
+    assert message.isprintable()
+    assert len(message) < 150
+
+
 @pytest.mark.parametrize("path", ["/", "/v2/rest", "/api/protected/api/auth", "/v1/rest/x", "/%FF"])
 def test_a_path_of_no_dialect_is_404_in_the_articles_form(api: Api, path: str) -> None:
     with speaking(Dialect.API_MCN):
