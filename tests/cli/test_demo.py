@@ -140,7 +140,7 @@ def test_accounts_that_are_there_already_are_left_alone(caplog: pytest.LogCaptur
         assert abs(fake.service.clock.now(None) - time.time()) < 60
 
     asyncio.run(fill_twice())
-    assert "nothing is filled in" in caplog.text
+    assert "so no traffic is added" in caplog.text
 
 
 def test_the_sandbox_shows_it_and_goes_on_with_real_time_and_real_webhooks() -> None:
