@@ -168,4 +168,4 @@ def test_an_attempt_that_does_not_end_makes_it_fail_and_says_so(monkeypatch: pyt
         assert answer.status_code == 503
         (error,) = answer.json()["errors"]
         assert error["code"] == "service_unavailable"
-        assert "no attempt to send a CDR ended for 0.3 s, and 1 are under way" in error["message"]
+        assert "no attempt to send a CDR ended for 0.3 s, and 1 are in flight" in error["message"]

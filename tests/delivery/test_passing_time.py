@@ -307,7 +307,7 @@ async def test_its_patience_ends_when_no_attempt_does(
         steps.ring(5.0)
         steps.call()
         before = steps.clock.now(ACCOUNT)
-        with pytest.raises(Refusal, match=r"no attempt to send a CDR ended for 0.01 s, and 1 are under way"):
+        with pytest.raises(Refusal, match=r"no attempt to send a CDR ended for 0.01 s, and 1 are in flight"):
             await steps.worker.advance(3600.0)
         assert 5.0 <= steps.clock.now(ACCOUNT) - before < 3600.0, "the time stays where it is"
         steps.sender.answer(0)
