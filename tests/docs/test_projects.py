@@ -15,6 +15,7 @@ import pytest
 from helpers.sandbox import MCN_MOCK, running_application, running_sandbox, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+ADMIN_TOKEN = "only-for-this-job"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
@@ -57,11 +58,12 @@ def test_node(with_url: bool) -> None:
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="go is missing: apt-get install golang-go")
 def test_go(tmp_path: Path) -> None:
-    with running_sandbox() as sandbox:
+    with running_sandbox("--admin-token", ADMIN_TOKEN) as sandbox:
         told = run(
             *("go", "test", "-v", "./..."),
             cwd=EXAMPLES / "go_login",
             MCN_MOCK_URL=sandbox.url,
+            MCN_MOCK_ADMIN_TOKEN=ADMIN_TOKEN,
             GOCACHE=str(tmp_path),
             GOFLAGS="-count=1",
         )
@@ -72,8 +74,9 @@ def test_go(tmp_path: Path) -> None:
 def test_java(tmp_path: Path) -> None:
     project = EXAMPLES / "java_login"
     run("javac", "-Xlint:all", "-Werror", "-d", str(tmp_path), "Login.java", "LoginTest.java", cwd=project)
-    with running_sandbox() as sandbox:
-        told = run("java", "-ea", "-cp", str(tmp_path), "LoginTest", cwd=project, MCN_MOCK_URL=sandbox.url)
+    with running_sandbox("--admin-token", ADMIN_TOKEN) as sandbox:
+        where = {"MCN_MOCK_URL": sandbox.url, "MCN_MOCK_ADMIN_TOKEN": ADMIN_TOKEN}
+        told = run("java", "-ea", "-cp", str(tmp_path), "LoginTest", cwd=project, **where)
     assert told == "1 passed\n"
 
 

@@ -4,6 +4,7 @@ package login
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 )
@@ -27,7 +28,8 @@ func (o Operator) FlashCall(phone, code string) (string, error) {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the operator answered %s", answer.Status)
+		said, _ := io.ReadAll(answer.Body)
+		return "", fmt.Errorf("the operator answered %s: %s", answer.Status, said)
 	}
 	var placed struct {
 		Object struct {

@@ -3,25 +3,38 @@ package login
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
 )
 
-// admin asks the sandbox at MCN_MOCK_URL, and reads its JSON answer into found.
+// sandbox is where it listens: MCN_MOCK_URL, or the default address.
+func sandbox() string {
+	if url := os.Getenv("MCN_MOCK_URL"); url != "" {
+		return url
+	}
+	return "http://127.0.0.1:8643"
+}
+
+// admin asks the sandbox, and reads its JSON answer into found.
 func admin(t *testing.T, method, path string, content, found any) {
 	t.Helper()
 	body, _ := json.Marshal(content)
-	request, _ := http.NewRequest(method, os.Getenv("MCN_MOCK_URL")+"/__admin/"+path, bytes.NewReader(body))
+	request, _ := http.NewRequest(method, sandbox()+"/__admin/"+path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
+	if token := os.Getenv("MCN_MOCK_ADMIN_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode >= 300 || found != nil && json.NewDecoder(answer.Body).Decode(found) != nil {
-		t.Fatalf("%s %s: %s", method, path, answer.Status)
+	said, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode >= 300 || found != nil && json.Unmarshal(said, found) != nil {
+		t.Fatalf("%s %s: %s: %s", method, path, answer.Status, said)
 	}
 }
 
@@ -44,7 +57,7 @@ func TestABusyPhone(t *testing.T) {
 	id := account.ID.String()
 	defer admin(t, "DELETE", "accounts/"+id, nil, nil)
 
-	operator := Operator{os.Getenv("MCN_MOCK_URL") + "/v2/rest", id, account.Token}
+	operator := Operator{sandbox() + "/v2/rest", id, account.Token}
 	call, err := operator.FlashCall("79157777777", "0042")
 	if err != nil {
 		t.Fatal(err)

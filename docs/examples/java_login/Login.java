@@ -18,7 +18,7 @@ record Login(String baseUrl, String account, String token) {
         .header("Authorization", "Bearer " + token)
         .header("Content-Type", "application/json").header("Accept", "application/json").build();
     var answer = CLIENT.send(order, BodyHandlers.ofString());
-    if (answer.statusCode() != 200) throw new IOException("the operator answered " + answer.statusCode());
+    if (answer.statusCode() != 200) throw new IOException("the operator answered " + answer.statusCode() + ": " + answer.body());
     return field(answer.body(), "verification_call_uuid");
   }
 

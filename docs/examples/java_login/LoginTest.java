@@ -7,14 +7,16 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.util.concurrent.atomic.AtomicReference;
 
-/** A test without a framework: `javac *.java && java -ea LoginTest`. MCN_MOCK_URL is the sandbox. */
+/** A test without a framework: `javac *.java && java -ea LoginTest`, against a sandbox. */
 class LoginTest {
-  static final String SANDBOX = System.getenv("MCN_MOCK_URL");
+  static final String SANDBOX = System.getenv().getOrDefault("MCN_MOCK_URL", "http://127.0.0.1:8643");
+  static final String TOKEN = System.getenv("MCN_MOCK_ADMIN_TOKEN");
 
   static String admin(String method, String path, String content) throws Exception {
     var request = HttpRequest.newBuilder(URI.create(SANDBOX + "/__admin/" + path))
-        .method(method, BodyPublishers.ofString(content)).header("Content-Type", "application/json").build();
-    var answer = HttpClient.newHttpClient().send(request, BodyHandlers.ofString());
+        .method(method, BodyPublishers.ofString(content)).header("Content-Type", "application/json");
+    if (TOKEN != null) request.header("Authorization", "Bearer " + TOKEN);
+    var answer = HttpClient.newHttpClient().send(request.build(), BodyHandlers.ofString());
     assert answer.statusCode() < 300 : answer.body();
     return answer.body();
   }
