@@ -70,7 +70,12 @@ const SHOWN = {
   kind: (value) => word('fault.kind', value),
   region: (value) => formats.region.of(value),
   price: money, balance: money, credit: money,
+  uuid: unquoted, account: unquoted,
 };
+
+function unquoted(value) {
+  return String(value).replace(/^'(.*)'$/, '$1');
+}
 
 /** A reason of the server's, `{code, values}`, in the language of the page. null if the page has only the server's
  * English text for it: in English, or for a code that is newer than the page. */

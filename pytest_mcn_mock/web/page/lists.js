@@ -244,6 +244,7 @@ export async function listView(section, route) {
     const { account_id: account, show, find } = view.query;
     const needle = (find ?? '').toLowerCase();
     const isFiltered = Boolean(show || needle);
+    const own = account ? accounts.filter(({ id }) => String(id) === account) : accounts;
     const state = show && kind.hasState?.(show) ? show : null;
     view.feed = new Feed({
       path: section,
@@ -259,7 +260,7 @@ export async function listView(section, route) {
         ? (item) => (!show || kind.isShown(item, show)) && (!needle || kind.words(item).some((text) => text.toLowerCase().includes(needle)))
         : null,
       hasFilter: state !== null && !needle,
-      empty: () => (isFiltered || account ? emptyState(t('filter.none')) : empty(section, accounts)),
+      empty: () => (isFiltered || (account && !own.length) ? emptyState(t('filter.none')) : empty(section, own)),
     });
     namePause();
     slot.replaceChildren(view.feed.node);

@@ -126,6 +126,8 @@ function focusOn(wasPanelOf) {
 }
 
 function showError(error) {
+  const { section, id } = parse(location.hash);
+  const list = id ? section : 'calls';
   view = null;
   panel = null;
   main.classList.remove('has-panel');
@@ -133,7 +135,7 @@ function showError(error) {
     h('h1', { tabindex: '-1' }, error.status === 404 ? t('error.gone') : t('error.title')),
     h('p', { class: 'error', role: 'alert' }, error.message),
     h('p', {}, h('button', { type: 'button', on: { click: () => show() } }, t('error.again')), ' ',
-      h('a', { href: '#/calls' }, t('calls.title')))));
+      h('a', { href: `#/${list}` }, t(`${list}.title`)))));
 }
 
 function renderHeader() {

@@ -70,10 +70,11 @@ export async function overviewView() {
     refill(numbers,
       tile('calls', t('calls.title'), number(shown.accepted), t('overview.last', { n: lastHour }), '#/calls'),
       tile('answered', t('overview.answered'), ended ? share(calls.answered, ended) : '–',
-        t('overview.answered.of', { n: calls.answered, of: ended }), '#/calls?show=answered'),
+        t('overview.answered.of', { n: ended, answered: calls.answered }), '#/calls?show=answered'),
       tile('failed', t('overview.failed'), number(deliveries.failed), t('overview.sent', { n: sent }), '#/deliveries?show=failed',
         deliveries.failed ? 'bad' : ''),
-      tile('pending', t('overview.pending'), number(deliveries.pending), t('overview.ringing', { n: calls.ringing }), '#/deliveries?show=pending'),
+      tile('pending', t('overview.pending'), number(deliveries.pending),
+        calls.ringing ? t('overview.ringing', { n: calls.ringing }) : t('overview.ringing.none'), '#/deliveries?show=pending'),
       tile('refused', t('overview.refused'), number(requests.refused), t('overview.requests', { n: requests.accepted + requests.refused }), '#/requests?show=refused',
         requests.refused ? 'warn' : ''),
       tile('spent', t('overview.spent'), money(shown.spent), t('overview.spent.by', { n: accounts.length }), '#/accounts'));

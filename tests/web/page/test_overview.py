@@ -50,6 +50,13 @@ def test_the_first_sight_is_what_happened_and_it_follows(
     assert page.url.endswith("#/calls?show=busy")
 
 
+def test_one_call_of_one_is_counted_in_russian(sandbox: Sandbox, open_page: OpenPage) -> None:
+    sandbox.flash_call()
+    page = open_page(f"{sandbox.url}/__admin/", locale="ru-RU")
+    expect(number(page, "Отвечено")).to_contain_text("100\u00a0%1 из 1 звонка")
+    expect(number(page, "CDR в очереди")).to_contain_text("Сейчас вызовов нет")
+
+
 def test_what_is_not_counted_is_said(sandbox: Sandbox, open_page: OpenPage) -> None:
     sandbox.flash_call()
     page = open_page(f"{sandbox.url}/__admin/")

@@ -152,6 +152,22 @@ def test_what_is_gone_says_so(sandbox: Sandbox, open_page: OpenPage) -> None:
     expect(page.get_by_role("alert")).to_have_text("there is no account '99'")
     page.goto(f"{sandbox.url}/__admin/#/deliveries/99999")
     expect(page.get_by_role("alert")).to_have_text("there is no delivery 99999")
+    page.locator("main").get_by_role("link", name="Deliveries").click()
+    expect(page.get_by_role("heading", name="Deliveries")).to_be_visible()
+
+
+def test_what_is_gone_is_said_in_russian_without_quotes(sandbox: Sandbox, open_page: OpenPage) -> None:
+    page = open_page(f"{sandbox.url}/__admin/#/calls/7020_1", locale="ru-RU")
+    expect(page.get_by_role("alert")).to_have_text("Звонок 7020_1 не найден")
+    page.goto(f"{sandbox.url}/__admin/#/accounts/99")
+    expect(page.get_by_role("alert")).to_have_text("Лицевой счёт 99 не найден")
+
+
+def test_an_account_without_requests_does_not_blame_a_filter(sandbox: Sandbox, open_page: OpenPage) -> None:
+    page = open_page(f"{sandbox.url}/__admin/#/requests?account_id=12345678")
+    expect(page.locator(".empty .title")).to_have_text("No requests: they are kept only until the sandbox restarts")
+    page.goto(f"{sandbox.url}/__admin/#/requests?account_id=12345678&show=refused")
+    expect(page.locator(".empty .title")).to_have_text("Nothing matches the filter")
 
 
 def test_a_lost_connection_is_shown_and_what_was_missed_is_there_afterwards(open_page: OpenPage) -> None:
