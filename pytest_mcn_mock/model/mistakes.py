@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from pytest_mcn_mock.errors import RefusalCode
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState
 from pytest_mcn_mock.model.requests import ApiRequest, Level
+from pytest_mcn_mock.text import printable
 
 
 class MistakeCode(StrEnum):
@@ -95,9 +96,10 @@ def _unacknowledged(delivery: Delivery) -> Mistake:
     has_failed = delivery.state is DeliveryState.FAILED
     code = MistakeCode.CDR_FAILED if has_failed else MistakeCode.CDR_NOT_ACKNOWLEDGED
     said = "failed" if has_failed else "not acknowledged"
-    return Mistake(
-        code, f"{said}: {delivery}", delivery=delivery.id, verification_call_uuid=delivery.verification_call_uuid
-    )
+    uuid = delivery.verification_call_uuid
+    attempts = "; ".join(map(str, delivery.attempts)) or "not tried"
+    text = printable(f"{said}: the CDR of call {uuid} to {delivery.url} (delivery {delivery.id}): {attempts}")
+    return Mistake(code, text, delivery=delivery.id, verification_call_uuid=uuid)
 
 
 def _undocumented(requests: Iterable[ApiRequest], expected: Expectations) -> list[Mistake]:

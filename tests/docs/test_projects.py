@@ -91,7 +91,8 @@ def test_locust(tmp_path: Path) -> None:
         where = {"MCN_BASE_URL": f"{sandbox.url}/v2/rest", "MCN_ACCOUNT": "12345678", "MCN_TOKEN": "test-token"}
         with running_application("flask", "--app", "app", "run", cwd=EXAMPLES / "flask_login", **where) as application:
             sandbox.admin("accounts/12345678/webhooks/1", "PATCH", {"url": f"{application}/webhooks/mcn"})
-            arguments = command.replace("http://127.0.0.1:8000", application).split()
+            longer = command.replace("--run-time 3s", "--run-time 10s")  # a loaded machine is slow to start the users
+            arguments = longer.replace("http://127.0.0.1:8000", application).split()
             (login,) = json.loads(run(sys.executable, "-m", "locust", *arguments, "--json", cwd=tmp_path))
             logins = login["num_requests"]
             assert (logins > 0, login["num_failures"]) == (True, 0)

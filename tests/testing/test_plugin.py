@@ -161,9 +161,9 @@ MISTAKES = {
     f"requests.post({PAID}, json={{'login_did': '79157777777'}})": "*/flashcall -> 401 unauthorized:*",
     f"requests.get({PAID}, headers=mcn.headers)": "*/flashcall -> 404 method_not_allowed:*",
     f"requests.post({PAID} + 's', headers=mcn.headers)": "*/flashcalls -> 404 not_found:*",
-    "mcn.subscribe(mcn_server.url + '/none', retry=False); flash_call(mcn)": "*failed: <Delivery*404*",
-    "mcn.subscribe(mcn_server.url + '/none'); flash_call(mcn)": "*not acknowledged: <Delivery*404*",
-    "mcn.subscribe('http://127.0.0.1:1/nobody'); flash_call(mcn)": "*not acknowledged: <Delivery*attempt 1:*",
+    "mcn.subscribe(mcn_server.url + '/none', retry=False); flash_call(mcn)": "*failed: the CDR of call *404*",
+    "mcn.subscribe(mcn_server.url + '/none'); flash_call(mcn)": "*not acknowledged: the CDR of call *404*",
+    "mcn.subscribe('http://127.0.0.1:1/nobody'); flash_call(mcn)": "*not acknowledged: the CDR of call *attempt 1:*",
     "mcn.expect_refusal('unauthorized')": "*expected a refusal unauthorized, got none*",
 }
 

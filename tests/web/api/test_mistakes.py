@@ -98,7 +98,9 @@ def test_cdrs_that_nobody_acknowledges_are_mistakes_unless_that_was_expected(api
             delivery["id"],
             uuid,
         )
-        assert mistake["message"].startswith(f"failed: <Delivery {delivery['id']} of {uuid} to {receiver.url}")
+        said = f"failed: the CDR of call {uuid} to {receiver.url} (delivery {delivery['id']}): attempt 1: "
+        assert mistake["message"].startswith(said)
+        assert "500" in mistake["message"].removeprefix(said)
         assert remote.mistakes(expect_undelivered="true") == []
         remote.ask("PUT", f"accounts/{remote.id}/faults", [{"kind": "cdr_lost"}])
         remote.order()
