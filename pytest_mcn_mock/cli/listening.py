@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -72,5 +73,8 @@ def open_listener(host: str, port: int) -> socket.socket:
         listener.listen(MAX_WAITING)
     except OSError as error:
         listener.close()
-        raise ConfigError("mcn-mock", [f"cannot listen on {host} port {port}: {error.strerror or error}"]) from error
+        problem = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            problem += "; choose another port with --port"
+        raise ConfigError("mcn-mock", [problem]) from error
     return listener

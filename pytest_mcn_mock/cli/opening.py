@@ -122,7 +122,7 @@ async def differences(configured: AccountConfig, tariff: Tariff, service: Servic
 def _money_differences(kept: Account, first: Entry, configured: AccountConfig) -> Iterator[str]:
     opening = parse_balance(configured.balance)
     if first.kind is EntryKind.OPENING and first.kopecks != (opening or 0):
-        yield _differs("balance at the opening", format_roubles(first.kopecks), format_roubles(opening or 0))
+        yield _differs("opening balance", format_roubles(first.kopecks), format_roubles(opening or 0))
     if kept.unlimited is not (opening is None):
         yield "whether the balance is unlimited"
     credit = parse_roubles(configured.credit, name="credit")
@@ -139,7 +139,7 @@ def _webhook_differences(kept: Subscription, configured: Subscription) -> Iterat
 
 
 def _differs(what: str, kept: object, configured: object) -> str:
-    return f"{what} {kept}, configured {configured}" if kept != configured else what
+    return f"{what} {kept}, in the file {configured}" if kept != configured else what
 
 
 def _listed(numbers: Sequence[str]) -> str:

@@ -155,7 +155,7 @@ async def _differences(before: Config, after: Config, service: Service) -> list[
             continue
         if phrases:
             said = "; ".join(phrases)
-            found.append(f"account {account.id} is as the state has it, and configured otherwise: {said}")
+            found.append(f"account {account.id} stays as it is until a reset: {said}")
     configured = {account.id for account in after.accounts}
     for account in before.accounts:
         if account.id not in configured:

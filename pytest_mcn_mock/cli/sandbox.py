@@ -40,7 +40,7 @@ def _print_reloaded(answer: dict[str, list[str]]) -> None:
     for heading, items in (
         ("applied", answer["applied"]),
         ("needs a restart", answer["restart"]),
-        ("not as in the file", answer["differs"]),
+        ("the state differs from the file", answer["differs"]),
     ):
         for item in items:
             click.echo(f"{heading}: {printable(item)}")

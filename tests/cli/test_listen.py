@@ -119,6 +119,7 @@ def test_an_address_that_is_taken_is_said_in_one_line() -> None:
         result = CliRunner().invoke(mcn_mock, ["listen", "--port", port])
     assert result.exit_code == 2
     assert f"cannot listen on 127.0.0.1 port {port}" in result.stderr
+    assert "choose another port with --port" in result.stderr
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_file_that_has_not_changed_changes_nothing(run: Run) -> None:
     reloaded = run.reload(FIRST)
     assert (reloaded["applied"], reloaded["restart"]) == ([], [])
     (difference,) = reloaded["differs"]
-    assert "numbers none, configured 79158888888" in difference
+    assert "numbers none, in the file 79158888888" in difference
     assert run.account() == before
     assert len(run.sandbox.admin("calls")["items"]) == 1
 
@@ -143,7 +143,7 @@ def test_accounts_are_opened_and_changed_and_none_is_closed(run: Run) -> None:
     changed = new.replace("1.00", "7.00").replace("2.00", "3.00").replace("busy", "rejected")
     reloaded = run.reload(changed)
     assert reloaded["applied"] == ["account 5: credit, outcome rules"]
-    assert "balance at the opening 1.00, configured 7.00" in reloaded["differs"][0]
+    assert "opening balance 1.00, in the file 7.00" in reloaded["differs"][0]
     five = run.sandbox.admin("accounts/5")
     assert (five["balance"], five["credit"], five["outcomes"][0]["outcome"]) == ("1.00", "3.00", "rejected")
     run.sandbox.admin("reset", "POST")
@@ -219,8 +219,8 @@ def test_with_a_kept_state_the_differences_are_said(tmp_path: Path) -> None:
         assert result.exit_code == 0
         applied, differs = result.stdout.splitlines()
         assert applied == "applied: account 12345678: webhooks"
-        assert differs.startswith("not as in the file: account 12345678 is as the state has it")
-        assert "token; balance at the opening 100.00, configured 50.00" in differs
+        assert differs.startswith("the state differs from the file: account 12345678 stays as it is until a reset: ")
+        assert "token; opening balance 100.00, in the file 50.00" in differs
         assert "other-token" not in run.log() + result.output
         assert run.account()["balance"] == "100.00"
 

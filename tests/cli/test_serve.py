@@ -133,7 +133,10 @@ def test_the_greeting_says_how_to_give_enough_money_also_with_an_admin_token(opt
 @pytest.mark.parametrize(
     "arguments,said",
     [
-        ("--port {port}", "mcn-mock: cannot listen on 127.0.0.1 port {port}: Address already in use\n"),
+        (
+            "--port {port}",
+            "mcn-mock: cannot listen on 127.0.0.1 port {port}: Address already in use; choose another port with --port",
+        ),
         ("--port 70000", "70000"),
         ("--log-level loud", "loud"),
         ("--prot 1", "--prot"),

@@ -167,10 +167,10 @@ def test_a_state_that_differs_from_the_file_is_warned_of(tmp_path: Path) -> None
     (warning,) = [line for line in log.splitlines() if "differs from the configuration" in line]
     assert " WARNING " in warning
     for difference in (
-        "token;", "seed 3, configured 4", "balance at the opening 1.00, configured 2.00", "tariff", "outcome rules",
-        "credit 0.10, configured 0.20", "name team 1, configured team 2",
-        "numbers 79150000001, configured 79150000002", "headers of webhook 1",
-        "url of webhook 1 http://***@127.0.0.1/hook?***, configured http://***@127.0.0.2/hook?***",
+        "token;", "seed 3, in the file 4", "opening balance 1.00, in the file 2.00", "tariff", "outcome rules",
+        "credit 0.10, in the file 0.20", "name team 1, in the file team 2",
+        "numbers 79150000001, in the file 79150000002", "headers of webhook 1",
+        "url of webhook 1 http://***@127.0.0.1/hook?***, in the file http://***@127.0.0.2/hook?***",
     ):  # fmt: skip
         assert difference in warning
     assert "--reset-state" in log
