@@ -85,10 +85,13 @@ class Work:
 
 
 class Queue:
-    """Work in the order in which it is due. Work for a host without room waits in a separate queue."""
+    """Work in the order in which it is due, and in the order of its numbers if it is due at the same moment, as in SQL.
+
+    Work for a host without room waits in a separate queue.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Work]] = []
+        self._heap: list[tuple[float, int, int, int, Work]] = []
         self._lines: dict[str, deque[Work]] = {}
         self._order = 0
         self._size = 0
@@ -97,7 +100,7 @@ class Queue:
         """Add work."""
         self._order += 1
         self._size += 1
-        heapq.heappush(self._heap, (work.due_at, self._order, work))
+        heapq.heappush(self._heap, (work.due_at, work.delivery_id, work.row.call.seq, self._order, work))
 
     def drop(self, work: Work) -> None:
         """Take out work that is not due any more."""
@@ -106,7 +109,7 @@ class Queue:
         self._size -= 1
         # At most half of the entries are over, so that a closed account leaves nothing behind.
         if len(self._heap) + sum(map(len, self._lines.values())) > 2 * self._size:
-            self._heap = [entry for entry in self._heap if not entry[2].is_over]
+            self._heap = [entry for entry in self._heap if not entry[-1].is_over]
             heapq.heapify(self._heap)
             self._lines = {host: kept for host, line in self._lines.items() if (kept := _without_the_past(line))}
 
@@ -132,7 +135,7 @@ class Queue:
 
     def next_due_at(self) -> float | None:
         """Return when the next work falls due, None if there is none."""
-        while self._heap and self._heap[0][2].is_over:
+        while self._heap and self._heap[0][-1].is_over:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
@@ -143,7 +146,7 @@ class Queue:
     def overdue(self, now: float) -> Iterator[float]:
         """Yield the due time of each due delivery that is not claimed."""
         lined = (work for line in self._lines.values() for work in line)
-        for work in (*lined, *(work for due_at, _, work in self._heap if due_at <= now)):
+        for work in (*lined, *(work for due_at, *_, work in self._heap if due_at <= now)):
             if not work.is_over and work.delivery_id != THE_CALL:
                 yield work.due_at
 
@@ -157,7 +160,7 @@ class Queue:
             if not line:
                 del self._lines[host]
         while (due_at := self.next_due_at()) is not None and due_at <= until:
-            work = heapq.heappop(self._heap)[2]
+            work = heapq.heappop(self._heap)[-1]
             if work.delivery_id == THE_CALL or room.has(work.host):
                 yield work
             else:

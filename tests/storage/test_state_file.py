@@ -28,7 +28,7 @@ from helpers.storage_steps import (
     finish_twice_told,
     reorder,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
@@ -174,6 +174,7 @@ KINDS = (*OFTEN, "place ended", "end twice told", "reorder", "fail", "resend", "
 
 
 @settings(max_examples=12, deadline=None)
+@example([("place", 0), ("place", 0), ("end", 1), ("end", 0), ("claim", 4)])  # due at once, and room for one
 @given(
     st.lists(
         st.tuples(st.sampled_from([*OFTEN, *OFTEN, *KINDS, "open", "close", "reset"]), st.integers(0, 9)),
