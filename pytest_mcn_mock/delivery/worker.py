@@ -40,7 +40,7 @@ the other, a slow webhook would make the advance take longer than the time that 
 """
 HELD_S: Final = 0.02
 """How often an advance checks whether other processes have done their claimed work."""
-GATHER_S: Final = 0.005
+GATHER_S: Final = 0.001
 """How long due work is gathered while there is much of it, if a claim is a step in a database elsewhere."""
 STOPPED: Final = Reason("stopped")
 _AT_ONCE: Final = 1000

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import on_loop
 
-GATHER_S: Final = 0.005
+GATHER_S: Final = 0.001
 """How long items that no client waits for are gathered if there are many: a step for many items takes little longer
 than for one.
 """
