@@ -6,7 +6,7 @@ import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -84,15 +84,19 @@ class Work:
     is_over: bool = False
 
 
+_Entry = tuple[float, int, int, int, Work]
+"""Work in a heap: ``due_at``, the delivery's id, the call's ``seq``, a number of its own, and the work itself."""
+
+
 class Queue:
     """Work in the order in which it is due, and in the order of its numbers if it is due at the same moment, as in SQL.
 
-    Work for a host without room waits in a separate queue.
+    Work for a host without room waits in a heap of its own.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, int, int, Work]] = []
-        self._lines: dict[str, deque[Work]] = {}
+        self._heap: list[_Entry] = []
+        self._lines: dict[str, list[_Entry]] = {}
         self._order = 0
         self._size = 0
 
@@ -109,8 +113,7 @@ class Queue:
         self._size -= 1
         # At most half of the entries are over, so that a closed account leaves nothing behind.
         if len(self._heap) + sum(map(len, self._lines.values())) > 2 * self._size:
-            self._heap = [entry for entry in self._heap if not entry[-1].is_over]
-            heapq.heapify(self._heap)
+            self._heap = _without_the_past(self._heap)
             self._lines = {host: kept for host, line in self._lines.items() if (kept := _without_the_past(line))}
 
     def take(self, until: float, room: Room, newest_call: int | None, limit: int) -> list[Work]:
@@ -141,34 +144,44 @@ class Queue:
 
     def has_lines(self) -> bool:
         """Return whether work waits for room."""
-        return any(not work.is_over for line in self._lines.values() for work in line)
+        return any(not work.is_over for line in self._lines.values() for *_, work in line)
 
     def overdue(self, now: float) -> Iterator[float]:
         """Yield the due time of each due delivery that is not claimed."""
-        lined = (work for line in self._lines.values() for work in line)
-        for work in (*lined, *(work for due_at, *_, work in self._heap if due_at <= now)):
-            if not work.is_over and work.delivery_id != THE_CALL:
-                yield work.due_at
+        for due_at, *_, work in chain(self._heap, *self._lines.values()):
+            if due_at <= now and not work.is_over and work.delivery_id != THE_CALL:
+                yield due_at
 
     def _due(self, until: float, room: Room) -> Iterator[Work]:
         """Take out the work that is due and has room, one piece after the other."""
         for host in list(self._lines):
-            line = self._lines[host]
-            while line and room.has(host):
-                if not (work := line.popleft()).is_over:
-                    yield work
-            if not line:
-                del self._lines[host]
+            if room.has(host):
+                self._call_up(host)
         while (due_at := self.next_due_at()) is not None and due_at <= until:
-            work = heapq.heappop(self._heap)[-1]
+            entry = heapq.heappop(self._heap)
+            work = entry[-1]
             if work.delivery_id == THE_CALL or room.has(work.host):
+                self._call_up(work.host)
                 yield work
             else:
-                self._lines.setdefault(work.host, deque()).append(work)
+                heapq.heappush(self._lines.setdefault(work.host, []), entry)
+
+    def _call_up(self, host: str) -> None:
+        """Put the first of the work that waits for room at the host into the common order again."""
+        line = self._lines.get(host, [])
+        while line:
+            entry = heapq.heappop(line)
+            if not entry[-1].is_over:
+                heapq.heappush(self._heap, entry)
+                break
+        if not line:
+            self._lines.pop(host, None)
 
 
-def _without_the_past(line: deque[Work]) -> deque[Work]:
-    return deque(work for work in line if not work.is_over)
+def _without_the_past(heap: list[_Entry]) -> list[_Entry]:
+    kept = [entry for entry in heap if not entry[-1].is_over]
+    heapq.heapify(kept)
+    return kept
 
 
 def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None, limit: int) -> Iterator[Work]:

@@ -28,7 +28,7 @@ from helpers.storage_steps import (
     finish_twice_told,
     reorder,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
@@ -125,8 +125,7 @@ def take(steps: Steps, kind: str, which: int) -> object:
 
 def claim(steps: Steps, which: int) -> object:
     """Claim what is due, and end the calls of it."""
-    # With room for all: which of several CDRs due at one moment gets the last room is each storage's own.
-    taken = steps.claim(newest_call=which or None, under_way={"b": which or 3}, per_host=100)
+    taken = steps.claim(newest_call=which or None, under_way={"b": which or 3}, per_host=5)
     for due in taken.work:
         if due.delivery is None:
             steps.finish(due.call)
@@ -174,7 +173,10 @@ OFTEN = ("place", "end", "claim", "settle")
 KINDS = (*OFTEN, "place ended", "end twice told", "reorder", "fail", "resend", "give up", "top up", "add fault")
 
 
+# CDRs that are due at one moment, with room for some of them: some are new, some have waited for room.
 @settings(max_examples=12, deadline=None)
+@example([("place", 0), ("place", 0), ("end", 1), ("end", 0), ("claim", 4)])
+@example([*[("place", 0)] * 3, ("end", 2), ("claim", 5), ("end", 1), ("end", 0), ("claim", 0)])
 @given(
     st.lists(
         st.tuples(st.sampled_from([*OFTEN, *OFTEN, *KINDS, "open", "close", "reset"]), st.integers(0, 9)),
