@@ -41,6 +41,11 @@ def is_encodable(text: str) -> bool:
     return _LONE_SURROGATE.search(text) is None
 
 
+def show_address(host: str, port: int) -> str:
+    """Return an address as a URL has it (RFC 3986, 3.2.2): ``127.0.0.1:80`` or ``[::1]:80``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def shown_url(url: str, most: int | None = None) -> str:
     """Return a URL, or a text that should be one, without its parts that may be secret, cut to ``most`` characters.
 

@@ -15,6 +15,7 @@ import click
 from pytest_mcn_mock.cli.client import reason, split_url
 from pytest_mcn_mock.cli.commands import mcn_mock
 from pytest_mcn_mock.errors import Declined, McnMockError
+from pytest_mcn_mock.text import show_address
 
 
 @click.command()
@@ -72,7 +73,7 @@ def _target(url: str | None, host: str | None, port: int | None, config: Path | 
     port = chosen.port if port is None else port
     if port == 0:
         raise ValueError("port 0 is a free port that only the sandbox knows; give its --url")
-    return ["http", "https"], f"[{host}]:{port}" if ":" in host else f"{host}:{port}", ""
+    return ["http", "https"], show_address(host, port), ""
 
 
 def _ask(scheme: str, netloc: str, path: str, timeout_s: float) -> str | None:

@@ -17,7 +17,7 @@ from pytest_mcn_mock.cli.output import count, note, print_json
 from pytest_mcn_mock.cli.tables import is_coloured, print_fields
 from pytest_mcn_mock.model.deliveries import is_acknowledgement
 from pytest_mcn_mock.model.outcomes import CAUSE_NAMES
-from pytest_mcn_mock.text import printable, printable_lines
+from pytest_mcn_mock.text import printable, printable_lines, show_address
 from pytest_mcn_mock.web.http import MAX_BODY, Request, Response, json_response, send
 from pytest_mcn_mock.web.server import HttpServer
 
@@ -73,8 +73,7 @@ async def receive(host: str, port: int, *, status: int, delay_s: float, as_json:
     with closing(open_listener(address, port)) as listener:
         server = HttpServer(receiver, max_connections=MAX_CONNECTIONS, head_timeout_s=HEAD_TIMEOUT_S)
         server.start(listener)
-        shown = f"[{address}]" if ":" in address else address
-        note(f"listens at http://{shown}:{listener.getsockname()[1]}/ for CDRs; Ctrl-C ends it")
+        note(f"listens at http://{show_address(address, listener.getsockname()[1])}/ for CDRs; Ctrl-C ends it")
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait((stopped, receiver.failed), return_when=asyncio.FIRST_COMPLETED)
         await server.stop(STOP_S)

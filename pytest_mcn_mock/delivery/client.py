@@ -27,6 +27,7 @@ from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.errors import SendError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Targets, Trust, is_address, is_literal
+from pytest_mcn_mock.text import show_address
 
 _PATH: Final = "!$&'()*+,;=:@/%"
 """Characters that a path may have besides letters and digits (RFC 3986, 3.3), and ``%``, which begins a byte."""
@@ -59,11 +60,6 @@ def render(request: CdrRequest) -> tuple[Origin, bytes]:
     if body or request.method in _WITH_A_BODY:
         return origin, b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
     return origin, head + b"\r\n\r\n"
-
-
-def show_address(host: str, port: int) -> str:
-    """``127.0.0.1:80`` or ``[::1]:80``."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=1024)
