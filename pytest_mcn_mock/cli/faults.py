@@ -16,7 +16,7 @@ from pytest_mcn_mock.cli.client import (
     position_argument,
     without,
 )
-from pytest_mcn_mock.cli.tables import Column, numbered, print_list
+from pytest_mcn_mock.cli.tables import Column, print_numbered
 from pytest_mcn_mock.model.faults import MAX_TIMES, FaultKind
 
 ALWAYS: Final = "always"
@@ -111,5 +111,4 @@ def clear_faults(sandbox: SandboxClient, account_id: int) -> CommandResult:
 
 
 def _shown(found: dict[str, Any]) -> CommandResult:
-    shown = {**found, "items": numbered(found["items"])}
-    return CommandResult(found, lambda: print_list(shown, "faults", FAULT_COLUMNS))
+    return CommandResult(found, lambda: print_numbered(found, "faults", FAULT_COLUMNS))

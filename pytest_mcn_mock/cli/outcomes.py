@@ -18,7 +18,7 @@ from pytest_mcn_mock.cli.client import (
     position_argument,
     without,
 )
-from pytest_mcn_mock.cli.tables import Column, numbered, print_list
+from pytest_mcn_mock.cli.tables import Column, print_numbered
 
 OUTCOME_COLUMNS: Final = (
     Column("N", "n", right=True),
@@ -101,5 +101,4 @@ def clear_outcomes(sandbox: SandboxClient, account_id: int) -> CommandResult:
 
 
 def _shown(found: dict[str, Any]) -> CommandResult:
-    shown = {**found, "items": numbered(found["items"])}
-    return CommandResult(found, lambda: print_list(shown, "outcome rules", OUTCOME_COLUMNS))
+    return CommandResult(found, lambda: print_numbered(found, "outcome rules", OUTCOME_COLUMNS))

@@ -57,6 +57,11 @@ def print_list(found: Mapping[str, Any], what: str, columns: Sequence[Column]) -
         click.echo(f"{shown}; there are more: give --limit, or --after {printable(found['next'])}", err=True)
 
 
+def print_numbered(found: Mapping[str, Any], what: str, columns: Sequence[Column]) -> None:
+    """Print a list as ``print_list`` does, with the position of each item."""
+    print_list({**found, "items": numbered(found["items"])}, what, columns)
+
+
 def numbered(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the items, each with its position in the list, from 1, as ``n``."""
     return [{"n": n, **item} for n, item in enumerate(items, 1)]

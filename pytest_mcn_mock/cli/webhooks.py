@@ -166,8 +166,7 @@ def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> Comm
     CDRs of calls placed from now on are sent to it, and its failures are counted from 0. `mcn-mock webhooks list ID`
     numbers the webhooks.
     """
-    webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": True})
-    return CommandResult(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is enabled")
+    return _switch(sandbox, account_id, number, is_on=True)
 
 
 @webhooks.command("disable")
@@ -177,8 +176,13 @@ def enable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> Comm
 @answered
 def disable_webhook(sandbox: SandboxClient, account_id: int, number: int) -> CommandResult:
     """Disable webhook N of account ID: no CDR of calls placed from now on is sent to it."""
-    webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": False})
-    return CommandResult(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is disabled")
+    return _switch(sandbox, account_id, number, is_on=False)
+
+
+def _switch(sandbox: SandboxClient, account_id: int, number: int, *, is_on: bool) -> CommandResult:
+    webhook = sandbox.patch(f"accounts/{account_id}/webhooks/{number}", {"enabled": is_on})
+    state = "enabled" if is_on else "disabled"
+    return CommandResult(webhook, f"webhook {number} of account {account_id}, {shown_url(webhook['url'])}, is {state}")
 
 
 @webhooks.command("remove")
