@@ -115,15 +115,13 @@ class Accounts:
         )
         for attempt in count(1):
             try:
-                opened = await self._storage.open_account(account, opening or 0, self._clock.now(account.id))
+                opened = await self._open(account, opening or 0)
                 break
             except Conflict:
                 if await self._is_given_and_taken(account_id, token):
                     raise
                 drawn_id, drawn_token = draw_account(seed, attempt)
                 account = replace(account, id=account_id or drawn_id, token=token or drawn_token)
-        self._journal.note_opening(opened.id)
-        self._events.publish(AccountChanged(opened.id))
         return opened
 
     async def close(self, account_id: str) -> None:
@@ -142,6 +140,9 @@ class Accounts:
         """Close an account, and open it again with these settings and an opening balance in kopecks."""
         await self.close(account.id)
         await self.release(account.id)
+        return await self._open(account, opening)
+
+    async def _open(self, account: Account, opening: int) -> Account:
         opened = await self._storage.open_account(account, opening, self._clock.now(account.id))
         self._journal.note_opening(opened.id)
         self._events.publish(AccountChanged(opened.id))
