@@ -130,7 +130,7 @@ def _rest(found: Found) -> str:
         f"{memory['late_mib']:.1f} MiB after {calls[1]}",
         "cycles a second, 32 clients, the load in Python": f"{kept[0]} in memory, {kept[1]} with `--state sqlite:///…`",
         "`requests.post` in a test, p50": f"{fixture['post, fixture']:.2f} ms to the fixture, "
-        f"{fixture['post, by hand']:.2f} ms to a manual handler",
+        f"{fixture['post, by hand']:.2f} ms to a handler written by hand",
         "the fixture `mcn`, set-up and teardown": f"{fixture['account']:.0f} µs",
         "import of the server to its first answer": f"{fixture['start, MCNServer']:.0f} ms, pytest-httpserver's "
         f"{fixture['start, HTTPServer']:.0f} ms",

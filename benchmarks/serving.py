@@ -1,4 +1,4 @@
-"""A sandbox for a benchmark, as a process of its own, and what it costs."""
+"""Run a sandbox for a benchmark in a process of its own, and measure its processor time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def serving(folder: Path, config: str, state: str | None = None) -> Iterator[tup
     environment = {**os.environ, **({"MCN_MOCK_STATE": state} if state else {})}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         if process.stdout is None:
-            raise RuntimeError("there is no pipe")
+            raise RuntimeError("the sandbox has no pipe for its output")
         try:
             url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
             yield urlsplit(url).netloc, process.pid

@@ -66,7 +66,7 @@ pygments_dark_style = "github-dark"
 
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
-suppress_warnings = ["myst.xref_missing"]  # tools/check_links.py reads what was built; MyST knows no HTML anchors
+suppress_warnings = ["myst.xref_missing"]  # MyST does not know HTML anchors; tools/check_links.py checks them
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
