@@ -1,7 +1,7 @@
 """Reasons of explanations and refusals: a stable code word and its values, and the English text of each.
 
 The admin API shows both. The page shows a reason in the language of its reader, so it needs no text of ours: it has a
-text of its own for every code (``web/page/ru.js``).
+text of its own for every code (``web/page/reasons.ru.js``).
 """
 
 from __future__ import annotations

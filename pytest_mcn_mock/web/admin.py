@@ -37,7 +37,8 @@ from pytest_mcn_mock.service import Service
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import has_fields
 from pytest_mcn_mock.web import admin_types as types
-from pytest_mcn_mock.web.admin_types import MASK, decode, decode_list, invalid, time_of
+from pytest_mcn_mock.web.admin_types import MASK, time_of
+from pytest_mcn_mock.web.decoding import decode, decode_list, invalid
 from pytest_mcn_mock.web.dialects import table_of
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard

@@ -17,7 +17,7 @@ from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.service.ports import has_fields
-from pytest_mcn_mock.web.admin_types import invalid
+from pytest_mcn_mock.web.decoding import invalid
 from pytest_mcn_mock.web.http import Request, Response, json_response
 from pytest_mcn_mock.web.parameters import bounded, read_query
 
