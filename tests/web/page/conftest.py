@@ -98,7 +98,11 @@ def wrong() -> list[str]:
 
 @pytest.fixture
 def open_page(browser: Browser, browser_thread: ThreadPoolExecutor, wrong: list[str]) -> Iterator[OpenPage]:
-    """Opens the page at a URL, ready and connected. Nothing may go wrong in it: no error, no blocked script."""
+    """Opens the page at a URL, ready and connected. Nothing may go wrong in it: no error, no blocked script.
+
+    Give ``wait_for_function`` a function: an expression is evaluated again at each look, and from the second look on
+    the page's policy blocks that.
+    """
     contexts: list[BrowserContext] = []
 
     def on_dialog(dialog: Dialog) -> None:

@@ -140,7 +140,7 @@ def test_a_script_that_got_in_would_not_run_and_would_be_heard_of(
         document.body.append(Object.assign(document.createElement('p'), { id: 'styled' }));
         document.getElementById('styled').setAttribute('style', 'color: red');
     }""")
-    page.wait_for_function("getComputedStyle(document.getElementById('styled')).color !== 'rgb(255, 0, 0)'")
+    page.wait_for_function("() => getComputedStyle(document.getElementById('styled')).color !== 'rgb(255, 0, 0)'")
     assert "it ran" not in wrong
     assert any(what.startswith("script-src-elem") for what in wrong)
     assert any(what.startswith("style-src-attr") for what in wrong)

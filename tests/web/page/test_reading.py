@@ -180,8 +180,7 @@ def test_nothing_moves_for_who_asks_for_that(sandbox: Sandbox, open_page: OpenPa
     sandbox.flash_call(login_did="79150000001")
     page = open_page(f"{sandbox.url}/__admin/#/calls", reduced_motion="reduce")
     expect(call_row(page, "79150000001")).to_be_visible()
-    running = "document.getAnimations().filter((one) => one.playState === 'running').length"
-    page.wait_for_function(f"{running} === 0")
+    page.wait_for_function("() => document.getAnimations().every((one) => one.playState !== 'running')")
 
 
 def test_it_fits_a_phone(sandbox: Sandbox, open_page: OpenPage, receiver: Receiver) -> None:
