@@ -29,6 +29,10 @@ from helpers.postgres import PORT, Cluster
 from serving import cpu_s, serving
 
 CLIENTS: Final = 32
+UNFINISHED: Final = 4 * CLIENTS
+"""Orders whose CDR has not arrived yet, at the most. Without a bound orders run ahead of their CDRs, and take the
+processor from them.
+"""
 LOCK: Final = "FROM accounts \nWHERE accounts.id = $1::VARCHAR FOR UPDATE"
 ACCOUNTS: Final = 16
 WARM_UP_S: Final = 1.5
@@ -96,7 +100,8 @@ async def load(  # noqa: C901 - a run from beginning to end
     port: int = 0,
 ) -> Result:
     """Place orders for some seconds, after WARM_UP_S that do not count, and wait for the last CDR. Each client places
-    the next order when it has an answer. With a ``pace`` so many are placed a second, by whichever client is free.
+    the next order when it has an answer, and fewer than UNFINISHED orders wait for their CDR. With a ``pace`` so many
+    are placed a second, by any client that is free.
     """
     loop, result = asyncio.get_running_loop(), Result()
     placed = accepted = arrived = 0
@@ -108,6 +113,8 @@ async def load(  # noqa: C901 - a run from beginning to end
         arrived += 1
         if is_over and arrived >= accepted:
             complete.set()
+        if (free := next((client for client in clients if client.may_place()), None)) is not None:
+            free.place()
         return answer(204)
 
     class Client:
@@ -134,16 +141,21 @@ async def load(  # noqa: C901 - a run from beginning to end
             else:
                 result.refused += 1
             self.is_free = True
-            if pace is None and not is_over:
+            if self.may_place():
                 self.place()
             return b""
 
+        def may_place(self) -> bool:
+            """Return whether the next order is to be placed now, without a pace."""
+            return self.is_free and pace is None and not is_over and placed - arrived < UNFINISHED
+
+    clients: list[Client] = []
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", port)
     result.port = port = receiver.sockets[0].getsockname()[1]
     state = state or cluster.new_url()
     with ExitStack() as stack:
         served = [stack.enter_context(serving(folder, config_of(port), state)) for _ in range(replicas)]
-        clients = [Client(n) for n in range(CLIENTS)]
+        clients += [Client(n) for n in range(CLIENTS)]
         for n, client in enumerate(clients):
             host, _, at = served[n // accounts % replicas if accounts < replicas else n % replicas][0].partition(":")
             await loop.create_connection(lambda client=client: client.talk, host, int(at))  # type: ignore[misc]
