@@ -17,7 +17,7 @@ from pytest_mcn_mock.service import Opening, Service
 from pytest_mcn_mock.service.accounts import Accounts
 from pytest_mcn_mock.service.calls import Calls
 from pytest_mcn_mock.service.deliveries import Deliveries
-from pytest_mcn_mock.service.events import Event, Events
+from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.service.journal import Journal, Numbers, OwnNumbers
 from pytest_mcn_mock.service.mistakes import Mistakes
 from pytest_mcn_mock.service.ports import Clock, Storage
@@ -31,6 +31,8 @@ from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import Endpoints
 
+Subscriber = Callable[[Events], object]
+"""Subscribes itself to the events that it wants."""
 Post = Callable[[Callable[[], None]], None]
 """Runs a function on the event loop, soon; at once if it is called there."""
 Replicate = Callable[[Callable[[], object]], Coroutine[Any, Any, None]]
@@ -71,7 +73,7 @@ def compose(
     *,
     post: Post | None = None,
     clock: Clock | None = None,
-    subscribers: Sequence[Callable[[Event], None]] = (),
+    subscribers: Sequence[Subscriber] = (),
     opening: Opening = lambda _: (),
     guard: Guard | None = None,
     render_metrics: RenderMetrics | None = None,
@@ -91,8 +93,9 @@ def compose(
         clock.move(None, max(0.0, storage.latest - clock.now(None)))
     targets = None if settings.webhook_targets is None else make_targets(settings.webhook_targets)
     events, feed = Events(), Feed(storage)
-    for subscriber in (feed.hear, *subscribers):
-        events.subscribe(subscriber)
+    events.subscribe_to_all(feed.hear)
+    for subscriber in subscribers:
+        subscriber(events)
     assumptions = settings.assumptions
     worker = DeliveryWorker(
         storage, clock, post, partial(make_sender or make_http_sender, targets), assumptions.ack_timeout_s
@@ -136,7 +139,7 @@ def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed, guard: 
     replicas = Replicas(
         service, replica_name(), show=feed.hear, is_watched=feed.is_watched, miss=feed.miss, look=worker.look
     )
-    service.events.subscribe(replicas.hear)
+    service.events.subscribe_to_all(replicas.hear)
     service.until_others_answered = replicas.until_answered
     service.put_forward = replicas.put_forward
     service.read_requests = replicas.read_requests

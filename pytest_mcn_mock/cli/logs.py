@@ -20,9 +20,8 @@ from pytest_mcn_mock.cli.output import Outlet
 from pytest_mcn_mock.model.calls import Call
 from pytest_mcn_mock.model.deliveries import Delivery, DeliveryState, describe_state
 from pytest_mcn_mock.model.money import format_roubles
-from pytest_mcn_mock.model.requests import ApiRequest
 from pytest_mcn_mock.service import events
-from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.text import printable
 
 _FIELDS: Final = (
@@ -168,36 +167,54 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(content)
 
 
-def log_event(event: Event) -> None:
-    """Log an event: a subscriber to ``service.events``."""
-    match event:
-        case events.CallPlaced(call) if call.ending is None:
-            _log_call(call)
-        case events.CallEnded(call):
-            _log_call(call)
-        case events.AttemptMade(delivery, attempt):
-            _log_delivery(delivery, without_secrets(str(attempt), delivery), is_failure=attempt.error is not None)
-        case events.DeliveryResent(delivery):
-            _log_delivery(delivery, "sent again")
-        case events.DeliverySettled(delivery, None):
-            _log_delivery(delivery, delivery.note or "not tried")
-        case events.RequestAnswered(request):
-            log_request(request)
-        case events.StateReset():
-            _log.info("everything is as configured again")
-
-
-def _log_call(call: Call) -> None:
+def subscribe_to(publisher: Events) -> None:
+    """Log events from now on. The level is that of the start, so what it never shows needs no subscription."""
+    if _log.isEnabledFor(logging.WARNING):
+        publisher.subscribe(events.AttemptMade, _log_attempt)
+        publisher.subscribe(events.DeliverySettled, _log_settled)
     if _log.isEnabledFor(logging.INFO):
-        how = "" if call.ending is None else f", {call.ending}"
-        _log.info(
-            "call %s%s: to %s from %s, %s roubles",
-            call.state, how, call.login_did, call.caller_did, format_roubles(call.price), extra=_of_call(call),
-        )  # fmt: skip
+        publisher.subscribe(events.CallPlaced, _log_placed)
+        publisher.subscribe(events.CallEnded, _log_call)
+        publisher.subscribe(events.RequestAnswered, _log_request)
+        publisher.subscribe(events.StateReset, _log_reset)
+    if _log.isEnabledFor(logging.DEBUG):
+        publisher.subscribe(events.DeliveryResent, _log_resent)
 
 
-def log_request(entry: ApiRequest) -> None:
+def _log_placed(event: events.CallPlaced) -> None:
+    if event.call.ending is None:
+        _log_call(event)
+
+
+def _log_call(event: events.CallPlaced | events.CallEnded) -> None:
+    call = event.call
+    how = "" if call.ending is None else f", {call.ending}"
+    _log.info(
+        "call %s%s: to %s from %s, %s roubles",
+        call.state, how, call.login_did, call.caller_did, format_roubles(call.price), extra=_of_call(call),
+    )  # fmt: skip
+
+
+def _log_attempt(event: events.AttemptMade) -> None:
+    delivery, attempt = event.delivery, event.attempt
+    level = _level(delivery, logging.DEBUG if attempt.error is None else logging.INFO)
+    if _log.isEnabledFor(level):
+        _log_delivery(level, delivery, without_secrets(str(attempt), delivery))
+
+
+def _log_resent(event: events.DeliveryResent) -> None:
+    _log_delivery(logging.DEBUG, event.delivery, "sent again")
+
+
+def _log_settled(event: events.DeliverySettled) -> None:
+    delivery = event.delivery
+    if event.attempt is None:
+        _log_delivery(_level(delivery, logging.DEBUG), delivery, delivery.note or "not tried")
+
+
+def _log_request(event: events.RequestAnswered) -> None:
     """Log a request that was answered, or could not be. Its query and its headers are not logged."""
+    entry = event.request
     level = logging.DEBUG if entry.refusal is None else logging.INFO
     if not _log.isEnabledFor(level):
         return
@@ -211,6 +228,10 @@ def log_request(entry: ApiRequest) -> None:
         _log.log(level, "refused: %s", entry.refusal.message, extra=fields)
 
 
+def _log_reset(_: events.StateReset) -> None:
+    _log.info("everything is as configured again")
+
+
 def _of_call(call: Call) -> dict[str, Any]:
     return {
         "event": "call",
@@ -221,12 +242,11 @@ def _of_call(call: Call) -> dict[str, Any]:
     }
 
 
-def _log_delivery(delivery: Delivery, what: str, *, is_failure: bool = False) -> None:
-    level = logging.INFO if is_failure else logging.DEBUG
-    if delivery.state is DeliveryState.FAILED:
-        level = logging.WARNING
-    if not _log.isEnabledFor(level):
-        return
+def _level(delivery: Delivery, usual: int) -> int:
+    return logging.WARNING if delivery.state is DeliveryState.FAILED else usual
+
+
+def _log_delivery(level: int, delivery: Delivery, what: str) -> None:
     fields = {
         "event": "delivery",
         "verification_call_uuid": delivery.verification_call_uuid,

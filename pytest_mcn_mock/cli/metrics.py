@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.calls import account_of
-from pytest_mcn_mock.model.deliveries import Attempt, Delivery, DeliveryState
-from pytest_mcn_mock.model.requests import ApiRequest
+from pytest_mcn_mock.model.deliveries import DeliveryState
 from pytest_mcn_mock.service import events
-from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.service.ports import Clock
 
 if TYPE_CHECKING:  # takes as long to import as the rest of the sandbox
@@ -100,24 +99,16 @@ class Metrics:
         """Show these too."""
         self._gauges = gauges
 
-    def hear(self, event: Event) -> None:
-        """Something has happened: a subscriber to ``service.events``."""
-        match event:
-            case events.RequestAnswered(request):
-                self._count_request(request)
-            case events.CallPlaced(call):
-                self._charged[call.method, call.dialect] += call.price
-            case events.CallEnded(call) if call.ending is not None:
-                self._calls[call.method, call.dialect, call.ending.outcome] += 1
-            case events.AttemptMade(_, attempt):
-                self._attempts[_result(attempt)] += 1
-            case events.DeliverySettled(delivery):
-                self._count_settled(delivery)
-            case events.AccountClosed(account_id):
-                for uuid in [uuid for uuid in self._answered if account_of(uuid) == account_id]:
-                    del self._answered[uuid]
-            case events.StateReset():  # the counters stay, because a counter does not go back
-                self._answered.clear()
+    def subscribe_to(self, publisher: Events) -> None:
+        """Count what happens from now on."""
+        publisher.subscribe(events.RequestAnswered, self._count_request)
+        publisher.subscribe(events.CallPlaced, self._count_charge)
+        publisher.subscribe(events.CallEnded, self._count_call)
+        publisher.subscribe(events.AttemptMade, self._count_attempt)
+        publisher.subscribe(events.DeliverySettled, self._count_delivery)
+        publisher.subscribe(events.AccountClosed, self._forget_account)
+        # The counters stay after a reset, because a counter does not go back.
+        publisher.subscribe(events.StateReset, lambda _: self._answered.clear())
 
     async def render(self) -> tuple[str, bytes]:
         """Return content type and text. Raises NotFound, with the package to install, if the library is missing."""
@@ -162,7 +153,8 @@ class Metrics:
         yield _counter("mcn_mock_dropped", f"Items dropped by bounded lists; calls{_SHARED}.", "what", now.dropped)
         yield _counter("mcn_mock_guarded", "Requests that the guard has refused, by code.", "code", now.guarded)
 
-    def _count_request(self, entry: ApiRequest) -> None:
+    def _count_request(self, event: events.RequestAnswered) -> None:
+        entry = event.request
         self._requests[entry.status or 0] += 1
         now = self._clock.now(entry.account_id)
         self._request_s.observe(max(0.0, now - entry.received_at))
@@ -175,7 +167,23 @@ class Metrics:
             if len(self._answered) > MAX_STAMPS:
                 self._answered.popitem(last=False)
 
-    def _count_settled(self, delivery: Delivery) -> None:
+    def _count_charge(self, event: events.CallPlaced) -> None:
+        self._charged[event.call.method, event.call.dialect] += event.call.price
+
+    def _count_call(self, event: events.CallEnded) -> None:
+        call = event.call
+        if call.ending is not None:
+            self._calls[call.method, call.dialect, call.ending.outcome] += 1
+
+    def _count_attempt(self, event: events.AttemptMade) -> None:
+        attempt = event.attempt
+        if attempt.error is None:
+            self._attempts["acknowledged"] += 1
+        else:
+            self._attempts["no_answer" if attempt.status is None else "refused"] += 1
+
+    def _count_delivery(self, event: events.DeliverySettled) -> None:
+        delivery = event.delivery
         self._deliveries[delivery.state] += 1
         if delivery.state is DeliveryState.DELIVERED:
             answered = self._answered.pop(delivery.verification_call_uuid, None)
@@ -183,11 +191,9 @@ class Metrics:
                 last = delivery.attempts[-1]
                 self._cdr_s.observe(max(0.0, last.at + last.duration_s - answered))
 
-
-def _result(attempt: Attempt) -> str:
-    if attempt.error is None:
-        return "acknowledged"
-    return "no_answer" if attempt.status is None else "refused"
+    def _forget_account(self, event: events.AccountClosed) -> None:
+        for uuid in [uuid for uuid in self._answered if account_of(uuid) == event.account_id]:
+            del self._answered[uuid]
 
 
 def _info(name: str, help_text: str, **labels: str) -> Metric:

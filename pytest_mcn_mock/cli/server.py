@@ -17,11 +17,12 @@ from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Final
 
+from pytest_mcn_mock.cli import logs
 from pytest_mcn_mock.cli.banner import greeting, page_url
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.demo import Demo
 from pytest_mcn_mock.cli.listening import on_signals, open_listener, resolve
-from pytest_mcn_mock.cli.logs import dropped_lines, log_event, redacted, without_secrets
+from pytest_mcn_mock.cli.logs import dropped_lines, redacted, without_secrets
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
 from pytest_mcn_mock.cli.opening import open_accounts, opening
 from pytest_mcn_mock.cli.output import Outlet
@@ -191,7 +192,7 @@ def _compose(config: Config, demo: Demo | None, reloader: Reloader | None) -> Fa
     fake = compose(
         config.settings,
         clock=clock,
-        subscribers=[metrics.hear, log_event],
+        subscribers=[metrics.subscribe_to, logs.subscribe_to],
         opening=partial(opening, config),
         guard=guard,
         render_metrics=metrics.render,

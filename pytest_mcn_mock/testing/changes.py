@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.service import events
-from pytest_mcn_mock.service.events import Event
+from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.testing.door import Door, LoopThread
 
 _T = TypeVar("_T")
@@ -212,22 +212,27 @@ class Changes:
         for job in (job for of_thread in jobs.values() for job in of_thread):
             job.cancel()
 
-    def hear(self, event: Event) -> None:
-        """Something has happened: a subscriber to ``service.events``."""
-        match event:
-            case events.CallPlaced(call) | events.CallEnded(call):
-                self._note(call.account_id, call.verification_call_uuid)
-            case events.AttemptMade(delivery) | events.DeliveryResent(delivery) | events.DeliverySettled(delivery):
-                self._note(delivery.account_id, delivery.verification_call_uuid)
-            case events.RequestAnswered(request):
-                self._wake(request.account_id or "")
-            case events.AccountChanged(account_id):
-                self._wake(account_id)
-            case events.AccountClosed(account_id):
-                self._watchers.pop(account_id, None)
-                self._wake(account_id)
-            case events.StateReset():
-                self._wake()
+    def subscribe_to(self, publisher: Events) -> None:
+        """Hear what happens from now on."""
+        publisher.subscribe(events.CallPlaced, self._hear_of_call)
+        publisher.subscribe(events.CallEnded, self._hear_of_call)
+        publisher.subscribe(events.AttemptMade, self._hear_of_delivery)
+        publisher.subscribe(events.DeliveryResent, self._hear_of_delivery)
+        publisher.subscribe(events.DeliverySettled, self._hear_of_delivery)
+        publisher.subscribe(events.RequestAnswered, lambda event: self._wake(event.request.account_id or ""))
+        publisher.subscribe(events.AccountChanged, lambda event: self._wake(event.account_id))
+        publisher.subscribe(events.AccountClosed, self._hear_of_closing)
+        publisher.subscribe(events.StateReset, lambda _: self._wake())
+
+    def _hear_of_call(self, event: events.CallPlaced | events.CallEnded) -> None:
+        self._note(event.call.account_id, event.call.verification_call_uuid)
+
+    def _hear_of_delivery(self, event: events.AttemptMade | events.DeliveryResent | events.DeliverySettled) -> None:
+        self._note(event.delivery.account_id, event.delivery.verification_call_uuid)
+
+    def _hear_of_closing(self, event: events.AccountClosed) -> None:
+        self._watchers.pop(event.account_id, None)
+        self._wake(event.account_id)
 
     def _note(self, account_id: str, verification_call_uuid: str) -> None:
         if (note := self._watchers.get(account_id)) is not None:

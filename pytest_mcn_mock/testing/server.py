@@ -103,7 +103,7 @@ class MCNServer(HTTPServer):
             settings if targets is None else replace(settings, webhook_targets=[*targets, f"*.{DOMAIN}"]),
             post=self._door.loop.post,
             clock=VirtualClock(),
-            subscribers=[self._changes.hear],
+            subscribers=[self._changes.subscribe_to],
             make_sender=lambda targets: ApplicationSender(self._applications, targets),
         )
         self._fakes.append((settings, self._fake))

@@ -46,10 +46,9 @@ class Feed:
 
     def hear(self, event: Event) -> None:
         """Report an event to the listeners and to the requests that wait."""
-        if self.waits:
-            self.waits.hear(event)
-        if not self._listeners:
+        if not self._listeners and not self.waits.under_way:
             return
+        self.waits.hear(event)
         match event:
             case events.CallPlaced(call) | events.CallEnded(call):
                 self._tell(call.account_id, ("call", call.seq), call)
@@ -66,7 +65,7 @@ class Feed:
 
     def is_watched(self) -> bool:
         """Return whether anybody listens, or waits."""
-        return bool(self._listeners or self.waits)
+        return bool(self._listeners or self.waits.under_way)
 
     def miss(self) -> None:
         """Tell every listener, and every request that waits, that it may have missed something."""

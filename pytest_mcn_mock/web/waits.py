@@ -20,22 +20,19 @@ class Waits:
     """The requests that wait. Each looks again after an event that may be about it, and never in between."""
 
     def __init__(self) -> None:
-        self._waits: set[_Wait] = set()
+        self.under_way: set[_Wait] = set()
+        """The requests that wait now."""
         self._is_open = True
-
-    def __bool__(self) -> bool:
-        """Return whether a request waits."""
-        return bool(self._waits)
 
     def hear(self, event: Event) -> None:
         """Let those look again that the event may be about."""
-        for wait in self._waits:
+        for wait in self.under_way:
             if wait.is_about(event):
                 wait.wake()
 
     def look_again(self) -> None:
         """Let all look again: events may have been missed."""
-        for wait in self._waits:
+        for wait in self.under_way:
             wait.wake()
 
     def open(self) -> None:
@@ -45,7 +42,7 @@ class Waits:
     def close(self) -> None:
         """Let no request wait, now or from now on: the server stops."""
         self._is_open = False
-        for wait in self._waits:
+        for wait in self.under_way:
             wait.end()
 
     async def until_found(
@@ -60,15 +57,15 @@ class Waits:
         found = await look()
         if found or not timeout_s or not self._is_open:
             return found
-        if len(self._waits) >= MAX_WAITS:
+        if len(self.under_way) >= MAX_WAITS:
             raise Refusal(RefusalCode.SERVICE_UNAVAILABLE, Reason("waits_full", {"n": MAX_WAITS}))
         wait = _Wait(is_about)
-        self._waits.add(wait)
+        self.under_way.add(wait)
         try:
             await hold(wait.end)
             return await wait.until_found(look, timeout_s)
         finally:
-            self._waits.discard(wait)
+            self.under_way.discard(wait)
 
 
 class _Wait:

@@ -105,7 +105,7 @@ async def composed(path: Path, told: list[Event]) -> AsyncIterator[Fake]:
     """A fake over a state file with an account and a call that is held."""
     fake = compose(
         Settings(state=f"sqlite:///{path}"),
-        subscribers=[told.append],
+        subscribers=[lambda events: events.subscribe_to_all(told.append)],
         make_sender=lambda _: Silent(),
         opening=lambda accounts: [(accounts.make(seed=1, account_id="1", token="t1"), 900)],
     )

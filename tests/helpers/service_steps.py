@@ -135,7 +135,7 @@ class ServiceSteps:
                 made,
                 post=lambda job: job() if self._is_running else None,
                 clock=self.clock,
-                subscribers=[self.events.append],
+                subscribers=[lambda events: events.subscribe_to_all(self.events.append)],
                 make_sender=lambda _: self.sender,
             )
         self.service = self.fake.service

@@ -127,7 +127,7 @@ def test_an_event_tells_what_was_kept() -> None:
             case events.AccountChanged(account_id):
                 kept.append(steps.account(account_id).subscriptions[0].url == HOOK)
 
-    steps.service.events.subscribe(look)
+    steps.service.events.subscribe_to_all(look)
     steps.subscribe()
     place(steps)
     steps.attempt(204)
@@ -176,8 +176,8 @@ def test_a_subscriber_that_raises_keeps_nobody_else_from_hearing(
         raise ZeroDivisionError
 
     later: list[Event] = []
-    steps.service.events.subscribe(fail)
-    steps.service.events.subscribe(later.append)
+    steps.service.events.subscribe_to_all(fail)
+    steps.service.events.subscribe_to_all(later.append)
     place(steps)
     assert names(later) == names(steps.events) == ["CallPlaced", "CallEnded"]
     assert caplog.text.count("a subscriber to events failed") == 2
