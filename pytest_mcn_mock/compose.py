@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -45,8 +44,7 @@ Reload = Callable[[], Awaitable[Struct]]
 """Loads the configuration file again. Returns what came of it, as the admin API shows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fake:
+class Fake(Struct, frozen=True, eq=False):
     """A fake operator: the service, its HTTP API, the worker that sends its CDRs, and its live events."""
 
     service: Service

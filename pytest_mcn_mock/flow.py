@@ -7,16 +7,16 @@ microsecond, a task of the event loop twelve (docs/explanation/performance.md).
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from dataclasses import dataclass
 from types import coroutine
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Generic[_T]):
+class Done(Struct, Generic[_T], frozen=True):
     """A coroutine has ended with this result."""
 
     result: _T

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
@@ -14,8 +15,7 @@ from pytest_mcn_mock.model.money import Tariff
 MAX_SIZE: Final = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The settings of one server.
 
     ``tariff`` is for accounts without a tariff of their own. ``journal_size`` bounds the calls that are kept, and each

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_mcn_mock.cli.config import Config
 from pytest_mcn_mock.cli.tls import Tls
@@ -55,8 +56,7 @@ def greeting(
     return "".join(f"{line}\n" for line in lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Banner:
+class _Banner(Struct, frozen=True):
     url: str
     tls: Tls | None
     config: Config

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -145,6 +144,8 @@ def serve(
 
     SIGHUP, and `mcn-mock reload`, load a changed configuration file.
     """
+    from msgspec.structs import replace
+
     from pytest_mcn_mock.cli import config as configuration
     from pytest_mcn_mock.cli import logs
     from pytest_mcn_mock.cli.demo import Demo

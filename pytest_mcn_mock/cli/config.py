@@ -13,12 +13,13 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date, time
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct, field
 
 from pytest_mcn_mock import schemas
 from pytest_mcn_mock.certificates import read_trust
@@ -34,7 +35,14 @@ from pytest_mcn_mock.model.assumptions import (
 )
 from pytest_mcn_mock.model.money import Tariff, tariff_from_roubles
 from pytest_mcn_mock.model.outcomes import Outcome, OutcomeRule, ending
-from pytest_mcn_mock.model.webhooks import Subscription, Targets, header_name, make_subscription, make_targets
+from pytest_mcn_mock.model.webhooks import (
+    HidesSecrets,
+    Subscription,
+    Targets,
+    header_name,
+    make_subscription,
+    make_targets,
+)
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.text import shown_url
 
@@ -89,15 +97,16 @@ _SENTENCES: Final[Mapping[str, str]] = {
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class AccountConfig:
+class AccountConfig(HidesSecrets, frozen=True):
     """An account to open; ``balance`` and ``credit`` are in roubles, and the balance may be ``"unlimited"``.
 
     ``is_seed_drawn`` is true if the file has no seed.
     """
 
+    _hidden = ("token",)
+
     id: str
-    token: str = field(repr=False)
+    token: str
     seed: int
     balance: str | int = accounts.DEFAULT_BALANCE
     credit: str | int = accounts.DEFAULT_CREDIT
@@ -121,19 +130,20 @@ class AccountConfig:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(HidesSecrets, frozen=True):
     """The settings that a sandbox is started with. ``allowed_hosts`` and ``admin_token`` are for ``web.guard``.
 
     ``source`` is the name of the file, empty without one. ``reset_state`` says whether the state is emptied first.
     """
+
+    _hidden = ("admin_token",)
 
     host: str
     port: int
     settings: Settings
     accounts: tuple[AccountConfig, ...]
     allowed_hosts: tuple[str, ...] = ()
-    admin_token: str | None = field(default=None, repr=False)
+    admin_token: str | None = None
     tls: TlsChoice = field(default_factory=TlsChoice)
     source: str = ""
     reset_state: bool = False
@@ -196,8 +206,7 @@ def read(content: dict[str, Any], source: str, text: str = "") -> Config:
     return config
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A mistake at ``path``. ``text`` is a sentence that begins with the place."""
 
     path: TomlPath

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.cli.logs import silenced
@@ -57,8 +57,7 @@ _NO_ANSWER: Final = 0
 """In a list of statuses: the endpoint does not answer in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """One account of the demo. ``balance`` and ``top_up`` are in roubles; money is added after three refusals in a row.
 
     ``calls`` are placed in a day, ``for_2fa`` out of a hundred from a number of its own. From ``outage[0]`` to
@@ -144,8 +143,7 @@ class StandIn:
         """Nothing is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
+class _Account(Struct, frozen=True):
     """A client's account as it was drawn. ``offsets`` are when it sends its requests, in seconds of the day."""
 
     client: Client

@@ -10,8 +10,9 @@ import platform
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import NotFound
 from pytest_mcn_mock.model.calls import account_of
@@ -30,16 +31,13 @@ MAX_STAMPS: Final = 20_000
 """Calls whose CDR is waited for at most, to measure how long it took."""
 
 
-@dataclass(slots=True)
 class _Histogram:
     """Seconds, counted by their bucket; the last one has no upper bound."""
 
-    bounds: tuple[float, ...]
-    counts: list[int] = field(init=False)
-    total: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one."""
@@ -55,8 +53,7 @@ class _Histogram:
         return buckets
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
+class Gauges(Struct, frozen=True):
     """Values that are counted elsewhere, and read when the metrics are shown.
 
     ``pending`` and ``max_pending`` are CDRs; ``waiting`` and ``under_way`` attempts; ``lag_s``

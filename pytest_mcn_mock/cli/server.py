@@ -11,11 +11,12 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Final
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.cli import logs
 from pytest_mcn_mock.cli.banner import greeting, page_url

@@ -7,14 +7,14 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """The certificate of a server. ``authority`` is the file to trust if it is a throw-away one."""
 
     certificate: Path
@@ -31,8 +31,7 @@ class Tls:
         return context
 
 
-@dataclass(frozen=True, slots=True)
-class TlsChoice:
+class TlsChoice(Struct, frozen=True):
     """How to serve: without TLS, with a given certificate and key, or ``self_signed``."""
 
     certificate: Path | None = None

@@ -6,10 +6,10 @@ import re
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pytest_httpserver import HTTPServer, WaitingSettings
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.model.assumptions import Assumptions, NumberFormat
@@ -76,8 +77,7 @@ class ErrorSettings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DialectTable:
+class DialectTable(Struct, frozen=True, eq=False):
     """One dialect."""
 
     name: Dialect
