@@ -287,6 +287,9 @@ class Connection(asyncio.BufferedProtocol):
         self._status: int | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
+        self._last: CdrResponse | None = None
+        self._last_bytes = b""
+        """The bytes of the last answer if they came at once, otherwise none."""
 
     @property
     def is_idle(self) -> bool:
@@ -398,11 +401,19 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiter is None:
             self.close()  # nothing was asked
             return
+        data = bytes(self._buffer[:nbytes])
+        is_first = not self._received
         self._received += nbytes
-        data = self._buffer[:nbytes]
+        if is_first and data == self._last_bytes and not self._is_for_head:
+            # Most endpoints repeat one answer. The parser reads it from the same state, so it would return the same.
+            response = cast(CdrResponse, self._last)
+            self._status = response.status
+            self._tell(response)
+            return
         if self._status is None:
             self._head += data
         self._feed(data)
+        self._last_bytes = data if is_first else b""
         if self._received > MAX_HEAD and self._status is None:
             self.fail(MalformedResponse(f"the answer is not HTTP: its head has more than {MAX_HEAD // 1024} KiB"))
         elif self._received > MAX_HEAD + 8 * self._most:  # more than a whole body in chunks of one byte
@@ -416,7 +427,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         return parser
 
-    def _feed(self, data: bytes | memoryview) -> None:
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -503,13 +514,18 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     def _finish(self, *, is_kept: bool) -> None:
-        waiter, self._waiter = self._waiter, None
-        self.is_answered = True
         if not is_kept:
             self.close()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(cast(CdrResponse, self.response))
+        if self._waiter is not None:
+            self._last = cast(CdrResponse, self.response)
             self._headers, self._body = [], bytearray()  # it may be kept for long
+            self._tell(self._last)
+
+    def _tell(self, response: CdrResponse) -> None:
+        waiter, self._waiter = self._waiter, None
+        self.is_answered = True
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
 
 
 def _watch(descriptor: int) -> Callable[[], object]:
