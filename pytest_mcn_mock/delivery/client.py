@@ -722,6 +722,10 @@ class HttpSender:
         self._idle_s = idle_s
         self._idle: dict[_Key, list[Connection]] = {}
         self._unanswered: defaultdict[Any, dict[Connection, float]] = defaultdict(dict)
+        self._deadlines: dict[Connection, float] = {}
+        """When the time of each request in flight is up."""
+        self._timer: asyncio.TimerHandle | None = None
+        """For the first of the deadlines. An answer leaves it: a timer for each request would cost more."""
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -757,6 +761,8 @@ class HttpSender:
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for connections in self._idle.values():
             for connection in connections:
                 connection.end()
@@ -775,17 +781,33 @@ class HttpSender:
         is_first = not connection.is_answered
         if is_first:
             self._unanswered[connection.peer][connection] = self._loop.time()
-        timer = self._loop.call_at(deadline, connection.be_late)
+        self._deadlines[connection] = deadline
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
         try:
             return await connection.ask(data, is_head=is_head)
         finally:
-            timer.cancel()
+            del self._deadlines[connection]
             if is_first:
                 waiting = self._unanswered[connection.peer]
                 del waiting[connection]
                 if not waiting:
                     del self._unanswered[connection.peer]
             self._put(key, connection)
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._end_late)
+
+    def _end_late(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        late = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
+        if len(late) < len(self._deadlines):
+            self._set_timer(min(deadline for deadline in self._deadlines.values() if deadline > now))
+        for connection in late:
+            connection.be_late()
 
     def _take(self, key: _Key) -> Connection | None:
         kept = self._idle.get(key)

@@ -243,6 +243,19 @@ async def test_an_answer_that_is_late_closes_the_connection() -> None:
 
 
 @pytest.mark.asyncio
+async def test_requests_of_several_limits_end_each_at_its_own() -> None:
+    async with Endpoint(OK, None).listening() as endpoint, sending() as sender:
+        await post(sender, endpoint.url)
+        patient = asyncio.create_task(post(sender, endpoint.url))
+        limits = [0.3, 0.1, 0.2, 0.1]
+        others = [asyncio.create_task(post(sender, endpoint.url, limit_s)) for limit_s in limits]
+        for limit_s, other in zip(limits, others, strict=True):
+            assert await asyncio.wait_for(other, 20) == f"no answer within {limit_s:g} s"
+        assert not patient.done()
+        patient.cancel()
+
+
+@pytest.mark.asyncio
 async def test_a_tls_server_that_says_nothing_is_late() -> None:
     async with Endpoint(None).listening() as endpoint, sending() as sender:
         told = await post(sender, endpoint.url.replace("http:", "https:"), 0.05)
