@@ -204,7 +204,7 @@ def test_a_stop_finishes_the_request_in_flight_and_does_not_wait_for_an_idle_con
 
 @pytest.mark.parametrize("missing,command", [("click", "--help"), ("jsonschema", "serve --config mcn-mock.toml")])
 def test_without_the_extra_the_command_says_what_to_install(missing: str, command: str, tmp_path: Path) -> None:
-    (tmp_path / "mcn-mock.toml").touch()
+    (tmp_path / "mcn-mock.toml").write_text("wrong = 1", encoding="utf-8")
     code = f"import sys; sys.modules[{missing!r}] = None; from pytest_mcn_mock.cli import main; main()"
     words = [sys.executable, "-c", code, *command.split()]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
