@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode
 from pytest_mcn_mock.model.accounts import Account

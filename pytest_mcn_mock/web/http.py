@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from types import MappingProxyType, coroutine
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from pytest_mcn_mock.flow import go_on_until, step
 
@@ -28,8 +28,7 @@ LINGER_FORM: Final = "hh" if os.name == "nt" else "ii"
 JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """A request as it arrived. Names of headers are lower-case; ``path`` is decoded, ``query`` is not.
 
     ``body`` is None if it is larger than MAX_BODY: it was not read. ``is_whole`` is False if the connection ended
@@ -54,8 +53,7 @@ class Closing(StrEnum):
     """It ends after half of the body that the headers promise."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFault:
+class ResponseFault(Struct, frozen=True):
     """How the server sends an answer that a fault alters: after ``delay_s``, its body over ``drip_s`` seconds."""
 
     delay_s: float = 0.0
@@ -80,15 +78,14 @@ class Stream(Protocol):
         """End the stream: the client has gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """An answer. A fault may say how it is sent; ``stream`` stands for a body that goes on for as long as the client
     listens.
     """
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=lambda: JSON_HEADERS)
+    headers: Mapping[str, str] = JSON_HEADERS
     fault: ResponseFault | None = None
     stream: Stream | None = None
 

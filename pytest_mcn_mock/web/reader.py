@@ -37,6 +37,8 @@ _HOST = re.compile(
 """A Host header: ``uri-host [ ":" port ]`` (RFC 9110, 7.2; RFC 3986, 3.2.2), and empty."""
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 """A target in absolute form (RFC 9112, 3.2.2): the authority, and the path with the query."""
+_ORDINARY = re.compile(rb"/[\w./~-]*(?:\?[\w.~%&=+-]*)?", re.ASCII)
+"""A target that has one reading: a path and a query of the characters that clients need not escape, and escapes."""
 _METHOD = re.compile(rb"[\r\n]*[\w!#$%&'*+.^`|~-]+ ")
 _LONGEST_METHOD: Final = 64
 _log = logging.getLogger("mcn_mock")
@@ -86,6 +88,9 @@ class RequestReader:
 
     ``max_body`` returns how many bytes the body of a request to a path may have; without it that is MAX_BODY. A request
     that is not HTTP, or too large, ends the reading, so that nobody can take one request for another (RFC 9112, 6.3).
+
+    A client that keeps its connection sends the same bytes again and again, with another target. The parser would read
+    them as before, because it starts afresh after each request. So it is not asked, which saves two thirds of the time.
     """
 
     def __init__(self, taker: Taker, max_body: Callable[[str], int] | None = None) -> None:
@@ -97,18 +102,51 @@ class RequestReader:
         """The target of the request that is being read: the path and the query, percent-encoded."""
         self.version = "1.1"
         """The version of HTTP of the last request whose head has arrived: 1.0 or 1.1."""
+        self._method = ""
         self._headers: dict[str, str] = {}
         self._lines = self._head_size = 0
         self._size = self._raw = 0
         self._body = bytearray()
         self._host = ""
         self._upgrades = self._goes_on = self._closes = False
+        self._completed, self._has_body = 0, False
+        self._around_target: tuple[bytes, bytes] | None = None
+        """The bytes before and behind the last request's target, if a request with the same bytes needs no parser."""
         self.stage = Stage.NOTHING
         self.has_more = False
         """Whether the client has sent something behind its last request."""
 
     def feed(self, data: memoryview) -> None:
         """Read some more bytes."""
+        is_between = self.stage is Stage.NOTHING
+        if is_between and self._around_target is not None and self._read_similar(bytes(data), *self._around_target):
+            return
+        self._completed, self._has_body, self._around_target = 0, False, None
+        self._parse(data)
+        if is_between and self.stage is Stage.NOTHING and self._completed == 1 and not self._has_body:
+            self._note_similar(bytes(data))
+
+    def _note_similar(self, data: bytes) -> None:
+        """Note the bytes of which the parser has made one request without a body, and nothing else."""
+        before, _, behind = data.partition(self.target)
+        if before == f"{self._method} ".encode():  # a target in absolute form has something before its path
+            self._around_target = before, behind
+
+    def _read_similar(self, data: bytes, before: bytes, behind: bytes) -> bool:
+        """Read a request that differs from the last one only in its target. Return whether it was one."""
+        if not (data.startswith(before) and data.endswith(behind)) or len(data) > MAX_HEAD // 2:
+            return False
+        target = data[len(before) : -len(behind)]
+        if not _ORDINARY.fullmatch(target):
+            return False
+        self.target = target
+        try:
+            self._taker.take(self._request(b""), keeps=True)
+        except Exception as error:
+            self._fail(error)
+        return True
+
+    def _parse(self, data: memoryview) -> None:
         self._size = len(data)
         rest = data
         while True:
@@ -182,13 +220,14 @@ class RequestReader:
             self._goes_on = False
         else:
             self._check_head()
-            if "upgrade" in headers and self._parser.should_upgrade() and self._parser.get_method() != b"CONNECT":
+            self._method = self._parser.get_method().decode()
+            if "upgrade" in headers and self._parser.should_upgrade() and self._method != "CONNECT":
                 self._upgrades = True
                 return
         length = headers.get("content-length", "0")
         if length == "0" and "transfer-encoding" not in headers:
             return
-        self.stage = Stage.BODY
+        self.stage, self._has_body = Stage.BODY, True
         self._raw, self._lines = -self._size, 0
         self._limit = MAX_BODY if self._max_body is None else self._max_body(self._request(b"").path)
         length = length.lstrip("0") or "0"  # the parser has seen that it is a number
@@ -207,6 +246,7 @@ class RequestReader:
         """Report the request, which is complete."""
         if self._upgrades:
             return
+        self._completed += 1
         parser = self._parser
         request = self._request(bytes(self._body) if self.stage is Stage.BODY else b"")
         keeps = parser.should_keep_alive() and not parser.should_upgrade() and not self._closes
@@ -262,7 +302,7 @@ class RequestReader:
 
         The server ignores that, because it has no other protocol (RFC 9110, 7.8). The parser would skip the body.
         """
-        lines = [f"{self._parser.get_method().decode()} / HTTP/{self.version}"]
+        lines = [f"{self._method} / HTTP/{self.version}"]
         self._parser = HttpRequestParser(self)
         self._upgrades, self._goes_on = False, True
         options = {option.strip().lower() for option in self._headers.get("connection", "").split(",")}
@@ -275,8 +315,7 @@ class RequestReader:
         raw_path, _, query = self.target.partition(b"#")[0].partition(b"?")
         if b"%" in raw_path:
             raw_path = unquote_to_bytes(raw_path)
-        method, path = self._parser.get_method().decode(), raw_path.decode("utf-8", "replace")
-        return Request(method, path, query, self._headers, body, is_whole)
+        return Request(self._method, raw_path.decode("utf-8", "replace"), query, self._headers, body, is_whole)
 
     # Requests that cannot be read
 
@@ -306,8 +345,7 @@ class RequestReader:
 
     def _not_parsed(self, error: HttpParserError, data: memoryview) -> None:
         if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Enough):
-            _log.error("a request could not be read", exc_info=error)
-            self._give_up(Unreadable(500, "the mock failed; its log says why"))
+            self._fail(error)
         elif self.stage is Stage.BODY:
             self.cut_short()
         elif self.stage is Stage.END:
@@ -316,3 +354,7 @@ class RequestReader:
             self._give_up(Unreadable(501, "the request's method is not known; the API uses POST"))
         else:
             self._give_up(self._unreadable(400, f"the request is not HTTP/1.1: {error}"))
+
+    def _fail(self, error: Exception) -> None:
+        _log.error("a request could not be read", exc_info=error)
+        self._give_up(Unreadable(500, "the mock failed; its log says why"))
