@@ -33,7 +33,7 @@ UNFINISHED: Final = 4 * CLIENTS
 """Orders whose CDR has not arrived yet, at the most. Without a bound orders run ahead of their CDRs, and take the
 processor from them.
 """
-LOCK: Final = "FROM accounts \nWHERE accounts.id = $1::VARCHAR FOR UPDATE"
+LOCK: Final = "ORDER BY accounts.id FOR UPDATE"
 ACCOUNTS: Final = 16
 WARM_UP_S: Final = 1.5
 CONFIG: Final = """

@@ -6,8 +6,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from pytest_mcn_mock.errors import StorageFailed
+
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The values of a statement, or those of each time that it is executed."""
+
+
+class RowLocked(StorageFailed):
+    """Another step keeps a row locked for too long. Nothing has changed."""
 
 
 class Statements(Protocol):

@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.flow import complete, on_loop
 from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url, without_password
-from pytest_mcn_mock.storage.engine import Load, Values
+from pytest_mcn_mock.storage.engine import Load, RowLocked, Values
 from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.storage.transactions import RETRY_S
@@ -268,7 +268,8 @@ class Postgres:
         """Return the error of a step that cannot be kept. ``is_of_all`` says that no other can be kept either; a
         connection that was lost may be the only one.
         """
-        failed = StorageFailed(f"the state cannot be written: {reason(error)}")
+        kind = RowLocked if isinstance(error, psycopg.errors.LockNotAvailable) else StorageFailed
+        failed = kind(f"the state cannot be written: {reason(error)}")
         if is_of_all or (getattr(error, "sqlstate", None) or "").startswith(_FAILURES_OF_ALL):
             if self.failure is None:
                 _log.error("%s; new calls are refused until it can", failed.message)

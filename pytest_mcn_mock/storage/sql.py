@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Float,
     Integer,
     Row,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
     case,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     true,
     update,
 )
@@ -55,7 +58,7 @@ from pytest_mcn_mock.service.ports import (
     Tally,
 )
 from pytest_mcn_mock.storage import MAX_ANSWERS_SIZE, Room, no_account, no_call, no_delivery
-from pytest_mcn_mock.storage.engine import Engine, Load, Statements, Step
+from pytest_mcn_mock.storage.engine import Engine, Load, RowLocked, Statements, Step
 from pytest_mcn_mock.storage.tables import (
     IS_PENDING,
     ZERO,
@@ -85,7 +88,7 @@ from pytest_mcn_mock.text import is_encodable
 _ALL_CALLS: Final = 2**62
 _TIDIED_AT_ONCE: Final = 500
 _PLACED_AT_ONCE: Final = 16
-"""Orders of one account in a step."""
+"""Orders in a step."""
 _SETTLED_AT_ONCE: Final = 64
 _LOCKED_AT_ONCE: Final = 64
 """The most deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
@@ -107,6 +110,11 @@ _UNLISTED = select(_sum(totals.c.unlisted)).where(totals.c.unlisted > ZERO)
 
 _READ_ACCOUNT: Final = _STATE.where(accounts.c.id == _ID)
 _LOCK_ACCOUNT: Final = select(accounts.c.id).where(accounts.c.id == _ID).with_for_update()
+_LOCK_ACCOUNTS: Final = (
+    select(accounts.c.id).where(is_one_of(accounts.c.id, "keys")).order_by(accounts.c.id).with_for_update()
+)
+_LOCK_ALL_ACCOUNTS: Final = select(accounts.c.id).order_by(accounts.c.id).with_for_update()
+_WAIT_SHORTLY: Final = text("SET LOCAL lock_timeout = '100ms'")
 _LOCK_TO_CLOSE: Final = _READ_ACCOUNT.with_for_update(of=accounts)
 _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_by(accounts.c.seq).limit(bindparam("n"))
 _READ_TOKEN: Final = select(accounts.c.data).where(accounts.c.token == _ID)
@@ -137,27 +145,34 @@ _TAKE_DELIVERY_NUMBERS: Final = select(
         select(func.nextval("delivery_numbers")).select_from(func.generate_series(1, bindparam("n"))).scalar_subquery()
     ).label("numbers")
 )
+_WANTED = func.unnest(cast(bindparam("keys", type_=Text), ARRAY(Text))).column_valued("account_id")
+_ORDERS = select(_WANTED, func.count().label("n")).group_by(_WANTED).subquery("orders")
 _READ_TO_PLACE_SHARED: Final = (
     select(
         accounts.c.data,
         *totals.c,
         func.array(
             select(func.nextval("call_numbers"))
-            .select_from(func.generate_series(1, bindparam("n", type_=BigInteger)))
+            .select_from(func.generate_series(1, _ORDERS.c.n))
+            .correlate(_ORDERS)
             .scalar_subquery()
         ).label("call_numbers"),
         func.array(
             select(func.nextval("delivery_numbers"))
-            .select_from(func.generate_series(1, accounts.c.webhooks * bindparam("n", type_=BigInteger)))
-            .correlate(accounts)
+            .select_from(func.generate_series(1, accounts.c.webhooks * _ORDERS.c.n))
+            .correlate(accounts, _ORDERS)
             .scalar_subquery()
         ).label("delivery_numbers"),
         _PENDING.scalar_subquery().label("all_pending"),
         _UNLISTED.scalar_subquery().label("all_unlisted"),
     )
-    .select_from(accounts.join(totals, totals.c.account_id == accounts.c.id))
-    .where(accounts.c.id == _ID)
+    .select_from(_ORDERS)
+    .join(accounts, accounts.c.id == _ORDERS.c.account_id)
+    .join(totals, totals.c.account_id == accounts.c.id)
 )
+"""``keys`` has an account's id for each order: each order gets a number for its call, and as many for deliveries as the
+account has webhooks.
+"""
 _READ_LEDGER: Final = select(ledger).where(ledger.c.account_id == _ID).order_by(ledger.c.n)
 _READ_CALL: Final = select(calls).where(calls.c.verification_call_uuid == _ID)
 _LOCK_CALL: Final = _READ_CALL.with_for_update()
@@ -565,7 +580,41 @@ def _due_at(row: Any) -> float | None:
 
 
 _Decide = Callable[[AccountSnapshot], CallDecision]
+_Order = tuple[str, _Decide]
 _Result = tuple[Delivery, Callable[[Delivery, Account], tuple[Delivery, Account]]]
+
+
+class _Charged:
+    """An account while a step places orders on it. ``row`` is how it was before the step."""
+
+    def __init__(self, row: Any) -> None:
+        self.row = row
+        self.before = self.account = decode_account(row.data)
+        self.balance: int = row.balance
+        self.last_entry: int = row.last_entry
+        self.accepted = self.pending = 0
+        self._call_numbers = iter(row.call_numbers)
+        self.delivery_numbers = iter(row.delivery_numbers)
+
+    def snapshot(self, more_pending: int) -> AccountSnapshot:
+        """Return the state on which the next order is decided, after a step has made ``more_pending`` deliveries."""
+        return AccountSnapshot(
+            self.account,
+            self.balance,
+            self.row.accepted_calls + self.accepted,
+            next(self._call_numbers),
+            1,
+            self.row.all_pending + more_pending,
+            self.row.all_unlisted,
+        )
+
+    def charge(self, call: Call, made: Sequence[Delivery], account: Account) -> None:
+        """Note an order that was accepted, and the account afterwards."""
+        self.account = account
+        self.balance -= call.price
+        self.last_entry += 1
+        self.accepted += 1
+        self.pending += _count_pending(made)
 
 
 class SqlStorage:
@@ -581,7 +630,8 @@ class SqlStorage:
         self._answers_size = 0
         self.latest = self.forward_s = self.reset_at = 0.0
         self._db = open_engine(self._load)
-        self._placing: Together[_Decide, CallDecision] = Together(self._place_all, _PLACED_AT_ONCE)
+        self._placing: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
+        self._placing_alone: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
         self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE, GATHER_S)
         self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE, GATHER_S)
 
@@ -650,6 +700,8 @@ class SqlStorage:
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         async with self._db.step() as step:
             await step.write(_WRITE_NUMBERS, {"listed": 0})  # this lock also stops the opening of accounts
+            if self.has_replicas:  # in the same order as orders lock them
+                await step.write(_LOCK_ALL_ACCOUNTS)
             reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.has_replicas else at
             for statement in _FORGET_ALL:
                 await step.write(statement)
@@ -800,7 +852,12 @@ class SqlStorage:
 
     async def place(self, account_id: str, decide: _Decide) -> CallDecision:
         if self.has_replicas:
-            return await self._placing.do(account_id, decide)
+            order = account_id, decide
+            placed = await self._placing.do("", order)
+            if placed is None:
+                placed = await self._placing_alone.do(account_id, order)
+            assert placed is not None  # noqa: S101 - for the type checker: no other account was in that step
+            return placed
         async with self._db.step() as step:
             row = await step.first(_READ_TO_PLACE, key=account_id)
             if row is None:
@@ -863,31 +920,45 @@ class SqlStorage:
         added = {"more": more, "more_spent": row.balance - balance, "more_pending": pending}
         await step.write(_POST_CHARGES, {"key": row.account_id, **values, **added})
 
-    async def _place_all(self, account_id: str, orders: Sequence[_Decide]) -> Sequence[CallDecision | Exception]:
-        """Place orders of an account one after the other, in a database that has replicas: its row is locked once."""
+    async def _place_all(self, _: str, orders: Sequence[_Order]) -> Sequence[CallDecision | Exception | None]:
+        """Place orders one after the other, in a database that has replicas: their accounts are locked once. Return
+        None for each if an account stays locked elsewhere, so that the other accounts do not wait for it.
+        """
+        keys = [account_id for account_id, _ in orders]
+        is_of_many = len(set(keys)) > 1
         done: list[CallDecision | Exception] = []
-        async with self._db.step() as step:
-            row = await self._lock_account(step, account_id, _READ_TO_PLACE_SHARED, n=len(orders))
-            # If this process dies before the answer, another takes the call to be answered then.
-            open_until = self._now() + ORDER_S
-            before = account = decode_account(row.data)
-            balance, n, more, pending = row.balance, row.last_entry, 0, 0
-            numbers = iter(row.delivery_numbers)
-            for decide, seq in zip(orders, row.call_numbers, strict=True):
-                accepted, waiting = row.accepted_calls + more, row.all_pending + pending
-                try:
-                    decided = decide(AccountSnapshot(account, balance, accepted, seq, 1, waiting, row.all_unlisted))
-                except Exception as error:
-                    done.append(error)
-                    continue
-                call, account = decided.call, decided.account
-                made = await self._take_numbers(step, decided.deliveries, numbers)
-                balance, n, more, pending = balance - call.price, n + 1, more + 1, pending + _count_pending(made)
-                await self._insert_call(step, call, made, n, balance, open_until=open_until)
-                done.append(CallDecision(call, made, account))
-            if more:
-                await self._post_charges(step, row, n, balance, more, pending)
-                await self._write_account(step, before, account)
+        try:
+            async with self._db.step() as step:
+                if is_of_many:
+                    await step.write(_WAIT_SHORTLY)
+                # A separate query sees the rows that were written while this step waited for the locks.
+                asked = {"keys": as_array(keys)}
+                locked, found = await step.rows_of_each((_LOCK_ACCOUNTS, asked), (_READ_TO_PLACE_SHARED, asked))
+                ids = {row.id for row in locked}
+                charged = {row.account_id: _Charged(row) for row in found if row.account_id in ids}
+                # If this process dies before the answer, another takes the call to be answered then.
+                open_until = self._now() + ORDER_S
+                for account_id, decide in orders:
+                    if (of := charged.get(account_id)) is None:
+                        done.append(no_account(account_id))
+                        continue
+                    try:
+                        decided = decide(of.snapshot(sum(each.pending for each in charged.values())))
+                    except Exception as error:
+                        done.append(error)
+                        continue
+                    made = await self._take_numbers(step, decided.deliveries, of.delivery_numbers)
+                    of.charge(decided.call, made, decided.account)
+                    await self._insert_call(step, decided.call, made, of.last_entry, of.balance, open_until=open_until)
+                    done.append(CallDecision(decided.call, made, decided.account))
+                for _, of in sorted(charged.items()):
+                    if of.accepted:
+                        await self._post_charges(step, of.row, of.last_entry, of.balance, of.accepted, of.pending)
+                        await self._write_account(step, of.before, of.account)
+        except RowLocked:
+            if not is_of_many:
+                raise
+            return [None] * len(orders)
         await step.kept()
         return done
 
