@@ -6,12 +6,10 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec.structs import replace
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import Map, Rule
 
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model.assumptions import Assumptions
@@ -25,13 +23,10 @@ from pytest_mcn_mock.web.dialects.table import DialectTable
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
 from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.parameters import whole_body
+from pytest_mcn_mock.web.routes import NoRoute, Routes, shown
 
-MAX_KEPT: Final = 1024
-"""Paths whose endpoint is remembered, if they are no longer than MAX_KEPT_PATH characters."""
-MAX_KEPT_PATH: Final = 256
 RETRY_AFTER_S: Final = "1"
 """Seconds after which a client may try again (RFC 9110, 10.2.3): there is room as soon as one CDR is settled."""
-_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 _TO_THE_PAGE: Final = {"Location": f"{ADMIN_PATH[1:]}/"}
@@ -150,24 +145,16 @@ class Api:
         return self._load()
 
     @cached_property
-    def _find(self) -> Callable[[str, str], tuple[Endpoint, Mapping[str, Any]]]:
-        rules = [
-            Rule(f"{self._base}/{path}", methods=[method], endpoint=endpoint)
-            for (method, path), endpoint in self._endpoints.items()
-        ]
-        routes = Map(rules, strict_slashes=False, merge_slashes=False).bind(self.dialect.hosts[0])
-        remembered = lru_cache(maxsize=MAX_KEPT)(routes.match)  # the same paths are asked for again and again
-        return lambda path, method: (remembered if len(path) <= MAX_KEPT_PATH else routes.match)(path, method)
+    def _routes(self) -> Routes:
+        return Routes(self._base, self._endpoints)
 
     def routes(self) -> list[tuple[str, str]]:
         """Return the methods and paths, as the reference writes them."""
-        return [(method, _VARIABLE.sub(r"{\1}", f"{self._base}/{path}")) for method, path in self._endpoints]
+        return [(method, shown(f"{self._base}/{path}")) for method, path in self._endpoints]
 
     def find(self, request: Request) -> tuple[Endpoint, Mapping[str, Any]]:
-        """Return the endpoint of a request and the variables of its path. Raises werkzeug's HTTPException if there is
-        none.
-        """
-        return self._find(self._route(request.path), request.method)
+        """Return the endpoint of a request and the variables of its path. Raises NoRoute if there is none."""
+        return self._routes.find(self._route(request.path), request.method)
 
     def answer_to(self, error: Exception, path: str) -> tuple[Response, Refusal]:
         """Return the answer to a request to the path that failed with the error, and the refusal that it shows."""
@@ -175,15 +162,15 @@ class Api:
         match error:
             case Refusal():
                 refusal = error.kept()
-            case MethodNotAllowed():
-                allowed = sorted(set(error.valid_methods or ()) - {"HEAD"})
+            case NoRoute(allowed=allowed) if allowed:
+                allowed = sorted(set(allowed) - {"HEAD"})
                 headers = {"Allow": ", ".join(allowed)}
                 refusal = Refusal(
                     RefusalCode.METHOD_NOT_ALLOWED, Reason("method_not_allowed", {"methods": " or ".join(allowed)})
                 )
             case NotFound():
                 refusal = Refusal(RefusalCode.NOT_FOUND, error.reason or str(error))
-            case HTTPException():
+            case NoRoute():
                 refusal = Refusal(RefusalCode.NOT_FOUND, self._unknown(path))
             case Conflict():
                 refusal = Refusal(RefusalCode.CONFLICT, error.reason or str(error), error.parameter)
@@ -201,8 +188,8 @@ class Api:
         above, _, word = self._route(path).removesuffix("/").rpartition("/")
         methods = [rule.rpartition("/")[2] for rule in self.dialect.methods.values()]
         if self._base == self.dialect.root and word not in methods:
-            with suppress(HTTPException):
-                self._find(f"{above}/{methods[0]}", "POST")
+            with suppress(NoRoute):
+                self._routes.find(f"{above}/{methods[0]}", "POST")
                 return Reason("method_not_found", {"value": show(word), "hint": nearest(word, methods)})
         return Reason("path_not_found", {"base": self._base})
 
@@ -212,10 +199,10 @@ class Api:
             headers = {"Retry-After": RETRY_AFTER_S}
         elif refusal.code is RefusalCode.UNAUTHORIZED:
             headers = {"WWW-Authenticate": "Bearer"}  # RFC 9110, 15.5.2
-        shown = self.dialect.refuse(refusal, self.assumptions, status)
+        form = self.dialect.refuse(refusal, self.assumptions, status)
         if self._base == ADMIN_PATH and refusal.reason is not None:
-            shown.body["errors"][0]["reason"] = refusal.reason.shown()
-        return json_response(shown.status, shown.body, headers=headers)
+            form.body["errors"][0]["reason"] = refusal.reason.shown()
+        return json_response(form.status, form.body, headers=headers)
 
 
 def one_slash(path: str) -> str:

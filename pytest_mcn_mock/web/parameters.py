@@ -12,10 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
-
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.text import encodable
@@ -56,6 +52,9 @@ def read_parameters(request: Request) -> Given:
     if not body:
         query = bounded(query)
         return Given(query, query)
+    # The article's requests have no body, and in the sandbox they need no werkzeug.
+    from werkzeug.http import parse_options_header
+
     mime_type, options = parse_options_header(request.headers.get("content-type", ""))
     mime_type = mime_type.lower()  # RFC 9110, 8.3.1
     if mime_type == _FORMS[0] and body.lstrip().startswith(b"{"):  # a form would have %7B
@@ -167,6 +166,9 @@ def _text(name: str, value: object) -> str:
 def _read_form(body: bytes, mime_type: str, options: Mapping[str, str]) -> dict[str, str]:
     if mime_type == "application/x-www-form-urlencoded":
         return read_query(body)
+    from werkzeug.exceptions import RequestEntityTooLarge
+    from werkzeug.formparser import FormDataParser
+
     parser = FormDataParser(
         stream_factory=_in_memory, max_form_memory_size=MAX_BODY, max_form_parts=MAX_PARAMETERS, silent=False
     )

@@ -88,7 +88,7 @@ class DialectTable(Struct, frozen=True, eq=False):
     root: str
     """Everything under this path is the dialect's."""
     methods: Mapping[Method, str]
-    """The paths of the methods under ``root``, as werkzeug's rules; ``account_id`` is the only variable, if any."""
+    """The paths of the methods under ``root``, as those of ``Routes``; ``account_id`` is the only variable, if any."""
     route: Callable[[str], str]
     """Returns the path that is looked for. Raises Refusal for a path that the fake does not serve."""
     account: re.Pattern[str] | None
