@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound
@@ -46,7 +47,7 @@ _RECENT: Final = 20
 _log = logging.getLogger("mcn_mock")
 
 
-class Result(NamedTuple):
+class Result(Struct, frozen=True):
     """The result of an attempt that began ``at`` a moment, in seconds since the epoch, and took ``duration_s`` seconds:
     a response, or the ``error`` with the reason why there is none.
     """
@@ -57,7 +58,7 @@ class Result(NamedTuple):
     error: str | None = None
 
 
-class Preview(NamedTuple):
+class Preview(Struct, frozen=True):
     """The request that a webhook would get for a call.
 
     ``call`` is the account's newest call that has ended and has a CDR or, if there is none, an invented one. ``note``

@@ -1,5 +1,7 @@
 """The interfaces that the service needs: storage, clock, worker. Times are in seconds since the epoch, money in
 kopecks.
+
+What callers take apart is a NamedTuple. What each order makes is a Struct, which is made in C.
 """
 
 from __future__ import annotations
@@ -7,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.calls import Call
@@ -45,7 +49,7 @@ class AccountDecision(NamedTuple):
     posting: Posting | None = None
 
 
-class AccountSnapshot(NamedTuple):
+class AccountSnapshot(Struct, frozen=True):
     """The state on which an order is decided: the account, its balance, how many of its calls were accepted, the
     numbers of the next call and of the next delivery, how many deliveries of all accounts are pending, and how many
     calls are kept although the journal does not list them any more.
@@ -60,7 +64,7 @@ class AccountSnapshot(NamedTuple):
     unlisted: int
 
 
-class CallDecision(NamedTuple):
+class CallDecision(Struct, frozen=True):
     """The decision on an order: the call, its deliveries, and the account afterwards. New
     deliveries are numbered from ``next_delivery`` on, in order. The storage numbers a delivery whose id is 0.
     """
@@ -70,7 +74,7 @@ class CallDecision(NamedTuple):
     account: Account
 
 
-class Ended(NamedTuple):
+class Ended(Struct, frozen=True):
     """A call that a step has ended, and its deliveries. The storage numbers a delivery whose id is 0, and drops the
     call's deliveries that are not among them.
     """
@@ -79,7 +83,7 @@ class Ended(NamedTuple):
     deliveries: Sequence[Delivery]
 
 
-class Due(NamedTuple):
+class Due(Struct, frozen=True):
     """Work that was claimed: a call to end or, if there is a delivery, a CDR to send to a webhook of the account."""
 
     due_at: float
@@ -98,7 +102,7 @@ class Claimed(NamedTuple):
     lacks_room: bool = False
 
 
-class Settled(NamedTuple):
+class Settled(Struct, frozen=True):
     """A delivery and its account before and after a step, and when another delivery that waited for it is due."""
 
     before: Delivery

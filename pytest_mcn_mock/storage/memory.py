@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict
@@ -39,8 +39,7 @@ THE_CALL: Final = 0
 """Stands for a delivery's id if the work is to end the call."""
 
 
-@dataclass(slots=True, eq=False)
-class AccountRow:
+class AccountRow(Struct, eq=False):
     """An account with everything it has. ``waiting`` are deliveries that wait until one of another call is settled."""
 
     account: Account
@@ -57,8 +56,7 @@ class AccountRow:
         return AccountState(self.account, self.ledger.balance)
 
 
-@dataclass(slots=True, eq=False)
-class CallRow:
+class CallRow(Struct, eq=False):
     """A call with its deliveries, and its unclaimed work, by the delivery's id."""
 
     owner: AccountRow
@@ -73,8 +71,7 @@ class CallRow:
         return self.call.ending is not None and all(d.state is not DeliveryState.PENDING for d in self.deliveries)
 
 
-@dataclass(slots=True, eq=False)
-class Work:
+class Work(Struct, eq=False):
     """A call to end, or a delivery to send to the host. ``is_over``: it was claimed, or is not due any more."""
 
     due_at: float
@@ -371,11 +368,12 @@ class MemoryStorage:
         if row is None or row.call.ending is not None:
             return None
         before = row.deliveries
-        row.call, deliveries = decide(row.call, before)
+        ended = decide(row.call, before)
+        row.call = ended.call
         self._count_pending(row, -sum(delivery.state is DeliveryState.PENDING for delivery in before))
         for delivery in before:  # some may be dropped
             del self._of_delivery[delivery.id]
-        self._enter(row, deliveries)
+        self._enter(row, ended.deliveries)
         self._unqueue(row, THE_CALL)
         self._enqueue_all(row)
         self._drop_if_done(row)

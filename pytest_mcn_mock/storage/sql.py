@@ -1087,8 +1087,8 @@ class SqlStorage:
             for delivery_row in await step.rows(_READ_DELIVERIES_OF, key=row.seq):
                 delivery = decode_delivery(delivery_row.data)
                 before[delivery.id] = delivery
-            call, decided = decide(decode_call(row.data), list(before.values()))
-            after = list(decided)
+            ended = decide(decode_call(row.data), list(before.values()))
+            call, after = ended.call, list(ended.deliveries)
             if not all(delivery.id for delivery in after):
                 if self.has_replicas:
                     lacking = sum(not delivery.id for delivery in after)

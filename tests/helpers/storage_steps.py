@@ -59,8 +59,9 @@ def accept(snapshot: AccountSnapshot, *, placed_at: float = 0.0, holds: bool = F
 
 def accept_ended(snapshot: AccountSnapshot) -> CallDecision:
     """A call that ends as it is placed, at 0.0."""
-    call, deliveries, of = accept(snapshot)
-    return CallDecision(end(call, call.planned, 0.0), [replace(d, due_at=0.0) for d in deliveries], of)
+    decided = accept(snapshot)
+    call = end(decided.call, decided.call.planned, 0.0)
+    return CallDecision(call, [replace(d, due_at=0.0) for d in decided.deliveries], decided.account)
 
 
 def finish(call: Call, deliveries: Sequence[Delivery]) -> Ended:
@@ -70,15 +71,15 @@ def finish(call: Call, deliveries: Sequence[Delivery]) -> Ended:
 
 def finish_twice_told(call: Call, deliveries: Sequence[Delivery]) -> Ended:
     """Each CDR is sent again when it was settled."""
-    ended, due = finish(call, deliveries)
-    again = [replace(delivery, id=0, due_at=None, waits_for=delivery.id) for delivery in due]
-    return Ended(ended, [*due, *again])
+    ended = finish(call, deliveries)
+    again = [replace(delivery, id=0, due_at=None, waits_for=delivery.id) for delivery in ended.deliveries]
+    return Ended(ended.call, [*ended.deliveries, *again])
 
 
 def reorder(call: Call, deliveries: Sequence[Delivery]) -> Ended:
     """Its CDRs wait for one of the account's next call."""
-    ended, due = finish(call, deliveries)
-    return Ended(ended, [replace(delivery, due_at=None, waits_for=NEXT_CALL) for delivery in due])
+    ended = finish(call, deliveries)
+    return Ended(ended.call, [replace(d, due_at=None, waits_for=NEXT_CALL) for d in ended.deliveries])
 
 
 def fail(*args: object) -> Any:

@@ -30,6 +30,7 @@ from helpers.storage_steps import (
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.accounts import Account, add_fault
@@ -445,7 +446,7 @@ def test_a_mistake_of_ours_in_the_middle_of_a_step_takes_nothing_half(
 ) -> None:
     before = steps.contents()
     with pytest.raises(StorageFailed):
-        steps.place("1", lambda snapshot: accept(snapshot)._replace(account=object()))  # type: ignore[arg-type]
+        steps.place("1", lambda snapshot: replace(accept(snapshot), account=object()))
     recover(steps)
     assert steps.contents() == before
     assert "Traceback" in caplog.text

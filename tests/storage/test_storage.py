@@ -22,7 +22,7 @@ from helpers.storage_steps import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from pytest_mcn_mock.errors import Conflict, NotFound, Refusal
 from pytest_mcn_mock.model.accounts import Account, connect_number
@@ -193,8 +193,8 @@ def test_placing_sees_how_things_stand_and_may_change_the_account(steps: Steps) 
     seen: list[tuple[object, ...]] = []
 
     def look(snapshot: AccountSnapshot) -> CallDecision:
-        seen.append((snapshot.account.numbers, *snapshot[1:]))
-        return accept(snapshot)._replace(account=connect_number(snapshot.account, "79158888888"))
+        seen.append((snapshot.account.numbers, *astuple(snapshot)[1:]))
+        return replace(accept(snapshot), account=connect_number(snapshot.account, "79158888888"))
 
     steps.place("1", look)
     steps.place("1", look)
@@ -270,11 +270,11 @@ def test_deliveries_without_a_number_are_numbered_after_the_others(steps: Steps)
     steps.open("2", "http://localhost/1", "http://localhost/2")
 
     def owe_twice(snapshot: AccountSnapshot) -> CallDecision:
-        call, deliveries, of = accept(snapshot)
-        return CallDecision(call, [d for delivery in deliveries for d in (delivery, replace(delivery, id=0))], of)
+        decided = accept(snapshot)
+        return replace(decided, deliveries=[d for own in decided.deliveries for d in (own, replace(own, id=0))])
 
     for first in (1, 5):
-        _, deliveries, _ = steps.run(steps.storage.place("2", owe_twice))
+        deliveries = steps.run(steps.storage.place("2", owe_twice)).deliveries
         order = (0, 1, 2, 3) if steps.has_replicas else (0, 2, 1, 3)
         assert [delivery.id for delivery in deliveries] == [first + place for place in order]
         assert [steps.run(steps.storage.delivery(delivery.id)) for delivery in deliveries] == list(deliveries)
@@ -298,7 +298,7 @@ def test_a_call_ends_once(steps: Steps) -> None:
 
 
 def test_a_call_without_a_cdr_has_no_delivery(steps: Steps) -> None:
-    call = steps.place("1", lambda snapshot: accept(snapshot)._replace(deliveries=()))
+    call = steps.place("1", lambda snapshot: replace(accept(snapshot), deliveries=()))
     assert steps.deliveries_of(call) == ()
     assert steps.finish(call) is not None
     assert steps.run(steps.storage.counts()).pending == 0
@@ -389,7 +389,7 @@ def test_a_call_that_leaves_the_journal_is_gone_once_none_of_its_deliveries_is_p
 
 
 def test_a_call_that_ends_unlisted_without_a_cdr_is_gone(steps: Steps) -> None:
-    first = steps.place("1", lambda snapshot: accept(snapshot)._replace(deliveries=()))
+    first = steps.place("1", lambda snapshot: replace(accept(snapshot), deliveries=()))
     for _ in range(JOURNAL):
         steps.place()
     assert steps.finish(first) is not None
@@ -437,7 +437,7 @@ def test_lists_have_only_items_with_the_given_values(steps: Steps) -> None:
     def dialling(login_did: str, code: str) -> Callable[[AccountSnapshot], CallDecision]:
         def decide(snapshot: AccountSnapshot) -> CallDecision:
             decided = accept(snapshot)
-            return decided._replace(call=replace(decided.call, login_did=login_did, code=code))
+            return replace(decided, call=replace(decided.call, login_did=login_did, code=code))
 
         return decide
 
