@@ -218,13 +218,9 @@ class Ledger:
             raise ValueError("a ledger needs room for the sum brought forward and for one entry")
         self._limit = limit
         self._entries: deque[Entry] = deque(entries)
-        self._balance = self._entries[-1].balance if self._entries else 0
-        self._posted = self._entries[-1].n if self._entries else 0
-
-    @property
-    def balance(self) -> int:
+        self.balance = self._entries[-1].balance if self._entries else 0
         """Kopecks: the sum of the entries, kept beside them so that reading it costs nothing."""
-        return self._balance
+        self._posted = self._entries[-1].n if self._entries else 0
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
@@ -237,8 +233,8 @@ class Ledger:
     ) -> tuple[Entry, Entry | None]:
         """Add an entry; return it, and the entry that ``fold`` returns."""
         self._posted += 1
-        self._balance += kopecks
-        entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self._balance)
+        self.balance += kopecks
+        entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self.balance)
         self._entries.append(entry)
         return entry, self.fold()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Final
@@ -57,18 +57,19 @@ class AccountRow(Struct, eq=False):
 
 
 class CallRow(Struct, eq=False):
-    """A call with its deliveries, and its unclaimed work, by the delivery's id."""
+    """A call with its deliveries by their ids, and the work to end it until that is claimed."""
 
     owner: AccountRow
     call: Call
-    deliveries: list[Delivery]
-    work: dict[int, Work] = field(default_factory=dict)
+    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    to_end: Work | None = None
     is_listed: bool = True
     is_answered: bool = False
 
     def is_finished(self) -> bool:
         """Return whether the call has ended, and none of its deliveries is pending."""
-        return self.call.ending is not None and all(d.state is not DeliveryState.PENDING for d in self.deliveries)
+        is_owed = any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries.values())
+        return self.call.ending is not None and not is_owed
 
 
 class Work(Struct, eq=False):
@@ -116,21 +117,30 @@ class Queue:
     def take(self, until: float, room: Room, newest_call: int | None, limit: int) -> list[Work]:
         """Take out at most ``limit`` pieces of work that are due by ``until``."""
         taken: list[Work] = []
-        newer: list[Work] = []
-        for work in self._due(until, room):
+        newer: list[_Entry] = []
+        for host in list(self._lines):
+            if room.has(host):
+                self._call_up(host)
+        while len(taken) < limit and self._heap and self._heap[0][0] <= until:
+            entry = heapq.heappop(self._heap)
+            work = entry[-1]
+            if work.is_over:
+                continue
+            if work.delivery_id != THE_CALL and not room.has(work.host):
+                heapq.heappush(self._lines.setdefault(work.host, []), entry)
+                continue
+            if work.host in self._lines:
+                self._call_up(work.host)
             if newest_call is not None and work.row.call.seq > newest_call:
-                newer.append(work)
+                newer.append(entry)
                 continue
             work.is_over = True
             self._size -= 1
             taken.append(work)
             if work.delivery_id != THE_CALL:
                 room.take(work.host)
-            if len(taken) == limit:
-                break
-        for work in newer:
-            self._size -= 1
-            self.push(work)
+        for entry in newer:
+            heapq.heappush(self._heap, entry)
         return taken
 
     def next_due_at(self) -> float | None:
@@ -149,30 +159,16 @@ class Queue:
             if due_at <= now and not work.is_over and work.delivery_id != THE_CALL:
                 yield due_at
 
-    def _due(self, until: float, room: Room) -> Iterator[Work]:
-        """Take out the work that is due and has room, one piece after the other."""
-        for host in list(self._lines):
-            if room.has(host):
-                self._call_up(host)
-        while (due_at := self.next_due_at()) is not None and due_at <= until:
-            entry = heapq.heappop(self._heap)
-            work = entry[-1]
-            if work.delivery_id == THE_CALL or room.has(work.host):
-                self._call_up(work.host)
-                yield work
-            else:
-                heapq.heappush(self._lines.setdefault(work.host, []), entry)
-
     def _call_up(self, host: str) -> None:
         """Put the first of the work that waits for room at the host into the common order again."""
-        line = self._lines.get(host, [])
+        line = self._lines[host]
         while line:
             entry = heapq.heappop(line)
             if not entry[-1].is_over:
                 heapq.heappush(self._heap, entry)
                 break
         if not line:
-            self._lines.pop(host, None)
+            del self._lines[host]
 
 
 def _without_the_past(heap: list[_Entry]) -> list[_Entry]:
@@ -181,18 +177,19 @@ def _without_the_past(heap: list[_Entry]) -> list[_Entry]:
     return kept
 
 
-def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None, limit: int) -> Iterator[Work]:
+def _take(queues: list[Queue], until: float, room: Room, newest_call: int | None, limit: int) -> list[Work]:
     """Take out at most ``limit`` pieces of due work of all these queues, in order of their due time."""
     if len(queues) == 1:
-        yield from queues[0].take(until, room, newest_call, limit)
-        return
-    for _ in range(limit):
+        return queues[0].take(until, room, newest_call, limit)
+    taken: list[Work] = []
+    while len(taken) < limit:
         for queue in sorted(queues, key=lambda queue: queue.next_due_at() or 0.0):
             if work := queue.take(until, room, newest_call, 1):
-                yield work[0]
+                taken += work
                 break
         else:
-            return
+            break
+    return taken
 
 
 class Answers:
@@ -245,7 +242,9 @@ class MemoryStorage:
         self._calls: dict[str, CallRow] = {}
         self._journal: OrderedDict[str, CallRow] = OrderedDict()
         self._of_delivery: dict[int, CallRow] = {}
-        self._queues: dict[str | None, Queue] = {}
+        self._to_send: dict[int, Work] = {}
+        """The unclaimed work of deliveries, by their ids."""
+        self._queues: defaultdict[str | None, Queue] = defaultdict(Queue)
         self._answers = Answers()
         self._accounts_opened = self._calls_placed = self._deliveries_made = 0
         self._pending = self._dropped = 0
@@ -265,6 +264,7 @@ class MemoryStorage:
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         for kept in (self._accounts, self._by_token, self._taken, self._calls, self._journal, self._of_delivery):
             kept.clear()
+        self._to_send.clear()
         self._queues.clear()
         self._answers.clear()
         self._pending = 0
@@ -340,7 +340,7 @@ class MemoryStorage:
         )
         call = decided.call
         self._calls_placed += 1
-        row = CallRow(owner, call, [])
+        row = CallRow(owner, call)
         self._enter(row, decided.deliveries)
         owner.account = decided.account
         owner.accepted_calls += 1
@@ -351,15 +351,14 @@ class MemoryStorage:
         self._journal[call.verification_call_uuid] = row
         if len(self._journal) > self._journal_size:
             self._unlist_oldest()
-        return CallDecision(call, row.deliveries, owner.account)
+        return CallDecision(call, list(row.deliveries.values()), owner.account)
 
     async def answered(self, verification_call_uuid: str) -> float | None:
         row = self._calls.get(verification_call_uuid)
         if row is None or row.is_answered:
             return None
         row.is_answered = True
-        self._enqueue_all(row)
-        return min((work.due_at for work in row.work.values()), default=None)
+        return self._enqueue_all(row)
 
     async def end_call(
         self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
@@ -367,17 +366,18 @@ class MemoryStorage:
         row = self._calls.get(verification_call_uuid)
         if row is None or row.call.ending is not None:
             return None
-        before = row.deliveries
+        before = list(row.deliveries.values())
         ended = decide(row.call, before)
         row.call = ended.call
-        self._count_pending(row, -sum(delivery.state is DeliveryState.PENDING for delivery in before))
         for delivery in before:  # some may be dropped
+            self._count_pending(row, -(delivery.state is DeliveryState.PENDING))
             del self._of_delivery[delivery.id]
+        row.deliveries = {}
         self._enter(row, ended.deliveries)
-        self._unqueue(row, THE_CALL)
+        self._unqueue_end(row)
         self._enqueue_all(row)
         self._drop_if_done(row)
-        return Ended(row.call, row.deliveries)
+        return Ended(row.call, list(row.deliveries.values()))
 
     async def call(self, verification_call_uuid: str) -> Call:
         return self._call_row(verification_call_uuid).call
@@ -396,11 +396,11 @@ class MemoryStorage:
         return list(islice((call for call in calls if _is_behind(call.seq, after, newest_first)), limit))
 
     async def delivery(self, delivery_id: int) -> Delivery:
-        row, index = self._place_of(delivery_id)
-        return row.deliveries[index]
+        return self._row_of(delivery_id).deliveries[delivery_id]
 
     async def deliveries_of(self, verification_call_uuid: str) -> Sequence[Delivery]:
-        return tuple(sorted(self._call_row(verification_call_uuid).deliveries, key=lambda delivery: delivery.id))
+        row = self._call_row(verification_call_uuid)
+        return tuple(delivery for _, delivery in sorted(row.deliveries.items()))
 
     async def deliveries(
         self,
@@ -414,14 +414,14 @@ class MemoryStorage:
         of_call = {name: value for name, value in fields.items() if name != "state"}
         rows = (row for row in self._listed(account_id) if has_fields(row.call, of_call))
         states = {fields["state"]} if "state" in fields else set(DeliveryState)
-        deliveries = (delivery for row in rows for delivery in row.deliveries if delivery.state in states)
+        deliveries = (delivery for row in rows for delivery in row.deliveries.values() if delivery.state in states)
         found = [delivery for delivery in deliveries if _is_behind(delivery.id, after, newest_first)]
         # A delivery that the end of a call added is younger than those of the calls placed meanwhile.
         return sorted(found, key=lambda delivery: delivery.id, reverse=newest_first)[:limit]
 
     async def states_of(self, calls: Sequence[Call]) -> Mapping[int, Sequence[tuple[int, DeliveryState]]]:
         rows = (self._calls.get(call.verification_call_uuid) for call in calls)
-        found = {row.call.seq: [(d.id, d.state) for d in row.deliveries] for row in rows if row is not None}
+        found = {row.call.seq: [(d.id, d.state) for d in row.deliveries.values()] for row in rows if row is not None}
         return {seq: sorted(states) for seq, states in found.items() if states}
 
     async def tally(self, account_id: str | None, since: float, most: int) -> Tally:
@@ -432,7 +432,7 @@ class MemoryStorage:
         for row in islice(self._listed(account_id, newest_first=True), most):
             outcome = None if row.call.ending is None else row.call.ending.outcome
             outcomes[outcome] += 1
-            for delivery in row.deliveries:
+            for delivery in row.deliveries.values():
                 states[delivery.state] += 1
             if row.call.placed_at >= since:
                 minute = int((row.call.placed_at - since) // 60)
@@ -449,16 +449,17 @@ class MemoryStorage:
         )
 
     async def pending(self, limit: int) -> Sequence[Delivery]:
-        pending = [d for row in self._calls.values() for d in row.deliveries if d.state is DeliveryState.PENDING]
+        deliveries = (delivery for row in self._calls.values() for delivery in row.deliveries.values())
+        pending = [delivery for delivery in deliveries if delivery.state is DeliveryState.PENDING]
         return sorted(pending, key=lambda delivery: delivery.id)[:limit]
 
     async def change_delivery(
         self, delivery_id: int, decide: Callable[[Delivery, Call, Account], Delivery]
     ) -> tuple[Delivery, Delivery]:
-        row, index = self._place_of(delivery_id)
-        before = row.deliveries[index]
+        row = self._row_of(delivery_id)
+        before = row.deliveries[delivery_id]
         changed = decide(before, row.call, row.owner.account)
-        self._put(row, index, changed)
+        self._put(row, before, changed)
         if not is_still_due(changed, before):
             self._enqueue(row, changed)
         self._drop_if_done(row)
@@ -487,13 +488,13 @@ class MemoryStorage:
             queues = [self._queues[account_id]] if account_id in self._queues else []
         claimed = []
         for work in _take(queues, until, Room(under_way, per_host), newest_call, limit):
-            row = work.row
-            del row.work[work.delivery_id]
-            if work.delivery_id == THE_CALL:
+            row, number = work.row, work.delivery_id
+            if number == THE_CALL:
+                row.to_end = None
                 claimed.append(Due(work.due_at, row.owner.account, row.call))
                 continue
-            _, index = self._place_of(work.delivery_id)
-            prepared = row.deliveries[index] = prepare(row.deliveries[index], row.call, row.owner.account)
+            del self._to_send[number]
+            prepared = row.deliveries[number] = prepare(row.deliveries[number], row.call, row.owner.account)
             claimed.append(Due(work.due_at, row.owner.account, row.call, prepared))
         next_due_at = min((at for queue in queues if (at := queue.next_due_at()) is not None), default=None)
         return Claimed(claimed, next_due_at, any(queue.has_lines() for queue in queues))
@@ -511,11 +512,11 @@ class MemoryStorage:
     async def settle(
         self, claimed: Delivery, now: float, decide: Callable[[Delivery, Account], tuple[Delivery, Account]]
     ) -> Settled:
-        row, index = self._place_of(claimed.id)
+        row = self._row_of(claimed.id)
         owner = row.owner
-        before, account_before = row.deliveries[index], owner.account
+        before, account_before = row.deliveries[claimed.id], owner.account
         changed, owner.account = decide(before, account_before)
-        self._put(row, index, changed)
+        self._put(row, before, changed)
         if is_still_due(before, claimed) or not is_still_due(changed, before):
             self._enqueue(row, changed)
         if len(changed.attempts) > len(before.attempts):
@@ -528,65 +529,70 @@ class MemoryStorage:
 
     def _follow(self, row: CallRow, settled: Delivery, now: float) -> float | None:
         """Make the delivery that waited for this one due. Return its due time, or None if none waited."""
-        own = [
-            (row, delivery)
-            for delivery in row.deliveries
-            if delivery.waits_for == settled.id and delivery.state is DeliveryState.PENDING
+        followers = [
+            (row, own)
+            for own in row.deliveries.values()
+            if own.waits_for == settled.id and own.state is DeliveryState.PENDING
         ]
-        others = [
-            (other, other.deliveries[index])
-            for delivery_id, other in list(row.owner.waiting.items())
-            for _, index in (self._place_of(delivery_id),)
-            if other is not row
-        ]
-        for follower_row, follower in (*own, *others):
-            _, index = self._place_of(follower.id)
+        for delivery_id, other in row.owner.waiting.items():
+            if other is not row:
+                followers.append((other, other.deliveries[delivery_id]))
+        for follower_row, follower in followers:
             released = replace(follower, due_at=now, waits_for=None)
-            self._put(follower_row, index, released)
+            self._put(follower_row, follower, released)
             self._enqueue(follower_row, released)
-        return now if own or others else None
+        return now if followers else None
 
     # The queue
 
-    def _enqueue_all(self, row: CallRow) -> None:
-        """Queue the call's work, if its order was answered."""
+    def _enqueue_all(self, row: CallRow) -> float | None:
+        """Queue the call's work, if its order was answered. Return when the first of it is due, None if none is."""
+        call = row.call
         if not row.is_answered:
-            return
-        if row.call.ending is None:
-            if row.call.ends_at is not None and THE_CALL not in row.work:
-                self._push(Work(row.call.ends_at, row, THE_CALL, ""))
-            return
-        for delivery in row.deliveries:
-            self._enqueue(row, delivery)
+            return None
+        if call.ending is None:
+            if call.ends_at is not None and row.to_end is None:
+                row.to_end = Work(call.ends_at, row, THE_CALL, "")
+                self._queue_of(row).push(row.to_end)
+            return call.ends_at
+        first = None
+        for delivery in row.deliveries.values():
+            due_at = self._enqueue(row, delivery)
+            if due_at is not None and (first is None or due_at < first):
+                first = due_at
+        return first
 
-    def _enqueue(self, row: CallRow, delivery: Delivery) -> None:
+    def _enqueue(self, row: CallRow, delivery: Delivery) -> float | None:
+        """Queue the delivery's work as it is now, and no older one. Return when it is due, None if it is not."""
         self._unqueue(row, delivery.id)
-        row.owner.waiting.pop(delivery.id, None)
         if not row.is_answered or delivery.state is not DeliveryState.PENDING or row.call.ending is None:
-            return
+            return None
         if delivery.waits_for == NEXT_CALL:
             row.owner.waiting[delivery.id] = row
-        elif delivery.due_at is not None:
-            self._push(Work(delivery.due_at, row, delivery.id, host_of(delivery.url)))
-
-    def _push(self, work: Work) -> None:
-        row = work.row
-        row.work[work.delivery_id] = work
-        self._queues.setdefault(self._queue_of(row), Queue()).push(work)
+            return None
+        if delivery.due_at is not None:
+            work = self._to_send[delivery.id] = Work(delivery.due_at, row, delivery.id, host_of(delivery.url))
+            self._queue_of(row).push(work)
+        return delivery.due_at
 
     def _unqueue(self, row: CallRow, delivery_id: int) -> None:
-        if (work := row.work.pop(delivery_id, None)) is not None and (queue := self._queues.get(self._queue_of(row))):
-            queue.drop(work)
+        row.owner.waiting.pop(delivery_id, None)
+        if (work := self._to_send.pop(delivery_id, None)) is not None:
+            self._queue_of(row).drop(work)
 
-    def _queue_of(self, row: CallRow) -> str | None:
-        return None if self._has_one_time else row.call.account_id
+    def _unqueue_end(self, row: CallRow) -> None:
+        if row.to_end is not None:
+            self._queue_of(row).drop(row.to_end)
+            row.to_end = None
+
+    def _queue_of(self, row: CallRow) -> Queue:
+        return self._queues[None if self._has_one_time else row.call.account_id]
 
     # Rows
 
-    def _put(self, row: CallRow, index: int, changed: Delivery) -> None:
-        before = row.deliveries[index]
+    def _put(self, row: CallRow, before: Delivery, changed: Delivery) -> None:
         self._count_pending(row, (changed.state is DeliveryState.PENDING) - (before.state is DeliveryState.PENDING))
-        row.deliveries[index] = changed
+        row.deliveries[changed.id] = changed
 
     def _count_pending(self, row: CallRow, more: int) -> None:
         self._pending += more
@@ -594,19 +600,21 @@ class MemoryStorage:
 
     def _enter(self, row: CallRow, deliveries: Sequence[Delivery]) -> None:
         """Give the call these deliveries. One without a number is numbered after those that have one."""
-        self._deliveries_made = max(self._deliveries_made, *(delivery.id for delivery in deliveries), 0)
-        row.deliveries = [delivery if delivery.id else self._numbered(delivery) for delivery in deliveries]
-        for delivery in row.deliveries:
-            self._of_delivery[delivery.id] = row
-            self._count_pending(row, delivery.state is DeliveryState.PENDING)
+        for delivery in deliveries:
+            self._deliveries_made = max(self._deliveries_made, delivery.id)
+        for delivery in deliveries:
+            numbered = delivery if delivery.id else self._numbered(delivery)
+            row.deliveries[numbered.id] = numbered
+            self._of_delivery[numbered.id] = row
+            self._count_pending(row, numbered.state is DeliveryState.PENDING)
 
     def _numbered(self, delivery: Delivery) -> Delivery:
         self._deliveries_made += 1
         return replace(delivery, id=self._deliveries_made)
 
     def _forget_answer(self, delivery_id: int, number: int) -> None:
-        row, index = self._place_of(delivery_id)
-        row.deliveries[index] = without_answer(row.deliveries[index], number)
+        deliveries = self._row_of(delivery_id).deliveries
+        deliveries[delivery_id] = without_answer(deliveries[delivery_id], number)
 
     def _listed(self, account_id: str | None, *, newest_first: bool = False) -> Iterator[CallRow]:
         journal = self._journal if account_id is None else self._account_row(account_id).calls
@@ -625,11 +633,11 @@ class MemoryStorage:
         except KeyError:
             raise no_call(verification_call_uuid) from None
 
-    def _place_of(self, delivery_id: int) -> tuple[CallRow, int]:
-        row = self._of_delivery.get(delivery_id)
-        if row is None:
-            raise no_delivery(delivery_id)
-        return row, next(index for index, delivery in enumerate(row.deliveries) if delivery.id == delivery_id)
+    def _row_of(self, delivery_id: int) -> CallRow:
+        try:
+            return self._of_delivery[delivery_id]
+        except KeyError:
+            raise no_delivery(delivery_id) from None
 
     def _unlisted(self) -> int:
         return len(self._calls) - len(self._journal)
@@ -650,12 +658,11 @@ class MemoryStorage:
         uuid = row.call.verification_call_uuid
         self._journal.pop(uuid, None)
         del self._calls[uuid]
-        for delivery_id in list(row.work):
-            self._unqueue(row, delivery_id)
-        for delivery in row.deliveries:
+        self._unqueue_end(row)
+        for delivery in row.deliveries.values():
+            self._unqueue(row, delivery.id)
             self._count_pending(row, -(delivery.state is DeliveryState.PENDING))
             self._of_delivery.pop(delivery.id, None)
-            row.owner.waiting.pop(delivery.id, None)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:
