@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import ssl
 import stat
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from pytest_mcn_mock.errors import Conflict, UsageError
-from pytest_mcn_mock.model.webhooks import MACHINE, Trust
+from pytest_mcn_mock.model.webhooks import MACHINE, Subscription, Trust
 from pytest_mcn_mock.reasons import Reason
 
 MAX_FILE: Final = 2**20
@@ -65,6 +66,16 @@ def _read(path: str, name: str) -> str:
         raise Conflict(Reason("cacert_no_pem", {"name": name, "value": repr(path[:200])}), name)
     # Keep only the part that OpenSSL reads: the text around the certificates may have any encoding.
     return content.decode("ascii", "ignore")
+
+
+def prepare(webhook: Subscription) -> None:
+    """Make the TLS context of a webhook, if it uses https. Later, during an attempt, no file descriptor may be free.
+
+    An attempt tries again what fails now.
+    """
+    if webhook.url.lower().startswith("https:"):
+        with suppress(OSError):
+            make_context(webhook.trust)
 
 
 @lru_cache(maxsize=64)

@@ -172,7 +172,7 @@ def _admin_endpoints(
             service,
             feed,
             guard,
-            version=_version(),
+            version=version(),
             store=store,
             replica=replica_name(),
             render_metrics=render_metrics,
@@ -184,10 +184,11 @@ def _admin_endpoints(
 
 
 @cache
-def _version() -> str:
-    from importlib.metadata import version
+def version() -> str:
+    """Return the version of the package. To find it takes 5 ms, and a start does not need it."""
+    from importlib import metadata
 
-    return version("pytest-mcn-mock")
+    return metadata.version("pytest-mcn-mock")
 
 
 @cache
@@ -208,8 +209,8 @@ def preload() -> None:
     from pytest_mcn_mock import schemas
     from pytest_mcn_mock.web import admin, page  # noqa: F401 - to have them loaded
 
-    prepare_to_send(is_tls=False)
-    _version()
+    prepare_to_send()
+    version()
     replica_name()
     page.preload()
     for name in schemas.names():
@@ -232,15 +233,9 @@ def open_storage(settings: Settings, *, has_one_time: bool) -> Storage:
     return SqlStorage(partial(Postgres, settings.state), settings.journal_size)
 
 
-def prepare_to_send(*, is_tls: bool) -> None:
+def prepare_to_send() -> None:
     """Load the modules that CDRs over sockets need. Later, during an attempt, no file descriptor may be free."""
     import pytest_mcn_mock.delivery.client  # noqa: F401 - see make_http_sender
-
-    if is_tls:
-        from pytest_mcn_mock.certificates import make_context
-        from pytest_mcn_mock.model.webhooks import MACHINE
-
-        make_context(MACHINE)
 
 
 def make_http_sender(targets: Targets | None = None) -> Sender:

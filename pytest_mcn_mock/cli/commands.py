@@ -148,7 +148,6 @@ def serve(
 
     from pytest_mcn_mock.cli import config as configuration
     from pytest_mcn_mock.cli import logs
-    from pytest_mcn_mock.cli.demo import Demo
     from pytest_mcn_mock.cli.output import Outlet
     from pytest_mcn_mock.cli.server import serve as run
     from pytest_mcn_mock.cli.tls import TlsChoice
@@ -168,9 +167,14 @@ def serve(
         )
 
     chosen = load()
+    day = None
+    if demo:
+        from pytest_mcn_mock.cli.demo import Demo
+
+        day = Demo()
     outlet = Outlet(sys.stdout)
     try:
-        run(chosen, outlet, Demo() if demo else None, opens_page=opens_page, load=None if config is None else load)
+        run(chosen, outlet, day, opens_page=opens_page, load=None if config is None else load)
     finally:
         outlet.close(OUTPUT_S)
         logs.shut_down(OUTPUT_S)

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct, field
 
 from pytest_mcn_mock import schemas
-from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.certificates import prepare, read_trust
 from pytest_mcn_mock.cli.shape import surely_fits
 from pytest_mcn_mock.cli.tls import TlsChoice
 from pytest_mcn_mock.errors import ConfigError, RefusalCode, UsageError, nearest
@@ -409,6 +409,7 @@ def _webhook(targets: Targets | None, table: dict[str, Any]) -> Subscription:
         given["template"] = ""
     trust = read_trust(given.pop("cacert", None), insecure=given.pop("insecure", False))
     subscription = make_subscription(**given, trust=trust)
+    prepare(subscription)
     if targets is not None and "url" in table:
         targets.check(subscription.url)
     return subscription

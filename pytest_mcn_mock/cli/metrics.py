@@ -74,8 +74,8 @@ class Gauges(Struct, frozen=True):
 class Metrics:
     """Counts events: a subscriber to ``service.events``."""
 
-    def __init__(self, version: str, clock: Clock, *, store: str, replica: str) -> None:
-        self._version = version
+    def __init__(self, read_version: Callable[[], str], clock: Clock, *, store: str, replica: str) -> None:
+        self._read_version = read_version
         self._store = store
         self._replica = replica
         self._clock = clock
@@ -122,7 +122,9 @@ class Metrics:
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, for the library."""
-        yield _info("mcn_mock_build", "The running version.", version=self._version, python=platform.python_version())
+        yield _info(
+            "mcn_mock_build", "The running version.", version=self._read_version(), python=platform.python_version()
+        )
         # Not a label of every series: Prometheus gives the series of each scraped server its ``instance``.
         # https://prometheus.io/docs/instrumenting/writing_exporters/#target-labels-not-static-scraped-labels
         yield _info(

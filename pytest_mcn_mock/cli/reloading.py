@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -24,8 +24,10 @@ from pytest_mcn_mock.model import accounts as rules
 from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.webhooks import Subscription
 from pytest_mcn_mock.service import Service
-from pytest_mcn_mock.web.admin_types import ReloadedJson
 from pytest_mcn_mock.web.guard import Guard
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.web.admin_types import ReloadedJson
 
 MOST_SHOWN: Final = 100
 """Sentences of one kind that are reported."""
@@ -107,6 +109,8 @@ async def _apply(started: Config, before: Config, after: Config, fake: Fake, gua
         *(f"account {account_id}: {', '.join(names)}" for account_id, names, _ in changes),
         *(f"account {account_id}: opened" for account_id in opened),
     ]
+    from pytest_mcn_mock.web.admin_types import ReloadedJson  # the start of a sandbox need not wait for it
+
     return ReloadedJson(
         applied=applied[:MOST_SHOWN],
         restart=list(_restart_changes(started, after)),

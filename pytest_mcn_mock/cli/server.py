@@ -8,20 +8,18 @@ import logging
 import math
 import secrets
 import threading
-import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from importlib.metadata import version
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.cli import logs
 from pytest_mcn_mock.cli.banner import greeting, page_url
 from pytest_mcn_mock.cli.config import Config
-from pytest_mcn_mock.cli.demo import Demo
 from pytest_mcn_mock.cli.listening import on_signals, open_listener, resolve
 from pytest_mcn_mock.cli.logs import dropped_lines, redacted, without_secrets
 from pytest_mcn_mock.cli.metrics import Gauges, Metrics
@@ -30,12 +28,16 @@ from pytest_mcn_mock.cli.output import Outlet
 from pytest_mcn_mock.cli.reloading import Reloader
 from pytest_mcn_mock.cli.tls import prepared
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.compose import Fake, compose, prepare_to_send, replica_name, store_name
+from pytest_mcn_mock.compose import Fake, compose, prepare_to_send, replica_name, store_name, version
 from pytest_mcn_mock.errors import ConfigError, NotFound, StorageFailed
 from pytest_mcn_mock.model.deliveries import Delivery
+from pytest_mcn_mock.model.webhooks import MACHINE
 from pytest_mcn_mock.service.ports import AccountState, Storage
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.server import HttpServer
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.cli.demo import Demo
 
 STOP_S = 10.0
 """How long a stop may take: first the requests in flight, then the pending CDRs."""
@@ -132,6 +134,7 @@ async def _serve(
 
 def open_page(url: str) -> None:
     """Open a page in the browser. A thread does it: some browsers return when they are closed."""
+    import webbrowser
 
     def run() -> None:
         if not webbrowser.open(url):
@@ -157,7 +160,9 @@ async def _open(config: Config, demo: Demo | None, reloader: Reloader | None) ->
         raise ConfigError("mcn-mock", ["--demo fills a sandbox whose state is in memory; leave one of the two out"])
     if config.reset_state and config.settings.state is None:
         raise ConfigError("mcn-mock", ["--reset-state is for a sandbox with a state; give --state, or leave it out"])
-    prepare_to_send(is_tls=True)
+    prepare_to_send()
+    if config.settings.state is not None:  # which may have webhooks with https
+        make_context(MACHINE)
     fake = _compose(config, demo, reloader)
     try:
         if config.reset_state:
@@ -189,7 +194,7 @@ def _compose(config: Config, demo: Demo | None, reloader: Reloader | None) -> Fa
     """Return a fake with its log and metrics. To be called on the loop that is to send its CDRs."""
     clock = SystemClock() if demo is None else demo.clock
     guard = Guard(allowed_hosts=config.allowed_hosts, admin_token=config.admin_token, is_tls=config.tls.is_on)
-    metrics = Metrics(version("pytest-mcn-mock"), clock, store=store_name(config.settings), replica=replica_name())
+    metrics = Metrics(version, clock, store=store_name(config.settings), replica=replica_name())
     fake = compose(
         config.settings,
         clock=clock,

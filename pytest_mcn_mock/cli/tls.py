@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pytest_mcn_mock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 
 class Tls(Struct, frozen=True):
@@ -70,7 +73,9 @@ def prepared(choice: TlsChoice, host: str) -> Iterator[Tls | None]:
         yield Tls(choice.certificate, choice.key)
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _folder() -> TemporaryDirectory[str]:
+    import tempfile
+
     try:
         return tempfile.TemporaryDirectory(prefix="mcn-mock-", ignore_cleanup_errors=True)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.certificates import prepare, read_trust
 from pytest_mcn_mock.compose import prepare_to_send
 from pytest_mcn_mock.errors import NotFound, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts as rules
@@ -245,7 +245,7 @@ class Account:
             if on_test_thread:
                 raise UsageError(f"on_test_thread is for an application, but {target[:80]!r} is a URL; remove it")
             url = target
-            prepare_to_send(is_tls=url.lower().startswith("https:") and trust == MACHINE)
+            prepare_to_send()
         else:
             if trust != MACHINE:
                 raise UsageError("cacert and insecure are for an https URL; an application is called without TLS")
@@ -268,6 +268,7 @@ class Account:
             filter=filter,
             trust=trust,
         )
+        prepare(subscription)
         subscription = self._run(self._accounts.subscribe(self.account_id, subscription))
         self._calls_on_test_thread = self._calls_on_test_thread or on_test_thread
         return subscription

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from werkzeug.http import parse_etags
 
-from pytest_mcn_mock.certificates import read_trust
+from pytest_mcn_mock.certificates import prepare, read_trust
 from pytest_mcn_mock.errors import ConfigError, Conflict, NotFound, Refusal, RefusalCode, UsageError
 from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model import accounts as rules
@@ -670,6 +670,7 @@ def _subscription(given: types.WebhookGivenJson, trust: Trust) -> Subscription:
         filter=[condition.read() for condition in given.filter],
         trust=trust,
     )
+    prepare(made)
     return replace(made, enabled=given.enabled)
 
 

@@ -58,7 +58,7 @@ def test_no_call_and_no_delivery_of_it_is_kept(
 ) -> None:
     async def close_all() -> tuple[int, int, str]:
         time, before = clock(), alive()
-        metrics = Metrics("1", time, store="memory", replica="one")
+        metrics = Metrics(lambda: "1", time, store="memory", replica="one")
         fake = compose(Settings(), clock=time, subscribers=[metrics.subscribe_to], make_sender=lambda _: Refusing())
         for number in range(1, ACCOUNTS + 1):
             open_and_place(fake, str(number), delay_s)

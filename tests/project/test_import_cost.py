@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.sandbox import running_sandbox
 
 HEAVY = ["click", "httptools", "jsonschema", "msgspec", "phonenumbers", "pytest_httpserver", "werkzeug"]
 
@@ -45,3 +46,17 @@ print(*sys.modules)
     extra = {"click", "jsonschema", "prometheus_client", "rich", "sqlalchemy", "trustme"}
     assert loaded & (late | extra) == set()
     assert [name for name in loaded if name.startswith("pytest_mcn_mock.web.admin")] == []
+
+
+def test_a_sandbox_answers_a_first_call_without_what_only_other_requests_need() -> None:
+    config = '[[account]]\nid = 12345678\ntoken = "test-token"\n[[account.webhook]]\nurl = "http://127.0.0.1:9/"\n'
+    profiled = {"PYTHONPROFILEIMPORTTIME": "1"}
+    with running_sandbox(config=config, environment=profiled, unchecked=True) as sandbox:
+        assert sandbox.order(login_did="79157777777").status_code == 200
+        log = sandbox.stop()[2]
+    loaded = {line.rpartition("|")[2].strip() for line in log.splitlines() if line.startswith("import time:")}
+    assert {"pytest_mcn_mock.web.server", "pytest_mcn_mock.web.routes"} <= loaded
+    late = {"phonenumbers", "importlib.metadata", "tempfile", "webbrowser", "werkzeug"}
+    late |= {f"pytest_mcn_mock.{name}" for name in ("cli.demo", "web.admin", "web.admin_types", "web.page", "testing")}
+    extra = {"attr", "jsonschema", "prometheus_client", "pytest", "referencing", "rich", "sqlalchemy", "trustme"}
+    assert loaded & (late | extra) == set()
