@@ -175,19 +175,21 @@ def make_deliveries(call: Call, account: Account, first_id: int, delay_s: float)
 
     They are due ``delay_s`` seconds after the call's end.
     """
-    enabled = [subscription for subscription in account.subscriptions if subscription.enabled]
-    return [
-        Delivery(
-            id=number,
-            verification_call_uuid=call.verification_call_uuid,
-            account_id=account.id,
-            subscription=subscription.number,
-            url=subscription.url,
-            due_at=None if call.ends_at is None else call.ends_at + delay_s,
-            filter=subscription.filter,
-        )
-        for number, subscription in enumerate(enabled, first_id)
-    ]
+    due_at = None if call.ends_at is None else call.ends_at + delay_s
+    made: list[Delivery] = []
+    for subscription in account.subscriptions:
+        if subscription.enabled:
+            delivery = Delivery(
+                id=first_id + len(made),
+                verification_call_uuid=call.verification_call_uuid,
+                account_id=account.id,
+                subscription=subscription.number,
+                url=subscription.url,
+                due_at=due_at,
+                filter=subscription.filter,
+            )
+            made.append(delivery)
+    return made
 
 
 def filter_deliveries(deliveries: Sequence[Delivery], cdr: Cdr) -> tuple[list[Delivery], list[Reason]]:

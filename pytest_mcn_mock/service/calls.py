@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -64,7 +65,7 @@ class Calls:
         Call ``answered`` when the answer was sent: the call ends, and its CDRs are sent, after that. With the fault
         ``cdr_early`` the CDR comes before the answer.
         """
-        decided = await self._storage.place(account_id, lambda snapshot: self._decide(snapshot, order))
+        decided = await self._storage.place(account_id, partial(self._decide, order))
         call = decided.call
         self._unanswered.add(call.verification_call_uuid)
         self.open_orders.add(call.verification_call_uuid)
@@ -156,7 +157,7 @@ class Calls:
         counts = await self._storage.counts()
         return max(counts.unlisted, counts.pending) >= self.max_pending
 
-    def _decide(self, snapshot: AccountSnapshot, order: CallOrder) -> CallDecision:
+    def _decide(self, order: CallOrder, snapshot: AccountSnapshot) -> CallDecision:
         account = snapshot.account
         call = place(
             account,
@@ -172,8 +173,8 @@ class Calls:
             return CallDecision(call, (), account)
         deliveries = make_deliveries(call, account, snapshot.next_delivery, self.assumptions.cdr_delay_s)
         self._check_load(len(deliveries), snapshot)
-        fault, account = take_fault(account, of_cdr=True)
-        if fault is not None:
+        if account.faults:
+            fault, account = take_fault(account, of_cdr=True)
             call = replace(call, cdr_fault=fault)
         if call.ending is not None:
             call, deliveries = self._follow_end(call, deliveries)
@@ -181,7 +182,8 @@ class Calls:
 
     def _follow_end(self, call: Call, deliveries: list[Delivery]) -> tuple[Call, list[Delivery]]:
         """Return a call that has just ended, and its deliveries after its webhooks' filters and its fault."""
-        if any(delivery.filter for delivery in deliveries):
+        filtered = [delivery for delivery in deliveries if delivery.filter]
+        if filtered:
             deliveries, why = filter_deliveries(deliveries, Cdr(call, self.assumptions))
             call = add_reasons(call, why)
         if call.cdr_fault is not None:

@@ -106,7 +106,7 @@ class Deliveries:
             due_at = None if wait_s is None else self._clock.now(account.id) + wait_s
             ignores = subscription is not None and subscription.ignore_response
             after = outcome_of_attempt(delivery, claimed, attempt, due_at, ignores_response=ignores)
-            return after, self._count_failures(account, delivery, after)
+            return after, self._count_failures(account, subscription, delivery, after)
 
         try:
             settled = await self._storage.settle(claimed, self._clock.now(claimed.account_id), decide)
@@ -200,13 +200,12 @@ class Deliveries:
             if due_at is not None:
                 self._worker.wake(delivery.account_id, due_at)
 
-    def _count_failures(self, account: Account, before: Delivery, after: Delivery) -> Account:
+    def _count_failures(
+        self, account: Account, subscription: Subscription | None, before: Delivery, after: Delivery
+    ) -> Account:
         """Return the account after an attempt. Failed CDRs in a row are counted, and too many disable the webhook."""
-        if after.state is DeliveryState.PENDING:
-            return account
         is_acknowledged = after.state is DeliveryState.DELIVERED
         has_failed = before.state is DeliveryState.PENDING and after.state is DeliveryState.FAILED
-        subscription = look_up_subscription(account, after.subscription)
         if subscription is None or not (has_failed or (is_acknowledged and subscription.failed_in_a_row)):
             return account
         in_a_row = subscription.failed_in_a_row + 1 if has_failed else 0
