@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from sys import getsizeof
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -80,7 +80,7 @@ class UndocumentedUse(Struct, frozen=True):
         return self.text
 
 
-class RequestFacts(NamedTuple):
+class RequestFacts(Struct, frozen=True):
     """A request as it was sent: its parameters that are not empty, by their place, and its headers and path.
 
     ``parameters`` are those of query and body as they were understood. ``body`` is None if the request has none.
@@ -111,15 +111,13 @@ def check_fidelity(
 
     ``country_id`` may be anything ("При всех остальных значениях поля"), and empty is documented for it and ``code``.
     """
-    found = [
-        *_find_in_headers(facts, known),
-        *_find_in_body_and_path(facts, known),
-        *_find_in_parameters(facts, known, takes_pasted=takes_pasted),
-    ]
+    found = _find_in_headers(facts, known)
+    found += _find_in_body_and_path(facts, known)
+    found += _find_in_parameters(facts, known, takes_pasted=takes_pasted)
     if not found:
         return ()
-    spelling = known.spelling[facts.method]
-    return tuple(_undocumented_use(key, known.rules[key], spelling, name) for key, name in found if key in known.rules)
+    rules, spelling = known.rules, known.spelling[facts.method]
+    return tuple([_undocumented_use(key, rules[key], spelling, name) for key, name in found if key in rules])
 
 
 @lru_cache(maxsize=256)
@@ -189,15 +187,17 @@ def _find_in_parameters(facts: RequestFacts, known: RequestRules, *, takes_paste
 def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | None:
     given = facts.parameters.get(name, "")
     number = clean_pasted(given) if takes_pasted else given
+    if not is_number(number):
+        return None  # it is refused
     if number != given:
-        return "pasted_number" if is_number(number) else None  # it is refused
+        return "pasted_number"
+    if number[0] == "7" and len(number) == 11:
+        return None  # the country's code and ten digits, of Russia or Kazakhstan
     if lacks_country(number):
         return "number_without_country"
     if is_domestic(number):
         return "domestic_number"
     if facts.method is Method.CALL_FOR_2FA or "country_id" in facts.parameters:
-        return None
-    if not is_number(number):
         return None
     region = region_of(number)
     if region is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, lru_cache
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_mcn_mock.errors import Conflict, McnMockError, NotFound, Refusal, RefusalCode, UsageError, nearest
@@ -21,10 +22,13 @@ from pytest_mcn_mock.web.client_api import ClientApi
 from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.dialects.table import DialectTable
 from pytest_mcn_mock.web.guard import ADMIN_PATH, Guard, is_admin_path
-from pytest_mcn_mock.web.http import Endpoint, Endpoints, Request, Response, json_response, send
+from pytest_mcn_mock.web.http import Endpoints, Request, Response, json_response, send
 from pytest_mcn_mock.web.parameters import whole_body
-from pytest_mcn_mock.web.routes import NoRoute, Routes, shown
+from pytest_mcn_mock.web.routes import NoRoute, Routes, Target, shown
 
+MAX_KEPT: Final = 1024
+"""Routes that are remembered, of paths that are no longer than MAX_KEPT_PATH characters."""
+MAX_KEPT_PATH: Final = 256
 RETRY_AFTER_S: Final = "1"
 """Seconds after which a client may try again (RFC 9110, 10.2.3): there is room as soon as one CDR is settled."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -56,6 +60,7 @@ class Application:
         self._admin = Api(ADMIN_PATH, admin, API_MCN, Assumptions())
         self._journal = journal
         self._guard = guard
+        self._remembered_route = lru_cache(maxsize=MAX_KEPT)(self._find_route)
 
     def use(self, assumptions: Assumptions) -> None:
         """Refuse clients as these assumptions say from now on."""
@@ -70,28 +75,43 @@ class Application:
         """Serve a request, from the guard to the work after the answer. First of all the journal gets a client's
         request.
         """
+        sent_path = request.path
+        if "//" in sent_path:
+            request = replace(request, path=one_slash(sent_path))
         path = request.path
-        if "//" in path:
-            request = replace(request, path=one_slash(path))
+        is_admin = is_admin_path(path)
         try:
-            self._guard.check(request)
+            self._guard.check(request, is_admin=is_admin)
         except Refusal as refusal:
             _log.info("refused by the guard: %s", refusal.message, extra={"code": str(refusal.code)})
-            api = self._admin if is_admin_path(request.path) else self._api_of(request.path)[0]
-            await send(api.refuse(refusal))
+            await send(self._api_of(path)[0].refuse(refusal))
             return
-        if is_admin_path(request.path):
-            await self._serve_admin(request)
-        elif request.path == "/" and request.method in _SAFE:
+        if path == "/" and request.method in _SAFE:
             where = Refusal(RefusalCode.NOT_FOUND, Reason("not_here", {"page": ADMIN_PATH, "root": API_MCN.root}))
             await send(self._admin.refuse(where, _TO_THE_PAGE, status=302))
-        else:
-            await self._serve_client(request, path)
+            return
+        route = self._route_of(request.method, path)
+        if is_admin:
+            await self._serve_admin(request, route)
+            return
+        entry = self._journal.receive(request.method, sent_path, route.account_id, route.dialect)
+        try:
+            endpoint, arguments = route.target or route.api.find(request.method, path)  # raises why there is none
+            await endpoint(request, entry, **arguments)
+        except Exception as error:
+            if entry.status is not None:
+                _log.exception("what follows an answer failed")
+                return
+            response, entry.refusal = route.api.answer_to(error, path)
+            entry.status, entry.verification_call_uuid = response.status, None
+            await send(response)
+        finally:
+            self._journal.answered(entry)
 
-    async def _serve_admin(self, request: Request) -> None:
+    async def _serve_admin(self, request: Request, route: Route) -> None:
         try:
             whole_body(request)  # no endpoint is asked without it
-            endpoint, arguments = self._admin.find(request)
+            endpoint, arguments = route.target or route.api.find(request.method, request.path)
             response = await endpoint(request, **arguments)
             if response is None:
                 return
@@ -99,33 +119,40 @@ class Application:
             response, _ = self._admin.answer_to(error, request.path)
         await send(response)
 
-    async def _serve_client(self, request: Request, path: str) -> None:
-        """Serve a client's request. The journal has the path as it was sent."""
-        api, dialect = self._api_of(request.path)
-        entry = self._journal.receive(request.method, path, api.dialect.account_of(request.path), dialect)
-        try:
-            endpoint, arguments = api.find(request)
-            await endpoint(request, entry, **arguments)
-        except Exception as error:
-            if entry.status is not None:
-                _log.exception("what follows an answer failed")
-                return
-            response, entry.refusal = api.answer_to(error, request.path)
-            entry.status, entry.verification_call_uuid = response.status, None
-            await send(response)
-        finally:
-            self._journal.answered(entry)
-
     def refuse_unread(self, status: int, why: str) -> Response:
         """Return the answer to a request that cannot be read. It is not in the journal."""
         return self._clients[0].refuse(Refusal(RefusalCode.INVALID_PARAMETER, why), status=status)
 
+    def _route_of(self, method: str, path: str) -> Route:
+        """Return the route of a request. It is remembered, because the same paths are asked for again and again."""
+        return (self._remembered_route if len(path) <= MAX_KEPT_PATH else self._find_route)(method, path)
+
+    def _find_route(self, method: str, path: str) -> Route:
+        api, dialect = self._api_of(path)
+        target: Target | None = None
+        with suppress(Exception):  # it is raised again where it is answered
+            target = api.find(method, path)
+        return Route(api, dialect, api.dialect.account_of(path), target)
+
     def _api_of(self, path: str) -> tuple[Api, Dialect | None]:
-        """Return the API that answers for a path, and its dialect. The first API answers for unknown paths."""
+        """Return the API that answers for a path, and the path's dialect. The first API answers for unknown paths."""
+        if is_admin_path(path):
+            return self._admin, None
         for api in self._clients:
             if api.dialect.has_path(path):
                 return api, api.dialect.name
         return self._clients[0], None
+
+
+class Route(Struct, frozen=True):
+    """What follows from a request's method and path: the API, the path's dialect and account if it has them, and the
+    target. If it is None, ``Api.find`` raises why.
+    """
+
+    api: Api
+    dialect: Dialect | None
+    account_id: str | None
+    target: Target | None
 
 
 class Api:
@@ -152,9 +179,11 @@ class Api:
         """Return the methods and paths, as the reference writes them."""
         return [(method, shown(f"{self._base}/{path}")) for method, path in self._endpoints]
 
-    def find(self, request: Request) -> tuple[Endpoint, Mapping[str, Any]]:
-        """Return the endpoint of a request and the variables of its path. Raises NoRoute if there is none."""
-        return self._routes.find(self._route(request.path), request.method)
+    def find(self, method: str, path: str) -> Target:
+        """Return the target of a method and a path. Raises NoRoute if there is none, and a Refusal of the dialect for a
+        path that the fake does not serve.
+        """
+        return self._routes.find(self._route(path), method)
 
     def answer_to(self, error: Exception, path: str) -> tuple[Response, Refusal]:
         """Return the answer to a request to the path that failed with the error, and the refusal that it shows."""

@@ -69,7 +69,9 @@ class ClientApi:
             if fault is not None:
                 entry.fault = fault.kind
                 if not fault.accepted:
-                    await _answer(entry, apply_fault(Response(503, b""), fault))
+                    response = apply_fault(Response(503, b""), fault)
+                    entry.status = response.status
+                    await send(response)
                     return
             call = await self._service.calls.place(account.id, order)
         except NotFound:  # the account was closed meanwhile
@@ -80,7 +82,8 @@ class ClientApi:
             response = apply_fault(response, fault)
             if response.fault is not None:
                 self._service.calls.wait_no_more(call.verification_call_uuid)
-        await _answer(entry, response)
+        entry.status = response.status
+        await send(response)
         await self._service.calls.answered(call.verification_call_uuid)
 
     async def _enter(
@@ -89,7 +92,7 @@ class ClientApi:
         """Return the account of the token, which must be the one that the request names, and the parameters. Note both
         in ``entry``.
         """
-        account, given = await self._admit(request, entry, account_id)
+        account, given = await self._authenticate(request, entry, account_id)
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
@@ -101,16 +104,14 @@ class ClientApi:
         entry.undocumented = found[:MAX_UNDOCUMENTED]
         return account, given.all
 
-    async def _admit(self, request: Request, entry: ApiRequest, account_id: str | None) -> tuple[Account, Given]:
-        authorization = request.headers.get("authorization")
-        named = account_id or request.headers.get(self.dialect.account_header)
-        if authorization is None and self.dialect.takes_user_hash:
+    async def _authenticate(self, request: Request, entry: ApiRequest, account_id: str | None) -> tuple[Account, Given]:
+        headers = request.headers
+        given = None
+        if "authorization" not in headers and self.dialect.takes_user_hash:
             given = read_parameters(request)
-            return await self._authenticate(given.all.get("user_hash", ""), entry, named), given
-        account = await self._authenticate(self.dialect.token_in(authorization or ""), entry, named)
-        return account, read_parameters(request)
-
-    async def _authenticate(self, token: str, entry: ApiRequest, named: str | None) -> Account:
+            token = given.all.get("user_hash", "")
+        else:
+            token = self.dialect.token_in(headers.get("authorization", ""))
         account = await self._service.storage.account_of_token(token) if token else None
         if account is None:
             if token:
@@ -118,12 +119,13 @@ class ClientApi:
             raise Refusal(RefusalCode.UNAUTHORIZED, Reason("token_required"))
         if entry.account_id is None:
             self._service.journal.assign(entry, account.id)
+        header = self.dialect.account_header
+        named = account_id or headers.get(header)
         if named and account.id != named:
             entry.token_account_id = account.id
-            header = self.dialect.account_header
             why = Reason("foreign_account_header", {"header": header}) if header else Reason("foreign_account")
             raise Refusal(RefusalCode.ACCOUNT_NOT_FOUND, why, header or "account_id")
-        return account
+        return account, read_parameters(request) if given is None else given
 
     def _facts(self, request: Request, path: str, given: Given, method: Method) -> RequestFacts:
         headers = request.headers
@@ -160,8 +162,3 @@ def _explain_missing(refusal: Refusal, entry: ApiRequest, known: Iterable[str]) 
     else:
         return refusal
     return Refusal(refusal.code, reason, refusal.parameter)
-
-
-async def _answer(entry: ApiRequest, response: Response) -> None:
-    entry.status = response.status
-    await send(response)

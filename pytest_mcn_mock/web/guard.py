@@ -54,24 +54,23 @@ class Guard:
         """Let the server be reached under these names, and no others, beside those of this machine."""
         self._allowed = frozenset(host.lower().strip("[]") for host in hosts)
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, *, is_admin: bool) -> None:
         """Let the request pass, or raise the Refusal: ``forbidden`` for a foreign page, ``unauthorized`` without token.
 
         The Host of the vendor's API is not looked at: an application knows the server by any name.
         """
+        headers = request.headers
         try:
-            self._check(request)
+            if ("origin" in headers or "sec-fetch-site" in headers) and not self._is_visit(request):
+                self._check_origin(request, is_admin=is_admin)
+            if is_admin:
+                self._check_admin(request)
         except Refusal as refusal:
             self.refused[refusal.code] += 1
             raise
 
-    def _check(self, request: Request) -> None:
+    def _check_admin(self, request: Request) -> None:
         headers = request.headers
-        is_admin = is_admin_path(request.path)
-        if ("origin" in headers or "sec-fetch-site" in headers) and not self._is_visit(request):
-            self._check_origin(request, is_admin=is_admin)
-        if not is_admin:
-            return
         if self._token is None:
             host = _host_of(headers.get("host", ""))
             if not self._is_ours(host):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from pytest_mcn_mock.web.http import Endpoint, Endpoints
 
-MAX_KEPT: Final = 1024
-"""Paths whose endpoint is remembered, if they are no longer than MAX_KEPT_PATH characters."""
-MAX_KEPT_PATH: Final = 256
 _VARIABLE: Final = re.compile(r"<(int:)?(\w+)>")
 _FORMS: Final = {None: "[^/]+", "int:": "[0-9]{1,18}"}
+
+Target = tuple[Endpoint, Mapping[str, Any]]
+"""An endpoint, and the variables of a path."""
 
 
 class NoRoute(Exception):
@@ -36,13 +35,9 @@ class Routes:
             if method == "GET":
                 methods[path]["HEAD"] = endpoint
         self._rules = [(_pattern(f"{base}/{path}"), _numbers(path), methods[path]) for path in methods]
-        self._remembered = lru_cache(maxsize=MAX_KEPT)(self._find)  # the same paths are asked for again and again
 
-    def find(self, path: str, method: str) -> tuple[Endpoint, Mapping[str, Any]]:
+    def find(self, path: str, method: str) -> Target:
         """Return the endpoint, and the variables of its path. Raises NoRoute if there is none."""
-        return (self._remembered if len(path) <= MAX_KEPT_PATH else self._find)(path, method)
-
-    def _find(self, path: str, method: str) -> tuple[Endpoint, Mapping[str, Any]]:
         allowed: set[str] = set()
         for pattern, numbers, methods in self._rules:
             if (found := pattern.fullmatch(path)) is None:

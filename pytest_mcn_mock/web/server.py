@@ -333,7 +333,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         return self._is_last and not self._waiting and self._reader.stage not in {Stage.HEAD, Stage.BODY}
 
     def _answered(self, *, keeps: bool) -> None:
-        if keeps and not self._is_at_end():
+        if keeps:
             self._wait_for_more()
             return
         # This is the last answer. Requests that were sent behind this one are ignored (RFC 9112, 9.6).
@@ -400,7 +400,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                     self._server.run(self._loop.create_task(go_on(flow, rest)))
         finally:
             self._is_answering = False
-        self._answered(keeps=keeps)
+        self._answered(keeps=keeps and not self._is_at_end())
         self._answer_waiting()
 
     @contextmanager

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_mcn_mock.web.application import MAX_KEPT_PATH
 from pytest_mcn_mock.web.http import Request, Response
-from pytest_mcn_mock.web.routes import MAX_KEPT_PATH, NoRoute, Routes
+from pytest_mcn_mock.web.routes import NoRoute, Routes
 
 
 def endpoint(status: int) -> Any:

@@ -41,6 +41,7 @@ def test_parameters_can_be_in_the_body_and_the_query_wins(api: Api, body_of: Cal
         ("login_did=%2B79157777777", "invalid_parameter", "login_did"),
         ("login_did=+79157777777", "invalid_parameter", "login_did"),
         ("login_did=79157777777&login_did=79157777777", "invalid_parameter", "login_did"),
+        ("login_did=8abcdefghij", "invalid_parameter", "login_did"),
         ("login_did=" + "%D9%A7" * 11, "invalid_parameter", "login_did"),
         ("login_did=" + "7" * 5000, "invalid_parameter", "login_did"),
         ("login_did=%FF%FE", "invalid_parameter", "query"),

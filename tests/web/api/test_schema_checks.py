@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import requests
 from helpers import schema_plugin
 from helpers.client import RUSSIAN
 from helpers.sandbox import Sandbox, running_sandbox
+from msgspec.structs import replace
 
 from pytest_mcn_mock.web.http import Request, Response, json_response
 
