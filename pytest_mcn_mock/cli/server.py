@@ -75,8 +75,8 @@ def serve(
 def _collect_seldom() -> None:
     """Let the garbage collector come when there are 100,000 objects more than before, and spare it the program itself.
 
-    A full journal is some 200,000 objects, of which none is in a cycle. The usual 700 have it go through them all every
-    second or so: that takes 100 ms, in which nobody is answered, and finds nothing.
+    A full journal is some 30,000 objects, of which none is in a cycle. The usual 700 have it go through them all again
+    and again, for tens of milliseconds in which nobody is answered, and finds nothing.
     """
     gc.freeze()
     gc.set_threshold(100_000)

@@ -48,7 +48,7 @@ class CallOrder(Struct, frozen=True):
     how: Ending | None = None
 
 
-class Explanation(Struct, frozen=True):
+class Explanation(Struct, frozen=True, gc=False):
     """Why the call is as it is: reasons for the country, the calling number, the price, the outcome and the CDR.
 
     The code of a reason begins with the name of the property that has its text.
@@ -90,7 +90,7 @@ class Explanation(Struct, frozen=True):
         return "; ".join(map(str, self.reasons))
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """One accepted call.
 
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how

@@ -39,7 +39,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
-class CdrRequest(HidesSecrets, frozen=True):
+class CdrRequest(HidesSecrets, frozen=True, gc=False):
     """The request that carries a CDR. ``headers`` may hold the user's secrets, so they are not in the repr.
 
     ``trust`` is for an https endpoint: the webhook's at the time of the attempt. It is not kept with a delivery.
@@ -54,7 +54,7 @@ class CdrRequest(HidesSecrets, frozen=True):
     trust: Trust = MACHINE
 
 
-class CdrResponse(Struct, frozen=True):
+class CdrResponse(Struct, frozen=True, gc=False):
     """The answer of the endpoint. A recorded one has at most the first 4 KiB of the body, and of the headers.
 
     Both are empty in an old one: see ``service.answers``. With ``sent_twice`` the request was sent before on a kept
@@ -83,7 +83,7 @@ class CdrResponse(Struct, frozen=True):
         return replace(self, headers=headers, body=self.body[:MAX_KEPT])
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """One attempt to deliver. ``number`` starts at 1; ``at`` is in seconds since the epoch; ``error`` says why the CDR
     was not acknowledged, and is None if it was.
     """
@@ -119,7 +119,7 @@ def _beginning(body: bytes) -> str:
     return text and repr(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
 
 
-class Delivery(Struct, frozen=True):
+class Delivery(Struct, frozen=True, gc=False):
     """The delivery of a CDR to one webhook.
 
     ``due_at`` is the time of the next attempt, in seconds since the epoch. It is None while the call is held, and if

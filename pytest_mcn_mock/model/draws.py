@@ -16,7 +16,7 @@ _ID_BITS = 48
 _ID_MASK = (1 << _ID_BITS) - 1
 
 
-class CallDraw(Struct, frozen=True):
+class CallDraw(Struct, frozen=True, gc=False):
     """The draw of a call: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
 
     call_id: str

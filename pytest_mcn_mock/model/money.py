@@ -185,7 +185,7 @@ class EntryKind(StrEnum):
     """The sum of the entries that a bounded ledger no longer lists one by one."""
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One movement of money. ``kopecks`` is negative for a charge; ``at`` is in seconds since the epoch.
 
     ``n`` numbers the account's entries from 1, and ``balance`` is the sum so far, in kopecks.

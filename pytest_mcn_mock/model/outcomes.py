@@ -64,7 +64,7 @@ that no call was made.
 """
 
 
-class Ending(Struct, frozen=True):
+class Ending(Struct, frozen=True, gc=False):
     """How a call ended. ``final_status`` is None if the article documents none for this ending."""
 
     outcome: Outcome

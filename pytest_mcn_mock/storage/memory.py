@@ -529,6 +529,8 @@ class MemoryStorage:
 
     def _follow(self, row: CallRow, settled: Delivery, now: float) -> float | None:
         """Make the delivery that waited for this one due. Return its due time, or None if none waited."""
+        if len(row.deliveries) == 1 and not row.owner.waiting:  # so it is for most calls
+            return None
         followers = [
             (row, own)
             for own in row.deliveries.values()
@@ -658,11 +660,13 @@ class MemoryStorage:
         uuid = row.call.verification_call_uuid
         self._journal.pop(uuid, None)
         del self._calls[uuid]
-        self._unqueue_end(row)
+        if row.to_end is not None:
+            self._unqueue_end(row)
         for delivery in row.deliveries.values():
-            self._unqueue(row, delivery.id)
-            self._count_pending(row, -(delivery.state is DeliveryState.PENDING))
-            self._of_delivery.pop(delivery.id, None)
+            del self._of_delivery[delivery.id]
+            if delivery.state is DeliveryState.PENDING:
+                self._unqueue(row, delivery.id)
+                self._count_pending(row, -1)
 
 
 def _is_behind(number: int, after: int, newest_first: bool) -> bool:
