@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from pytest_mcn_mock.clocks import SystemClock
-from pytest_mcn_mock.delivery.worker import DeliveryWorker, Sender
+from pytest_mcn_mock.delivery.late import LateWorker
 from pytest_mcn_mock.model.webhooks import Targets, make_targets
 from pytest_mcn_mock.service import Opening, Service
 from pytest_mcn_mock.service.accounts import Accounts
@@ -19,7 +19,7 @@ from pytest_mcn_mock.service.deliveries import Deliveries
 from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.service.journal import Journal, Numbers, OwnNumbers
 from pytest_mcn_mock.service.mistakes import Mistakes
-from pytest_mcn_mock.service.ports import Clock, Storage
+from pytest_mcn_mock.service.ports import Clock, Storage, Worker
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.storage.memory import MemoryStorage
 from pytest_mcn_mock.text import printable
@@ -29,6 +29,9 @@ from pytest_mcn_mock.web.dialects import DIALECTS
 from pytest_mcn_mock.web.feed import Feed
 from pytest_mcn_mock.web.guard import Guard
 from pytest_mcn_mock.web.http import Endpoints
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.delivery.worker import DeliveryWorker, Sender
 
 Subscriber = Callable[[Events], object]
 """Subscribes itself to the events that it wants."""
@@ -49,10 +52,15 @@ class Fake(Struct, frozen=True, eq=False):
 
     service: Service
     application: Application
-    worker: DeliveryWorker
+    late_worker: LateWorker
     feed: Feed
     replicate: Replicate | None = None
     """Talks to the other processes on the same state; None if it can have no others."""
+
+    @property
+    def worker(self) -> DeliveryWorker:
+        """Return the worker. A server in a test's process asks ``late_worker`` in its place."""
+        return self.late_worker.get()
 
     def use(self, settings: Settings) -> None:
         """Use these settings from now on, except those that are fixed when a fake is made: the state, the size of the
@@ -95,9 +103,9 @@ def compose(
     for subscriber in subscribers:
         subscriber(events)
     assumptions = settings.assumptions
-    worker = DeliveryWorker(
-        storage, clock, post, partial(make_sender or make_http_sender, targets), assumptions.ack_timeout_s
-    )
+    sender = partial(make_sender or make_http_sender, targets)
+    late = LateWorker(partial(_make_worker, storage, clock, post, sender, assumptions.ack_timeout_s))
+    worker: Worker = late.get() if post is None else late
     # Requests are not part of the state; the processes that share one tell each other of them.
     journal = Journal(clock, events, settings.journal_size, _request_numbers(storage))
     service = Service(
@@ -121,14 +129,22 @@ def compose(
         assumptions=assumptions,
         opening=opening,
     )
-    worker.serve(service)
-    storage.on_recovery = worker.recover
+    late.serve(service)
+    storage.on_recovery = late.recover
     guard = guard or Guard()
     admin = partial(_admin_endpoints, service, feed, guard, store_name(settings), render_metrics, reload)
     client_apis = [ClientApi(service, dialect) for dialect in DIALECTS]
     application = Application(client_apis, admin, service.journal, assumptions, guard)
-    replicate = _join_replicas(service, worker, feed, guard) if storage.has_replicas else None
-    return Fake(service, application, worker, feed, replicate)
+    replicate = _join_replicas(service, late.get(), feed, guard) if storage.has_replicas else None
+    return Fake(service, application, late, feed, replicate)
+
+
+def _make_worker(
+    storage: Storage, clock: Clock, post: Post | None, make_sender: Callable[[], Sender], ack_timeout_s: float
+) -> DeliveryWorker:
+    from pytest_mcn_mock.delivery.worker import DeliveryWorker  # see LateWorker
+
+    return DeliveryWorker(storage, clock, post, make_sender, ack_timeout_s)
 
 
 def _join_replicas(service: Service, worker: DeliveryWorker, feed: Feed, guard: Guard) -> Replicate:
@@ -207,7 +223,8 @@ def store_name(settings: Settings) -> str:
 def preload() -> None:
     """Load now everything that is otherwise loaded later, because a test may replace the file system."""
     from pytest_mcn_mock import schemas
-    from pytest_mcn_mock.web import admin, page  # noqa: F401 - to have them loaded
+    from pytest_mcn_mock.delivery import worker  # noqa: F401 - to have them loaded
+    from pytest_mcn_mock.web import admin, page  # noqa: F401 - as above
 
     prepare_to_send()
     version()

@@ -29,8 +29,9 @@ from pytest_mcn_mock.delivery.client import (
 from pytest_mcn_mock.errors import SendError, UsageError
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Trust
-from pytest_mcn_mock.testing.applications import DOMAIN, call_asgi, call_wsgi, is_asgi
+from pytest_mcn_mock.testing.applications import DOMAIN, is_asgi
 from pytest_mcn_mock.testing.door import LoopThread
+from pytest_mcn_mock.testing.sending import call_asgi, call_wsgi
 from pytest_mcn_mock.text import printable
 
 

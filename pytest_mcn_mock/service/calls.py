@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -101,6 +100,8 @@ class Calls:
         """Wait until every order that was accepted so far was answered, ANSWERS_S at most."""
         if not self._unanswered:
             return
+        import asyncio
+
         await on_loop()
         loop, is_over = asyncio.get_running_loop(), asyncio.Event()
         waiting = set(self._unanswered), lambda: loop.call_soon_threadsafe(is_over.set)

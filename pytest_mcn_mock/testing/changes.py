@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.service import events
 from pytest_mcn_mock.service.events import Events
 from pytest_mcn_mock.testing.door import Door, LoopThread
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
 
 _T = TypeVar("_T")
 
@@ -102,8 +104,8 @@ def loop_signal(timeout: float | None = None) -> Signal:
     """Return a signal for the event loop that runs on this thread. Raise UsageError if none of asyncio or trio does."""
     if (token := _trio_token()) is not None:
         return _LoopSignal(timeout, sys.modules["trio"].Event, token.run_sync_soon)
-    if is_asyncio_running():
-        return _LoopSignal(timeout, asyncio.Event, asyncio.get_running_loop().call_soon_threadsafe)
+    if (loop := running_loop()) is not None:
+        return _LoopSignal(timeout, sys.modules["asyncio"].Event, loop.call_soon_threadsafe)
     raise UsageError(
         "mcn.aio waits on an event loop of asyncio or trio, and none is running here; use the waits of mcn itself"
     )
@@ -120,19 +122,22 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise AssertionError("a coroutine was to block the thread, and has suspended")
 
 
-def is_asyncio_running() -> bool:
-    """Return whether an event loop of asyncio runs on this thread."""
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of asyncio that runs on this thread, or None."""
+    if "asyncio" not in sys.modules:  # then none does, and it need not be loaded to say so
+        return None
+    import asyncio
+
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None
 
 
 def is_on_a_loop(loop: LoopThread) -> bool:
     """Return whether an event loop runs on this thread, which a wait would stop."""
-    if is_asyncio_running():
-        return not loop.is_another_threads(asyncio.get_running_loop())
+    if (running := running_loop()) is not None:
+        return not loop.is_another_threads(running)
     return _trio_token() is not None
 
 

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import selectors
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.flow import Done, go_on, step
 from pytest_mcn_mock.web.http import Flow, Response, answer_of
 
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
+    from pytest_mcn_mock.testing.loops import RunningLoop
+
 _T = TypeVar("_T")
-
-_END_S: Final = 2.0
-"""How long ``stop`` waits for the loop to end: an application that hangs must not keep pytest from ending."""
-
-
-class RealTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop on real time, also while a test has stopped the clock."""
-
-    def time(self) -> float:
-        """Seconds of the real monotonic clock."""
-        return monotonic()
 
 
 class LoopThread:
-    """An event loop on a thread of its own. It starts with the first thing that is posted to it.
+    """An event loop on a thread of its own. It is made for the first thing that is posted to it: most tests post
+    nothing, and asyncio takes 8 ms to load.
 
     With an ``owned`` lock the loop holds it whenever it runs something, and leaves it while it waits for an event.
     """
@@ -39,8 +31,7 @@ class LoopThread:
         self._name = name
         self._owned = owned
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._running: RunningLoop | None = None
         self._is_stopped = False
 
     def start(self) -> None:
@@ -49,91 +40,48 @@ class LoopThread:
 
     def post(self, job: Callable[[], object]) -> None:
         """Run a function on the loop's thread: at once if this is that thread, else soon; never after a ``stop``."""
-        if threading.current_thread() is self._thread:
+        running = self._running
+        if running is not None and threading.current_thread() is running.thread:
             job()
             return
         with self._lock:
             if not self._is_stopped:
-                self._running().call_soon_threadsafe(job)
+                self._started().loop.call_soon_threadsafe(job)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run a coroutine on the loop, after what was posted before. The future is cancelled if that has stopped."""
         with self._lock:
-            if self._is_stopped:
-                coroutine.close()
-                stopped: Future[_T] = Future()
-                stopped.cancel()
-                return stopped
-            return asyncio.run_coroutine_threadsafe(coroutine, self._running())
+            if not self._is_stopped:
+                return self._started().run(coroutine)
+        coroutine.close()
+        stopped: Future[_T] = _new_future()
+        stopped.cancel()
+        return stopped
 
     def get(self) -> asyncio.AbstractEventLoop:
         """Return the loop, running."""
         with self._lock:
-            return self._running()
+            return self._started().loop
 
     def is_another_threads(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Return whether this is the loop, and this thread not its own: green threads are one thread to asyncio."""
-        return loop is self._loop and threading.current_thread() is not self._thread
+        running = self._running
+        return running is not None and loop is running.loop and threading.current_thread() is not running.thread
 
     def stop(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
-        """Run the coroutine function on the loop, then end the thread. Does nothing if nothing was posted.
-
-        Leaves the thread alone, which is a daemon, if something on the loop does not end in time.
-        """
+        """Run the coroutine function on the loop, then end the thread. Does nothing if nothing was posted."""
         with self._lock:
             self._is_stopped = True
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        if last is not None:
-            ending = asyncio.run_coroutine_threadsafe(last(), loop)
-            with suppress(TimeoutError):
-                ending.result(timeout=_END_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_END_S)
+            running, self._running = self._running, None
+        if running is not None:
+            running.stop(last)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = RealTimeLoop(_leaving(self._owned) if self._owned else None)
-            self._thread = threading.Thread(target=self._serve, args=(self._loop,), name=self._name, daemon=True)
-            self._thread.start()
-        return self._loop
+    def _started(self) -> RunningLoop:
+        if self._running is None:
+            from pytest_mcn_mock.testing.loops import RunningLoop
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._owned is not None:
-            self._owned.acquire()
-        try:
-            loop.run_forever()
-            loop.run_until_complete(cancel_all())  # the tasks that hung when it was stopped
-        finally:
-            loop.close()
-            if self._owned is not None:
-                self._owned.release()
-
-
-def _leaving(lock: threading.RLock) -> selectors.BaseSelector:
-    """Return a selector that leaves the lock while it waits."""
-    selector = selectors.DefaultSelector()
-    select = selector.select
-
-    def wait(timeout: float | None = None) -> Any:
-        lock.release()
-        try:
-            return select(timeout)
-        finally:
-            lock.acquire()
-
-    selector.select = wait  # type: ignore[method-assign]
-    return selector
-
-
-async def cancel_all() -> None:
-    """Cancel every other task of the loop, and wait for its end: for ``LoopThread.stop``."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+            self._running = RunningLoop(self._name, self._owned)
+        return self._running
 
 
 class Workers:
@@ -189,7 +137,7 @@ class Door:
 
     def start(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Return a future of the coroutine's result. Cancelling the future cancels the coroutine."""
-        ended: Future[_T] = Future()
+        ended: Future[_T] = _new_future()
         with self.lock:
             try:
                 waits_for = step(coroutine)
@@ -215,3 +163,9 @@ class Door:
             waits_for = step(flow)
         if not isinstance(waits_for, Done):
             self.loop.run(go_on(flow, waits_for))
+
+
+def _new_future() -> Future[Any]:
+    from concurrent.futures import Future
+
+    return Future()

@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 from pytest_httpserver import HTTPServer, WaitingSettings
@@ -25,7 +25,7 @@ from pytest_mcn_mock.service.accounts import Roubles
 from pytest_mcn_mock.settings import Settings
 from pytest_mcn_mock.testing import wsgi
 from pytest_mcn_mock.testing.account import Account
-from pytest_mcn_mock.testing.applications import DOMAIN, Applications, ApplicationSender
+from pytest_mcn_mock.testing.applications import DOMAIN, Applications
 from pytest_mcn_mock.testing.changes import Changes
 from pytest_mcn_mock.testing.door import Door
 from pytest_mcn_mock.testing.opened import OpenedAccounts
@@ -33,6 +33,10 @@ from pytest_mcn_mock.testing.views import AccountView
 from pytest_mcn_mock.web.application import one_slash
 from pytest_mcn_mock.web.dialects import API_MCN, DIALECTS, PAIDMETHODS
 from pytest_mcn_mock.web.reader import Unreadable
+
+if TYPE_CHECKING:
+    from pytest_mcn_mock.delivery.worker import Sender
+    from pytest_mcn_mock.model.webhooks import Targets
 
 _LOG_SIZE: Final = 10_000
 _ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
@@ -104,9 +108,14 @@ class MCNServer(HTTPServer):
             post=self._door.loop.post,
             clock=VirtualClock(),
             subscribers=[self._changes.subscribe_to],
-            make_sender=lambda targets: ApplicationSender(self._applications, targets),
+            make_sender=self._make_sender,
         )
         self._fakes.append((settings, self._fake))
+
+    def _make_sender(self, targets: Targets | None) -> Sender:
+        from pytest_mcn_mock.testing.sending import ApplicationSender  # a test without a webhook does not need it
+
+        return ApplicationSender(self._applications, targets)
 
     def open_account(
         self,
@@ -246,14 +255,14 @@ class MCNServer(HTTPServer):
             self._applications.loop.start()
             self._changes.is_stopping = False
             for _, fake in self._fakes:
-                fake.worker.start_waiting()
+                fake.late_worker.start_waiting()
                 fake.feed.open()
         super().start()
         if self._tls_context is not None:
             self.listen_tls(self._tls_context)
         if was_stopped:
             for _, fake in self._fakes:
-                self._door.start(fake.worker.resume()).result()
+                self._door.start(fake.late_worker.resume()).result()
 
     def stop(self) -> None:
         """Stop answering and sending CDRs. Do not wait for clients, and end all waits of tests at once."""
@@ -274,11 +283,11 @@ class MCNServer(HTTPServer):
     async def _stop_waiting(self) -> None:
         for _, fake in self._fakes:
             fake.feed.close()
-            fake.worker.stop_waiting()
+            fake.late_worker.stop_waiting()
 
     async def _close_workers(self) -> None:
         for _, fake in self._fakes:
-            await fake.worker.close()
+            await fake.late_worker.close()
 
     def application(self, request: Request) -> Response:
         """Answer a request. An exception of a handler becomes a 500, and ``check()`` raises it in the test."""

@@ -39,6 +39,8 @@ ARGUMENTS: Final = (
 def make_server(settings: Settings | None) -> MCNServer:
     """Return the session's server, not started yet. If a test may use pyfakefs, it has loaded all files already."""
     if "pyfakefs" in sys.modules:
+        from pytest_mcn_mock.testing import sending  # noqa: F401 - to have it loaded
+
         preload()
     return MCNServer(settings=settings)
 

@@ -181,7 +181,7 @@ class AsyncWaits:
         view = self._view
         in_flight = [request for request in view.requests() if not request.is_answered]
         await self._look_for(lambda: all(request.is_answered for request in in_flight) or None, DEFAULT_TIMEOUT_S)
-        advanced = view.door.start(view.fake.worker.advance(seconds, view.account_id))
+        advanced = view.door.start(view.fake.late_worker.advance(seconds, view.account_id))
         try:
             await view.changes.wait_done(advanced, self._make_signal(None))
         except Refusal as refusal:

@@ -4,7 +4,6 @@ answers them by the application.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
 import os
@@ -36,7 +35,9 @@ from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
     KEEP_ALIVE_S,
     LINGER_FORM,
+    LINGER_S,
     MAX_BODY,
+    MAX_DISCARDED,
     Closing,
     Request,
     Response,
@@ -44,7 +45,6 @@ from pytest_mcn_mock.web.http import (
     Stream,
 )
 from pytest_mcn_mock.web.reader import RequestReader, Stage, Unreadable
-from pytest_mcn_mock.web.server import LINGER_S, MAX_DISCARDED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -92,6 +92,8 @@ def answer(application: Application, request: WerkzeugRequest, door: Door) -> We
 @contextmanager
 def _watched(connection: socket.socket, leave: Callable[[], object]) -> Iterator[None]:
     """Call ``leave`` if the client goes away meanwhile. To be entered on the event loop."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
 
     def look() -> None:

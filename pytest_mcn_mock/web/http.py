@@ -25,6 +25,10 @@ STREAM_PACE_S: Final = 0.1
 """Between two messages of a stream."""
 LINGER_FORM: Final = "hh" if os.name == "nt" else "ii"
 """The form of SO_LINGER's value for ``struct.pack``: two short integers on Windows."""
+MAX_DISCARDED: Final = 1_048_576
+"""Bytes that are read and forgotten behind a refused request, so that its answer is not lost to a reset."""
+LINGER_S: Final = 2.0
+"""How long a client that was refused may take to read its answer and leave."""
 JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 

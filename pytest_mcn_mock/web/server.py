@@ -27,6 +27,8 @@ from pytest_mcn_mock.web.http import (
     KEEP_ALIVE,
     KEEP_ALIVE_S,
     LINGER_FORM,
+    LINGER_S,
+    MAX_DISCARDED,
     STREAM_PACE_S,
     Closing,
     Flow,
@@ -130,12 +132,8 @@ def _line(header: tuple[str, str]) -> bytes:
 
 _BUFFER: Final = 16_384
 """Bytes that are read at once. So many bytes of requests a client can send before it has its answers."""
-MAX_DISCARDED: Final = 1_048_576
-"""Bytes that are read and forgotten behind a refused request, so that its answer is not lost to a reset."""
 BODY_TIMEOUT_S: Final = 30.0
 """How long a request's body may take to arrive, and how long a client may take none of its answer."""
-LINGER_S: Final = 2.0
-"""How long a client that was refused may take to read its answer and leave."""
 
 _NEW_S: Final = 0.2
 """How long a server that stops waits for the first byte on a connection that was just made."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pytest_mcn_mock.errors import Refusal, RefusalCode
 from pytest_mcn_mock.reasons import Reason
 from pytest_mcn_mock.service.events import Event
 from pytest_mcn_mock.web.http import hold
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_WAITS: Final = 100
 """Requests that wait at once."""
@@ -72,6 +74,8 @@ class _Wait:
     """One request that waits. Events may be heard on any thread; the request itself goes on on its loop."""
 
     def __init__(self, is_about: Callable[[Event], bool]) -> None:
+        import asyncio
+
         self.is_about = is_about
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
@@ -90,6 +94,8 @@ class _Wait:
         self.wake()
 
     async def until_found(self, look: Callable[[], Awaitable[Sequence[_T]]], timeout_s: float) -> Sequence[_T]:
+        import asyncio
+
         self._loop = asyncio.get_running_loop()
         deadline = self._loop.time() + timeout_s
         while True:

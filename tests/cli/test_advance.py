@@ -18,7 +18,7 @@ from helpers.webhook_endpoints import Gated, Receiver
 from pytest_mcn_mock import Assumptions, MCNServer, Settings
 from pytest_mcn_mock.delivery import worker
 from pytest_mcn_mock.model.deliveries import CdrResponse
-from pytest_mcn_mock.testing.applications import ApplicationSender
+from pytest_mcn_mock.testing.sending import ApplicationSender
 
 PATIENT_S = 60.0
 
