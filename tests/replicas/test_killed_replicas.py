@@ -24,7 +24,7 @@ DIE_BEFORE_THE_ANSWER = """
 import os, signal
 import pytest_mcn_mock.web.client_api as api
 async def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-api._answer = die
+api.send = die
 """
 STAND_STILL = """
 import os, signal
