@@ -177,7 +177,7 @@ class Calls:
         if account.faults:
             fault, account = take_fault(account, of_cdr=True)
             call = replace(call, cdr_fault=fault)
-        if call.ending is not None:
+        if call.ending is not None and deliveries:
             call, deliveries = self._follow_end(call, deliveries)
         return CallDecision(call, deliveries, account)
 

@@ -48,7 +48,7 @@ class AccountRow(Struct, eq=False):
     spent: int = 0
     listed: int = 0
     pending: int = 0
-    calls: OrderedDict[str, CallRow] = field(default_factory=OrderedDict)
+    calls: dict[str, CallRow] = field(default_factory=dict)
     waiting: dict[int, CallRow] = field(default_factory=dict)
 
     def state(self) -> AccountState:
