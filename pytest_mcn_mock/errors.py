@@ -18,7 +18,6 @@ McnMockError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
@@ -156,6 +155,8 @@ def nearest(word: str, known: Sequence[str]) -> Reason:
     only one known word (``final`` for ``final_status``). A less similar word would mislead the reader.
     """
     word = word[:_LONGEST_WORD].lower()
+    from difflib import get_close_matches  # noqa: PLC0415 - every start would wait for it
+
     alike = get_close_matches(word, [name for name in known if name[:1] == word[:1]], n=1, cutoff=0.75)
     begun = [name for name in known if len(word) > 1 and name.startswith(word)]
     if alike or len(begun) == 1:

@@ -10,9 +10,10 @@ _STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of invisible characters: controls, surrogates, line separators, marks that turn the direction of
 writing.
 """
-_LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_AFTER_PATH: Final = re.compile(r"[?#].*", re.DOTALL)
+# Compiled when they are first used: every run of pytest loads this module.
+_LONE_SURROGATE: Final = r"[\ud800-\udfff]"
+_SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_AFTER_PATH: Final = r"(?s)[?#].*"
 
 
 def printable(text: object, most: int | None = None) -> str:
@@ -38,7 +39,7 @@ def encodable(text: str) -> str:
 
 def is_encodable(text: str) -> bool:
     """Return whether the text has no lone surrogate: JSON can spell one, and UTF-8 cannot."""
-    return _LONE_SURROGATE.search(text) is None
+    return re.search(_LONE_SURROGATE, text) is None
 
 
 def show_address(host: str, port: int) -> str:
@@ -52,11 +53,11 @@ def shown_url(url: str, most: int | None = None) -> str:
     User, password, query and fragment become ``***``, also if they are in the wrong place.
     """
     if _begins_with_a_host(url):
-        url = _AFTER_PATH.sub("?***", url)  # an @ in the query is a part of it
-    scheme = _SCHEME.match(url)
+        url = re.sub(_AFTER_PATH, "?***", url)  # an @ in the query is a part of it
+    scheme = re.match(_SCHEME, url)
     _, at, behind = url.rpartition("@")
     known = f"{scheme[0] if scheme else ''}***@{behind}" if at else url
-    return _AFTER_PATH.sub("?***", known)[:most]
+    return re.sub(_AFTER_PATH, "?***", known)[:most]
 
 
 def _begins_with_a_host(url: str) -> bool:

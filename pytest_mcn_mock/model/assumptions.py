@@ -47,7 +47,7 @@ REFUSAL_WORDS: Final = ("$status", "$code", "$number", "$message", "$parameter")
 """The texts in a refusal's body that are replaced by its values. Each must be a whole text."""
 CALL_WORDS: Final = ("$login_did", "$caller_did", "$code", "$account_id", "$verification_call_uuid")
 """The texts in the answer of call_2fa that are replaced by the call's values. Each must be a whole text."""
-_WORD: Final = re.compile(r"\$[A-Za-z_]+")
+_WORD: Final = r"\$[A-Za-z_]+"
 DEFAULT_ERROR_BODY: Mapping[str, Any] = MappingProxyType(
     {
         "status": "error",
@@ -189,7 +189,7 @@ def _check_words(name: str, template: object, words: Sequence[str]) -> None:
     if isinstance(template, (list, tuple)):
         for item in template:
             _check_words(name, item, words)
-    elif isinstance(template, str) and _WORD.fullmatch(template) and template not in words:
+    elif isinstance(template, str) and re.fullmatch(_WORD, template) and template not in words:
         raise UsageError(f"{name}: {template[:40]!r} is unknown; {nearest(template, words)}")
 
 

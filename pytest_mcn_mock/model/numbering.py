@@ -28,8 +28,9 @@ EXAMPLE_NUMBER: Final = "79157777777"
 """The number that the article's examples call."""
 NUMBER_FORM: Final = f"7 to 15 digits in international form without a plus, such as {EXAMPLE_NUMBER}"
 _NUMBER = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
-_PASTED = re.compile(r"\+?[0-9 ().\-\u00a0\u2011]{7,40}", re.ASCII)
-_NOT_DIGITS = re.compile(r"[^0-9]", re.ASCII)
+# These are rarely used, and compiled then.
+_PASTED = r"\+?[0-9 ().\-\u00a0\u2011]{7,40}"
+_NOT_DIGITS = r"[^0-9]"
 _CODE = re.compile(r"[0-9]{4}", re.ASCII)
 
 _BLOCKS: Final = {
@@ -49,7 +50,7 @@ def is_number(text: str) -> bool:
 
 def clean_pasted(text: str) -> str:
     """Return the digits of a pasted number such as ``+7 (915) 777-77-77``. Return any other text unchanged."""
-    return _NOT_DIGITS.sub("", text) if _PASTED.fullmatch(text) else text
+    return re.sub(_NOT_DIGITS, "", text) if re.fullmatch(_PASTED, text) else text
 
 
 def is_code(text: str) -> bool:

@@ -123,7 +123,7 @@ def _ending_of_cause(cause: int) -> Ending:
     return Ending(outcome, cause, _DOCUMENTED[outcome][1] if outcome in _DOCUMENTED else None)
 
 
-_PATTERN = re.compile(r"[0-9*?]{1,40}", re.ASCII)
+_PATTERN = r"[0-9*?]{1,40}"
 
 
 class OutcomeRule(Struct, frozen=True):
@@ -138,7 +138,7 @@ class OutcomeRule(Struct, frozen=True):
     delay_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.login_did, str) or not _PATTERN.fullmatch(self.login_did):
+        if not isinstance(self.login_did, str) or not re.fullmatch(_PATTERN, self.login_did):
             raise UsageError(Reason("pattern", {"value": repr(str(self.login_did)[:40])}), "login_did")
         if self.delay_s is not None:
             check_seconds(self.delay_s, name="delay_s")

@@ -5,10 +5,10 @@ Source: handbook, "POST запрос" and "GET запрос" (2026-08-11 and 202
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
 from pytest_mcn_mock.model.deliveries import CdrRequest
@@ -19,7 +19,7 @@ TEXT_TYPE: Final = "text/plain; charset=utf-8"
 """The content type of a text body, which is assumed."""
 
 
-class Rendered(NamedTuple):
+class Rendered(Struct, frozen=True):
     """A record and the request that carries it to a webhook.
 
     The record is the flat object or the whole event or, for a text, its variables.

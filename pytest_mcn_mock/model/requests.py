@@ -63,7 +63,7 @@ class RequestRules(Struct, frozen=True):
     is_in_body: bool = False
 
 
-_COUNTRY_OTHERWISE: Final = re.compile(r"(?!(?:643|703)$)[ +0]*(?:643|703) *", re.ASCII)
+_COUNTRY_OTHERWISE: Final = r"(?!(?:643|703)$)[ +0]*(?:643|703) *"
 _BODIES: Final = frozenset(
     {"application/x-www-form-urlencoded", "multipart/form-data", "application/json", "json_in_a_form"}
 )
@@ -179,7 +179,7 @@ def _find_in_parameters(facts: RequestFacts, known: RequestRules, *, takes_paste
         rule = _of_number(facts, name, takes_pasted=takes_pasted)
         if rule is not None:
             found.append((rule, name))
-    if "country_id" in facts.parameters and _COUNTRY_OTHERWISE.fullmatch(facts.parameters["country_id"]):
+    if "country_id" in facts.parameters and re.fullmatch(_COUNTRY_OTHERWISE, facts.parameters["country_id"]):
         found.append(("country_id", ""))
     return found
 

@@ -72,11 +72,11 @@ MAX_CONDITIONS = 32
 MAX_PLACES = 256
 """How often ``${{name}}`` may be used in the texts of a webhook. A value has up to about 3,000 characters."""
 _VARIABLES = str(list(DEFAULT_VARIABLES))
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 """The characters of a header's name: RFC 9110, 5.6.2."""
 _OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 """Headers that frame the request; another value would break it."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = r"[\x00-\x1f\x7f]"
 
 
 class WebhookMethod(StrEnum):
@@ -163,7 +163,7 @@ class Subscription(HidesSecrets, frozen=True):
         for name, value in _fields("headers", self.headers, str).items():
             if name.lower() in _OURS:
                 raise UsageError(Reason("header_ours", {"header": name}), "headers")
-            if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or _CONTROL.search(value):
+            if not re.fullmatch(_HEADER_NAME, name) or not isinstance(value, str) or re.search(_CONTROL, value):
                 raise UsageError(
                     Reason("header_invalid", {"header": repr(header_name(name))}),
                     "headers",
@@ -260,7 +260,7 @@ def _word(name: str, given: object, known: type[_Word]) -> _Word:
 
 def header_name(text: str) -> str:
     """Return the beginning of a text that can be a header's name; the rest may be a value, and secret."""
-    match = _HEADER_NAME.match(text)
+    match = re.match(_HEADER_NAME, text)
     return match[0][:40] if match else ""
 
 
@@ -288,8 +288,8 @@ def _fields(name: str, fields: Mapping[str, Any], *kinds: type) -> Mapping[str, 
 
 
 _Address = IPv4Address | IPv6Address
-_HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMERIC = re.compile(r"[0-9.]+|0x[0-9a-f.x]+|.*:.*", re.ASCII)
+_HOST = r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NUMERIC = r"[0-9.]+|0x[0-9a-f.x]+|.*:.*"
 """Texts that an operating system may treat as an address, also in an unusual form: 127.1, 2130706433, 0x7f.1."""
 MAX_TARGETS = 1_000
 TARGET_FORM: Final = "a network such as '127.0.0.0/8', a host such as 'app.test', or a pattern such as '*.example.test'"
@@ -343,8 +343,8 @@ def make_targets(items: Sequence[str]) -> Targets:
         try:
             networks.append(ip_network(text.strip("[]")))
         except ValueError as error:
-            is_numeric = _NUMERIC.fullmatch(text.partition("/")[0]) is not None and "@" not in text
-            if is_numeric or not _HOST.fullmatch(text) or len(text) > 253:
+            is_numeric = re.fullmatch(_NUMERIC, text.partition("/")[0]) is not None and "@" not in text
+            if is_numeric or not re.fullmatch(_HOST, text) or len(text) > 253:
                 why = f" ({error})" if is_numeric and "/" in text else ""
                 raise UsageError(f"webhook_targets: {shown_url(str(item), 80)!r} is not {TARGET_FORM}{why}") from None
             hosts.add(text)
@@ -362,7 +362,7 @@ def is_address(host: str) -> bool:
 
 def is_literal(host: str) -> bool:
     """Return whether the host of a URL is an address in any form, which needs no resolver."""
-    return _NUMERIC.fullmatch(host.lower()) is not None
+    return re.fullmatch(_NUMERIC, host.lower()) is not None
 
 
 def _plain(address: _Address) -> _Address:

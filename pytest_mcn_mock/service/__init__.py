@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.model.accounts import Account
@@ -25,8 +26,7 @@ async def _stay() -> None:
     """Do nothing, because no other process has the same state."""
 
 
-@dataclass(slots=True)
-class Service:
+class Service(Struct, eq=False):
     """The parts of an operator, over one storage. Reading goes to the storage itself."""
 
     storage: Storage

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from pytest_mcn_mock.certificates import prepare, read_trust
 from pytest_mcn_mock.compose import prepare_to_send
 from pytest_mcn_mock.errors import NotFound, RefusalCode, UsageError, nearest
 from pytest_mcn_mock.model import accounts as rules
@@ -236,6 +235,8 @@ class Account:
         For an https URL ``cacert`` is the path of a PEM file of authorities to trust in place of the machine's, and
         ``insecure`` accepts any certificate.
         """
+        from pytest_mcn_mock.certificates import prepare, read_trust
+
         trust = read_trust(cacert, insecure=insecure)
         check_text(path, name="path", example="/webhooks/mcn")
         check_bool(on_test_thread, name="on_test_thread")

@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.errors import UsageError
@@ -162,7 +164,7 @@ class Job(Protocol):
         """Do it no more."""
 
 
-class _Wait(NamedTuple):
+class _Wait(Struct, frozen=True):
     """A wait on a thread for changes of an account."""
 
     account_id: str

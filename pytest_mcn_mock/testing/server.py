@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pytest_mcn_mock.model.webhooks import Targets
 
 _LOG_SIZE: Final = 10_000
-_ACCOUNT: Final = re.compile(r"/accounts?/([^/]+)")
+_ACCOUNT: Final = r"/accounts?/([^/]+)"
 
 
 class MCNServer(HTTPServer):
@@ -330,7 +330,7 @@ class MCNServer(HTTPServer):
         """
         if len(self._fakes) > 1:
             path = one_slash(request.path)
-            account = _ACCOUNT.search(path)
+            account = re.search(_ACCOUNT, path)
             dialect = next((d for d in DIALECTS if d.account is None and d.has_path(path)), None)
             token = dialect.token_in(request.headers.get("Authorization", "")) if dialect is not None else ""
             for _, fake in self._fakes:

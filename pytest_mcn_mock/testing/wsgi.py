@@ -55,7 +55,7 @@ _BUFFER: Final = 16_384
 _OWN: Final = (*(f"{dialect.root}/" for dialect in DIALECTS), f"{ADMIN_PATH}/")
 _POLL_S: Final = 0.02
 """How often the server's thread checks whether to stop. werkzeug's stop() is slow because it checks every 0.5 s."""
-_PARAMETER: Final = re.compile(r"([^?&=\s'\"]+)=([^&\s'\"]*)")
+_PARAMETER: Final = r"([^?&=\s'\"]+)=([^&\s'\"]*)"
 
 _log = logging.getLogger("werkzeug")
 
@@ -259,7 +259,7 @@ class RequestHandler(WSGIRequestHandler):
         """Log a line, without the value of ``user_hash``, also if the line quotes a request that is not HTTP."""
         level = logging.getLevelNamesMapping()[type.upper()]
         if _log.isEnabledFor(level):
-            line = _PARAMETER.sub(_without_token, message % args if args else message)
+            line = re.sub(_PARAMETER, _without_token, message % args if args else message)
             _log.log(level, "%s - - %s", self.address_string(), printable(line))
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from httptools import (
@@ -16,6 +16,7 @@ from httptools import (
     HttpParserUpgrade,
     HttpRequestParser,
 )
+from msgspec import Struct
 
 from pytest_mcn_mock.web.dialects import API_MCN
 from pytest_mcn_mock.web.http import MAX_BODY, Request
@@ -55,7 +56,7 @@ class Stage(Enum):
     """Nothing more is read from the client."""
 
 
-class Unreadable(NamedTuple):
+class Unreadable(Struct, frozen=True):
     """A request that cannot be read: the status that says so, and why. ``is_head``: the answer has no body."""
 
     status: int

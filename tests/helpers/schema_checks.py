@@ -147,7 +147,7 @@ class Checks:
 
     def render(self, subscription: Subscription, cdr: Cdr, now: float) -> rendering.Rendered:
         rendered = self._render(subscription, cdr, now)
-        record, request = rendered
+        record, request = rendered.record, rendered.request
         if subscription.template is None and request.method == "POST" and (sent := json.loads(request.body)) != record:
             self._tell(f"CDR {record}", [f"is sent as {sent}"])
         if not set(subscription.constants) & set(VARIABLES):  # a constant may stand for a variable: the tester's own

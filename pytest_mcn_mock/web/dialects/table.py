@@ -6,7 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -57,7 +57,7 @@ VALUE_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 """Undocumented ways to write a value. They are the same in every dialect."""
 
 
-class ErrorForm(NamedTuple):
+class ErrorForm(Struct, frozen=True):
     """The HTTP status of a refusal, and the JSON value of its body."""
 
     status: int
