@@ -6,7 +6,6 @@ variables, and a sample of the whole event. The article of 2022 documents three 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from pytest_mcn_mock.errors import UsageError, nearest
@@ -40,7 +40,6 @@ _MISSING: Final = {
     MissingFinalStatus.EMPTY: "",
     MissingFinalStatus.NULL: None,
 }
-_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
 class Cdr:
@@ -161,6 +160,11 @@ def text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value is UNSET else _encode(value)
+
+
+def _encode(value: Any) -> str:
+    """Return JSON with the spaces and characters of ``json.dumps``, which takes four times as long."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
 def _uuid(digest: bytes, *, version: int | None = 4) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -21,6 +21,8 @@ from pytest_mcn_mock.model.cdr import VARIABLES, WHOLE_EVENT, Cdr, fill_in, make
 from pytest_mcn_mock.model.money import Method
 from pytest_mcn_mock.model.outcomes import Outcome, ending
 from pytest_mcn_mock.model.placing import place
+from pytest_mcn_mock.model.rendering import render
+from pytest_mcn_mock.model.webhooks import make_subscription
 
 SAMPLES = Path(__file__).parent / "samples"
 NOON = 1653652200.25
@@ -162,6 +164,22 @@ def test_a_template_has_values_as_text_and_what_is_not_text_as_its_json() -> Non
     template = "${{number}} ${{q931_status}} ${{orig}} ${{apiRaws}} $ { {{number}}"
     assert fill_in(template, cdr) == "79157777777 17 false [] $ { {{number}}"
     assert json.loads(fill_in("${{call4raw}}", cdr)) == cdr.value("call4raw")
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs"])) | st.integers() | st.booleans()
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), PLAIN, max_size=5))
+@example({"": "\0\x1f\x7f\b\f\n\r\t\"\\/<&'\u2028é😀", "n": 2**64, "m": -(2**63) - 1, "z": 10**40})
+def test_a_body_has_the_bytes_that_json_dumps_writes(constants: dict[str, Any]) -> None:
+    constants = {name: value for name, value in constants.items() if "${{" not in f"{name}{value}"}
+    for webhook in (
+        make_subscription("http://app.test/", constants=constants),
+        make_subscription("http://app.test/", body=list(VARIABLES), constants=constants, values="text"),
+        make_subscription("http://app.test/", all_variables=True),
+    ):
+        rendered = render(webhook, cdr_of(17), NOON)
+        assert rendered.request.body == json.dumps(rendered.record, ensure_ascii=False).encode()
 
 
 CONDITIONS: list[tuple[dict[str, Any], bool]] = [
