@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from pytest_mcn_mock.certificates import make_context
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import MACHINE, Targets, Trust, is_address, is_literal
 from pytest_mcn_mock.text import show_address
@@ -750,6 +751,7 @@ class HttpSender:
                         raise
                     left_s = max(0.0, deadline - self._loop.time())
                     is_again = True
+            await on_loop()
             connection = await connect(origin, left_s, targets=self._targets, tls=self._context(key))
             response = await self._ask(key, connection, data, deadline, is_head=is_head)
             return replace(response, sent_twice=True) if is_again else response

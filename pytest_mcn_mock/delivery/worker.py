@@ -54,7 +54,7 @@ Key = str | None
 
 
 class Sender(Protocol):
-    """Sends requests; see ``HttpSender``."""
+    """Sends requests; see ``HttpSender``. ``send`` is no task until it awaits ``flow.on_loop``."""
 
     async def send(self, request: CdrRequest, timeout_s: float) -> CdrResponse:
         """Return the endpoint's answer. Raises SendError if none arrives within ``timeout_s`` seconds."""
@@ -101,7 +101,7 @@ class DeliveryWorker:
         self._to_look: set[Key] = set()
         self._claiming = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._under_way: dict[asyncio.Task[None], Due] = {}
+        self._under_way: dict[_Run, Due] = {}
         self._per_host: Counter[str] = Counter()
         self._starved: set[Key] = set()
         self._expected: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
@@ -325,10 +325,10 @@ class DeliveryWorker:
         if due.delivery is None:
             await self._end(due.call.verification_call_uuid)
             return
-        task = asyncio.get_running_loop().create_task(self._attempt(due, due.delivery))
-        self._under_way[task] = due
+        attempt = _Run(self._attempt(due, due.delivery), self._ended)
+        self._under_way[attempt] = due
         self._per_host[host_of(due.delivery.url)] += 1
-        task.add_done_callback(self._ended)
+        attempt.go_on()
         if self._renewing is None:
             self._renewing = asyncio.get_running_loop().call_later(LEASE_S / 3, self._renew)
 
@@ -377,8 +377,8 @@ class DeliveryWorker:
             error = f"the attempt failed: {type(failure).__name__}, see the log"
         return Result(at, asyncio.get_running_loop().time() - began, response, error)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        due = self._under_way.pop(task)
+    def _ended(self, attempt: _Run) -> None:
+        due = self._under_way.pop(attempt)
         if due.delivery is not None:
             host = host_of(due.delivery.url)
             self._per_host[host] -= 1
@@ -470,23 +470,23 @@ class DeliveryWorker:
         next work is due. Raises Refusal if no attempt ends for too long.
         """
         patience_s = 2 * self.ack_timeout_s + STALL_S
-        while tasks := self._of(key, newest_call):
+        while attempts := self._of(key, newest_call):
             wait_s = patience_s
             if self._clock.is_shared and next_due_at is not None:
                 wait_s = next_due_at - self._clock.now(key)
                 if wait_s <= 0:
                     return
-            done, _ = await asyncio.wait(tasks, timeout=min(wait_s, patience_s), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(attempts, timeout=min(wait_s, patience_s), return_when=asyncio.FIRST_COMPLETED)
             if not done and wait_s >= patience_s:
                 raise Refusal(
                     RefusalCode.SERVICE_UNAVAILABLE,
-                    Reason("advance_stalled", {"seconds": f"{patience_s:g}", "n": len(tasks)}),
+                    Reason("advance_stalled", {"seconds": f"{patience_s:g}", "n": len(attempts)}),
                 )
 
-    def _of(self, key: Key, newest_call: int) -> list[asyncio.Task[None]]:
+    def _of(self, key: Key, newest_call: int) -> list[_Run]:
         return [
-            task
-            for task, due in self._under_way.items()
+            attempt
+            for attempt, due in self._under_way.items()
             if due.call.seq <= newest_call and key in (None, due.account.id)
         ]
 
@@ -507,11 +507,54 @@ async def _until_kept(keep: Callable[[], Coroutine[Any, Any, None]]) -> None:
             return
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    ending = tuple(tasks)
-    for task in ending:
-        task.cancel()
+async def _cancel(futures: Iterable[asyncio.Future[Any]]) -> None:
+    ending = tuple(futures)
+    for future in ending:
+        future.cancel()
     await asyncio.gather(*ending, return_exceptions=True)
+
+
+class _Run(asyncio.Future[None]):
+    """Runs a coroutine as a task does, but begins at once, and the loop calls it once for each future that it waits
+    for: a task is called twice more, to begin and to end. It is done when the coroutine has ended; ``when_over`` is
+    called just before.
+
+    The coroutine becomes a task when it awaits ``flow.on_loop``, as it must before it uses functions that need a task.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], when_over: Callable[[_Run], None]) -> None:
+        super().__init__()
+        self._coroutine = coroutine
+        self._when_over = when_over
+        self._waits_for: asyncio.Future[Any] | None = None
+
+    def go_on(self, _: object = None) -> None:
+        """Step the coroutine: it begins, or what it waited for is done."""
+        self._waits_for = None
+        try:
+            waits_for = self._coroutine.send(None)
+        except StopIteration:
+            self._end(is_cancelled=False)
+        except asyncio.CancelledError:
+            self._end(is_cancelled=True)
+        else:
+            if waits_for is None:
+                self._waits_for = self.get_loop().create_task(go_on(self._coroutine, None))
+                self._waits_for.add_done_callback(lambda task: self._end(is_cancelled=task.cancelled()))
+            else:
+                self._waits_for = waits_for
+                waits_for.add_done_callback(self.go_on)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel what the coroutine waits for, as a task does."""
+        return self._waits_for is not None and self._waits_for.cancel(msg)
+
+    def _end(self, *, is_cancelled: bool) -> None:
+        self._when_over(self)
+        if is_cancelled:
+            super().cancel()
+        else:
+            self.set_result(None)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.compose import make_http_sender
 from pytest_mcn_mock.delivery.worker import Sender
 from pytest_mcn_mock.errors import SendError
+from pytest_mcn_mock.flow import on_loop
 from pytest_mcn_mock.model.deliveries import CdrRequest, CdrResponse
 from pytest_mcn_mock.model.webhooks import Targets
 from pytest_mcn_mock.testing.applications import (
@@ -60,6 +61,7 @@ class ApplicationSender:
             if self._sockets is None:
                 self._sockets = make_http_sender(self._targets)
             return await self._sockets.send(request, timeout_s)
+        await on_loop()
         # The test's thread may come to it in a minute: the time runs from then on.
         limit = asyncio.timeout(timeout_s if subscribed.thread is None else None)
         try:

@@ -38,6 +38,16 @@ async def test_a_cdr_is_sent_after_its_answer_and_settled(clock: Callable[[], Cl
         assert (steps.sender.urls(), steps.states()) == ([HOOK], ["delivered"])
 
 
+async def test_all_calls_of_a_turn_of_the_loop_are_claimed_at_once_and_sent_in_the_next_turn() -> None:
+    async with ServiceSteps() as steps:
+        steps.subscribe()
+        for _ in range(3):
+            steps.call()
+        assert steps.sender.sent == []
+        await asyncio.sleep(0)
+        assert steps.sender.urls() == [HOOK] * 3
+
+
 @clocks
 async def test_a_call_rings_for_its_time_and_a_cdr_is_tried_again_by_the_schedule(clock: Callable[[], Clock]) -> None:
     async with ServiceSteps(clock=clock(), retry_after_s=(0.01, 0.02)) as steps:
