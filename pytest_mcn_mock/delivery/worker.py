@@ -40,8 +40,6 @@ the other, a slow webhook would make the advance take longer than the time that 
 """
 HELD_S: Final = 0.02
 """How often an advance checks whether other processes have done their claimed work."""
-GATHER_S: Final = 0.001
-"""How long due work is gathered while there is much of it, if a claim is a step in a database elsewhere."""
 STOPPED: Final = Reason("stopped")
 _AT_ONCE: Final = 1000
 """Pieces of work that are claimed in one step."""
@@ -218,6 +216,8 @@ class DeliveryWorker:
         tried = {due.delivery.id for due in self._under_way.values() if due.delivery is not None}
         while (left_s := until - loop.time()) > 0:
             if self._storage.has_replicas:  # other replicas send the rest
+                with suppress(StorageFailed):
+                    await self._claim(None, due_by, limit=0)  # so that they know which orders were answered
                 if self._under_way:
                     await asyncio.wait(self._under_way, timeout=left_s)
                 break
@@ -289,8 +289,8 @@ class DeliveryWorker:
                         await self._begin(due)
                     if len(claimed.work) < _AT_ONCE:
                         break
-                if len(claimed.work) > 1 and self._storage.has_replicas:
-                    await asyncio.sleep(GATHER_S)
+                if len(claimed.work) > 1 and self._storage.gather_s:
+                    await asyncio.sleep(self._storage.gather_s)
         except StorageFailed:
             asyncio.get_running_loop().call_later(RETRY_S, self._look_soon, key)
             return

@@ -158,6 +158,8 @@ class Storage(Protocol):
     """The latest moment in the state that was opened."""
     on_recovery: Callable[[], object]
     """Called when steps can be kept again."""
+    gather_s: float
+    """How many seconds the worker gathers due work after it has claimed several pieces: 0 if a claim costs little."""
 
     @property
     def has_replicas(self) -> bool:
@@ -231,7 +233,11 @@ class Storage(Protocol):
         ...
 
     async def answered(self, verification_call_uuid: str) -> float | None:
-        """Note that the order's answer was sent; return when the first work of the call is due, None if none is."""
+        """Note that the order's answer was sent; return when the first work of the call is due, None if none is.
+
+        If other processes may have the same state, the next ``claim`` of this one notes that, in the same step. It is
+        due at once then: the result is 0.
+        """
         ...
 
     async def end_call(

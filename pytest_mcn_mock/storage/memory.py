@@ -232,6 +232,7 @@ class MemoryStorage:
     has_replicas = False
     failure: str | None = None
     on_recovery: Callable[[], object] = staticmethod(lambda: None)
+    gather_s = 0.0
 
     def __init__(self, journal_size: int, *, has_one_time: bool) -> None:
         self._journal_size = journal_size

@@ -82,7 +82,7 @@ from pytest_mcn_mock.storage.tables import (
     taken_ids,
     totals,
 )
-from pytest_mcn_mock.storage.together import GATHER_S, Together
+from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.text import is_encodable
 
 _ALL_CALLS: Final = 2**62
@@ -93,6 +93,10 @@ _SETTLED_AT_ONCE: Final = 64
 _LOCKED_AT_ONCE: Final = 64
 """The most deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
 _LOCKED_AT_LEAST: Final = 8
+GATHER_S: Final = 0.004
+"""How long claims and results, for which no client waits, are gathered if there are many: in a database that has
+replicas, a step for many takes little longer than for one.
+"""
 ORDER_S: Final = 30.0
 """How long after an order another process waits for its answer. It is renewed as long as the process lives."""
 
@@ -176,7 +180,7 @@ account has webhooks.
 _READ_LEDGER: Final = select(ledger).where(ledger.c.account_id == _ID).order_by(ledger.c.n)
 _READ_CALL: Final = select(calls).where(calls.c.verification_call_uuid == _ID)
 _LOCK_CALL: Final = _READ_CALL.with_for_update()
-_ANSWERED = select(
+_READ_ANSWERED: Final = select(
     calls.c.seq,
     calls.c.verification_call_uuid,
     calls.c.state,
@@ -189,9 +193,7 @@ _ANSWERED = select(
     )
     .scalar_subquery()
     .label("due_at"),
-).with_for_update(of=calls)
-_READ_ANSWERED: Final = _ANSWERED.where(calls.c.verification_call_uuid == _ID)
-_READ_ALL_ANSWERED: Final = _ANSWERED.where(is_one_of(calls.c.verification_call_uuid, "keys")).order_by(calls.c.seq)
+).where(calls.c.verification_call_uuid == _ID)
 _READ_OLDEST: Final = (
     select(calls.c.seq, calls.c.account_id, calls.c.state).where(calls.c.is_listed).order_by(calls.c.seq).limit(1)
 )
@@ -285,11 +287,16 @@ _ANSWER_DELIVERIES: Final = (
     .where(deliveries.c.call_seq == _ID, deliveries.c.is_answered.is_(False))
     .values(is_answered=True, lease_until=None)
 )
-_ANSWER_ALL_DELIVERIES: Final = (
-    update(deliveries)
-    .where(is_one_of(deliveries.c.call_seq, "keys"), deliveries.c.is_answered.is_(False))
+_ANSWER_ALL: Final = [
+    update(table)
+    .where(is_one_of(calls.c.verification_call_uuid, "keys"), table.c.is_answered.is_(False), *of_call)
     .values(is_answered=True, lease_until=None)
-)
+    for table, of_call in (
+        (calls, (calls.c.state != "completed",)),
+        (deliveries, (calls.c.state == "completed", deliveries.c.call_seq == calls.c.seq)),
+    )
+]
+"""Calls before deliveries: a call that ends meanwhile is not ringing for the first and has ended for the second."""
 _RENEW: Final = _WRITE_DELIVERY.where(deliveries.c.lease_until.is_not(None))
 _RESUME: Final = [
     update(table)
@@ -630,10 +637,12 @@ class SqlStorage:
         self._answers_size = 0
         self.latest = self.forward_s = self.reset_at = 0.0
         self._db = open_engine(self._load)
+        self.gather_s = GATHER_S if self._db.has_replicas else 0.0
         self._placing: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
         self._placing_alone: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
-        self._answering: Together[str, float | None] = Together(self._all_answered, _SETTLED_AT_ONCE, GATHER_S)
-        self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE, GATHER_S)
+        self._answered: set[str] = set()
+        """Calls whose answer the next claim notes, in a database that has replicas."""
+        self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE, self.gather_s)
 
     @property
     def has_replicas(self) -> bool:
@@ -1051,7 +1060,8 @@ class SqlStorage:
 
     async def answered(self, verification_call_uuid: str) -> float | None:
         if self.has_replicas:
-            return await self._answering.do("", verification_call_uuid)
+            self._answered.add(verification_call_uuid)
+            return 0.0
         async with self._db.step() as step:
             row = await step.first(_READ_ANSWERED, key=verification_call_uuid)
             if row is None:
@@ -1063,18 +1073,6 @@ class SqlStorage:
                 await step.write(_WRITE_CALL, {"key": row.seq, "is_answered": True, "lease_until": None})
         await step.kept()
         return _due_at(row)
-
-    async def _all_answered(self, _: str, uuids: Sequence[str]) -> Sequence[float | Exception | None]:
-        """Do the same for several calls, in a database that has replicas."""
-        async with self._db.step() as step:
-            rows = await step.rows(_READ_ALL_ANSWERED, keys=as_array(uuids))
-            if ended := [row.seq for row in rows if row.state == "completed"]:
-                await step.write(_ANSWER_ALL_DELIVERIES, {"keys": as_array(ended)})
-            ringing = [row.seq for row in rows if row.state != "completed" and not row.is_answered]
-            await step.write(_WRITE_CALL, [{"key": seq, "is_answered": True, "lease_until": None} for seq in ringing])
-        await step.kept()
-        due_at = {row.verification_call_uuid: _due_at(row) for row in rows}
-        return [due_at.get(uuid) for uuid in uuids]
 
     async def end_call(
         self, verification_call_uuid: str, decide: Callable[[Call, Sequence[Delivery]], Ended]
@@ -1271,7 +1269,11 @@ class SqlStorage:
         room = Room(under_way, per_host)
         scope = {"now": now} if account_id is None else {"now": now, "key": account_id}
         bounds = {**scope, "until": until, "newest": _ALL_CALLS if newest_call is None else newest_call}
+        answered = frozenset(self._answered)
         async with self._db.step() as step:
+            if answered:
+                for statement in _ANSWER_ALL:
+                    await step.write(statement, {"keys": as_array(answered)})
             to_end, to_send = await self._due(step, scope, bounds, limit, room)
             # In the order in which they are due; a call goes before a delivery.
             taken = sorted([*to_end, *to_send], key=lambda row: row.due_at)[:limit]
@@ -1299,6 +1301,7 @@ class SqlStorage:
                 asked.append((waiting, {**scope, "full": list(room.full), "until": until}))
             (next_due,), *left = await step.rows_of_each(*asked, is_last=True)
         await step.kept()
+        self._answered -= answered
         return Claimed(work, min((due for due in next_due if due is not None), default=None), any(left))
 
     def _next_due(self, scope: Mapping[str, Any], until: float, full: Collection[str]) -> tuple[Any, dict[str, Any]]:

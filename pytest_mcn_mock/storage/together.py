@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import on_loop
-
-GATHER_S: Final = 0.001
-"""How long items that no client waits for are gathered if there are many: a step for many items takes little longer
-than for one.
-"""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -125,10 +125,21 @@ class Steps:
     def place(self, account_id: str = "1", decide: Decide = accept, *, answered: bool = True) -> Call:
         call = self.run(self.storage.place(account_id, decide)).call
         if answered:
-            self.run(self.storage.answered(call.verification_call_uuid))
+            self.answer(call.verification_call_uuid)
         if isinstance(self.storage, SqlStorage) and self.storage.has_replicas:
             self.run(self.storage.tidy())  # which a running sandbox does every second
         return call
+
+    def answer(self, verification_call_uuid: str) -> float | None:
+        """Note that an order's answer was sent; return when its work is due."""
+        due_at = self.run(self.storage.answered(verification_call_uuid))
+        if self.has_replicas:  # the next claim notes it
+            self.claim(limit=0)
+        return due_at
+
+    def answered_at(self, due_at: float | None) -> float | None:
+        """Return what ``answer`` returns for a call whose work is due then."""
+        return 0.0 if self.has_replicas else due_at
 
     def finish(self, call: Call, decide: Callable[[Call, Sequence[Delivery]], Ended] = finish) -> Ended | None:
         return self.run(self.storage.end_call(call.verification_call_uuid, decide))

@@ -144,7 +144,7 @@ def test_closing_an_account_forgets_all_that_is_its_own(steps: Steps) -> None:
         with pytest.raises(NotFound):
             steps.run(look_up())
     assert steps.finish(calls[0]) is None
-    assert steps.run(storage.answered(uuid)) is None
+    assert steps.answer(uuid) == steps.answered_at(None)
     assert steps.run(storage.account_of_token("token-1")) is None
     assert [state.account for state in steps.run(storage.accounts(0, 10))] == kept[:1]
     assert steps.run(storage.calls(None, 0, 10)) == [] or steps.run(storage.calls(None, 0, 10)) == kept[1:]
@@ -497,8 +497,8 @@ def test_what_was_read_does_not_change_afterwards(steps: Steps) -> None:
 def test_nothing_is_due_before_the_answer_was_sent(steps: Steps) -> None:
     ringing, ended = steps.place(answered=False), steps.place("1", accept_ended, answered=False)
     assert steps.claim(100.0) == ((), None, False)
-    assert steps.run(steps.storage.answered(ringing.verification_call_uuid)) == 1.0
-    assert steps.run(steps.storage.answered(ended.verification_call_uuid)) == 0.0
+    assert steps.answer(ringing.verification_call_uuid) == steps.answered_at(1.0)
+    assert steps.answer(ended.verification_call_uuid) == 0.0
     work, next_due_at, _ = steps.claim(0.5)
     assert [(due.due_at, due.call, due.delivery is not None) for due in work] == [(0.0, ended, True)]
     assert next_due_at == 1.0
@@ -508,7 +508,7 @@ def test_nothing_is_due_before_the_answer_was_sent(steps: Steps) -> None:
 def test_an_order_that_is_answered_twice_makes_nothing_due_again(steps: Steps) -> None:
     call = steps.place("1", accept_ended)
     assert len(steps.claimed()) == 1
-    steps.run(steps.storage.answered(call.verification_call_uuid))
+    steps.answer(call.verification_call_uuid)
     assert steps.claimed(100.0) == []
 
 
@@ -516,13 +516,13 @@ def test_the_end_of_a_call_that_was_not_answered_yet_makes_nothing_due(steps: St
     call = steps.place("1", partial(accept, holds=True), answered=False)
     steps.finish(call)
     assert not steps.claim(100.0).work
-    assert steps.run(steps.storage.answered(call.verification_call_uuid)) == 1.0
+    assert steps.answer(call.verification_call_uuid) == steps.answered_at(1.0)
     assert len(steps.claimed()) == 1
 
 
 def test_a_held_call_is_never_due_but_its_end_makes_its_cdrs_due(steps: Steps) -> None:
     call = steps.place("1", partial(accept, holds=True), answered=False)
-    assert steps.run(steps.storage.answered(call.verification_call_uuid)) is None
+    assert steps.answer(call.verification_call_uuid) == steps.answered_at(None)
     assert steps.claim(1e9) == ((), None, False)
     steps.finish(call)
     assert [delivery.due_at for delivery in steps.claimed()] == [1.0]
@@ -691,7 +691,7 @@ def test_a_reordered_cdr_waits_for_one_of_the_accounts_next_call(steps: Steps) -
     (handed,) = steps.claimed()
     assert steps.settle(handed).follower_due_at == 3.0
     assert [(d.id, d.due_at) for d in steps.claimed()] == [(steps.deliveries_of(first)[0].id, 3.0)]
-    steps.run(steps.storage.answered(unanswered.verification_call_uuid))
+    steps.answer(unanswered.verification_call_uuid)
     steps.finish(steps.place())
     (handed,) = steps.claimed()
     assert steps.settle(handed).follower_due_at == 3.0
