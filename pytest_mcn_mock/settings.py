@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from pytest_mcn_mock.errors import UsageError
 from pytest_mcn_mock.model.assumptions import Assumptions
@@ -26,8 +26,8 @@ class Settings(Struct, frozen=True):
     lost on exit.
     """
 
-    tariff: Tariff = field(default_factory=Tariff)
-    assumptions: Assumptions = field(default_factory=Assumptions)
+    tariff: Tariff = Tariff()
+    assumptions: Assumptions = Assumptions()
     journal_size: int = 10_000
     magic_numbers: bool = False
     max_pending: int = 100_000

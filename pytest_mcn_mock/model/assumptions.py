@@ -176,9 +176,10 @@ class PaidMethodsAssumptions(Struct, frozen=True):
 def _check_statuses(name: str, statuses: Mapping[RefusalCode, int], *, least: int = 200, most: int = 599) -> None:
     """Raise UsageError unless these are whole numbers by refusal."""
     check_mapping(statuses, name=name, example='{"unauthorized": 403}')
+    known = list(RefusalCode)
     for code, status in statuses.items():
-        if code not in list(RefusalCode):
-            raise UsageError(f"{name}: {str(code)[:40]!r} is unknown; {nearest(str(code), list(RefusalCode))}")
+        if code not in known:
+            raise UsageError(f"{name}: {str(code)[:40]!r} is unknown; {nearest(str(code), known)}")
         check_whole(status, name=f"{name}.{code}", least=least, most=most)
 
 

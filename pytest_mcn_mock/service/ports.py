@@ -122,7 +122,7 @@ class Counts(NamedTuple):
     dropped: int
 
 
-class Tally(NamedTuple):
+class Tally(Struct, frozen=True):
     """Counts for accounts: the calls that were ``accepted`` since they were opened and their cost in kopecks
     (``spent``), the calls that the journal lists, and the ``pending`` deliveries.
 
