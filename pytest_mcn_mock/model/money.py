@@ -7,7 +7,7 @@ money is an entry of its ledger, and the balance is their sum.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from types import MappingProxyType
@@ -209,44 +209,30 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Ledger:
-    """At most ``limit`` entries in order. Older ones are folded into one entry, which brings their sum forward.
-    ``entries`` are the earlier entries of a ledger that is continued.
-    """
+    """At most ``limit`` entries in order. Older ones are folded into one entry, which brings their sum forward."""
 
-    def __init__(self, limit: int, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, limit: int) -> None:
         if limit < 2:
             raise ValueError("a ledger needs room for the sum brought forward and for one entry")
         self._limit = limit
-        self._entries: deque[Entry] = deque(entries)
-        self.balance = self._entries[-1].balance if self._entries else 0
+        self._entries: deque[Entry] = deque()
+        self._last_folded: Entry | None = None
+        self.balance = 0
         """Kopecks: the sum of the entries, kept beside them so that reading it costs nothing."""
-        self._posted = self._entries[-1].n if self._entries else 0
+        self._posted = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries)
+        if (last := self._last_folded) is not None:
+            yield Entry(EntryKind.BROUGHT_FORWARD, last.balance, last.at, None, last.n, last.balance)
+        yield from self._entries
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + (self._last_folded is not None)
 
-    def post(
-        self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None
-    ) -> tuple[Entry, Entry | None]:
-        """Add an entry; return it, and the entry that ``fold`` returns."""
+    def post(self, kind: EntryKind, kopecks: int, at: float, verification_call_uuid: str | None = None) -> None:
+        """Add an entry. Fold the oldest ones if there are too many."""
         self._posted += 1
         self.balance += kopecks
-        entry = Entry(kind, kopecks, at, verification_call_uuid, self._posted, self.balance)
-        self._entries.append(entry)
-        return entry, self.fold()
-
-    def fold(self) -> Entry | None:
-        """Fold the two oldest entries into one if there are more than the limit. Return it, or None if there is room.
-
-        The folded entry has the number of the younger one.
-        """
-        if len(self._entries) <= self._limit:
-            return None
-        first, second = self._entries.popleft(), self._entries.popleft()
-        kopecks = first.kopecks + second.kopecks
-        folded = Entry(EntryKind.BROUGHT_FORWARD, kopecks, second.at, None, second.n, second.balance)
-        self._entries.appendleft(folded)
-        return folded
+        self._entries.append(Entry(kind, kopecks, at, verification_call_uuid, self._posted, self.balance))
+        while len(self._entries) + (self._last_folded is not None) > self._limit:
+            self._last_folded = self._entries.popleft()

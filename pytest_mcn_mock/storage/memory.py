@@ -57,19 +57,21 @@ class AccountRow(Struct, eq=False):
 
 
 class CallRow(Struct, eq=False):
-    """A call with its deliveries by their ids, and the work to end it until that is claimed."""
+    """A call with its deliveries by their ids, how many of them are pending, and the work to end it until that is
+    claimed.
+    """
 
     owner: AccountRow
     call: Call
     deliveries: dict[int, Delivery] = field(default_factory=dict)
+    pending: int = 0
     to_end: Work | None = None
     is_listed: bool = True
     is_answered: bool = False
 
     def is_finished(self) -> bool:
         """Return whether the call has ended, and none of its deliveries is pending."""
-        is_owed = any(delivery.state is DeliveryState.PENDING for delivery in self.deliveries.values())
-        return self.call.ending is not None and not is_owed
+        return self.call.ending is not None and not self.pending
 
 
 class Work(Struct, eq=False):
@@ -600,6 +602,7 @@ class MemoryStorage:
     def _count_pending(self, row: CallRow, more: int) -> None:
         self._pending += more
         row.owner.pending += more
+        row.pending += more
 
     def _enter(self, row: CallRow, deliveries: Sequence[Delivery]) -> None:
         """Give the call these deliveries. One without a number is numbered after those that have one."""
