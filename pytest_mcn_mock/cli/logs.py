@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TextIO
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,6 +47,8 @@ _log = logging.getLogger("mcn_mock")
 
 def set_up(log_format: str, level: str) -> None:
     """Log to standard error from now on; ``log_format`` is ``text`` or ``json``."""
+    # No line shows its thread or process, which every record would look up otherwise.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = LogHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -282,7 +285,14 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    second, part = divmod(record.created, 1.0)
+    return f"{_second(int(second))}.{int(part * 1000):03d}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _second(timestamp: int) -> str:
+    """Return a second as text. A busy log has many lines in one."""
+    return datetime.fromtimestamp(timestamp, UTC).replace(tzinfo=None).isoformat()
 
 
 @contextmanager

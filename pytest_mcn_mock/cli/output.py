@@ -125,6 +125,8 @@ class Outlet:
     """
 
     MAX_SIZE: Final = 1_048_576
+    GATHER_S: Final = 0.02
+    """After a write, the thread lets text gather for so long. To wake it for each line costs more than the line."""
 
     def __init__(self, stream: TextIO, note: Callable[[int], str] | None = None) -> None:
         try:
@@ -138,6 +140,7 @@ class Outlet:
         self._size = 0
         self._noted = 0
         self._is_closed = False
+        self._closing = threading.Event()
         self.dropped = 0
         """How many texts were not written."""
         self.first: Future[None] = Future()
@@ -162,6 +165,7 @@ class Outlet:
         with self._woken:
             self._is_closed = True
             self._woken.notify()
+        self._closing.set()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -177,6 +181,7 @@ class Outlet:
                 if not self.first.done():
                     self.first.set_result(None)
                 self._tell_dropped()
+            self._closing.wait(self.GATHER_S)
 
     def _take(self) -> list[bytes]:
         """Wait for text and return it; return nothing at the end."""
