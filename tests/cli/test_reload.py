@@ -203,7 +203,7 @@ def test_what_needs_a_restart_is_said_without_secrets(run: Run) -> None:
     names = ["host", "admin_token", "state", "journal_size", "webhook_targets"]  # --port wins over the file's
     for _ in range(2):
         assert run.reload(server + FIRST)["restart"] == [f"server.{name}" for name in names]
-    assert "server.state has changed; restart" in run.log()
+    wait_until(lambda: "server.state has changed; restart" in run.log())
     assert "s3cret" not in run.log()
     assert run.reload(FIRST)["restart"] == []
 
