@@ -195,7 +195,7 @@ class Writer:
         record = rendered.record
         fields = record["data"] if subscription.all_variables else record
         if subscription.all_variables and body is not None:
-            fields = {name: value for name in body if (value := cdr.value(name)) is not UNSET}
+            fields = cdr.values(body)
         fields = {name: value for name, value in {**fields, **changes, **extra}.items() if value is not UNSET}
         if subscription.values is Values.TEXT:
             fields = {name: text_of(value) for name, value in fields.items()}
@@ -204,7 +204,7 @@ class Writer:
         return Message(written.request, record)
 
     def _altered_text(self, subscription: Subscription, template: str, cdr: Cdr) -> Message:
-        record = {name: value for name in variables_in(template) if (value := cdr.value(name)) is not UNSET}
+        record = cdr.values(variables_in(template))
         request = make_request(subscription, cdr, record, fill_in(template, cdr), TEXT_TYPE).request
         return Message(request, record)
 

@@ -737,9 +737,10 @@ class HttpSender:
         """
         origin, data = render(request)
         key = origin, request.trust if origin.is_tls else None
-        deadline = self._loop.time() + timeout_s
+        began = self._loop.time()
+        deadline = began + timeout_s
         is_head = request.method == "HEAD"
-        connection = self._take(key)
+        connection = self._take(key, idle_after=began - self._idle_s)
         left_s = timeout_s
         is_again = False
         try:
@@ -811,12 +812,11 @@ class HttpSender:
         for connection in late:
             connection.be_late()
 
-    def _take(self, key: _Key) -> Connection | None:
+    def _take(self, key: _Key, *, idle_after: float) -> Connection | None:
         kept = self._idle.get(key)
-        oldest = self._loop.time() - self._idle_s
         while kept:
             connection = kept.pop()
-            if connection.idle_since > oldest and connection.is_reusable():
+            if connection.idle_since > idle_after and connection.is_reusable():
                 return connection
             connection.end()
         return None

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
+from pytest_mcn_mock.clocks import monotonic
 from pytest_mcn_mock.errors import NotFound, Refusal, RefusalCode, SendError, StorageFailed
 from pytest_mcn_mock.flow import Done, go_on, on_loop, step
 from pytest_mcn_mock.model.accounts import look_up_subscription
@@ -116,7 +117,9 @@ class DeliveryWorker:
 
     def wake(self, account_id: str, due_at: float) -> None:
         self._is_used = True
-        self._on_loop(partial(self._alarms.set, self._key(account_id), due_at))
+        key = self._key(account_id)
+        if key not in self._to_look:  # the look to come finds this too, or sets the alarm
+            self._on_loop(partial(self._alarms.set, key, due_at))
 
     def expect_attempt(self, verification_call_uuid: str) -> asyncio.Future[None]:
         expected = asyncio.get_running_loop().create_future()
@@ -359,7 +362,7 @@ class DeliveryWorker:
             _log.exception("delivery %d could not be tried", delivery.id)
 
     async def _send(self, delivery: Delivery, request: CdrRequest, subscription: Subscription) -> Result:
-        at, began = self._clock.now(delivery.account_id), asyncio.get_running_loop().time()
+        at, began = self._clock.now(delivery.account_id), monotonic()
         response: CdrResponse | None = None
         error: str | None = None
         try:
@@ -375,7 +378,7 @@ class DeliveryWorker:
         except Exception as failure:
             _log.exception("an attempt of delivery %d failed", delivery.id)
             error = f"the attempt failed: {type(failure).__name__}, see the log"
-        return Result(at, asyncio.get_running_loop().time() - began, response, error)
+        return Result(at, monotonic() - began, response, error)
 
     def _ended(self, attempt: _Run) -> None:
         due = self._under_way.pop(attempt)

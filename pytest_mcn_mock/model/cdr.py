@@ -53,6 +53,10 @@ class Cdr:
         """Return the value of a variable of ``VARIABLES``: UNSET if the record does not have it."""
         return VARIABLES[name](self)
 
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the variables of these names that the record has, in their order."""
+        return {name: value for name in names if (value := VARIABLES[name](self)) is not UNSET}
+
     def text(self, name: str) -> str:
         """Return the value of a variable as text: one that is not text as its JSON, a missing one as an empty text."""
         return text_of(self.value(name))
@@ -135,14 +139,13 @@ class Cdr:
         ``now`` is the moment of the event, in seconds since the epoch. The sample's ``created_at`` is
         three hours ahead of the times in ``data``: it is Moscow's time, although it ends in ``Z``.
         """
-        data = {name: value for name in WHOLE_EVENT if (value := VARIABLES[name](self)) is not UNSET}
         at = datetime.fromtimestamp(now, UTC) + timedelta(seconds=self.assumptions.created_at_offset_s)
         return {
             "account_id": self.account_id,
             "event_type": EVENT_TYPE,
             "created_at": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
             "idempotencyKey": self.idempotency_key,
-            "data": data,
+            "data": self.values(WHOLE_EVENT),
         }
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from pytest_mcn_mock.model.cdr import Cdr, fill_in, text_of, variables_in
 from pytest_mcn_mock.model.deliveries import CdrRequest
@@ -17,6 +17,9 @@ from pytest_mcn_mock.model.webhooks import Subscription, Values, WebhookMethod
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 """The content type of a text body, which is assumed."""
+_HEADERS: Final = {"Accept": "*/*", "User-Agent": "mcn-mock"}
+_HEADERS_OF_BODY: Final = {type_: _HEADERS | {"Content-Type": type_} for type_ in (JSON_TYPE, TEXT_TYPE)}
+"""The headers by content type. Kept requests share them."""
 
 
 class Rendered(Struct, frozen=True):
@@ -32,14 +35,12 @@ class Rendered(Struct, frozen=True):
 def render(subscription: Subscription, cdr: Cdr, now: float) -> Rendered:
     """Return the record and the request for a subscription's endpoint. ``now`` is in seconds since the epoch."""
     if subscription.template is not None:
-        record = {
-            name: value for name in variables_in(subscription.template) if (value := cdr.value(name)) is not UNSET
-        }
+        record = cdr.values(variables_in(subscription.template))
         return make_request(subscription, cdr, record, fill_in(subscription.template, cdr), TEXT_TYPE)
     if subscription.all_variables:
         record = cdr.whole_event(now)
     else:
-        record = {name: value for name in subscription.body if (value := cdr.value(name)) is not UNSET}
+        record = cdr.values(subscription.body)
         for name, constant in subscription.constants.items():
             record[name] = fill_in(constant, cdr) if isinstance(constant, str) else constant
         if subscription.values is Values.TEXT:
@@ -52,12 +53,11 @@ def make_request(
 ) -> Rendered:
     """Return a record with the request that carries it; a GET carries it in its query."""
     query = {name: fill_in(value, cdr) for name, value in subscription.query.items()}
-    headers = {"Accept": "*/*", "User-Agent": "mcn-mock"}
+    headers = _HEADERS_OF_BODY[content_type]
     if subscription.method is WebhookMethod.GET:
+        headers = _HEADERS
         query |= {name: text_of(value) for name, value in record.items()}
         body = ""
-    else:
-        headers["Content-Type"] = content_type
     if subscription.headers:
         overridden = {name.lower() for name in subscription.headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in overridden}

@@ -49,6 +49,18 @@ async def test_all_calls_of_a_turn_of_the_loop_are_claimed_at_once_and_sent_in_t
 
 
 @clocks
+async def test_work_that_falls_due_later_is_not_forgotten_when_other_work_is_due_now(
+    clock: Callable[[], Clock],
+) -> None:
+    async with ServiceSteps(clock=clock()) as steps:
+        steps.subscribe()
+        steps.call()
+        steps.ring(0.01)
+        steps.call()  # in the same turn
+        await until(lambda: steps.states() == ["delivered"] * 2)
+
+
+@clocks
 async def test_a_call_rings_for_its_time_and_a_cdr_is_tried_again_by_the_schedule(clock: Callable[[], Clock]) -> None:
     async with ServiceSteps(clock=clock(), retry_after_s=(0.01, 0.02)) as steps:
         steps.subscribe()
