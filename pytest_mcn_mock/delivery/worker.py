@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import logging
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ class DeliveryWorker:
         self._claiming = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._under_way: dict[_Run, Due] = {}
-        self._per_host: Counter[str] = Counter()
+        self._per_host: defaultdict[str, int] = defaultdict(int)
         self._starved: set[Key] = set()
         self._expected: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._advances: dict[asyncio.Task[None], Key] = {}
@@ -388,9 +388,10 @@ class DeliveryWorker:
             if not self._per_host[host]:
                 del self._per_host[host]
         self._release(due.call.verification_call_uuid)
-        starved, self._starved = self._starved, set()
-        for key in starved:
-            self._look_soon(key)
+        if self._starved:
+            starved, self._starved = self._starved, set()
+            for key in starved:
+                self._look_soon(key)
 
     def _renew(self) -> None:
         self._renewing = None
