@@ -17,7 +17,9 @@ _ID_MASK = (1 << _ID_BITS) - 1
 
 
 class CallDraw(Struct, frozen=True, gc=False):
-    """The draw of a call: its id (twelve lower-case hex digits) and an integer that chooses the caller's number."""
+    """The draw of a call: its id (twelve lower-case hex digits), and the id as the integer that chooses the caller's
+    number.
+    """
 
     call_id: str
     number: int
@@ -31,7 +33,7 @@ def draw_call(seed: int, n: int) -> CallDraw:
         mixed ^= mixed >> 25
         mixed = (mixed * 0x9E3779B97F4B) & _ID_MASK
     mixed ^= mixed >> 24
-    return CallDraw(f"{mixed:012x}", _integer(f"call/{seed}/{n}"))
+    return CallDraw(f"{mixed:012x}", mixed)
 
 
 def draw_account(seed: int, attempt: int = 0) -> tuple[str, str]:

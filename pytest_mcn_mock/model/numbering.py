@@ -199,9 +199,8 @@ def caller_number(country: int, code: str | None, draw: int) -> str:
 
     ``draw`` is a random non-negative integer; the same one gives the same number.
     """
-    blocks = _BLOCKS[country]
+    blocks, free = _BLOCKS[country], _FREE_DIGITS[country]
     draw, block = divmod(draw, len(blocks))
-    free = _FREE_DIGITS[country]
     draw, middle = divmod(draw, 10**free)
     ending = code if code is not None else f"{draw % 10_000:04d}"
-    return f"{blocks[block]}{middle:0{free}d}{ending}"
+    return blocks[block] + str(middle).zfill(free) + ending

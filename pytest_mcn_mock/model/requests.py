@@ -37,7 +37,7 @@ class Level(StrEnum):
 _LEVELS = list(Level)
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, eq=False):
     """``what`` is the behaviour, ``level`` how well it is known, ``schema`` its place, ``hint`` what to do instead."""
 
     level: Level
@@ -116,8 +116,12 @@ def check_fidelity(
     found += _find_in_parameters(facts, known, takes_pasted=takes_pasted)
     if not found:
         return ()
-    rules, spelling = known.rules, known.spelling[facts.method]
-    return tuple([_undocumented_use(key, rules[key], spelling, name) for key, name in found if key in rules])
+    uses = []
+    for key, name in found:
+        rule = known.rules.get(key)
+        if rule is not None:
+            uses.append(_undocumented_use(key, rule, known.spelling[facts.method], name))
+    return tuple(uses)
 
 
 @lru_cache(maxsize=256)

@@ -38,8 +38,8 @@ _HOST = re.compile(
 """A Host header: ``uri-host [ ":" port ]`` (RFC 9110, 7.2; RFC 3986, 3.2.2), and empty."""
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 """A target in absolute form (RFC 9112, 3.2.2): the authority, and the path with the query."""
-_ORDINARY = re.compile(rb"/[\w./~-]*(?:\?[\w.~%&=+-]*)?", re.ASCII)
-"""A target that has one reading: a path and a query of the characters that clients need not escape, and escapes."""
+_ORDINARY = re.compile(rb"(/[\w./~-]*)(?:\?([\w.~%&=+-]*))?", re.ASCII)
+"""A target that has one reading: a path and a query, of characters that need no escape and of a query's escapes."""
 _METHOD = re.compile(rb"[\r\n]*[\w!#$%&'*+.^`|~-]+ ")
 _LONGEST_METHOD: Final = 64
 _log = logging.getLogger("mcn_mock")
@@ -119,9 +119,9 @@ class RequestReader:
 
     def feed(self, data: memoryview) -> None:
         """Read some more bytes."""
-        is_between = self.stage is Stage.NOTHING
-        if is_between and self._around_target is not None and self._read_similar(bytes(data), *self._around_target):
+        if self._around_target is not None and self._read_similar(bytes(data), *self._around_target):
             return
+        is_between = self.stage is Stage.NOTHING
         self._completed, self._has_body, self._around_target = 0, False, None
         self._parse(data)
         if is_between and self.stage is Stage.NOTHING and self._completed == 1 and not self._has_body:
@@ -137,12 +137,13 @@ class RequestReader:
         """Read a request that differs from the last one only in its target. Return whether it was one."""
         if not (data.startswith(before) and data.endswith(behind)) or len(data) > MAX_HEAD // 2:
             return False
-        target = data[len(before) : -len(behind)]
-        if not _ORDINARY.fullmatch(target):
+        target = _ORDINARY.fullmatch(data, len(before), len(data) - len(behind))
+        if target is None or self.stage is not Stage.NOTHING:
             return False
-        self.target = target
+        path, query = target.groups(b"")
+        self.target = target[0]
         try:
-            self._taker.take(self._request(b""), keeps=True)
+            self._taker.take(Request(self._method, path.decode(), query, self._headers), keeps=True)
         except Exception as error:
             self._fail(error)
         return True
