@@ -15,9 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
@@ -39,6 +38,7 @@ from pytest_mcn_mock.web.http import (
     MAX_BODY,
     MAX_DISCARDED,
     Closing,
+    Flow,
     Request,
     Response,
     ResponseFault,
@@ -75,18 +75,33 @@ def answer(application: Application, request: WerkzeugRequest, door: Door) -> We
     """Return the application's answer to a request that its server has read."""
     flow = application.serve(request.environ[READ])
     response = door.answer(flow, partial(_watched, request.environ["werkzeug.socket"]))
-    after = ExitStack()
-    after.callback(door.finish, flow)
+    after = _After(door, flow, response.stream)
     if response.stream is not None:
-        stream = response.stream
-        after.callback(lambda: door.run(_close(stream)))
-        streamed = WerkzeugResponse(_streamed(stream, after, door), status=response.status, headers=response.headers)
-        streamed.call_on_close(after.close)
-        return streamed
-    headers = {**response.headers, "Content-Length": str(len(response.body))}
-    answered = WerkzeugResponse(_sent(response, request.environ, after), status=response.status, headers=headers)
-    answered.call_on_close(after.close)  # to HEAD, and with 204, no body is sent, and _sent is never begun
+        body = _streamed(response.stream, after, door)
+        answered = WerkzeugResponse(body, status=response.status, headers=response.headers)
+    else:
+        headers = {**response.headers, "Content-Length": str(len(response.body))}
+        body = _sent(response, request.environ, after)
+        answered = WerkzeugResponse(body, status=response.status, headers=headers)
+    answered.call_on_close(after)  # to HEAD, and with 204, no body is sent, and _sent is never begun
     return answered
+
+
+class _After:
+    """Does what follows an answer, once: when the server has written all, or could not write it."""
+
+    def __init__(self, door: Door, flow: Flow, stream: Stream | None) -> None:
+        self._door = door
+        self._flow: Flow | None = flow
+        self._stream = stream
+
+    def __call__(self) -> None:
+        flow, self._flow = self._flow, None
+        if flow is None:
+            return
+        if self._stream is not None:
+            self._door.run(_close(self._stream))
+        self._door.finish(flow)
 
 
 @contextmanager
@@ -114,29 +129,33 @@ def _watched(connection: socket.socket, leave: Callable[[], object]) -> Iterator
         loop.remove_reader(connection)
 
 
-def _sent(response: Response, environ: Mapping[str, Any], after: ExitStack) -> Iterator[bytes]:
+def _sent(response: Response, environ: Mapping[str, Any], after: _After) -> Iterator[bytes]:
     """Yield the body as the fault alters it. ``after`` is called when the server asks for more: it has written all
     then.
     """
-    with after:
+    try:
         if response.fault is None:
             yield response.body
         else:
             yield from _faulty_body(response.body, response.fault, environ)
+    finally:
+        after()
 
 
 async def _close(stream: Stream) -> None:
     stream.close()
 
 
-def _streamed(stream: Stream, after: ExitStack, door: Door) -> Iterator[bytes]:
+def _streamed(stream: Stream, after: _After, door: Door) -> Iterator[bytes]:
     changed = threading.Event()
     stream.wake_by(changed.set)
-    with after:
+    try:
         while not stream.has_ended:
             changed.clear()
             yield door.run(stream.take()) or KEEP_ALIVE
             changed.wait(KEEP_ALIVE_S)
+    finally:
+        after()
 
 
 def _faulty_body(body: bytes, fault: ResponseFault, environ: Mapping[str, Any]) -> Iterator[bytes]:
@@ -170,11 +189,15 @@ class RequestHandler(WSGIRequestHandler):
     alone: a test may have a server of its own.
     """
 
+    _headers_buffer: list[bytes]
+
     def setup(self) -> None:
         """Prepare the connection."""
         super().setup()
         self.rfile.close()
         self.rfile = _Rest(self.connection)
+        self.wfile.close()
+        self.wfile = self._answer = _Answer(self.connection)
         self._reader = RequestReader(self, _max_body)
         self._read: Request | Unreadable | None = None
         self._target = "/"
@@ -186,15 +209,14 @@ class RequestHandler(WSGIRequestHandler):
         if self._read is None:
             return
         self.request_version = self.protocol_version
-        self.headers = HTTPMessage()
+        headers: Mapping[str, str] = {}
         if isinstance(self._read, Unreadable):
             self._target = "/"
             self.command = "HEAD" if self._read.is_head else "GET"
         else:
-            self.command = self._read.method
-            for name, value in self._read.headers.items():
-                if name != "expect":  # it has been answered
-                    self.headers[name] = value
+            self.command, headers = self._read.method, self._read.headers
+        # werkzeug asks for no more than a mapping has. The header Expect has been answered.
+        self.headers = {name: value for name, value in headers.items() if name != "expect"}  # type: ignore[assignment]
         self.path = "/" + self._target.lstrip("/")  # two slashes would be taken for a host
         self.run_wsgi()
         if self._lingers:
@@ -234,6 +256,11 @@ class RequestHandler(WSGIRequestHandler):
         """The same, and the client may be sending."""
         self._lingers = True
         self.take(what, keeps=False)
+
+    def flush_headers(self) -> None:
+        """Send the head with the first bytes of the body: the client wakes once."""
+        self._answer.hold(b"".join(self._headers_buffer))
+        self._headers_buffer = []
 
     def make_environ(self) -> WSGIEnvironment:
         """Return the WSGI environment of the request that was read."""
@@ -285,6 +312,29 @@ class _Rest(io.BufferedIOBase):
                     break
                 forgotten += len(data)
         return b""
+
+
+class _Answer(io.BufferedIOBase):
+    """The bytes of an answer. What is held is sent with the next ones, or by a flush."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._held = b""
+
+    def hold(self, data: bytes) -> None:
+        """Hold bytes until there are more."""
+        self._held += data
+
+    def write(self, data: Any) -> int:
+        """Send what is held, and the data."""
+        held, self._held = self._held, b""
+        self._connection.sendall(held + data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._held:
+            self.write(b"")
 
 
 def _max_body(path: str) -> int:
