@@ -15,16 +15,20 @@ ANSWER_SIZE: Final = 512
 
 
 class Room:
-    """Counts how many attempts to each host may still begin. ``full`` are the hosts without room."""
+    """Counts how many attempts to each host may still begin."""
 
     def __init__(self, under_way: Mapping[str, int], per_host: int) -> None:
         self._under_way = dict(under_way)
         self._per_host = per_host
-        self.full = {host for host, attempts in under_way.items() if attempts >= per_host}
+
+    @property
+    def full(self) -> set[str]:
+        """The hosts without room."""
+        return {host for host, attempts in self._under_way.items() if attempts >= self._per_host}
 
     def has(self, host: str) -> bool:
         """Return whether an attempt to the host may begin."""
-        return host not in self.full
+        return self._under_way.get(host, 0) < self._per_host
 
     def least(self) -> int:
         """Return how many attempts may begin to that host for which it is the fewest."""
@@ -40,8 +44,6 @@ class Room:
     def take(self, host: str) -> None:
         """Begin an attempt."""
         self._under_way[host] = self._under_way.get(host, 0) + 1
-        if self._under_way[host] >= self._per_host:
-            self.full.add(host)
 
 
 def no_account(account_id: str) -> NotFound:

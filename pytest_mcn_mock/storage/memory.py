@@ -153,7 +153,7 @@ class Queue:
 
     def has_lines(self) -> bool:
         """Return whether work waits for room."""
-        return any(not work.is_over for line in self._lines.values() for *_, work in line)
+        return bool(self._lines) and any(not work.is_over for line in self._lines.values() for *_, work in line)
 
     def overdue(self, now: float) -> Iterator[float]:
         """Yield the due time of each due delivery that is not claimed."""
@@ -201,20 +201,22 @@ class Answers:
         self._kept: deque[tuple[int, int, int]] = deque()
         self._size = 0
 
-    def add(self, delivery: Delivery, is_there: Callable[[int], object]) -> Iterator[tuple[int, int]]:
-        """Count the answer to the last attempt; yield deliveries and attempts whose answers must be dropped."""
+    def add(self, delivery: Delivery, is_there: Callable[[int], object]) -> Sequence[tuple[int, int]]:
+        """Count the answer to the last attempt; return deliveries and attempts whose answers must be dropped."""
         attempt = delivery.attempts[-1]
         if attempt.response is None:
-            return
+            return ()
         while self._kept and not is_there(self._kept[0][0]):  # its answers are gone with it
             self._size -= self._kept.popleft()[2]
         taken = attempt.response.size() + ANSWER_SIZE
         self._kept.append((delivery.id, attempt.number, taken))
         self._size += taken
+        dropped = []
         while self._size > MAX_ANSWERS_SIZE:
             oldest, number, size = self._kept.popleft()
             self._size -= size
-            yield oldest, number
+            dropped.append((oldest, number))
+        return dropped
 
     def clear(self) -> None:
         """Count from nothing."""
@@ -499,8 +501,8 @@ class MemoryStorage:
             del self._to_send[number]
             prepared = row.deliveries[number] = prepare(row.deliveries[number], row.call, row.owner.account)
             claimed.append(Due(work.due_at, row.owner.account, row.call, prepared))
-        next_due_at = min((at for queue in queues if (at := queue.next_due_at()) is not None), default=None)
-        return Claimed(claimed, next_due_at, any(queue.has_lines() for queue in queues))
+        due_times = [at for queue in queues if (at := queue.next_due_at()) is not None]
+        return Claimed(claimed, min(due_times, default=None), any(queue.has_lines() for queue in queues))
 
     async def is_held(self, until: float, newest_call: int) -> bool:  # noqa: ARG002 - a claim is by this process
         return False
