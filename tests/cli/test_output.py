@@ -19,6 +19,8 @@ import requests
 from helpers.client import RUSSIAN
 from helpers.sandbox import MCN_MOCK, Sandbox, running_sandbox, wait_until
 
+from pytest_mcn_mock.cli import output
+
 STOPPED = "mcn-mock stopped; no CDR is pending\n"
 
 
@@ -180,6 +182,28 @@ def test_a_stuck_log_does_not_keep_it_from_ending() -> None:
             log_a_line(client)
         process.terminate()
         assert process.wait(60) == 0
+
+
+def test_lines_that_come_fast_are_written_together_and_the_last_ones_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+
+    def write(_: object, data: memoryview) -> int:
+        writes.append(bytes(data))
+        return len(data)
+
+    monkeypatch.setattr(output, "_write", write)
+    monkeypatch.setattr(output.Outlet, "GATHER_S", 3600.0)
+    lines = [f"{n}\n" for n in range(1000)]
+    with (tmp_path / "log").open("w") as stream:
+        outlet = output.Outlet(stream)
+        outlet.put(lines[0])
+        outlet.first.result(60)
+        for line in lines[1:]:
+            outlet.put(line)
+        outlet.close(60)
+    assert writes == [b"0\n", "".join(lines[1:]).encode()]
 
 
 def test_it_goes_on_when_the_reader_of_the_first_line_has_left() -> None:
