@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -185,25 +186,19 @@ def test_a_stuck_log_does_not_keep_it_from_ending() -> None:
 
 
 def test_lines_that_come_fast_are_written_together_and_the_last_ones_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    writes: list[bytes] = []
-
-    def write(_: object, data: memoryview) -> int:
-        writes.append(bytes(data))
-        return len(data)
-
-    monkeypatch.setattr(output, "_write", write)
     monkeypatch.setattr(output.Outlet, "GATHER_S", 3600.0)
-    lines = [f"{n}\n" for n in range(1000)]
-    with (tmp_path / "log").open("w") as stream:
+    reads, writes = os.pipe()
+    with os.fdopen(writes, "w") as stream, os.fdopen(reads, "rb", buffering=0) as reader:
         outlet = output.Outlet(stream)
-        outlet.put(lines[0])
-        outlet.first.result(60)
-        for line in lines[1:]:
-            outlet.put(line)
+        outlet.put("1\n")
+        assert reader.read(100) == b"1\n"
+        outlet.put("2\n")
+        assert select.select([reader], [], [], 0.2)[0] == []
+        outlet.put("3\n")
         outlet.close(60)
-    assert writes == [b"0\n", "".join(lines[1:]).encode()]
+        assert reader.read(100) == b"2\n3\n"
 
 
 def test_it_goes_on_when_the_reader_of_the_first_line_has_left() -> None:
