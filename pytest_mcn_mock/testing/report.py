@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from pytest_mcn_mock.errors import NotFound
+from pytest_mcn_mock.model.accounts import Account
 from pytest_mcn_mock.model.deliveries import DeliveryState, describe_state
 from pytest_mcn_mock.model.mistakes import Expectations, Mistake
 from pytest_mcn_mock.model.money import EntryKind, Method, format_roubles
@@ -51,7 +52,7 @@ def describe_account(view: AccountView) -> str:
         if subscription.disabled_at is not None:
             disabled = f", disabled after too many CDRs failed (mcn.enable_webhook({subscription.number}) enables it)"
         lines.append(f"subscription {subscription.number}: {subscription.method} {subscription.url}{disabled}")
-    lines += _placed_too_early(view)
+    lines += _placed_too_early(view, settings)
     lines += _section("requests", view.heard(), lambda request: [str(request)])
     lines += _section("ledger", view.run(view.storage.ledger(view.account_id)), lambda entry: [str(entry)])
     now = view.now()
@@ -73,8 +74,9 @@ def describe_pending(view: AccountView) -> str:
     lines += [f"not accepted: {request}" for request in view.heard() if request.refusal is not None][-_MOST:]
     if not requests:
         lines.append(f"no request arrived for account {view.account_id}: does the application use mcn.base_url?")
-    lines += _placed_too_early(view)
-    if not view.run(view.service.accounts.get(view.account_id)).subscriptions:
+    settings = view.run(view.service.accounts.get(view.account_id))
+    lines += _placed_too_early(view, settings)
+    if not settings.subscriptions:
         lines.append(
             "the account has no subscription, so no CDR is sent: use mcn.subscribe(url) or mcn.subscribe(app, path=…)"
         )
@@ -178,9 +180,9 @@ def _is_of_the_test(view: AccountView, delivery_id: int) -> bool:
     return error == LEFT or error.startswith(RAISED)
 
 
-def _placed_too_early(view: AccountView) -> list[str]:
+def _placed_too_early(view: AccountView, settings: Account) -> list[str]:
     """Return a line with the number of calls that were placed before the first webhook existed, if any."""
-    if not view.run(view.service.accounts.get(view.account_id)).subscriptions_made:
+    if not settings.subscriptions_made:
         return []
     owing = [c for c in view.calls() if c.method is Method.FLASH_CALL or view.service.assumptions.call_for_2fa_cdr]
     count = len(list(takewhile(lambda call: not call.deliveries and not call.explanation.cdr, owing)))

@@ -173,7 +173,8 @@ class MCNServer(HTTPServer):
                     "account_id",
                 ) from None
             raise
-        urls = self.base_url, self.paid_url
+        url = self.url
+        urls = url + API_MCN.base_path, url + PAIDMETHODS.base_path
         kopecks = parse_balance(balance) or 0
         parts = opened, fake, self._door, self._changes, self._applications
         given = wanted_id is not None
