@@ -93,7 +93,7 @@ _SETTLED_AT_ONCE: Final = 64
 _LOCKED_AT_ONCE: Final = 64
 """The most deliveries that a claim looks at: each of them is locked, whether its host has room for it or not."""
 _LOCKED_AT_LEAST: Final = 8
-GATHER_S: Final = 0.004
+GATHER_S: Final = 0.008
 """How long claims and results, for which no client waits, are gathered if there are many: in a database that has
 replicas, a step for many takes little longer than for one.
 """
