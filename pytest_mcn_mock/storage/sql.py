@@ -117,7 +117,7 @@ _LOCK_ACCOUNT: Final = select(accounts.c.id).where(accounts.c.id == _ID).with_fo
 _LOCK_ACCOUNTS: Final = (
     select(accounts.c.id).where(is_one_of(accounts.c.id, "keys")).order_by(accounts.c.id).with_for_update()
 )
-_LOCK_ALL_ACCOUNTS: Final = select(accounts.c.id).order_by(accounts.c.id).with_for_update()
+_LOCK_TABLES: Final = text("LOCK TABLE accounts, calls, deliveries, totals IN EXCLUSIVE MODE")
 _WAIT_SHORTLY: Final = text("SET LOCAL lock_timeout = '100ms'")
 _LOCK_TO_CLOSE: Final = _READ_ACCOUNT.with_for_update(of=accounts)
 _READ_ACCOUNTS: Final = _STATE.where(accounts.c.seq > bindparam("after")).order_by(accounts.c.seq).limit(bindparam("n"))
@@ -709,8 +709,8 @@ class SqlStorage:
     async def reset(self, accounts: Sequence[tuple[Account, int]], at: float) -> float:
         async with self._db.step() as step:
             await step.write(_WRITE_NUMBERS, {"listed": 0})  # this lock also stops the opening of accounts
-            if self.has_replicas:  # in the same order as orders lock them
-                await step.write(_LOCK_ALL_ACCOUNTS)
+            if self.has_replicas:  # other steps lock several rows, in another order than they are deleted in
+                await step.write(_LOCK_TABLES)
             reset_at: float = (await step.first(_MARK_RESET)).reset_at if self.has_replicas else at
             for statement in _FORGET_ALL:
                 await step.write(statement)
