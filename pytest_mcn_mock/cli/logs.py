@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -124,10 +124,8 @@ class LogHandler(logging.Handler):
 
     def _log_count(self, code: str, count: int) -> None:
         if count:
-            text = "refused %d more with this code"
-            record = logging.LogRecord(_log.name, logging.INFO, __file__, 0, text, (count,), None)
-            record.__dict__ |= {"event": "refusals", "code": code, "count": count}
-            self._write(record)
+            fields = {"event": "refusals", "code": code, "count": count}
+            self._write(_record(logging.INFO, fields, "refused %d more with this code", count))
 
     def _write(self, record: logging.LogRecord) -> None:
         try:
@@ -137,8 +135,7 @@ class LogHandler(logging.Handler):
 
     def _note(self, dropped: int) -> str:
         text = "%d lines of the log were lost, because it was not read"
-        record = logging.LogRecord(_log.name, logging.WARNING, __file__, 0, text, (dropped,), None)
-        return f"{self.format(record)}\n"
+        return f"{self.format(_record(logging.WARNING, {}, text, dropped))}\n"
 
 
 class TextFormatter(logging.Formatter):
@@ -170,6 +167,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(content)
 
 
+def _record(level: int, fields: Mapping[str, object], text: str, *values: object) -> logging.LogRecord:
+    """Return the record of a line. The logger would also find out which code logs it, and no line shows that."""
+    record = logging.LogRecord(_log.name, level, "", 0, text, values, None)
+    record.__dict__.update(fields)
+    return record
+
+
 def subscribe_to(publisher: Events) -> None:
     """Log events from now on. The level is that of the start, so what it never shows needs no subscription."""
     if _log.isEnabledFor(logging.WARNING):
@@ -192,10 +196,9 @@ def _log_placed(event: events.CallPlaced) -> None:
 def _log_call(event: events.CallPlaced | events.CallEnded) -> None:
     call = event.call
     how = "" if call.ending is None else f", {call.ending}"
-    _log.info(
-        "call %s%s: to %s from %s, %s roubles",
-        call.state, how, call.login_did, call.caller_did, format_roubles(call.price), extra=_of_call(call),
-    )  # fmt: skip
+    text = "call %s%s: to %s from %s, %s roubles"
+    price = format_roubles(call.price)
+    _log.handle(_record(logging.INFO, _of_call(call), text, call.state, how, call.login_did, call.caller_did, price))
 
 
 def _log_attempt(event: events.AttemptMade) -> None:
@@ -225,10 +228,10 @@ def _log_request(event: events.RequestAnswered) -> None:
     if entry.verification_call_uuid is not None:
         fields["verification_call_uuid"] = entry.verification_call_uuid
     if entry.refusal is None:
-        _log.log(level, "answered", extra=fields)
+        _log.handle(_record(level, fields, "answered"))
     else:
         fields["code"] = str(entry.refusal.code)
-        _log.log(level, "refused: %s", entry.refusal.message, extra=fields)
+        _log.handle(_record(level, fields, "refused: %s", entry.refusal.message))
 
 
 def _log_reset(_: events.StateReset) -> None:
@@ -250,6 +253,8 @@ def _level(delivery: Delivery, usual: int) -> int:
 
 
 def _log_delivery(level: int, delivery: Delivery, what: str) -> None:
+    if not _log.isEnabledFor(level):
+        return
     fields = {
         "event": "delivery",
         "verification_call_uuid": delivery.verification_call_uuid,
@@ -257,7 +262,8 @@ def _log_delivery(level: int, delivery: Delivery, what: str) -> None:
         "delivery": delivery.id,
         "url": redacted(delivery.url),
     }
-    _log.log(level, "CDR %s; %s", describe_state(delivery.state, delivery.attempts), what, extra=fields)
+    state = describe_state(delivery.state, delivery.attempts)
+    _log.handle(_record(level, fields, "CDR %s; %s", state, what))
 
 
 def without_secrets(text: str, delivery: Delivery) -> str:

@@ -135,7 +135,10 @@ class Outlet:
             self._descriptor = None
         self._encoding = stream.encoding or "utf-8"
         self._note = note
-        self._woken = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._woken = threading.Condition(self._lock)
+        self._is_idle = False
+        """Whether the thread waits for text."""
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._noted = 0
@@ -152,17 +155,18 @@ class Outlet:
     def put(self, text: str) -> None:
         """Write the text later, after earlier text."""
         data = text.encode(self._encoding, "backslashreplace")
-        with self._woken:
+        with self._lock:
             if self._is_closed or self._size + len(data) > self.MAX_SIZE:
                 self.dropped += 1
                 return
             self._waiting.append(data)
             self._size += len(data)
-            self._woken.notify()
+            if self._is_idle:
+                self._woken.notify()
 
     def close(self, timeout_s: float) -> None:
         """Write the text that waits, for at most ``timeout_s`` seconds. Text that is put later is dropped."""
-        with self._woken:
+        with self._lock:
             self._is_closed = True
             self._woken.notify()
         self._closing.set()
@@ -173,7 +177,7 @@ class Outlet:
             try:
                 self._write(b"".join(waiting))
             except OSError as error:
-                with self._woken:
+                with self._lock:
                     self.dropped += len(waiting)
                 if not self.first.done():
                     self.first.set_exception(OutputLost(error, is_failure=True))
@@ -185,8 +189,10 @@ class Outlet:
 
     def _take(self) -> list[bytes]:
         """Wait for text and return it; return nothing at the end."""
-        with self._woken:
+        with self._lock:
+            self._is_idle = True
             self._woken.wait_for(lambda: self._waiting or self._is_closed)
+            self._is_idle = False
             taken = list(self._waiting)
             self._waiting.clear()
             self._size = 0
