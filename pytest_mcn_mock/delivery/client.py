@@ -348,11 +348,8 @@ class Connection(asyncio.BufferedProtocol):
             raise Closed("the connection was closed before an answer")
         waiter = self._waiter = self._loop.create_future()
         self.broken = None
-        self._head.clear()
         self._is_for_head = is_head
         self._status = None
-        self._headers = []
-        self._body = bytearray()
         transport.write(request)
         return waiter
 
@@ -519,7 +516,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
         if self._waiter is not None:
             self._last = cast(CdrResponse, self.response)
-            self._headers, self._body = [], bytearray()  # it may be kept for long
+            self._headers, self._body, self._head = [], bytearray(), bytearray()
             self._tell(self._last)
 
     def _tell(self, response: CdrResponse) -> None:
