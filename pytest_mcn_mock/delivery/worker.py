@@ -531,27 +531,33 @@ class _Run(asyncio.Future[None]):
         self._coroutine = coroutine
         self._when_over = when_over
         self._waits_for: asyncio.Future[Any] | None = None
+        self._must_cancel = False
 
     def go_on(self, _: object = None) -> None:
         """Step the coroutine: it begins, or what it waited for is done."""
         self._waits_for = None
+        coroutine = self._coroutine
+        is_cancelled, self._must_cancel = self._must_cancel, False
         try:
-            waits_for = self._coroutine.send(None)
+            waits_for = coroutine.throw(asyncio.CancelledError()) if is_cancelled else coroutine.send(None)
         except StopIteration:
             self._end(is_cancelled=False)
         except asyncio.CancelledError:
             self._end(is_cancelled=True)
         else:
             if waits_for is None:
-                self._waits_for = self.get_loop().create_task(go_on(self._coroutine, None))
+                self._waits_for = self.get_loop().create_task(go_on(coroutine, None))
                 self._waits_for.add_done_callback(lambda task: self._end(is_cancelled=task.cancelled()))
             else:
                 self._waits_for = waits_for
                 waits_for.add_done_callback(self.go_on)
 
     def cancel(self, msg: object = None) -> bool:
-        """Cancel what the coroutine waits for, as a task does."""
-        return self._waits_for is not None and self._waits_for.cancel(msg)
+        """Cancel what the coroutine waits for or, if that is done, the next step, as a task does."""
+        if self.done():
+            return False
+        self._must_cancel = self._waits_for is None or not self._waits_for.cancel(msg)
+        return True
 
     def _end(self, *, is_cancelled: bool) -> None:
         self._when_over(self)

@@ -353,6 +353,19 @@ async def test_a_drain_does_once_what_is_due_later_and_leaves_what_fails_for_the
         assert steps.states() == ["delivered"] * 4
 
 
+async def test_a_worker_closes_although_an_answer_has_just_come_that_cannot_be_kept() -> None:
+    async with ServiceSteps() as steps:
+        steps.subscribe()
+        steps.sender.held.add(HOOK)
+        steps.call()
+        await spin()
+        steps.storage.failing = {"settle"}
+        steps.sender.answer(0)
+        async with asyncio.timeout(20):
+            await steps.worker.close()
+        assert steps.states() == ["pending"]
+
+
 async def test_a_drain_ends_in_time_and_what_was_under_way_is_sent_again_at_the_next_start() -> None:
     async with ServiceSteps(clock=SystemClock()) as steps:
         steps.subscribe()
