@@ -223,8 +223,7 @@ def store_name(settings: Settings) -> str:
 def preload() -> None:
     """Load now everything that is otherwise loaded later, because a test may replace the file system."""
     from pytest_mcn_mock import schemas
-    from pytest_mcn_mock.delivery import worker  # noqa: F401 - to have them loaded
-    from pytest_mcn_mock.web import admin, page  # noqa: F401 - as above
+    from pytest_mcn_mock.web import admin, page  # noqa: F401 - to have them loaded
 
     prepare_to_send()
     version()
@@ -252,7 +251,8 @@ def open_storage(settings: Settings, *, has_one_time: bool) -> Storage:
 
 def prepare_to_send() -> None:
     """Load the modules that CDRs over sockets need. Later, during an attempt, no file descriptor may be free."""
-    import pytest_mcn_mock.delivery.client  # noqa: F401 - see make_http_sender
+    import pytest_mcn_mock.delivery.client  # see make_http_sender
+    import pytest_mcn_mock.delivery.worker  # noqa: F401 - see LateWorker
 
 
 def make_http_sender(targets: Targets | None = None) -> Sender:

@@ -9,10 +9,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pytest_mcn_mock.clocks import monotonic
@@ -63,8 +63,7 @@ class Sender(Protocol):
         """Close the connections: nothing more is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """The worker's load. ``under_way`` counts attempts that wait for an answer, ``waiting`` the deliveries
     that are due and not claimed. ``oldest_due_at`` is in seconds since the epoch, None if there is neither.
     """
@@ -567,8 +566,7 @@ class _Run(asyncio.Future[None]):
             self.set_result(None)
 
 
-@dataclass(slots=True)
-class _AlarmsOfTime:
+class _AlarmsOfTime(Struct, eq=False):
     """The alarms of one time: the deadline of each on the loop's clock, and the moment it stands for. ``forward`` is
     how far the time was put forward so far; a deadline has it added when it is entered, so that a later advance brings
     it nearer.

@@ -237,6 +237,9 @@ class Account:
         """
         from pytest_mcn_mock.certificates import prepare, read_trust
 
+        # Loaded now: when the CDR is due, no file descriptor may be free.
+        from pytest_mcn_mock.testing import loops, sending  # noqa: F401
+
         trust = read_trust(cacert, insecure=insecure)
         check_text(path, name="path", example="/webhooks/mcn")
         check_bool(on_test_thread, name="on_test_thread")

@@ -39,7 +39,7 @@ ARGUMENTS: Final = (
 def make_server(settings: Settings | None) -> MCNServer:
     """Return the session's server, not started yet. If a test may use pyfakefs, it has loaded all files already."""
     if "pyfakefs" in sys.modules:
-        from pytest_mcn_mock.testing import sending  # noqa: F401 - to have it loaded
+        from pytest_mcn_mock.testing import loops, sending  # noqa: F401 - to have them loaded
 
         preload()
     return MCNServer(settings=settings)

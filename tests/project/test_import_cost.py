@@ -50,6 +50,31 @@ print(*sys.modules)
     assert loaded & (late | extra) == set()
 
 
+APPLICATION = "lambda environ, start: (start('204 No Content', []), [])[1]"
+
+
+@pytest.mark.parametrize("target", ["server.url_for('/hook')", APPLICATION], ids=["URL", "application"])
+def test_what_sends_a_cdr_is_loaded_with_its_webhook(target: str) -> None:
+    """When the CDR is due, no file descriptor may be free, and an import would fail."""
+    code = f"""
+import sys, urllib.request
+from pytest_mcn_mock import MCNServer
+with MCNServer() as server:
+    server.expect_request("/hook").respond_with_data("", 204)
+    account = server.open_account()
+    account.subscribe({target})
+    before = set(sys.modules)
+    url = f"{{account.base_url}}/account/{{account.account_id}}/flash_call?login_did=79157777777"
+    urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=account.headers), timeout=60).close()
+    account.assert_cdr_delivered(timeout=60)
+print("asyncio" in before, *(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    was_loaded, *late = done.stdout.split()
+    assert was_loaded == "True"
+    assert [name for name in late if name.startswith(("asyncio", "concurrent", "pytest_mcn_mock"))] == []
+
+
 def test_a_sandbox_answers_a_first_call_without_what_only_other_requests_need() -> None:
     config = '[[account]]\nid = 12345678\ntoken = "test-token"\n[[account.webhook]]\nurl = "http://127.0.0.1:9/"\n'
     profiled = {"PYTHONPROFILEIMPORTTIME": "1"}
