@@ -26,7 +26,7 @@ _ID = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 MAX_NAME: Final = 100
 """Characters of an account's name."""
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*")
+_NAME = r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*"
 """No control characters, no line or paragraph separator, and nothing that turns the direction of the text around it."""
 DEFAULT_BALANCE: Final = "100.00"
 """Roubles. The default for a new account in a file, over the admin API and in a test."""
@@ -85,7 +85,7 @@ class Account(HidesSecrets, frozen=True, dict=True):
             raise UsageError(Reason("token"), "token")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
             raise UsageError(Reason("seed", {"value": show(self.seed), "most": MAX_SEED}), "seed")
-        if not isinstance(self.name, str) or len(self.name) > MAX_NAME or not _NAME.fullmatch(self.name):
+        if self.name != "" and not is_account_name(self.name):
             raise UsageError(Reason("account_name", {"value": show(self.name), "most": MAX_NAME}), "name")
         if not 0 <= self.credit <= MAX_KOPECKS:
             raise UsageError(Reason("credit_negative", {"amount": format_roubles(self.credit)}), "credit")
@@ -101,6 +101,11 @@ class Account(HidesSecrets, frozen=True, dict=True):
     @cached_property
     def _rule_index(self) -> RuleIndex:
         return RuleIndex(self.outcome_rules)
+
+
+def is_account_name(text: object) -> bool:
+    """Return whether this can be an account's name, for people."""
+    return isinstance(text, str) and len(text) <= MAX_NAME and re.fullmatch(_NAME, text) is not None
 
 
 def is_account_id(text: str) -> bool:
