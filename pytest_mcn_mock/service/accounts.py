@@ -71,10 +71,12 @@ class Accounts:
             token=drawn_token if token is None else token,
             seed=seed,
             tariff=tariff or self.default_tariff,
+            credit=parse_roubles(credit, name="credit"),
+            unlimited=unlimited,
             name=name,
         )
-        account = rules.set_credit(replace(account, unlimited=unlimited), credit)
-        account = rules.replace_rules(account, outcome_rules)
+        if outcome_rules:
+            account = rules.replace_rules(account, outcome_rules)
         for number in numbers:
             account = rules.connect_number(account, number)
         for subscription in subscriptions:
