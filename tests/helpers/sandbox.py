@@ -56,6 +56,10 @@ class Sandbox:
         address = urlsplit(self.url)
         return socket.create_connection((address.hostname, address.port or 0), timeout=60)
 
+    def logged(self) -> str:
+        """What it has said on standard error so far. The position of the file, which it shares, stays where it is."""
+        return os.pread(self.log.fileno(), 1_000_000, 0).decode()
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Stop it; its exit status, and what it said after the greeting on its two outputs."""
         self.process.send_signal(number)
