@@ -18,6 +18,8 @@ from helpers.load import Talk, answer, order
 from serving import cpu_s, serving
 
 CLIENTS, SECONDS, ROUNDS = 32, 6.0, 3
+UNFINISHED = 4 * CLIENTS
+"""Orders whose CDR has not arrived yet, at the most: orders that run ahead take the processor from CDRs."""
 ORDER = order(1, "t")
 CONFIG = """
 [[account]]
@@ -35,17 +37,29 @@ async def measure(folder: Path, state: str | None = None) -> tuple[float, float]
     placed = arrived = 0
     is_over = False
     complete = asyncio.Event()
+    idle: list[Talk] = []
 
-    def answered(_: bytes, __: bytes) -> bytes:
-        nonlocal placed
-        placed += 1
-        return b"" if is_over else ORDER
+    def client() -> Talk:
+        def answered(_: bytes, __: bytes) -> bytes:
+            nonlocal placed
+            placed += 1
+            if is_over:
+                return b""
+            if placed - arrived < UNFINISHED:
+                return ORDER
+            idle.append(talk)
+            return b""
+
+        talk = Talk(answered, ORDER)
+        return talk
 
     def acknowledged(_: bytes, __: bytes) -> bytes:
         nonlocal arrived
         arrived += 1
         if is_over and arrived >= placed:
             complete.set()
+        if idle and not is_over:
+            idle.pop().send(ORDER)
         return answer(204)
 
     receiver = await loop.create_server(lambda: Talk(acknowledged), "127.0.0.1", 0)
@@ -54,7 +68,7 @@ async def measure(folder: Path, state: str | None = None) -> tuple[float, float]
         host, _, port = netloc.partition(":")
         began, before = loop.time(), cpu_s(pid)
         for _ in range(CLIENTS):
-            await loop.create_connection(lambda: Talk(answered, ORDER), host, int(port))
+            await loop.create_connection(client, host, int(port))
         await asyncio.sleep(SECONDS)
         is_over = True
         await complete.wait()

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from filelock import BaseFileLock, FileLock, Timeout
 from sqlalchemy import (
@@ -32,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from pytest_mcn_mock.errors import ConfigError
 
@@ -53,6 +55,10 @@ meta = Table("meta", metadata, Column("key", String(40), primary_key=True), Colu
 _PROBE: Final = "probe"
 """The key whose value is written to find out whether anything can be."""
 _WRITE_META: Final = update(meta).where(meta.c.key == bindparam("of_key"))
+
+
+FAILURES: Final = (SQLAlchemyError, sqlite3.Error)
+"""Errors of the database."""
 
 
 class StateFileLost(Exception):
@@ -131,7 +137,11 @@ class Database:
         self._engine = engine
         self._unlock = unlock
         self._files = files
-        self.connection: Connection = engine.connect()
+        self._connect()
+
+    def _connect(self) -> None:
+        self._held = self._engine.raw_connection()
+        self.connection = _driver_of(self._held)
 
     def check_files(self) -> None:
         """Raise StateFileLost if the file was deleted, moved or replaced meanwhile. Takes some microseconds."""
@@ -139,32 +149,38 @@ class Database:
 
     def try_to_write(self) -> None:
         """Write as much as the next transactions may take, and remove it again. If the log alone was lost, bring the
-        file up to date first, and begin a new log. SQLAlchemyError or StateFileLost if that is not possible.
+        file up to date first, and begin a new log. One of FAILURES or StateFileLost if that is not possible.
         """
         try:
             self._files.check()
         except StateFileLost:
             if not self._files.is_log_alone():
                 raise
-            self.connection.close()
+            self._held.close()
             self._engine.dispose()
-            self.connection = self._engine.connect()
+            self._connect()
         for value in ("0" * _ROOM, ""):
-            self.connection.execute(_WRITE_META, {"of_key": _PROBE, "value": value})
+            self.connection.execute("BEGIN")
+            self.connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, _PROBE))
             self._files.check()
             self.connection.commit()
 
     def close(self) -> None:
         """Close it, and let others have it."""
         try:
-            self.connection.close()
+            self._held.close()
             self._engine.dispose()
             self._files.remove_stray_log()
         finally:
             self._unlock()
 
 
-def open_database(url: str, load: Callable[[Connection], None]) -> Database:
+def _driver_of(held: PoolProxiedConnection) -> sqlite3.Connection:
+    """Return the driver's own connection."""
+    return cast(sqlite3.Connection, held.driver_connection)
+
+
+def open_database(url: str, load: Callable[[sqlite3.Connection], None]) -> Database:
     """Open the database, make the tables of ``metadata`` if it is new, and check that it can be written.
 
     ``load`` reads what is in it, in the same transaction. It raises ValueError if that is damaged.
@@ -182,7 +198,7 @@ def open_database(url: str, load: Callable[[Connection], None]) -> Database:
         with engine.begin() as connection:
             _prepare(connection, str(path))
             try:
-                load(connection)
+                load(_driver_of(connection.connection))
             except ValueError as error:
                 raise ConfigError("state", [f"{path} is damaged: {str(error).splitlines()[0][:200]}"]) from error
         _keep_log(engine)
@@ -193,7 +209,7 @@ def open_database(url: str, load: Callable[[Connection], None]) -> Database:
         if is_new:
             path.unlink(missing_ok=True)
         _unlock(lock)
-        if isinstance(error, SQLAlchemyError):
+        if isinstance(error, FAILURES):
             # If the disk is full, SQLite's error depends on the file that it was writing.
             why = "the disk is full" if shutil.disk_usage(path.parent).free < _ROOM else reason(error)
             raise ConfigError("state", [f"{path} cannot be used: {why}"]) from error

@@ -23,12 +23,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.flow import complete, on_loop
+from pytest_mcn_mock.storage.compiled import bind
 from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url, without_password
 from pytest_mcn_mock.storage.engine import Load, RowLocked, Values
 from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.storage.transactions import RETRY_S
-from pytest_mcn_mock.storage.wire import DIALECT, Wire, bind
+from pytest_mcn_mock.storage.wire import DIALECT, Wire
 
 SCHEMA: Final = "mcn_mock"
 """The schema of our tables, separate from those of other programs."""
@@ -92,7 +93,7 @@ class _Load:
             self._execute(statement, each)
 
     def _execute(self, statement: Any, values: dict[str, Any]) -> psycopg.RawCursor[Any]:
-        _, text, parameters = bind(statement, values)
+        _, text, parameters = bind(statement, values, DIALECT)
         return psycopg.RawCursor(self._connection).execute(text, parameters)
 
 

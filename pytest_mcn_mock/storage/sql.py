@@ -1342,7 +1342,7 @@ class SqlStorage:
             known = [row.id for row in (*before, *taken)]
             exceptions = {"full": list(room.full), "taken": known} if known or room.full else {}
             query = _due_deliveries(of_account="key" in bounds, has_exceptions=bool(exceptions))
-            wanted = min(limit - len(known), _LOCKED_AT_ONCE if self.has_replicas else limit)
+            wanted = min(limit - len(known), _LOCKED_AT_ONCE, max(_LOCKED_AT_LEAST, room.least()))
             found = await step.rows(query, n=wanted, **bounds, **exceptions)
             taken += [row for row in found if room.take_if_has(row.host)]
             if len(found) < wanted or len(before) + len(taken) == limit:

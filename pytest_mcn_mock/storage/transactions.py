@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Row, Select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Select
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import complete
-from pytest_mcn_mock.storage.database import StateFileLost, open_database, reason
+from pytest_mcn_mock.storage.compiled import bind
+from pytest_mcn_mock.storage.database import FAILURES, StateFileLost, open_database, reason
 from pytest_mcn_mock.storage.engine import Load, Values
 
+DIALECT: Any = SQLiteDialect_pysqlite()
 RETRY_S: Final = 1.0
 """How often the files are looked at, and how long after a failure the database is tried again."""
 
@@ -37,19 +40,20 @@ class Transaction:
 
 
 class SqliteStatements:
-    """Implements ``engine.Statements``."""
+    """Implements ``engine.Statements``. The first statement begins a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._execute = connection.execute
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self.has_written = False
 
-    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Any]:
         """Return the rows that are found."""
-        return self._execute(query, values).all()
+        return find(self._connection, query, values)
 
     async def first(self, query: Select[Any], **values: Any) -> Any:
         """Return the first row that is found, or None."""
-        return self._execute(query, values).first()
+        rows = find(self._connection, query, values)
+        return rows[0] if rows else None
 
     async def rows_of_each(
         self,
@@ -57,12 +61,30 @@ class SqliteStatements:
         is_last: bool = False,  # noqa: ARG002 - a round trip costs nothing here
     ) -> Sequence[Sequence[Any]]:
         """Return the rows that each query finds with its values."""
-        return [await self.rows(query, **values) for query, values in asked]
+        return [find(self._connection, query, values) for query, values in asked]
 
     async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values."""
         self.has_written = True
-        self._execute(statement, values)
+        begin(self._connection)
+        for each in [values or {}] if values is None or isinstance(values, Mapping) else values:
+            _, text, parameters = bind(statement, dict(each), DIALECT)
+            self._connection.execute(text, parameters)
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction if none is open."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN")
+
+
+def find(connection: sqlite3.Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+    """Return the rows that a query finds, in a transaction."""
+    begin(connection)
+    compiled, text, parameters = bind(query, values, DIALECT)
+    found = connection.execute(text, parameters)
+    make = compiled.make_row or compiled.name_row([column[0] for column in found.description])
+    return [make(row) for row in found.fetchall()]
 
 
 class SqliteStep(SqliteStatements):
@@ -112,7 +134,7 @@ class Transactions:
         self._database = open_database(url, lambda connection: complete(load(SqliteStatements(connection), False)))
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> sqlite3.Connection:
         """Return the connection, which every statement uses."""
         return self._database.connection
 
@@ -134,7 +156,7 @@ class Transactions:
     def end_step(self, error: BaseException | None, *, has_written: bool) -> Transaction | None:
         """Return the step's transaction, None if the step wrote nothing. Raises StorageFailed if it failed."""
         try:
-            if error is not None and (has_written or isinstance(error, SQLAlchemyError)):
+            if error is not None and (has_written or isinstance(error, FAILURES)):
                 failed = self._fail(error)
                 if isinstance(error, Exception):
                     raise failed from error
@@ -187,12 +209,12 @@ class Transactions:
         except StateFileLost as lost:  # which says more than SQLite's error
             error = lost
         why = reason(error)
-        if isinstance(error, SQLAlchemyError | StateFileLost):
+        if isinstance(error, (*FAILURES, StateFileLost)):
             _log.error("the state cannot be written: %s; new calls are refused until it can", why)
         else:
             _log.error("the state cannot be written; new calls are refused until it can", exc_info=error)
         self.failure = f"the state cannot be written: {why}"
-        with suppress(SQLAlchemyError):
+        with suppress(*FAILURES):
             self.connection.rollback()
         if self._transaction is not None:
             self._transaction.failure = self.failure
@@ -200,16 +222,16 @@ class Transactions:
             self._transaction = None
         return StorageFailed(self.failure)
 
-    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, query: Select[Any], **values: Any) -> Sequence[Any]:
         """Read outside a step. Raises StorageFailed if that is impossible."""
         with self._lock:
             try:
-                return self.connection.execute(query, values).all()
-            except SQLAlchemyError as error:
+                return find(self.connection, query, values)
+            except FAILURES as error:
                 raise StorageFailed(f"the state cannot be read: {reason(error)}") from error
             finally:
                 if self._transaction is None:
-                    with suppress(SQLAlchemyError):
+                    with suppress(*FAILURES):
                         self.connection.rollback()
 
     async def first(self, query: Select[Any], **values: Any) -> Any:
@@ -217,7 +239,7 @@ class Transactions:
         rows = await self.rows(query, **values)
         return rows[0] if rows else None
 
-    async def kept_rows(self, query: Select[Any], **values: Any) -> Sequence[Row[Any]]:
+    async def kept_rows(self, query: Select[Any], **values: Any) -> Sequence[Any]:
         """Read committed rows. Wait for an open commit; if it fails, read the rows as they were before."""
         while True:
             rows, transaction = await self.rows(query, **values), self._transaction
@@ -258,7 +280,7 @@ class Transactions:
                 self._database.try_to_write()
             except Exception as error:
                 _log.debug("the state cannot be written yet: %s", reason(error))
-                with suppress(SQLAlchemyError):
+                with suppress(*FAILURES):
                     self.connection.rollback()
                 return False
             self.failure = None

@@ -7,9 +7,7 @@ statement takes 0.02 ms: it is queued in libpq's pipeline, and all that are queu
 from __future__ import annotations
 
 import asyncio
-from collections import namedtuple
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -17,6 +15,8 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.pq import ConnStatus, ExecStatus
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from pytest_mcn_mock.storage.compiled import Compiled, bind
 
 _MOST_PREPARED: Final = 500
 """Statements that a connection keeps prepared. A list in a statement makes one for each length of it."""
@@ -29,34 +29,6 @@ _DECODERS: Final[dict[int, Callable[[bytes], Any]]] = {
 }
 """From PostgreSQL's text to a value, by the number of its type: boolean, integers, numbers, bigint[]."""
 _numbers: Final = count(1)
-
-
-class _Statement:
-    """A statement that is compiled: its text, the names of its parameters in order, and the values of its own."""
-
-    __slots__ = ("compiled", "names", "own", "row", "text")
-
-    def __init__(self, compiled: Any, names: Sequence[str]) -> None:
-        self.compiled = compiled
-        self.text: bytes = str(compiled).encode()
-        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self.own = {name: value for name, value in compiled.params.items() if name not in names}
-        self.row: tuple[Callable[..., Any], list[Callable[[bytes], Any]]] | None = None
-
-
-@lru_cache(maxsize=512)
-def _compile(statement: Any, names: tuple[str, ...]) -> _Statement:
-    return _Statement(statement.compile(dialect=DIALECT, column_keys=list(names)), names)
-
-
-def bind(statement: Any, values: dict[str, Any]) -> tuple[_Statement, bytes, Sequence[Any]]:
-    """Return a statement of SQLAlchemy's compiled, its text for these values, and its parameters in their order."""
-    compiled = _compile(statement, tuple(values))
-    given = {**compiled.own, **values} if compiled.own else values
-    if any(isinstance(value, list) for value in values.values()):  # IN has as many parameters as the list has items
-        expanded = compiled.compiled.construct_expanded_state(given)
-        return compiled, expanded.statement.encode(), expanded.positional_parameters
-    return compiled, compiled.text, [given[name] for name in compiled.names]
 
 
 def _encode(value: Any) -> bytes | None:
@@ -87,10 +59,10 @@ class Wire:
         """Whether answers are waited for. If that was cancelled, or failed, the connection is of no more use."""
         self._pgconn.enter_pipeline_mode()
 
-    def send(self, statement: Any, values: dict[str, Any]) -> _Statement:
+    def send(self, statement: Any, values: dict[str, Any]) -> Compiled:
         """Queue a statement of SQLAlchemy's with its values; return it compiled."""
-        compiled, text, parameters = bind(statement, values)
-        self._execute(text, [_encode(value) for value in parameters])
+        compiled, text, parameters = bind(statement, values, DIALECT)
+        self._execute(text.encode(), [_encode(value) for value in parameters])
         return compiled
 
     def command(self, text: bytes) -> None:
@@ -159,15 +131,13 @@ class Wire:
         of_asked = results[end - len(asked) : end]
         return [self._decode(statement, result) for statement, result in zip(compiled, of_asked, strict=True)]
 
-    def _decode(self, compiled: _Statement, result: psycopg.pq.abc.PGresult) -> list[Any]:
-        if compiled.row is None:
+    def _decode(self, compiled: Compiled, result: psycopg.pq.abc.PGresult) -> list[Any]:
+        make = compiled.make_row
+        if make is None:
             fields = range(result.nfields)
-            names = [(result.fname(n) or b"").decode() for n in fields]
-            decoders = [_DECODERS.get(result.ftype(n), bytes.decode) for n in fields]
-            row: Any = namedtuple("row", names, rename=True)  # type: ignore[misc]  # noqa: PYI024 - the query names them
-            compiled.row = row._make, decoders
-        make, decoders = compiled.row
-        get = result.get_value
+            compiled.decoders = [_DECODERS.get(result.ftype(n), bytes.decode) for n in fields]
+            make = compiled.name_row([(result.fname(n) or b"").decode() for n in fields])
+        get, decoders = result.get_value, compiled.decoders
         return [
             make([None if (value := get(row, n)) is None else decode(value) for n, decode in enumerate(decoders)])
             for row in range(result.ntuples)
