@@ -21,6 +21,7 @@ from rivals import RIVALS, SILENT, SUBSCRIBED, Receiver, Rival, running
 
 WARM_CALLS = 12_000
 """Before anything is measured: more than the sandbox's journal holds, so that each later call drops an older one."""
+AT_SAME = "at the same rate"
 SHARE = 0.8
 """Of the highest rate, at which the lag is measured."""
 ORDER = order(int(SUBSCRIBED), "test-token")
@@ -88,7 +89,7 @@ def _uuid(body: bytes) -> bytes:
     return body.partition(b'"verification_call_uuid"')[2].split(b'"', 2)[1]
 
 
-async def _measure_lag(rival: Rival, seconds: float) -> Figures:
+async def _measure_lag(rival: Rival, seconds: float, rate: float | None = None) -> Figures:
     loop = asyncio.get_running_loop()
     exchange = _Exchange()
     receiver = await loop.create_server(lambda: Talk(exchange.receive), "127.0.0.1", 0)
@@ -114,9 +115,9 @@ async def _measure_lag(rival: Rival, seconds: float) -> Figures:
         highest = len(exchange.take_lags()) / seconds
 
         # a steady rate, whatever the answers do
-        began, sent = time.perf_counter(), 0
+        began, sent, rate = time.perf_counter(), 0, rate or SHARE * highest
         while (now := time.perf_counter()) < began + seconds:
-            while (at := began + sent / (SHARE * highest)) <= now:
+            while (at := began + sent / rate) <= now:
                 sent += 1
                 if exchange.idle:
                     exchange.send(exchange.idle.popleft(), at)
@@ -159,11 +160,15 @@ async def _empty(exchange: _Exchange) -> None:
 
 
 def measure_lag(rivals: Sequence[Rival], rounds: int, seconds: float) -> dict[str, list[Figures]]:
-    """Milliseconds from an order to its CDR, unloaded and at a share of the highest rate, of each rival in turn."""
-    found: dict[str, list[Figures]] = {rival.name: [] for rival in rivals}
+    """Milliseconds from an order to its CDR, unloaded and at a share of the highest rate, of each rival in turn.
+    AT_SAME is the first rival at the rate of the last one.
+    """
+    found: dict[str, list[Figures]] = {name: [] for name in (*(rival.name for rival in rivals), AT_SAME)}
     for _ in range(rounds):
         for rival in rivals:
             found[rival.name].append(asyncio.run(_measure_lag(rival, seconds)))
+        rate = SHARE * found[rivals[-1].name][-1]["highest"]
+        found[AT_SAME].append(asyncio.run(_measure_lag(rivals[0], seconds, rate)))
     return found
 
 

@@ -12,9 +12,11 @@ INK, MUTED, GRID = "#1f2328", "#59636e", "#d8dee4"
 COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#57606a")
 
 
-def bars(title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Sequence[str]) -> str:
-    """A group of bars for each row, one for each series. The first row is the one that is looked at."""
-    left, right, thick, top = 150, 80, 13, 66
+def bars(title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Sequence[str], *, left: int = 170) -> str:
+    """A group of bars for each row, one for each series. The first row is the one that is looked at. ``left`` is the
+    room for the names.
+    """
+    right, thick, top = 80, 13, 66
     height_of_row = thick * len(series) + 12
     height = top + height_of_row * len(rows) + 10
     highest = max(value for _, values in rows for value in values)

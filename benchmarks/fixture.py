@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 
 from pytest_mcn_mock.testing.server import MCNServer
 
-TESTS = 500
+TESTS, FEW = 500, 50
 QUERY = "login_did=79157777777&code=1234"
 _TIMED = """
 import statistics, time
@@ -80,6 +80,29 @@ def test_posts(mcn, httpserver):
         found["post, by hand"].append(p50_ms(url, {"Authorization": "Bearer test-token"}))
     print("TAKEN" + json.dumps(found))
 """
+_LOGINS = """
+import pytest
+import requests
+
+@pytest.fixture(scope="session")
+def hook(make_httpserver):
+    make_httpserver.expect_request("/hook", method="POST").respond_with_data("", 204)
+    return make_httpserver.url_for("/hook")
+
+@pytest.mark.parametrize("n", range(TESTS))
+def test_login(mcn, hook, n):
+    mcn.subscribe(hook)
+    url = f"{mcn.base_url}/account/{mcn.account_id}/flash_call?login_did=79157777777&code=1234"
+    requests.post(url, headers=mcn.headers, timeout=9).raise_for_status()
+    assert mcn.wait_for_cdr().cdr["q931_status"] == 16
+"""
+_NOTHING = """
+import pytest
+
+@pytest.mark.parametrize("n", range(TESTS))
+def test_nothing(n):
+    pass
+"""
 _START = {
     "MCNServer": """
 import pytest, requests, time
@@ -130,6 +153,26 @@ def measure_accounts(rounds: int) -> list[float]:
     return found
 
 
+def measure_tests(rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of a test that orders a call and waits for its CDR, and of an empty one: the difference of a run
+    with many tests and one with few.
+    """
+    found: dict[str, list[float]] = {"test, login": [], "test, nothing": []}
+    for _ in range(rounds):
+        for name, code in (("test, login", _LOGINS), ("test, nothing", _NOTHING)):
+            few, many = (_seconds_of_run(code.replace("TESTS", str(tests))) for tests in (FEW, TESTS))
+            found[name].append(1000 * (many - few) / (TESTS - FEW))
+    return found
+
+
+def _seconds_of_run(code: str) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, "test_many.py").write_text(code, encoding="utf-8")
+        began = time.perf_counter()
+        _run_pytest(name)
+        return time.perf_counter() - began
+
+
 def measure_starts(rounds: int) -> dict[str, list[float]]:
     """Milliseconds from the import of the server to its first answer, in processes that have loaded pytest."""
     found: dict[str, list[float]] = {f"start, {name}": [] for name in _START}
@@ -167,7 +210,7 @@ def main() -> None:
     """Print every figure."""
     rounds = int(sys.argv[1])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    found = {**measure_posts(rounds), "account": measure_accounts(rounds)}
+    found = {**measure_posts(rounds), "account": measure_accounts(rounds), **measure_tests(rounds)}
     found |= {**measure_starts(2 * rounds + 1), **measure_stops(rounds)}
     print(json.dumps({**found, "pytest": pytest.__version__}))
 

@@ -24,6 +24,8 @@ FROM_NPM = {
     "Mockoon": "@mockoon/cli",
     "WireMock": "wiremock",
 }
+OTHER_PYTHONS = ("3.12", "3.13", "3.14")
+PROFILER = FOLDER / "venv" / "bin" / "py-spy"
 FROM_DEBIAN = {"nginx": "nginx-light", "wrk": "wrk", "node": "nodejs", "npm": "npm", "java": "default-jre-headless"}
 """The program, and its package."""
 
@@ -38,6 +40,7 @@ def install() -> tuple[dict[str, str], dict[str, str]]:
             missing[program] = why
     _install_from_pypi(versions, missing)
     _install_from_npm(versions, missing)
+    _install_on_pythons(missing)
     for name, command in _VERSIONS.items():
         if name not in missing:
             versions[name] = _first_line(command)
@@ -57,13 +60,39 @@ def _install_program(program: str, package: str) -> str | None:
 def _install_from_pypi(versions: dict[str, str], missing: dict[str, str]) -> None:
     if not PYTHON.exists():
         venv.create(FOLDER / "venv", with_pip=True)
-    why = _run(str(PYTHON), "-m", "pip", "install", "--quiet", *FROM_PYPI.values(), "requests")
+    why = _run(str(PYTHON), "-m", "pip", "install", "--quiet", *FROM_PYPI.values(), "requests", "py-spy")
     for name, package in FROM_PYPI.items():
         if why is not None:
             missing[name] = why
         else:
             code = f"from importlib.metadata import version; print(version({package!r}))"
             versions[name] = _first_line([str(PYTHON), "-c", code])
+
+
+def pythons() -> dict[str, Path]:
+    """The other Pythons on which the sandbox is installed here, by their versions."""
+    return {version: python for version in OTHER_PYTHONS if (python := _venv_of(version) / "bin" / "python").exists()}
+
+
+def _venv_of(version: str) -> Path:
+    return FOLDER / f"python-{version}"
+
+
+def _install_on_pythons(missing: dict[str, str]) -> None:
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in OTHER_PYTHONS:
+        found = [*pyenv.glob(f"{version}.*/bin/python"), *map(Path, filter(None, [shutil.which(f"python{version}")]))]
+        if not found:
+            missing[f"Python {version}"] = "not on this machine"
+            continue
+        if not (python := _venv_of(version) / "bin" / "python").exists():
+            _run(str(found[0]), "-m", "venv", str(_venv_of(version)))
+        why = _run(str(python), "-m", "pip", "install", "--quiet", f"{ROOT}[sandbox]") or _run(
+            str(python), "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", str(ROOT)
+        )
+        if why is not None:
+            missing[f"Python {version}"] = why
+            shutil.rmtree(_venv_of(version))
 
 
 def _install_from_npm(versions: dict[str, str], missing: dict[str, str]) -> None:

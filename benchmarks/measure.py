@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import alone
+import picture
 import plugin_cost
 import rates
 import report
-from install import FOLDER, ROOT, install
-from rivals import RIVALS, receiving
+from install import FOLDER, ROOT, install, pythons
+from rivals import RIVALS, SANDBOX, TUNED, on_pythons, receiving
 
 HERE = Path(__file__).parent
+RUNS = HERE / "runs"
+"""The rates of each day's last full run. The page compares the latest with the one before."""
 _began = time.monotonic()
 
 
@@ -68,7 +71,7 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
     for name, why in missing.items():
         say(f"missing: {name}: {why}")
     rounds, seconds = (2, 1.0) if is_quick else (5, 2.0)
-    rivals = [rival for rival in RIVALS if not set(rival.needs) & set(missing)]
+    rivals = [rival for rival in (*RIVALS, *on_pythons(pythons())) if not set(rival.needs) & set(missing)]
     found: dict[str, Any] = {"machine": machine, "versions": versions, "missing": missing}
     found |= {"is_quick": is_quick, "rounds": rounds, "seconds": seconds}
     with receiving() as receiver:
@@ -77,8 +80,9 @@ def measure(*, is_quick: bool) -> dict[str, Any]:
         early, late = (10_000, 50_000) if is_quick else (100_000, 1_000_000)
         parts: dict[str, Callable[[], Any]] = {
             "lag": lambda: alone.measure_lag(
-                [rival for rival in rivals if rival.name in {"sandbox", "Express, tuned"}], rounds, seconds
+                [rival for rival in rivals if rival.name in {SANDBOX.name, TUNED}], rounds, seconds
             ),
+            "picture": lambda: picture.measure(receiver, 5.0 if is_quick else 20.0),
             "durable": lambda: alone.measure_durable(rounds, seconds),
             "fixture": lambda: of_program("fixture.py", str(rounds)),
             "plugin": lambda: plugin_cost.measure(11 if is_quick else plugin_cost.RUNS),
@@ -100,9 +104,15 @@ def main() -> None:
     if "--report" not in sys.argv:
         found = measure(is_quick=is_quick)
         results.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        if not is_quick:
+            kept = RUNS / f"{found['machine']['at']}.json"
+            kept.write_text(json.dumps(report.summary(found), indent=1) + "\n", encoding="utf-8")
+    found = json.loads(results.read_text(encoding="utf-8"))
+    others = [path for path in sorted(RUNS.glob("*.json")) if path.stem < found["machine"]["at"]]
+    earlier = json.loads(others[-1].read_text(encoding="utf-8")) if others else None
     page = FOLDER / "performance.md" if is_quick else ROOT / "docs" / "explanation" / "performance.md"
     images = FOLDER if is_quick else ROOT / "docs" / "images"
-    report.write(json.loads(results.read_text(encoding="utf-8")), page, images)
+    report.write(found, page, images, earlier)
     say(f"written: {page.relative_to(ROOT)}")
 
 

@@ -42,7 +42,7 @@ def measure_cycles(server: Running, receiver: Receiver, seconds: float) -> Figur
     time.sleep(IN_TIME_S)
     questions = 1
     in_time = min(receiver.count() - before - questions, seen["answers"])
-    cpu_s = server.cpu_s() - cpu_before
+    cpu_after = server.cpu_s()
     arrived, deadline = in_time, time.monotonic() + LOST_AFTER_S
     while arrived < seen["answers"] and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -61,7 +61,8 @@ def measure_cycles(server: Running, receiver: Receiver, seconds: float) -> Figur
         "late": max(0.0, min(arrived, seen["answers"]) - in_time),
         "lost": max(0.0, seen["answers"] - arrived),
         "refused": seen["refused"] + seen["broken"],
-        "cpu_us": 1e6 * cpu_s / max(1.0, seen["answers"]),
+        "user_us": 1e6 * (cpu_after.user - cpu_before.user) / max(1.0, seen["answers"]),
+        "kernel_us": 1e6 * (cpu_after.kernel - cpu_before.kernel) / max(1.0, seen["answers"]),
     }
 
 

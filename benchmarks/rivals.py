@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from install import FOLDER, MODULES, PYTHON
 
@@ -69,13 +70,13 @@ def written(path: Path, text: str, **values: object) -> Path:
     return path
 
 
-def sandbox_command(*options: str) -> Callable[[int, str, Path], list[str]]:
-    """The sandbox's command, with these options besides."""
+def sandbox_command(python: Path = Path(sys.executable)) -> Callable[[int, str, Path], list[str]]:
+    """The sandbox's command, on this Python."""
 
     def command(port: int, hook: str, folder: Path) -> list[str]:
         config = written(folder / "mcn-mock.toml", _SANDBOX, HOOK=hook)
-        program = str(Path(sys.executable).with_name("mcn-mock"))
-        return [program, "serve", "--port", str(port), "--config", str(config), "--log-level", "error", *options]
+        program = str(python.with_name("mcn-mock"))
+        return [program, "serve", "--port", str(port), "--config", str(config), "--log-level", "error"]
 
     return command
 
@@ -113,8 +114,16 @@ def _python(name: str) -> Callable[[int, str, Path], list[str]]:
     return lambda port, _, __: [str(PYTHON), str(PEERS / name), str(port)]
 
 
+SANDBOX = Rival("sandbox", sandbox_command(), tokens=("test-token", "test-token-2"))
+EMPTY = Rival(
+    "empty server and client",
+    lambda port, hook, _: [sys.executable, str(PEERS / "idle_server.py"), "ours", str(port), hook],
+    shortfall="the sandbox's server and its client of the CDRs, with nothing between: constant answers and CDRs",
+)
+TUNED = "Express, tuned"
 RIVALS = [
-    Rival("sandbox", sandbox_command(), tokens=("test-token", "test-token-2")),
+    SANDBOX,
+    EMPTY,
     Rival(
         "Express",
         lambda port, hook, _: ["node", str(PEERS / "express.cjs"), str(port), hook],
@@ -122,7 +131,7 @@ RIVALS = [
         "about 60 lines of our own, its CDRs by fetch(): no money, no journal, no record of deliveries, no retries",
     ),
     Rival(
-        "Express, tuned",
+        TUNED,
         lambda port, hook, _: ["node", str(PEERS / "express.cjs"), str(port), hook],
         ("Express",),
         "the same, its CDRs over kept connections of Node's own client",
@@ -166,6 +175,18 @@ RIVALS = [
 ]  # fmt: skip
 
 
+def on_pythons(pythons: Mapping[str, Path]) -> list[Rival]:
+    """The sandbox on each of these Pythons, by their versions."""
+    return [
+        replace(SANDBOX, name=on_python(version), command=sandbox_command(path)) for version, path in pythons.items()
+    ]
+
+
+def on_python(version: str) -> str:
+    """The name of the sandbox on that Python."""
+    return f"sandbox, Python {version}"
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:
@@ -205,6 +226,13 @@ def wait_until_answered(port: int, process: subprocess.Popen[bytes], token: str 
     raise RuntimeError(f"no good answer within {READY_WITHIN_S:g} s")
 
 
+class Cpu(NamedTuple):
+    """Seconds of a processor: the process's own, and those that the kernel worked for it."""
+
+    user: float
+    kernel: float
+
+
 @dataclass
 class Running:
     """A rival's process."""
@@ -213,9 +241,10 @@ class Running:
     process: subprocess.Popen[bytes]
     port: int
 
-    def cpu_s(self) -> float:
+    def cpu_s(self) -> Cpu:
         """Seconds of a processor that it has had, the processes that it started included."""
-        return sum(_cpu_s(pid) for pid in _family(self.process.pid))
+        taken = [_cpu_s(pid) for pid in _family(self.process.pid)]
+        return Cpu(sum(cpu.user for cpu in taken), sum(cpu.kernel for cpu in taken))
 
     def resident_kib(self) -> int:
         """Its resident memory."""
@@ -229,9 +258,10 @@ def _family(pid: int) -> list[int]:
     return [pid, *(p for child in children for p in _family(int(child)))]
 
 
-def _cpu_s(pid: int) -> float:
+def _cpu_s(pid: int) -> Cpu:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks_a_second = os.sysconf("SC_CLK_TCK")
+    return Cpu(int(fields[11]) / ticks_a_second, int(fields[12]) / ticks_a_second)
 
 
 @contextmanager

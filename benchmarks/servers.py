@@ -44,9 +44,9 @@ def main() -> None:
         servers = [stack.enter_context(running(rival, receiver.url)) for rival in rivals]
         for _ in range(ROUNDS):
             for server in servers:
-                before = server.cpu_s()
+                before = sum(server.cpu_s())
                 answers = load(server, SILENT, SECONDS)["answers"]
-                found[server.rival.name].append(1e6 * (server.cpu_s() - before) / answers)
+                found[server.rival.name].append(1e6 * (sum(server.cpu_s()) - before) / answers)
     ours = statistics.median(found["ours"])
     for name, taken in found.items():
         median = statistics.median(taken)
