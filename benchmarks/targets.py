@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -69,19 +71,7 @@ def targets(found: Found) -> list[Row]:
     ]  # fmt: skip
 
 
-LIMITS = {
-    "cycle": "",
-    "cycles": "",
-    "calls": "",
-    "latency": "",
-    "lag": "",
-    "start": "",
-    "post": "",
-    "account": "",
-    "serve": "",
-    "durable": "",
-    "memory": "",
-}
+LIMITS: dict[str, str] = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))
 """What bounds a figure, for the targets that are missed."""
 
 
