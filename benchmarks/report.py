@@ -29,7 +29,7 @@ def write(found: Found, page: Path, images: Path, earlier: Found | None) -> None
     cycle = [(step, (taken,)) for step, taken in _steps(found).items()]
     for name, drawn in {
         "rates": chart.bars("A second, with 16 clients: the higher the better", rates, ("cycles", "calls, no webhook")),
-        "cycle": chart.bars("Who takes how much of a cycle", cycle, ("microseconds of a processor",), left=270),
+        "cycle": chart.bars("Who takes how much of a cycle", cycle, ("microseconds of a processor",), left=300),
         "growth": chart.lines("Time of one call", _charted(found), "how many there are", "microseconds"),
     }.items():
         (images / f"performance-{name}.svg").write_text(drawn, encoding="utf-8")
