@@ -1,7 +1,8 @@
 """How a coroutine is run: its caller steps it until it waits for the first time; then the event loop runs the rest.
 
 Each request and each action of a tester is one coroutine. Most of them never wait. Stepping such a coroutine takes one
-microsecond, a task of the event loop twelve (docs/explanation/performance.md).
+microsecond, a task of the event loop twelve (docs/explanation/performance.md). An attempt at a CDR, which always waits,
+is stepped by ``delivery.worker._Run``.
 """
 
 from __future__ import annotations

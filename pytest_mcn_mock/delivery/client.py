@@ -1,4 +1,7 @@
-"""The HTTP client that sends CDRs: it writes requests, connects, and reads answers. It does not retry."""
+"""The HTTP client that sends CDRs: it writes requests, connects, and reads answers.
+
+A request is sent once, with one exception: see ``HttpSender``.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,9 @@ def render(request: CdrRequest) -> tuple[Origin, bytes]:
 
 @lru_cache(maxsize=1024)
 def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
-    """Return the part of the head that is the same for every request to a webhook, without the end of its last line."""
+    """Return the head without the end of its last line. Every request to a webhook has the same one, unless its URL or
+    its headers have variables.
+    """
     try:
         parts = urlsplit(url)
         origin, target = _origin(parts), _target(parts)
@@ -403,7 +408,8 @@ class Connection(asyncio.BufferedProtocol):
         is_first = not self._received
         self._received += nbytes
         if is_first and data == self._last_bytes and not self._is_for_head:
-            # Most endpoints repeat one answer. The parser reads it from the same state, so it would return the same.
+            # Most endpoints repeat one answer. An answer that was not whole, or after which it is not certain where the
+            # next one begins, has closed the connection. So these bytes were a whole answer, and are one again.
             response = cast(CdrResponse, self._last)
             self._status = response.status
             self._tell(response)

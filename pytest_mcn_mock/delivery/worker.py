@@ -330,7 +330,7 @@ class DeliveryWorker:
         attempt = _Run(self._attempt(due, due.delivery), self._ended)
         self._under_way[attempt] = due
         self._per_host[host_of(due.delivery.url)] += 1
-        attempt.go_on()
+        attempt.step_on()
         if self._renewing is None:
             self._renewing = asyncio.get_running_loop().call_later(LEASE_S / 3, self._renew)
 
@@ -532,7 +532,7 @@ class _Run(asyncio.Future[None]):
         self._waits_for: asyncio.Future[Any] | None = None
         self._must_cancel = False
 
-    def go_on(self, _: object = None) -> None:
+    def step_on(self, _: object = None) -> None:
         """Step the coroutine: it begins, or what it waited for is done."""
         self._waits_for = None
         coroutine = self._coroutine
@@ -544,12 +544,12 @@ class _Run(asyncio.Future[None]):
         except asyncio.CancelledError:
             self._end(is_cancelled=True)
         else:
-            if waits_for is None:
+            if waits_for is None:  # flow.on_loop asks for a task
                 self._waits_for = self.get_loop().create_task(go_on(coroutine, None))
                 self._waits_for.add_done_callback(lambda task: self._end(is_cancelled=task.cancelled()))
             else:
                 self._waits_for = waits_for
-                waits_for.add_done_callback(self.go_on)
+                waits_for.add_done_callback(self.step_on)
 
     def cancel(self, msg: object = None) -> bool:
         """Cancel what the coroutine waits for or, if that is done, the next step, as a task does."""

@@ -91,7 +91,8 @@ class Explanation(Struct, frozen=True, gc=False):
 
 
 class Call(Struct, frozen=True, gc=False):
-    """One accepted call.
+    """One accepted call. ``gc=False``, here and elsewhere: it never refers, directly or not, to something that refers
+    back to it.
 
     ``price`` is in kopecks; ``placed_at``, ``ends_at`` and ``ended_at`` are seconds since the epoch. ``planned`` is how
     the call will end, at ``ends_at`` or, if that is None, when it is completed manually. ``ending`` and ``ended_at``

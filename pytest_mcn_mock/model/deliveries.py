@@ -57,8 +57,8 @@ class CdrRequest(HidesSecrets, frozen=True, gc=False):
 class CdrResponse(Struct, frozen=True, gc=False):
     """The answer of the endpoint. A recorded one has at most the first 4 KiB of the body, and of the headers.
 
-    Both are empty in an old one: see ``service.answers``. With ``sent_twice`` the request was sent before on a kept
-    connection, which the endpoint closed without an answer. So the endpoint may have the CDR twice.
+    Both are empty in an old one: see ``storage.MAX_ANSWERS_SIZE``. With ``sent_twice`` the request was sent before on a
+    kept connection, which the endpoint closed without an answer. So the endpoint may have the CDR twice.
     """
 
     status: int

@@ -81,8 +81,8 @@ def place(
         plan = replace(plan, ending=order.how, rule=Reason("outcome_chosen", order.how.values()))
     ends_at = None if account.calls_held or plan.delay_s is None else now + plan.delay_s
     has_ended = ends_at == now
-    # The first seven by position: for a call with more than 15 names, Python makes a dictionary, which takes five times
-    # as long.
+    # The first seven by position, in the order of Call's fields: for a call with more than 15 names, Python makes a
+    # dictionary, which takes five times as long.
     return Call(
         f"{draw.call_id}_{account.id}",
         account.id,

@@ -38,7 +38,10 @@ _LEVELS = list(Level)
 
 
 class Rule(Struct, frozen=True, eq=False):
-    """``what`` is the behaviour, ``level`` how well it is known, ``schema`` its place, ``hint`` what to do instead."""
+    """``what`` is the behaviour, ``level`` how well it is known, ``schema`` its place, ``hint`` what to do instead.
+
+    A rule is hashed by its identity, as a key of remembered answers.
+    """
 
     level: Level
     what: str
@@ -196,7 +199,7 @@ def _of_number(facts: RequestFacts, name: str, *, takes_pasted: bool) -> str | N
     if number != given:
         return "pasted_number"
     if number[0] == "7" and len(number) == 11:
-        return None  # the country's code and ten digits, of Russia or Kazakhstan
+        return None  # of Russia or Kazakhstan, as documented: no rule below is about it
     if lacks_country(number):
         return "number_without_country"
     if is_domestic(number):

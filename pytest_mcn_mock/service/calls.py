@@ -29,7 +29,7 @@ ANSWERS_S: Final = 5.0
 class Calls:
     """The switch: an order is decided, charged and recorded in one step; its end and its CDRs follow the answer.
 
-    The storage does not know which orders are not answered yet: an answer belongs to a connection. ``assumptions``,
+    Which answers are still being sent here is known only here; the storage notes that one was sent. ``assumptions``,
     ``max_pending`` and ``magic_numbers`` are for the orders from now on: they may be replaced at any time.
     """
 
@@ -183,8 +183,7 @@ class Calls:
 
     def _follow_end(self, call: Call, deliveries: list[Delivery]) -> tuple[Call, list[Delivery]]:
         """Return a call that has just ended, and its deliveries after its webhooks' filters and its fault."""
-        filtered = [delivery for delivery in deliveries if delivery.filter]
-        if filtered:
+        if any(delivery.filter for delivery in deliveries):
             deliveries, why = filter_deliveries(deliveries, Cdr(call, self.assumptions))
             call = add_reasons(call, why)
         if call.cdr_fault is not None:

@@ -162,7 +162,7 @@ class Deliveries:
         if delivery.request is not None or subscription is None:
             return delivery
         cdr = Cdr(_as_told(call, delivery), self.assumptions)
-        # An advance claims it before the clock gets there.
+        # The moment when it is due, because an advance claims it before it puts the clock there.
         rendered = render(subscription, cdr, delivery.due_at or self._clock.now(account.id))
         return replace(delivery, cdr=rendered.record, request=rendered.request)
 

@@ -64,7 +64,8 @@ class Journal:
         now = self._clock.now(account_id)
         if len(path) > MAX_PATH or len(method) > _MAX_WORD:
             path, method = path[:MAX_PATH], method[:_MAX_WORD]
-            account_id = account_id and account_id[:_MAX_WORD]
+        if account_id is not None and len(account_id) > _MAX_WORD:
+            account_id = account_id[:_MAX_WORD]
         request = ApiRequest(self._numbers.take(), method, path, account_id, now, dialect=dialect)
         self.dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(request)

@@ -215,7 +215,8 @@ class Answers:
         while self._size > MAX_ANSWERS_SIZE:
             oldest, number, size = self._kept.popleft()
             self._size -= size
-            dropped.append((oldest, number))
+            if is_there(oldest):
+                dropped.append((oldest, number))
         return dropped
 
     def clear(self) -> None:

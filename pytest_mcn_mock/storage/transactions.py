@@ -143,7 +143,7 @@ class Transactions:
         return time.time()
 
     def step(self) -> SqliteStep:
-        """Return a step, for a ``with`` statement. Await its ``kept`` afterwards."""
+        """Return a step, for an ``async with`` statement. Await its ``kept`` afterwards."""
         return SqliteStep(self)
 
     def begin_step(self) -> None:

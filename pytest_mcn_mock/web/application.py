@@ -72,8 +72,8 @@ class Application:
         return [route for api in (*self._clients, self._admin) for route in api.routes()]
 
     async def serve(self, request: Request) -> None:
-        """Serve a request, from the guard to the work after the answer. First of all the journal gets a client's
-        request.
+        """Serve a request, from the guard to the work after the answer. A client's request that passes the guard is in
+        the journal before anything can refuse it.
         """
         sent_path = request.path
         if "//" in sent_path:
@@ -183,7 +183,7 @@ class Api:
         """Return the target of a method and a path. Raises NoRoute if there is none, and a Refusal of the dialect for a
         path that the fake does not serve.
         """
-        return self._routes.find(self._route(path), method)
+        return self._routes.find(method, self._route(path))
 
     def answer_to(self, error: Exception, path: str) -> tuple[Response, Refusal]:
         """Return the answer to a request to the path that failed with the error, and the refusal that it shows."""
@@ -218,7 +218,7 @@ class Api:
         methods = [rule.rpartition("/")[2] for rule in self.dialect.methods.values()]
         if self._base == self.dialect.root and word not in methods:
             with suppress(NoRoute):
-                self._routes.find(f"{above}/{methods[0]}", "POST")
+                self._routes.find("POST", f"{above}/{methods[0]}")
                 return Reason("method_not_found", {"value": show(word), "hint": nearest(word, methods)})
         return Reason("path_not_found", {"base": self._base})
 

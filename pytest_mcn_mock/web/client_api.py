@@ -42,8 +42,9 @@ def apply_fault(response: Response, fault: Fault) -> Response:
             return response
 
 
-_MANY: Final = 512
-"""From so many bytes on, parameters are cut for the journal; an ordinary request has a hundred."""
+_FEW: Final = 16
+_SHORT: Final = 512
+"""So few parameters, in so few bytes, are less than MAX_PARAMETERS_SIZE in memory, and need not be measured."""
 
 
 class ClientApi:
@@ -96,7 +97,7 @@ class ClientApi:
         entry.parameters = given.all
         if "user_hash" in given.all:
             entry.parameters = {name: value for name, value in given.all.items() if name != "user_hash"}
-        if len(request.query) + len(request.body or b"") > _MANY:
+        if len(given.all) > _FEW or len(request.query) + len(request.body or b"") > _SHORT:
             entry.parameters = kept_parameters(entry.parameters)
         facts = self._facts(request, entry.path, given, method)
         takes_pasted = self._service.assumptions.number_format == NumberFormat.PASTED

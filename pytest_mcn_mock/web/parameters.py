@@ -1,7 +1,8 @@
 """The parameters of a request: from the query string, and from a form or a JSON body if there is one.
 
 "The query wins": a parameter that is in both is taken from the query. A parameter that is twice in the same place is
-refused, because nothing says which of the two is meant. Empty means not given ("Если поле не заполнено").
+refused, because nothing says which of the two is meant. Empty means not given ("Если поле не заполнено"), also if the
+query wins.
 """
 
 from __future__ import annotations

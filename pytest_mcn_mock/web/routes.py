@@ -25,7 +25,8 @@ class NoRoute(Exception):
 
 class Routes:
     """The endpoints below a base path. In their paths ``<name>`` stands for text without a slash, and ``<int:name>``
-    for a whole number. A slash at the end of a path has no meaning, and an endpoint for GET answers HEAD too.
+    for a whole number. A slash at the end of a path has no meaning, and an endpoint for GET answers HEAD too. The first
+    path that fits counts.
     """
 
     def __init__(self, base: str, endpoints: Endpoints) -> None:
@@ -36,7 +37,7 @@ class Routes:
                 methods[path]["HEAD"] = endpoint
         self._rules = [(_pattern(f"{base}/{path}"), _numbers(path), methods[path]) for path in methods]
 
-    def find(self, path: str, method: str) -> Target:
+    def find(self, method: str, path: str) -> Target:
         """Return the endpoint, and the variables of its path. Raises NoRoute if there is none."""
         allowed: set[str] = set()
         for pattern, numbers, methods in self._rules:

@@ -104,6 +104,13 @@ def test_what_is_left_out_of_a_request_is_said() -> None:
         assert many["parameters"]["…"] == f"{61 - len(many['parameters']) + 1} more"
 
 
+def test_many_short_parameters_take_as_little_as_long_ones() -> None:
+    with asked() as (sandbox, client):
+        assert ask(client, f"{ORDER}&" + "&".join(f"{a}{b}=1" for a in "abcdefg" for b in "abcdefgh"), None) == 200
+        (many,) = sandbox.admin("requests")["items"]
+        assert many["parameters"]["…"] == f"{57 - len(many['parameters']) + 1} more"
+
+
 @contextmanager
 def complaining(page: str) -> Iterator[str]:
     """A webhook that refuses each CDR with a page and a header that are long."""

@@ -33,3 +33,9 @@ def test_requests_of_others(added: list[int], listed: list[int], dropped: int) -
     assert [request.seq for request in journal.page()] == listed
     assert all(known.get(request.seq, request) is request for request in journal.page())
     assert journal.dropped == dropped
+
+
+def test_of_a_long_account_id_in_a_short_path_the_beginning_is_kept() -> None:
+    journal = Journal(VirtualClock(), Events(), 5, OwnNumbers())
+    journal.receive("POST", "/v2/rest/account/1/flash_call", "9" * 400)
+    assert [request.account_id for request in journal.page()] == ["9" * 32]

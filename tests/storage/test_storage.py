@@ -750,3 +750,20 @@ def test_the_oldest_answers_are_forgotten_when_they_take_up_too_much(
     assert [attempt.status for attempt in attempts][:4] == [500] * 4
     assert attempts[0].response == CdrResponse(500, {}, b"")
     assert steps.run(steps.storage.delivery(2)).attempts[0].response == big
+
+
+def test_an_answer_that_is_gone_with_its_account_makes_room_too(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_ANSWERS_SIZE", 3000)
+    monkeypatch.setattr(sql, "MAX_ANSWERS_SIZE", 3000)
+    small, large = (CdrResponse(500, {}, b"x" * size) for size in (600, 1700))
+    steps.open("2", "http://two.example/hook")
+    for account_id in ("1", "2"):
+        steps.finish(steps.place(account_id))
+        (handed,) = steps.claimed(4.0)
+        steps.settle(handed, error="HTTP 500", due_at=5.0, response=small)
+    steps.run(steps.storage.close_account("2"))
+    steps.finish(steps.place("1"))
+    for handed in steps.claimed(4.0):
+        steps.settle(handed, response=large)
+    assert steps.run(steps.storage.delivery(1)).attempts[0].response == CdrResponse(500, {}, b"")
+    assert steps.run(steps.storage.delivery(3)).attempts[0].response == large

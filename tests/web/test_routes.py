@@ -49,7 +49,7 @@ def test_a_path_has_its_endpoint_and_its_variables(
     method: str, path: str, found: Any, variables: dict[str, Any]
 ) -> None:
     for _ in range(2):  # the second answer may be remembered
-        assert ROUTES.find(path, method) == (found, variables)
+        assert ROUTES.find(method, path) == (found, variables)
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_a_path_has_its_endpoint_and_its_variables(
 )
 def test_a_method_or_a_path_that_no_endpoint_has_is_no_route(method: str, path: str, allowed: set[str]) -> None:
     with pytest.raises(NoRoute) as raised:
-        ROUTES.find(path, method)
+        ROUTES.find(method, path)
     assert set(raised.value.allowed) == allowed
