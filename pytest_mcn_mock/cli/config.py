@@ -188,7 +188,10 @@ def load(path: Path) -> Config:
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
         at = _TOML_PLACE.search(str(error))
         raise ConfigError(str(path), [f"is not valid TOML: {error}"], [int(at[1]) if at else None]) from error
-    return read(content, str(path), text)
+    try:
+        return read(content, str(path), text)
+    except RecursionError:  # dotted keys nest without a limit of the parser
+        raise ConfigError(str(path), ["is nested too deep: a configuration has no more than five levels"]) from None
 
 
 def read(content: dict[str, Any], source: str, text: str = "") -> Config:

@@ -73,9 +73,11 @@ class SqliteStatements:
 
 
 def begin(connection: sqlite3.Connection) -> None:
-    """Begin a transaction if none is open."""
+    """Begin a transaction if none is open. Only so does SQLite wait until another program has written: a transaction
+    that begins by reading fails at once with its first write.
+    """
     if not connection.in_transaction:
-        connection.execute("BEGIN")
+        connection.execute("BEGIN IMMEDIATE")
 
 
 def find(connection: sqlite3.Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[Any]:

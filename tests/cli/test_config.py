@@ -375,6 +375,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"latin.toml, line 2: is not UTF-8"):
         config.load(tmp_path / "latin.toml")
     assert "is not valid TOML" in told(f"a = {'1' * 5000}", tmp_path)
+    assert "is nested too deep" in told(".".join("x" * 3000) + " = 1", tmp_path)
 
 
 def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from pytest_mcn_mock.model.accounts import Account, add_fault
 from pytest_mcn_mock.model.deliveries import Attempt, CdrResponse, DeliveryState
 from pytest_mcn_mock.model.faults import Fault, FaultKind
 from pytest_mcn_mock.model.money import EntryKind
-from pytest_mcn_mock.service.ports import AccountDecision, CallDecision, Posting
+from pytest_mcn_mock.service.ports import AccountDecision, AccountSnapshot, CallDecision, Posting
 from pytest_mcn_mock.storage import transactions
 from pytest_mcn_mock.storage.memory import MemoryStorage
 from pytest_mcn_mock.storage.sql import SqlStorage
@@ -390,6 +390,23 @@ def test_a_step_on_another_thread_is_kept_when_it_returns(open_steps: Open, step
     counted: list[int] = []
     steps.run(place_on_both())
     assert counted == [2], "with what was not committed yet of the loop's"
+
+
+def test_an_order_waits_for_another_program_that_writes(steps: Steps, path: Path) -> None:
+    decided = threading.Event()
+
+    def decide(snapshot: AccountSnapshot) -> CallDecision:
+        decided.set()
+        return accept(snapshot)
+
+    ordering = threading.Thread(target=steps.place, args=("1", decide))
+    with connected(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ordering.start()
+        assert not decided.wait(0.2)
+        other.rollback()
+    ordering.join()
+    assert steps.balance() == OPENING - PRICE
 
 
 def test_nothing_is_kept_until_the_database_takes_something_again(
