@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     ),
     "keep: balance, ledger, journal": ("storage/", "model/money.py", "service/journal.py"),
     "report: events, metrics, log": ("service/events.py", "cli/", "web/feed.py", "web/waits.py"),
-    "claim what is due, settle it": ("delivery/worker.py", "service/deliveries.py", "model/deliveries.py"),
+    "claim due work, settle it": ("delivery/worker.py", "service/deliveries.py", "model/deliveries.py"),
     "make the CDR": ("model/cdr.py", "model/rendering.py", "model/webhooks.py"),
     "send the CDR, read its answer": ("delivery/",),
 }  # fmt: skip

@@ -37,7 +37,7 @@ def write(found: Found, page: Path, images: Path, earlier: Found | None) -> None
 
 
 def summary(found: Found) -> Found:
-    """What is kept of a run for comparison with later ones: the rates of each."""
+    """Return the rates of a run, which are kept for comparison with later runs."""
     rates = {part: {name: round(of(found, part, name, "rate")) for name in found[part]} for part in ("cycles", "calls")}
     return {"at": found["machine"]["at"], "python": _plain(found["versions"]["python"]), **rates}
 
@@ -88,7 +88,7 @@ def _plugin(found: Found) -> str:
         ("each test: a fresh account, set up and torn down", f"{fixture['account']:.0f} µs",
          f"an empty test: {1000 * fixture['test, nothing']:,.0f} µs"),
         ("each order: `requests.post`, p50", f"{fixture['post, fixture']:.2f} ms",
-         f"a handler by hand: {fixture['post, by hand']:.2f} ms"),
+         f"a manual handler: {fixture['post, by hand']:.2f} ms"),
         ("once at the end: `stop()`", f"{fixture['stop, MCNServer']:.0f} ms",
          f"pytest-httpserver: {fixture['stop, HTTPServer']:.0f} ms"),
     ])  # fmt: skip

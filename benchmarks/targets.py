@@ -58,7 +58,7 @@ def targets(found: Found) -> list[Row]:
               [lag[name]["p99_ms"] if name in lag else None for name in ("sandbox", TUNED)], 0.25, "ms", "lag"),
         Row("session start to first answer in a test, above pytest-httpserver's own", "at most 20 ms",
             f"{start_ms:.1f} ms", start_ms / 20, is_at_most=True, limit=LIMITS["start"]),
-        _most("`requests.post` in a test, p50, against a handler by hand",
+        _most("`requests.post` in a test, p50, against a manual handler",
               [fixture["post, fixture"], fixture["post, by hand"]], 1.03, "ms", "post"),
         Row("a fresh account, set up and torn down", "at most 100 µs", f"{fixture['account']:.0f} µs",
             fixture["account"] / 100, is_at_most=True, limit=LIMITS["account"]),

@@ -12,6 +12,13 @@ Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The values of a statement, or those of each time that it is executed."""
 
 
+def each_of(values: Values | None) -> list[dict[str, Any]]:
+    """Return the values of each execution of a statement."""
+    if values is None or isinstance(values, Mapping):
+        return [dict(values or {})]
+    return [dict(each) for each in values]
+
+
 class RowLocked(StorageFailed):
     """Another step keeps a row locked for too long. Nothing has changed."""
 

@@ -11,7 +11,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -25,7 +25,7 @@ from pytest_mcn_mock.errors import ConfigError, StorageFailed
 from pytest_mcn_mock.flow import complete, on_loop
 from pytest_mcn_mock.storage.compiled import bind
 from pytest_mcn_mock.storage.database import SCHEMA_VERSION, metadata, parse_url, without_password
-from pytest_mcn_mock.storage.engine import Load, RowLocked, Values
+from pytest_mcn_mock.storage.engine import Load, RowLocked, Values, each_of
 from pytest_mcn_mock.storage.pool import Connection, Pool
 from pytest_mcn_mock.storage.together import Together
 from pytest_mcn_mock.storage.transactions import RETRY_S
@@ -69,13 +69,6 @@ _FAILURES_OF_ALL: Final = ("53", "58", _READ_ONLY)
 _log = logging.getLogger("mcn_mock")
 
 
-def _each(values: Values | None) -> list[dict[str, Any]]:
-    """Return the values of each execution of a statement."""
-    if values is None or isinstance(values, Mapping):
-        return [dict(values or {})]
-    return [dict(each) for each in values]
-
-
 class _Load:
     """Statements that are executed at once, while the database is opened."""
 
@@ -89,7 +82,7 @@ class _Load:
         return self._execute(query, values).fetchone()
 
     async def write(self, statement: Any, values: Values | None = None) -> None:
-        for each in _each(values):
+        for each in each_of(values):
             self._execute(statement, each)
 
     def _execute(self, statement: Any, values: dict[str, Any]) -> psycopg.RawCursor[Any]:
@@ -139,7 +132,7 @@ class PostgresStep:
     async def write(self, statement: Any, values: Values | None = None) -> None:
         """Execute a statement that changes rows, once or with each of the values. Its errors come with the commit."""
         assert self._wire is not None  # noqa: S101 - for the type checker
-        for each in _each(values):
+        for each in each_of(values):
             self._wire.send(statement, each)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:

@@ -639,7 +639,6 @@ class SqlStorage:
         self._db = open_engine(self._load)
         self.gather_s = GATHER_S if self._db.has_replicas else 0.0
         self._placing: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
-        self._placing_alone: Together[_Order, CallDecision | None] = Together(self._place_all, _PLACED_AT_ONCE)
         self._answered: set[str] = set()
         """Calls whose answer the next claim notes, in a database that has replicas."""
         self._settling: Together[_Result, Settled | None] = Together(self._settle_all, _SETTLED_AT_ONCE, self.gather_s)
@@ -864,7 +863,7 @@ class SqlStorage:
             order = account_id, decide
             placed = await self._placing.do("", order)
             if placed is None:
-                placed = await self._placing_alone.do(account_id, order)
+                placed = await self._placing.do(account_id, order)
             assert placed is not None  # noqa: S101 - for the type checker: no other account was in that step
             return placed
         async with self._db.step() as step:

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ from pytest_mcn_mock.errors import StorageFailed
 from pytest_mcn_mock.flow import complete
 from pytest_mcn_mock.storage.compiled import bind
 from pytest_mcn_mock.storage.database import FAILURES, StateFileLost, open_database, reason
-from pytest_mcn_mock.storage.engine import Load, Values
+from pytest_mcn_mock.storage.engine import Load, Values, each_of
 
 DIALECT: Any = SQLiteDialect_pysqlite()
 RETRY_S: Final = 1.0
@@ -67,8 +67,8 @@ class SqliteStatements:
         """Execute a statement that changes rows, once or with each of the values."""
         self.has_written = True
         begin(self._connection)
-        for each in [values or {}] if values is None or isinstance(values, Mapping) else values:
-            _, text, parameters = bind(statement, dict(each), DIALECT)
+        for each in each_of(values):
+            _, text, parameters = bind(statement, each, DIALECT)
             self._connection.execute(text, parameters)
 
 

@@ -319,12 +319,16 @@ class ClientConnection(asyncio.BufferedProtocol):
             keeps = keeps and not self._is_at_end()
             self._write(self._whole(what, waits_for, keeps=keeps))
             self._answered(keeps=keeps)
-            if not isinstance(rest := step(flow), Done):
-                self._server.run(self._loop.create_task(go_on(flow, rest)))
+            self._follow(flow)
         else:
             self._is_answering = True
             driving = self._drive(flow, waits_for, what, keeps=keeps, version=version)
             self._server.run(self._loop.create_task(driving))
+
+    def _follow(self, flow: Flow) -> None:
+        """Do the work after an answer, as a task if it waits."""
+        if not isinstance(rest := step(flow), Done):
+            self._server.run(self._loop.create_task(go_on(flow, rest)))
 
     def _is_at_end(self) -> bool:
         """Return whether nothing follows the present request, because client or server ends the connection."""
@@ -394,8 +398,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 _log.exception("an answer could not be sent")
                 keeps = False
             finally:  # an accepted order is completed, also if the server stops
-                if not isinstance(rest := step(flow), Done):
-                    self._server.run(self._loop.create_task(go_on(flow, rest)))
+                self._follow(flow)
         finally:
             self._is_answering = False
         self._answered(keeps=keeps and not self._is_at_end())

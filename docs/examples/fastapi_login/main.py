@@ -85,7 +85,7 @@ def create_app(base_url, account, token):
             cdr = Cdr.model_validate_json(await request.body())
         except ValidationError:
             raise HTTPException(status.HTTP_400_BAD_REQUEST, "this is not a CDR") from None
-        # The record may come before the answer to our own request, so keep it even if there is no login yet.
+        # The record may come before the answer to our own request, so a record without a login is kept too.
         calls[cdr.verification_call_uuid] = cdr.final_status or "UNAVAILABLE"
 
     return app
